@@ -1,0 +1,77 @@
+# Everything runs in .venv, made from hashed locks on first use; `make help` lists what there is to do.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := $(BIN)/python
+MODEL  := build/models/lee
+LOCK   := requirements/dev.lock
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo serve model test lint format proto parity bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Make .venv with all that the other targets need
+
+$(VENV)/.ready: $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "paravec needs Python 3.11 or later as $(PYTHON); name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null \
+	  || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up $(VENV)"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(LOCK)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee news corpus)
+
+$(MODEL)/manifest.json: | $(VENV)/.ready
+	@rm -rf $(MODEL)
+	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
+	  --dm 0 --vector-size 100 --min-count 2 --epochs 40
+
+demo: $(MODEL)/manifest.json ## Train, serve and embed: the whole way of a text in one command
+	@$(RUN) client/examples/demo.py --model $(MODEL) --kernel-cache build/kernels
+
+serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:50051 until Ctrl-C
+	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051 --kernel-cache build/kernels
+
+test: $(VENV)/.ready ## Run all tests
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/buf lint build/paravec.binpb --path paravec/v1/embedding.proto
+	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
+
+format: $(VENV)/.ready ## Put the code in the house's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# buf reads what protoc parsed, because google/rpc/status.proto lies in an installed package.
+build/paravec.binpb: proto/paravec/v1/embedding.proto | $(VENV)/.ready
+	@mkdir -p build
+	@$(RUN) proto/generate.py --descriptors $@
+
+proto: $(VENV)/.ready ## Generate the code of the contract
+	@$(RUN) proto/generate.py proto
+
+parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each kind of model
+	@$(RUN) -m tests.parity
+
+bench: $(VENV)/.ready ## Measure documents per second beside gensim's
+	@$(RUN) benchmarks/inference.py $(ARGS)
+
+lock: $(VENV)/.ready ## Lock the dependencies anew
+	@$(RUN) -m pip install --quiet uv
+	@for set in dev:dev protobuf7:test; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
+	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
+
+clean: ## Remove all that was made
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

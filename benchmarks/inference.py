@@ -1,0 +1,174 @@
+"""Documents per second, gensim beside ours: same model, same documents, same epochs, one core, in one run.
+
+    make bench                        # all models, in a few minutes
+    make bench ARGS=--short           # one small model, in seconds
+    make bench ARGS="--json out.json"
+
+Each figure is the median of several rounds; in each round gensim and ours take turns, so that what else the machine
+does falls on both. The ratio is what carries over to another machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# One core for BLAS as well, on both sides; must be set before numpy is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+import gensim
+import numba
+import numpy as np
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument
+
+from paravec_model.artifact import Artifact
+from paravec_model.corpora import named_corpus
+from paravec_model.encoder import Encoder
+from paravec_model.export import GensimModel, write_artifact
+from paravec_model.tokenizer import SimpleTokenizer
+
+EPOCHS = 20
+
+MODELS: dict[str, dict[str, Any]] = {
+    "DBOW, negative": {"dm": 0, "negative": 5, "hs": 0},
+    "DBOW, hierarchical": {"dm": 0, "negative": 0, "hs": 1},
+    "DM mean, negative": {"dm": 1, "negative": 5, "hs": 0},
+    "DM mean, hierarchical": {"dm": 1, "negative": 0, "hs": 1},
+    "DM concat, negative": {"dm": 1, "dm_concat": 1, "negative": 5, "hs": 0},
+}
+
+Documents = Sequence[list[str]]
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="one small model and few documents")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds for each figure [%(default)s]")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    arguments = parser.parse_args()
+    pin_to_one_core()
+    print(machine())
+    stories = corpus()
+    sizes: tuple[int, ...] = (100, 300)
+    lengths: tuple[int, ...] = (20, 250)
+    count, models = 200, MODELS
+    if arguments.short:
+        sizes, lengths, count, models = (20,), (20,), 20, {"DBOW, negative": MODELS["DBOW, negative"]}
+    print(
+        f"{EPOCHS} epochs, Lee corpus, documents per second; ratio to gensim: median, and lowest and highest of rounds"
+    )
+    print(
+        f"\n{'model':22} {'d':>4} {'tokens':>6} {'gensim':>8} {'paravec':>8} {'ratio':>19} {'batch':>8} {'ratio':>19}"
+    )
+    rows = []
+    for name, parameters in models.items():
+        for vector_size in sizes:
+            model, encoder = train(stories, vector_size, parameters)
+            for tokens in lengths:
+                documents = cut(stories, tokens, max(10, count * 20 // tokens))
+                row: dict[str, Any] = {"model": name, "vector_size": vector_size, "tokens": tokens, "epochs": EPOCHS}
+                row |= compare(model, encoder, documents, arguments.rounds)
+                rows.append(row)
+                print(
+                    f"{name:22} {vector_size:4} {tokens:6} {row['gensim']:8.0f}"
+                    f" {row['single']:8.0f} {shown(row['single_ratio']):>19}"
+                    f" {row['batch']:8.0f} {shown(row['batch_ratio']):>19}",
+                    flush=True,
+                )
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    return 0
+
+
+def compare(model: Doc2Vec, encoder: Encoder, documents: Documents, rounds: int) -> dict[str, Any]:
+    """Documents per second of gensim, and of ours with one document a call and with all in one."""
+
+    def theirs() -> None:
+        for document in documents:
+            model.infer_vector(document)
+
+    def single() -> None:
+        for document in documents:
+            encoder.encode([document])
+
+    def batch() -> None:
+        encoder.encode(documents)
+
+    ways = {"gensim": theirs, "single": single, "batch": batch}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    single()
+    for _ in range(rounds):
+        for name, way in ways.items():
+            times[name].append(seconds(way))
+    row: dict[str, Any] = {name: len(documents) / statistics.median(taken) for name, taken in times.items()}
+    for name in ("single", "batch"):
+        ratios = [a / b for a, b in zip(times["gensim"], times[name], strict=True)]
+        row[f"{name}_ratio"] = [statistics.median(ratios), min(ratios), max(ratios)]
+    return row
+
+
+def shown(ratio: list[float]) -> str:
+    """A ratio with its spread."""
+    median, lowest, highest = ratio
+    return f"{median:.1f}× ({lowest:.1f} to {highest:.1f})"
+
+
+def seconds(work: Callable[[], None]) -> float:
+    """How long `work` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def corpus() -> list[list[str]]:
+    """Tokens of gensim's Lee background corpus."""
+    tokenize = SimpleTokenizer()
+    return [tokenize(text) for _tags, text in named_corpus("lee")]
+
+
+def cut(stories: Documents, tokens: int, count: int) -> list[list[str]]:
+    """Documents of exactly so many tokens, cut from the corpus."""
+    words = [word for story in stories for word in story]
+    return [words[i * tokens : (i + 1) * tokens] for i in range(min(count, len(words) // tokens))]
+
+
+def train(stories: Documents, vector_size: int, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
+    """A gensim model, and an encoder of its artifact."""
+    tagged = [TaggedDocument(story, [i]) for i, story in enumerate(stories)]
+    model = Doc2Vec(tagged, vector_size=vector_size, min_count=2, epochs=EPOCHS, workers=1, seed=1, **parameters)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        write_artifact(path, GensimModel(model), name="bench", version="1", tokenizer=SimpleTokenizer())
+        # The maps stay valid when the files are gone.
+        return model, Encoder(Artifact.open(path))
+
+
+def pin_to_one_core() -> None:
+    """Stay on one core, so that neither side gets help from another."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def machine() -> str:
+    """What it was measured on."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    versions = f"gensim {gensim.__version__}, numpy {np.__version__}, numba {numba.__version__}"
+    return f"{cpu}, one core; Python {platform.python_version()}, {versions}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The command paravec: embed texts, describe the model, ask for health."""
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, get_args
+
+from .client import EmbeddingClient
+from .errors import DeadlineError, InvalidArgumentError, OverloadedError, ParavecError, UnavailableError
+from .types import Embedding, InferenceOptions, ModelInfo
+
+# Exit codes by kind of failure; 2 is argparse's for a wrong command line, 1 any other.
+EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
+    (InvalidArgumentError, 3),
+    (UnavailableError, 4),
+    (DeadlineError, 5),
+    (OverloadedError, 6),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    arguments = _parser().parse_args(argv)
+    try:
+        with EmbeddingClient(arguments.target, timeout=arguments.timeout) as client:
+            code: int = arguments.run(client, arguments)
+        sys.stdout.flush()
+    except ParavecError as error:
+        print(f"paravec: {error or error.code}", file=sys.stderr)
+        return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    except UnicodeDecodeError as error:
+        print(f"paravec: standard input is not UTF-8: {error.reason}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="paravec", description="Use a paravec server.", formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"paravec {version('paravec')}")
+    common = argparse.ArgumentParser(add_help=False)
+    target = os.environ.get("PARAVEC_TARGET") or "localhost:50051"
+    common.add_argument("--target", default=target, help="host:port of the server (PARAVEC_TARGET) [%(default)s]")
+    common.add_argument("--timeout", type=float, default=30.0, help="seconds that a call may take [%(default)s]")
+    common.add_argument("--format", choices=("table", "json"), help="table for people, JSON for machines"
+                        " [table on a terminal, else json]")  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    embed = commands.add_parser(
+        "embed", parents=[common], help="embed texts", formatter_class=raw,
+        description="Embed texts given as arguments, or the lines of standard input.",
+        epilog='examples:\n  paravec embed "how do I print a page?"\n  paravec embed --format json < texts.txt',
+    )  # fmt: skip
+    embed.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each line of standard input")
+    methods = get_args(get_args(InferenceOptions.__annotations__["method"])[0])
+    embed.add_argument("--method", choices=methods, help="how to infer [the model's default, as all below]")
+    embed.add_argument("--epochs", type=int, help="passes over each text")
+    embed.add_argument("--alpha", type=float, help="learning rate of the first pass")
+    embed.add_argument("--min-alpha", type=float, help="learning rate of the last pass")
+    embed.add_argument("--seed", type=int, help="seed of all random draws")
+    embed.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="scale vectors to unit length")
+    embed.add_argument("--truncate", action="store_true", help="embed the beginning of a text that is too long")
+    embed.set_defaults(run=_embed)
+
+    model = commands.add_parser("model", parents=[common], help="describe the model that the server holds")
+    model.set_defaults(run=_model)
+
+    health = commands.add_parser(
+        "health", parents=[common], help="ask whether the server is ready",
+        description="Ask whether the server is ready to embed: exit code 0 if it is, 4 if not.",
+    )  # fmt: skip
+    health.add_argument("--wait", type=float, metavar="SECONDS", help="wait that long for it to become ready")
+    health.set_defaults(run=_health)
+    return parser
+
+
+def _embed(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
+    options = InferenceOptions(
+        method=arguments.method,
+        epochs=arguments.epochs,
+        alpha=arguments.alpha,
+        min_alpha=arguments.min_alpha,
+        seed=arguments.seed,
+        normalize=arguments.normalize,
+        truncate=arguments.truncate,
+    )
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    texts = arguments.texts or (line.rstrip("\r\n") for line in sys.stdin)
+    remembered: list[str] = []
+    outcomes = client.embed_stream(_remembering(texts, remembered), options)
+    table = _for_people(arguments)
+    if table:
+        print(f"{'known/tokens':>12}  {'length':>7}  text and vector")
+    for outcome in outcomes:
+        assert isinstance(outcome, Embedding)  # noqa: S101  errors are raised
+        text = remembered.pop(0)
+        if table:
+            print(_row(text, outcome))
+        else:
+            vector = [float(str(x)) for x in outcome.vector]
+            print(json.dumps({"text": text} | asdict(outcome) | {"vector": vector}))
+    return 0
+
+
+def _remembering(texts: Iterable[str], remembered: list[str]) -> Iterator[str]:
+    for text in texts:
+        remembered.append(text)
+        yield text
+
+
+def _row(text: str, embedding: Embedding) -> str:
+    counts = f"{embedding.known_token_count}/{embedding.token_count}"
+    length = float((embedding.vector**2).sum() ** 0.5)
+    vector = " ".join(f"{x:+.3f}" for x in embedding.vector[:6]) + (" ..." if len(embedding.vector) > 6 else "")
+    shown = text if len(text) <= 40 else text[:39] + "…"
+    return f"{counts:>12}  {length:7.3f}  {''.join(c if c.isprintable() else ' ' for c in shown):<40}  {vector}"
+
+
+def _model(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
+    model = client.model()
+    if not _for_people(arguments):
+        print(json.dumps(asdict(model)))
+        return 0
+    for name, value in _flat(model):
+        print(f"{name:<28} {value}")
+    return 0
+
+
+def _flat(model: ModelInfo) -> Iterator[tuple[str, Any]]:
+    for name, value in asdict(model).items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items() if inner is not None)
+        else:
+            yield name, ", ".join(value) if isinstance(value, tuple | list) else value
+
+
+def _health(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
+    if arguments.wait is not None:
+        client.wait_until_ready(arguments.wait)
+    process, service = client.health(""), client.health()
+    if _for_people(arguments):
+        print(f"process {process}\nembedding {service}")
+    else:
+        print(json.dumps({"process": process, "embedding": service}))
+    return 0 if service == "SERVING" else 4
+
+
+def _for_people(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.format == "table" or (arguments.format is None and sys.stdout.isatty()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

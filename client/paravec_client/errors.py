@@ -1,0 +1,148 @@
+"""What a call can raise. No grpc type needs to be imported to handle these.
+
+ParavecError
+├── InvalidArgumentError      a document or an option is at fault; `violations` says which
+├── OverloadedError           the server has too much to do, or a message is too large; `retry_after`
+├── UnavailableError          no server, one that is loading its model, or one that drains
+├── UnauthenticatedError      no or wrong credentials
+├── DeadlineError             the call took longer than its timeout
+├── CancelledError            the call was cancelled
+└── ServerError               a fault of the server; `request_id` is in its log
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import grpc
+from google.protobuf import message
+from google.rpc import error_details_pb2, status_pb2
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A field of the request that is at fault."""
+
+    field: str
+    """Path of the field, e.g. documents[3].text."""
+    description: str
+    """What is wrong with it."""
+
+
+class ParavecError(Exception):
+    """Base of all errors of the client."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: str = "UNKNOWN",
+        violations: Iterable[FieldViolation] = (),
+        retry_after: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        """Name of the gRPC status."""
+        self.violations = tuple(violations)
+        """Fields at fault."""
+        self.retry_after = retry_after
+        """Seconds after which the server would like to be asked again."""
+        self.request_id = request_id
+        """Id of the failure in the server's log."""
+
+    def shifted(self, offset: int) -> Self:
+        """The same error, with `offset` added to the numbers of its documents: a call may be one batch of several."""
+        return type(self)(
+            _shift(str(self), offset),
+            code=self.code,
+            violations=[FieldViolation(_shift(v.field, offset), v.description) for v in self.violations],
+            retry_after=self.retry_after,
+            request_id=self.request_id,
+        )
+
+
+def _shift(text: str, offset: int) -> str:
+    return re.sub(r"^documents\[(\d+)\]", lambda found: f"documents[{int(found[1]) + offset}]", text)
+
+
+class InvalidArgumentError(ParavecError):
+    """A document or an option is at fault."""
+
+
+class OverloadedError(ParavecError):
+    """The server has too much to do, or a message is too large for it."""
+
+
+class UnavailableError(ParavecError):
+    """No server answers, or it is loading its model, or draining."""
+
+
+class UnauthenticatedError(ParavecError):
+    """No or wrong credentials."""
+
+
+class DeadlineError(ParavecError):
+    """The call took longer than its timeout."""
+
+
+class CancelledError(ParavecError):
+    """The call was cancelled."""
+
+
+class ServerError(ParavecError):
+    """A fault of the server, or a server that is not paravec."""
+
+
+_BY_CODE: dict[str, type[ParavecError]] = {
+    "INVALID_ARGUMENT": InvalidArgumentError,
+    "RESOURCE_EXHAUSTED": OverloadedError,
+    "UNAVAILABLE": UnavailableError,
+    "UNAUTHENTICATED": UnauthenticatedError,
+    "DEADLINE_EXCEEDED": DeadlineError,
+    "CANCELLED": CancelledError,
+}
+
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+_DETAILS: tuple[type[message.Message], ...] = (
+    error_details_pb2.BadRequest,
+    error_details_pb2.RetryInfo,
+    error_details_pb2.RequestInfo,
+)
+
+
+def from_call(error: grpc.RpcError) -> ParavecError:
+    """The error for a failed call."""
+    if not isinstance(error, grpc.Call):
+        return ParavecError(str(error))
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status()
+            status.ParseFromString(value)
+            return from_status(status)
+    return _make(error.code().name, error.details() or "")
+
+
+def from_status(status: status_pb2.Status) -> ParavecError:
+    """The error for a google.rpc.Status, of a call or of one document of a stream."""
+    return _make(_NAMES.get(status.code, "UNKNOWN"), status.message, status)
+
+
+def _make(code: str, text: str, status: status_pb2.Status | None = None) -> ParavecError:
+    violations: list[FieldViolation] = []
+    retry_after, request_id = None, ""
+    for packed in status.details if status else ():
+        for kind in _DETAILS:
+            detail = kind()
+            if not packed.Unpack(detail):
+                continue
+            if isinstance(detail, error_details_pb2.BadRequest):
+                violations += [FieldViolation(v.field, v.description) for v in detail.field_violations]
+            elif isinstance(detail, error_details_pb2.RetryInfo):
+                retry_after = detail.retry_delay.ToMilliseconds() / 1000
+            elif isinstance(detail, error_details_pb2.RequestInfo):
+                request_id = detail.request_id
+    kind_of_error = _BY_CODE.get(code, ServerError)
+    return kind_of_error(text, code=code, violations=violations, retry_after=retry_after, request_id=request_id)

@@ -1,0 +1,113 @@
+"""Between the client's types and the messages of paravec.v1."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from paravec.v1 import embedding_pb2 as pb
+
+from .errors import FieldViolation, InvalidArgumentError
+from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo
+
+# Room that a message needs beside its documents.
+_OVERHEAD = 1024
+
+
+def document_message(document: Document, path: str) -> pb.Document:
+    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire."""
+    try:
+        if isinstance(document, str):
+            return pb.Document(text=document)
+        if isinstance(document, Sequence) and all(isinstance(token, str) for token in document):
+            return pb.Document(tokens=pb.TokenList(tokens=document))
+    except UnicodeEncodeError as error:
+        problem = f"has a lone surrogate at character {error.start}, which UTF-8 cannot carry"
+        raise _invalid(path, problem) from None
+    except ValueError:
+        raise _invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
+    kind = type(document).__name__
+    raise _invalid(path, f"must be a str or a list of str, not {kind}")
+
+
+def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
+    """The message for options; InvalidArgumentError for a value of the wrong type or range."""
+    message = pb.InferenceOptions()
+    for name, value in ((f.name, getattr(options, f.name)) for f in fields(InferenceOptions)) if options else ():
+        if value is None:
+            continue
+        try:
+            if name == "method":
+                message.method = pb.Method.Value(f"METHOD_{value.upper()}")  # type: ignore[assignment]
+            else:
+                setattr(message, name, value)
+        except (ValueError, TypeError, AttributeError):
+            raise _invalid(f"options.{name}", f"cannot be {value!r}") from None
+    return message
+
+
+def batches(documents: Iterable[pb.Document], limits: Limits) -> Iterator[list[pb.Document]]:
+    """Cut documents into lists that the server accepts in one call."""
+    batch: list[pb.Document] = []
+    room = limits.max_message_bytes - _OVERHEAD
+    size = 0
+    for document in documents:
+        # A field's tag and length take up to ten bytes.
+        need = document.ByteSize() + 10
+        if batch and (len(batch) == limits.max_documents or size + need > room):
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size += need
+    if batch:
+        yield batch
+
+
+def read_embedding(message: pb.Embedding) -> Embedding:
+    """One document's outcome."""
+    vector = np.array(message.vector, np.float32)
+    return Embedding(vector, message.token_count, message.known_token_count, message.truncated)
+
+
+def read_model(message: pb.ModelInfo) -> ModelInfo:
+    """The server's description of itself."""
+    defaults = message.defaults
+    return ModelInfo(
+        name=message.version.name,
+        version=message.version.version,
+        digest=message.version.digest,
+        algorithm=_name(pb.Algorithm, message.algorithm),
+        vector_size=message.vector_size,
+        vocabulary_size=message.vocabulary_size,
+        negative=message.negative,
+        hierarchical_softmax=message.hierarchical_softmax,
+        methods=tuple(_name(pb.Method, method) for method in message.methods),
+        defaults=InferenceOptions(
+            method=_name(pb.Method, defaults.method),  # type: ignore[arg-type]
+            epochs=defaults.epochs,
+            alpha=defaults.alpha,
+            min_alpha=defaults.min_alpha,
+            seed=defaults.seed,
+            normalize=defaults.normalize,
+            truncate=defaults.truncate,
+        ),
+        limits=Limits(
+            max_documents=message.limits.max_documents,
+            max_tokens=message.limits.max_tokens,
+            max_epochs=message.limits.max_epochs,
+            max_message_bytes=message.limits.max_message_bytes,
+        ),
+        tokenizer={field.name: value for field, value in message.tokenizer.ListFields()},
+    )
+
+
+def _name(enum: object, number: int) -> str:
+    """A value of an enum without its prefix, in lower case; a number for one that is newer than this client."""
+    values = enum.DESCRIPTOR.values_by_number  # type: ignore[attr-defined]
+    return str(values[number].name.split("_", 1)[1].lower()) if number in values else str(number)
+
+
+def _invalid(path: str, problem: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{path}: {problem}", code="INVALID_ARGUMENT", violations=[FieldViolation(path, problem)]
+    )

@@ -1,0 +1,201 @@
+"""The flags of paravec-model, and what they say in the terms of this package."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .corpora import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
+from .errors import OptionError
+from .options import InferenceOptions
+from .tokenizer import KINDS, Tokenizer, tokenizer_from_dict
+from .training import TrainingParameters
+
+# Name -> line in the list of commands, description, what follows the flags.
+_COMMANDS = {
+    "train": (
+        "train a model on a corpus",
+        "Train a model with gensim and write its artifact.",
+        """\
+examples:
+  paravec-model train --corpus lee --output models/lee
+  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --dm 0 --epochs 20 --output models/reviews
+""",
+    ),
+    "convert": (
+        "convert a model that gensim saved",
+        "Convert a Doc2Vec model that gensim saved, without running what is in its pickle.",
+        """\
+A gensim file does not say how its training cut text into tokens: say it here, or texts will be cut in another way
+than the model learned them. The default is that of gensim.utils.simple_preprocess.
+
+examples:
+  paravec-model convert doc2vec.model models/news --model-version 2
+  paravec-model convert doc2vec.model models/news --tokenizer regex --pattern '[a-z0-9]+' --lowercase
+""",
+    ),
+    "inspect": (
+        "show what an artifact holds",
+        "Show name, version, digest, parameters and files of an artifact.",
+        "examples:\n  paravec-model inspect models/lee\n  paravec-model inspect models/lee --json | jq -r .digest\n",
+    ),
+    "verify": (
+        "check an artifact's hashes",
+        "Read all of an artifact and check its hashes; exit 1 if any is wrong.",
+        "example:\n  paravec-model verify models/lee\n",
+    ),
+}
+
+_PARAMETERS = {
+    "vector_size": "numbers in a vector",
+    "dm": "1: PV-DM, 0: PV-DBOW",
+    "dm_mean": "PV-DM with 1: the mean (as when unset), 0: the sum of the context's vectors",
+    "dm_concat": "PV-DM with 1: concatenate the context's vectors",
+    "dm_tag_count": "tags of each document with --dm-concat; only 1 is of use",
+    "dbow_words": "PV-DBOW with 1: learn word vectors as well",
+    "window": "greatest distance between a word and its context",
+    "min_count": "drop words that occur less often",
+    "sample": "threshold of sub-sampling frequent words, 0: keep all",
+    "negative": "noise words for each word, 0: no negative sampling",
+    "hs": "1: hierarchical softmax",
+    "ns_exponent": "shape of the noise distribution",
+    "epochs": "passes over the corpus",
+    "alpha": "learning rate at the start",
+    "min_alpha": "learning rate at the end",
+    "shrink_windows": "draw each position's window from 1 to --window",
+    "seed": "seed of all random draws",
+    "workers": "threads; with more than 1, training cannot be reproduced",
+}
+
+_TOKENIZER = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
+_INFERENCE = ("epochs", "alpha", "min_alpha", "seed", "normalize")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of `argv`, and the command's name as `command`; exits with status 2 if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="paravec-model", description="Make and check artifacts of Doc2Vec models.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train, convert, inspect, verify = (_add_command(commands, name) for name in _COMMANDS)
+    _add_corpus(train)
+    train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
+    _add_artifact(train, like="training's")
+    _add_training(train)
+    convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
+    convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
+    _add_artifact(convert, like="the model's")
+    for command in (inspect, verify):
+        command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
+    inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "train":
+        _check_corpus(train, arguments)
+    return arguments
+
+
+def corpus_of(arguments: argparse.Namespace) -> Corpus:
+    """The corpus that train's flags name."""
+    if arguments.corpus is not None:
+        return named_corpus(arguments.corpus)
+    if arguments.jsonl is not None:
+        return JsonlCorpus(arguments.jsonl, arguments.field, arguments.tag_field)
+    if arguments.csv is not None:
+        return CsvCorpus(arguments.csv, arguments.column, arguments.tag_column)
+    if arguments.folder is not None:
+        return FolderCorpus(arguments.folder)
+    return LinesCorpus(arguments.lines)
+
+
+def parameters_of(arguments: argparse.Namespace) -> TrainingParameters:
+    """gensim's parameters."""
+    return TrainingParameters(**{name: getattr(arguments, name) for name in _PARAMETERS})
+
+
+def tokenizer_of(arguments: argparse.Namespace) -> Tokenizer:
+    """The tokenizer; OptionError for a flag that its kind does not have."""
+    kind: str = arguments.tokenizer
+    options = {name: getattr(arguments, name) for name in _TOKENIZER if getattr(arguments, name) is not None}
+    for name in sorted(options.keys() - {field.name for field in fields(KINDS[kind])}):
+        raise OptionError(name, f"is not an option of the {kind} tokenizer")
+    if kind == "regex" and "pattern" not in options:
+        raise OptionError("pattern", "is what the regex tokenizer needs; name one with --pattern")
+    return tokenizer_from_dict({"kind": kind, **options})
+
+
+def inference_of(arguments: argparse.Namespace, base: InferenceOptions) -> InferenceOptions:
+    """Default options of inference: `base`, but for what the flags say."""
+    given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
+    try:
+        return replace(base, **{name: value for name, value in given.items() if value is not None})
+    except OptionError as error:
+        raise OptionError(f"infer_{error.field}", error.problem) from error
+
+
+def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
+    line, description, epilog = _COMMANDS[name]
+    style = argparse.RawDescriptionHelpFormatter
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=line, description=description, epilog=epilog, formatter_class=style, allow_abbrev=False
+    )
+    return command
+
+
+def _add_corpus(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("corpus", "text in UTF-8; one of --corpus, --lines, --jsonl, --csv, --folder")
+    kinds = group.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--corpus", choices=NAMES, help="one that an installed package ships")
+    kinds.add_argument("--lines", type=Path, metavar="FILE", help="a document on each line; its tag is its number")
+    kinds.add_argument("--jsonl", type=Path, metavar="FILE", help="a JSON object on each line")
+    kinds.add_argument("--csv", type=Path, metavar="FILE", help="CSV with a header")
+    kinds.add_argument("--folder", type=Path, metavar="DIR", help="every *.txt file below; its tag is its path")
+    group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
+    group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
+    group.add_argument("--column", metavar="C", help="column of the text, with --csv")
+    group.add_argument("--tag-column", metavar="C", help="column of the tag, with --csv (default: row number)")
+
+
+def _check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    for kind, needed in (("jsonl", "field"), ("csv", "column")):
+        given = getattr(arguments, kind) is not None
+        if given and getattr(arguments, needed) is None:
+            command.error(f"--{kind} needs --{needed}, which says where the text is")
+        for name in (needed, f"tag_{needed}"):
+            if not given and getattr(arguments, name) is not None:
+                command.error(f"--{name.replace('_', '-')} is for --{kind} only")
+
+
+def _add_artifact(command: argparse.ArgumentParser, like: str) -> None:
+    command.add_argument("--name", help="name of the model (default: the output's folder name)")
+    command.add_argument("--model-version", default="1", metavar="V", help="version of the model (default %(default)s)")
+    command.add_argument("--doctags", action="store_true", help="keep the training documents' tags and vectors")
+    switch = argparse.BooleanOptionalAction
+    group = command.add_argument_group("tokenizer", "how text is cut, in training and in serving")
+    group.add_argument("--tokenizer", choices=KINDS, default="simple", help="its kind (default %(default)s)")
+    group.add_argument("--lowercase", action=switch, help="lower case first (default: simple does, the others do not)")
+    group.add_argument("--deaccent", action=switch, help="simple: remove accents (default: no)")
+    group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
+    group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
+    group.add_argument("--pattern", metavar="RE", help="regex: what a token matches")
+    group = command.add_argument_group("inference", "what a request gets that does not say otherwise")
+    group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {like})")
+    group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {like})")
+    group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {like})")
+    group.add_argument("--infer-seed", type=int, metavar="N", help="seed of the random draws (default 1)")
+    group.add_argument("--infer-normalize", action=switch, help="scale to unit length (default: no)")
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("training", "gensim's parameters, by gensim's names")
+    for field in fields(TrainingParameters):
+        flag, text = f"--{field.name.replace('_', '-')}", _PARAMETERS[field.name]
+        if isinstance(field.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+        elif field.default is None:
+            group.add_argument(flag, type=int, metavar="N", help=text)
+        else:
+            shown = f"{text} (default %(default)s)"
+            group.add_argument(flag, type=type(field.default), default=field.default, metavar="N", help=shown)

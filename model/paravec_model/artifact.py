@@ -1,0 +1,194 @@
+"""The model artifact: a directory of JSON and .npy that any process can map and none can be harmed by.
+
+Opening maps the arrays and reads the vocabulary; nothing else grows with the model. The matrices' rows are padded
+with zeros to whole cache lines (see `options.padded`), which is what the kernels want.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ArtifactError
+from .files import file_sha256
+from .manifest import MANIFEST, Manifest, read_manifest
+from .options import Algorithm, padded
+
+VOCABULARY = "vocabulary.json"
+DOCTAGS = "doctags.json"
+
+Array = npt.NDArray[Any]
+Shape = tuple[int | None, ...]
+
+
+def array_specs(algorithm: Algorithm, vocabulary_size: int, doctag_count: int) -> dict[str, tuple[str, Shape]]:
+    """The .npy files that an artifact must have: name -> (dtype, shape), None for a length that is free.
+
+    The names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution of negative sampling),
+    `syn1` (inner nodes of the hierarchical softmax; word i's path is `hs_points`, `hs_codes` from `hs_offsets[i]` to
+    `hs_offsets[i + 1]`), `word_vectors` (the context of DM), `sample_int` (how likely sub-sampling keeps a word, of
+    2^32 - 1).
+    """
+    size = padded(algorithm.vector_size)
+    layer1_size = algorithm.slots * size
+    specs: dict[str, tuple[str, Shape]] = {}
+    if algorithm.negative:
+        specs |= {"syn1neg": ("<f4", (vocabulary_size, layer1_size)), "cum_table": ("<u4", (vocabulary_size,))}
+    if algorithm.hs:
+        specs |= {
+            "syn1": ("<f4", (vocabulary_size, layer1_size)),
+            "hs_offsets": ("<i8", (vocabulary_size + 1,)),
+            "hs_points": ("<u4", (None,)),
+            "hs_codes": ("|u1", (None,)),
+        }
+    if algorithm.mode != "dbow":
+        specs["word_vectors"] = ("<f4", (vocabulary_size, size))
+    if algorithm.sample:
+        specs["sample_int"] = ("<u4", (vocabulary_size,))
+    if doctag_count:
+        specs["doctag_vectors"] = ("<f4", (doctag_count, algorithm.vector_size))
+    return {f"{name}.npy": spec for name, spec in specs.items()}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An open artifact. The arrays are read-only maps of the files, shared by all processes that open it."""
+
+    path: Path
+    manifest: Manifest
+    vocabulary: list[str]
+    """The words, in the order of the matrices' rows."""
+    arrays: dict[str, Array]
+    """Arrays by name, as `array_specs` lists them, without the suffix."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = False) -> "Artifact":
+        """Open the artifact at `path`, checking the manifest and the shape of every file.
+
+        `verify=True` also recomputes the hash of each file, which reads all of it. ArtifactError names what is wrong.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        problems = check_files(path, manifest, hashes=verify)
+        if problems:
+            raise ArtifactError(problems[0])
+        arrays = {name.removesuffix(".npy"): _map(path / name) for name in manifest.files if name.endswith(".npy")}
+        vocabulary = _read_strings(path / VOCABULARY, manifest.vocabulary_size)
+        artifact = cls(path, manifest, vocabulary, arrays)
+        artifact._check_indices()
+        return artifact
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Row of each word."""
+        return {word: i for i, word in enumerate(self.vocabulary)}
+
+    @cached_property
+    def doctags(self) -> list[str | int]:
+        """Tags of the training documents, in the order of `doctag_vectors`; empty if the artifact has none."""
+        if not self.manifest.doctag_count:
+            return []
+        return list(_read_list(self.path / DOCTAGS, self.manifest.doctag_count))
+
+    def _check_indices(self) -> None:
+        """The kernels follow these numbers without a check, so a hostile artifact must not pass here."""
+        size = self.manifest.vocabulary_size
+        if len(self.index) != size:
+            raise ArtifactError(f"{self.path / VOCABULARY}: has the same word twice")
+        if "cum_table" in self.arrays:
+            table = self.arrays["cum_table"]
+            if not 1 <= int(table[-1]) < 2**31 or bool((table[1:] < table[:-1]).any()):
+                raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
+        if "hs_offsets" in self.arrays:
+            offsets, points, codes = (self.arrays[name] for name in ("hs_offsets", "hs_points", "hs_codes"))
+            whole = offsets[0] == 0 and offsets[-1] == len(points) == len(codes)
+            if not whole or bool((offsets[1:] < offsets[:-1]).any()):
+                raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not cut hs_points and hs_codes into paths")
+            if len(points) and (int(points.max()) >= size or int(codes.max()) > 1):
+                raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
+        if self.manifest.algorithm.mode == "dm_concat" and "\0" not in self.index:
+            raise ArtifactError(f"{self.path / VOCABULARY}: DM concat needs its null word '\\0'")
+
+
+def verify(path: str | Path) -> list[str]:
+    """All that is wrong with the artifact at `path`, one line for each problem; empty if it is sound."""
+    path = Path(path)
+    try:
+        manifest = read_manifest(path)
+        problems = check_files(path, manifest, hashes=True)
+        if not problems:
+            artifact = Artifact.open(path)
+            _ = artifact.doctags
+    except ArtifactError as error:
+        return [str(error)]
+    return problems
+
+
+def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
+    """Compare the files of an artifact with its manifest; a line for each that differs."""
+    specs = array_specs(manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count)
+    expected = {*specs, VOCABULARY} | ({DOCTAGS} if manifest.doctag_count else set())
+    if odd := expected ^ manifest.files.keys():
+        return [f"{path / MANIFEST}: the model needs other files than it lists: {', '.join(sorted(odd))}"]
+    problems = []
+    for name, entry in sorted(manifest.files.items()):
+        file = path / name
+        try:
+            size = file.stat().st_size
+            if size != entry.size:
+                problems.append(f"{file}: has {size} bytes, the manifest says {entry.size}")
+            elif hashes and file_sha256(file) != entry.sha256:
+                problems.append(f"{file}: its SHA-256 is not the manifest's, the file was changed or damaged")
+            elif name in specs:
+                problems += _check_array(file, *specs[name])
+        except FileNotFoundError:
+            problems.append(f"{file}: is missing")
+        except OSError as error:
+            problems.append(f"{file}: {error.strerror}")
+    return problems
+
+
+def _check_array(file: Path, dtype: str, shape: Shape) -> list[str]:
+    try:
+        array = _map(file)
+    except (ValueError, OSError, EOFError) as error:
+        return [f"{file}: is not a .npy array: {error}"]
+    fits = len(array.shape) == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.str != dtype or not fits or not array.flags.c_contiguous:
+        return [f"{file}: is {array.dtype.str} of shape {array.shape}, the model needs {dtype} of shape {shape}"]
+    return []
+
+
+def _map(file: Path) -> Array:
+    try:
+        array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        # An empty array cannot be mapped (a vocabulary of one word has a tree without nodes).
+        array = np.load(file, allow_pickle=False)
+        if array.size:
+            raise
+        array.flags.writeable = False
+    return array.view(np.ndarray)
+
+
+def _read_list(file: Path, length: int) -> list[Any]:
+    try:
+        values = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{file}: is not JSON: {error}") from error
+    if not isinstance(values, list) or len(values) != length:
+        raise ArtifactError(f"{file}: must be a list of {length} entries")
+    return values
+
+
+def _read_strings(file: Path, length: int) -> list[str]:
+    values = _read_list(file, length)
+    if not set(map(type, values)) <= {str}:
+        raise ArtifactError(f"{file}: must hold strings only")
+    return values

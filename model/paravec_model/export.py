@@ -1,0 +1,181 @@
+"""From a gensim model, live or read by `unpickler`, to an artifact."""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import __version__
+from .artifact import DOCTAGS, VOCABULARY, array_specs
+from .errors import ConversionError
+from .files import creation_time, new_directory, write_array, write_json
+from .manifest import MANIFEST, FileEntry, Manifest
+from .options import Algorithm, InferenceOptions, Mode
+from .tokenizer import Tokenizer
+
+Array = npt.NDArray[Any]
+
+# What a manifest keeps of gensim's own parameters, for people; inference needs none of them.
+_TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_count", "ns_exponent", "seed",
+             "corpus_count", "corpus_total_words")  # fmt: skip
+
+_DOMAIN = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class GensimModel:
+    """Read access to a gensim Doc2Vec model: a live one, or the inert one of a file with side arrays beside it."""
+
+    model: Any
+    path: Path | None = None
+    """The file it was read from; None for a live model."""
+
+    def array(self, owner: str, name: str) -> Array:
+        """The array `name` of the model ("") or of its part `owner` ("wv", "dv"), mapped if it lies in a side file."""
+        part = getattr(self.model, owner) if owner else self.model
+        if self.path is not None and name in getattr(part, "__numpys", ()):
+            file = Path(".".join(p for p in (str(self.path), owner, name, "npy") if p))
+            try:
+                mapped: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+                return mapped
+            except FileNotFoundError:
+                raise ConversionError(f"{file}: is missing; gensim saved it beside {self.path.name}") from None
+            except (ValueError, OSError) as error:
+                raise ConversionError(f"{file}: is not a .npy array: {error}") from error
+        value = getattr(part, name, None)
+        if value is None:
+            where = ".".join(p for p in (owner, name) if p)
+            raise ConversionError(f"the model has no {where}; it was not trained, or its training state was deleted")
+        return np.asarray(value)
+
+    def algorithm(self) -> Algorithm:
+        """Architecture and hyper-parameters, by the attributes that gensim's own inference goes by."""
+        m = self.model
+        mode: Mode
+        if m.sg:
+            mode = "dbow"
+        elif m.dm_concat:
+            mode = "dm_concat"
+            if m.dm_tag_count != 1:
+                raise ConversionError(
+                    f"the model concatenates {m.dm_tag_count} tags a document (dm_tag_count);"
+                    " gensim infers nothing from such a model, nor can paravec"
+                )
+        else:
+            mode = "dm_mean" if m.cbow_mean else "dm_sum"
+        return Algorithm(
+            mode=mode,
+            vector_size=int(m.vector_size),
+            negative=int(m.negative),
+            hs=bool(m.hs),
+            window=int(m.window),
+            shrink_windows=bool(getattr(m, "shrink_windows", True)),
+            sample=float(m.sample),
+        )
+
+    def defaults(self) -> InferenceOptions:
+        """What infer_vector does when it is given nothing but the words."""
+        m = self.model
+        return InferenceOptions(epochs=int(m.epochs), alpha=float(m.alpha), min_alpha=float(m.min_alpha))
+
+    def training(self) -> dict[str, Any]:
+        """Parameters of training that inference does not need."""
+        found = {name: getattr(self.model, name, None) for name in _TRAINING}
+        return {name: value for name, value in found.items() if isinstance(value, int | float)}
+
+    def vocabulary(self) -> list[str]:
+        """The words by row."""
+        words = list(self.model.wv.index_to_key)
+        if not words:
+            raise ConversionError("the model has an empty vocabulary")
+        if not all(type(word) is str for word in words):
+            raise ConversionError("the model has words that are not strings")
+        return words
+
+    def matrices(self, algorithm: Algorithm) -> dict[str, Array]:
+        """All arrays of an artifact but the doctags', by the names of `array_specs`, unpadded."""
+        arrays: dict[str, Array] = {}
+        if algorithm.negative:
+            counts = self._per_word("count", "word counts")
+            exponent = float(getattr(self.model, "ns_exponent", 0.75))
+            arrays |= {"syn1neg": self.array("", "syn1neg"), "cum_table": cum_table(counts, exponent)}
+        if algorithm.hs:
+            points, codes = self._per_word("point", "tree paths"), self._per_word("code", "tree codes")
+            arrays |= {
+                "syn1": self.array("", "syn1"),
+                "hs_offsets": np.array([0, *accumulate(len(p) for p in points)], np.int64),
+                "hs_points": np.concatenate([np.asarray(p) for p in points]),
+                "hs_codes": np.concatenate([np.asarray(c) for c in codes]),
+            }
+        if algorithm.mode != "dbow":
+            arrays["word_vectors"] = self.array("wv", "vectors")
+        if algorithm.sample:
+            arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
+        return arrays
+
+    def _per_word(self, attribute: str, what: str) -> Array:
+        values = self.model.wv.expandos.get(attribute)
+        if values is None:
+            raise ConversionError(f"the model has no {what} ({attribute}); its training state was deleted")
+        return np.asarray(values)
+
+
+def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
+    """The cumulative noise distribution over words, scaled to 2^31 - 1, as gensim's make_cum_table computes it."""
+    cumulative = list(accumulate(float(count**ns_exponent) for count in counts.tolist()))
+    return np.array([round(c / cumulative[-1] * _DOMAIN) for c in cumulative], np.uint32)
+
+
+def write_artifact(
+    output: Path,
+    source: GensimModel,
+    *,
+    name: str,
+    version: str,
+    tokenizer: Tokenizer,
+    defaults: InferenceOptions | None = None,
+    training: dict[str, Any] | None = None,
+    doctags: bool = False,
+) -> Manifest:
+    """Write the artifact of a gensim model to the new directory `output`; its parts never fill memory at once.
+
+    `defaults`: options of inference, the model's own if None. `training`: facts to add to the manifest for people.
+    `doctags`: keep the training documents' tags and vectors. ModelError if anything is missing or `output` exists.
+    """
+    algorithm, vocabulary = source.algorithm(), source.vocabulary()
+    matrices = source.matrices(algorithm)
+    tags = [int(t) if isinstance(t, int | np.integer) else t for t in source.model.dv.index_to_key] if doctags else []
+    if tags:
+        matrices["doctag_vectors"] = source.array("dv", "vectors")
+    specs = array_specs(algorithm, len(vocabulary), len(tags))
+    files: dict[str, FileEntry] = {}
+    with new_directory(output) as directory:
+        for file, (dtype, _shape) in specs.items():
+            array = matrices.pop(file.removesuffix(".npy"))
+            rows = len(tags) if file == "doctag_vectors.npy" else len(vocabulary)
+            if file.startswith(("syn1", "word", "doctag")) and (array.ndim != 2 or len(array) != rows):
+                raise ConversionError(f"{file}: the model has {array.shape} numbers for {rows} rows")
+            padding = file.startswith(("syn1", "word"))
+            slots = algorithm.slots if file.startswith("syn1") else 1
+            files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
+        files[VOCABULARY] = write_json(directory / VOCABULARY, vocabulary)
+        if tags:
+            files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
+        manifest = Manifest(
+            name=name,
+            version=version,
+            created=creation_time(),
+            tool=f"paravec {__version__}",
+            algorithm=algorithm,
+            vocabulary_size=len(vocabulary),
+            doctag_count=len(tags),
+            defaults=defaults or source.defaults(),
+            tokenizer=tokenizer,
+            training=source.training() | (training or {}),
+            files=files,
+        )
+        (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+    return manifest

@@ -1,0 +1,106 @@
+"""Tokenizers, declared in a model's manifest so that training and serving cut text the same way."""
+
+import re
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from .errors import OptionError
+
+# Runs of letters (and marks and underscores that Python counts as word characters) without digits:
+# the same language as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+, in a form that needs no look-ahead.
+_ALPHABETIC = re.compile(r"[^\W\d]+")
+
+
+def _deaccent(text: str) -> str:
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if unicodedata.category(c) != "Mn"))
+
+
+@dataclass(frozen=True)
+class SimpleTokenizer:
+    """Equal to `gensim.utils.simple_preprocess`: runs of letters of a bounded length."""
+
+    kind: ClassVar[str] = "simple"
+
+    lowercase: bool = True
+    """Put the text in lower case first (gensim always does)."""
+    deaccent: bool = False
+    """Remove accents (combining marks of Unicode category Mn)."""
+    min_len: int = 2
+    """Drop tokens of fewer characters."""
+    max_len: int = 15
+    """Drop tokens of more characters."""
+
+    def __post_init__(self) -> None:
+        if self.min_len < 0:
+            raise OptionError("min_len", f"must be 0 or more, not {self.min_len}")
+        if self.max_len < self.min_len:
+            raise OptionError("max_len", f"must be min_len ({self.min_len}) or more, not {self.max_len}")
+
+    def __call__(self, text: str) -> list[str]:
+        if self.lowercase:
+            text = text.lower()
+        if self.deaccent:
+            text = _deaccent(text)
+        low, high = self.min_len, self.max_len
+        return [t for t in _ALPHABETIC.findall(text) if low <= len(t) <= high and t[0] != "_"]
+
+
+@dataclass(frozen=True)
+class WhitespaceTokenizer:
+    """Splits at white space, as `str.split` does."""
+
+    kind: ClassVar[str] = "whitespace"
+
+    lowercase: bool = False
+    """Put the text in lower case first."""
+
+    def __call__(self, text: str) -> list[str]:
+        return (text.lower() if self.lowercase else text).split()
+
+
+@dataclass(frozen=True)
+class RegexTokenizer:
+    """Takes every match of a pattern of Python's `re`."""
+
+    kind: ClassVar[str] = "regex"
+
+    pattern: str
+    """What a token matches; with non-capturing groups only."""
+    lowercase: bool = False
+    """Put the text in lower case first."""
+
+    def __post_init__(self) -> None:
+        try:
+            compiled = re.compile(self.pattern)
+        except re.error as error:
+            raise OptionError("pattern", f"is not a regular expression: {error}") from error
+        if compiled.groups:
+            raise OptionError("pattern", "has a capturing group, write (?:...) instead of (...)")
+        object.__setattr__(self, "_findall", compiled.findall)
+
+    def __call__(self, text: str) -> list[str]:
+        found: list[str] = self._findall(text.lower() if self.lowercase else text)  # type: ignore[attr-defined]
+        return [token for token in found if token]
+
+
+Tokenizer = SimpleTokenizer | WhitespaceTokenizer | RegexTokenizer
+KINDS: dict[str, type[Tokenizer]] = {t.kind: t for t in (SimpleTokenizer, WhitespaceTokenizer, RegexTokenizer)}
+
+
+def tokenizer_to_dict(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The declaration that `tokenizer_from_dict` reads back."""
+    return {"kind": tokenizer.kind, **asdict(tokenizer)}
+
+
+def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
+    """The tokenizer that a manifest declares; OptionError if this version does not know it."""
+    options = dict(declared)
+    kind = options.pop("kind", None)
+    if kind not in KINDS:
+        raise OptionError("tokenizer", f"unknown kind {kind!r}, known are {', '.join(KINDS)}")
+    try:
+        return KINDS[kind](**options)
+    except TypeError as error:
+        raise OptionError("tokenizer", f"{kind} takes other options: {error}") from error

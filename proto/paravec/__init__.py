@@ -1,0 +1,1 @@
+"""The wire contract of paravec; `paravec.v1` holds the messages and the service."""

@@ -1,0 +1,141 @@
+"""The server process: listen, load the model, serve, drain."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from paravec_model import __version__, kernels
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+
+from .logs import event
+from .service import SERVICE, EmbeddingService
+from .settings import Settings
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+class App:
+    """One server, from listening to stopped. Health is answered from the first moment, embeddings once it is warm."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+        self._service = EmbeddingService(settings)
+        self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # A second server on the same port must fail, not share its connections.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        self.port = 0
+        """Where it listens, once it does; 0 for a Unix socket."""
+
+    def stop(self, reason: str) -> None:
+        """Begin to drain."""
+        if not self._stopping.is_set():
+            event(_log, logging.INFO, "draining", reason=reason, drain_seconds=self._settings.drain_seconds)
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`; ArtifactError or ListenError if it cannot begin."""
+        encoder = await self._unless_stopped(self._open)
+        if encoder is None:
+            return
+        await self._listen()
+        try:
+            if await self._unless_stopped(partial(self._warm, encoder)):
+                self._service.serve(encoder)
+                await self._health.set(SERVICE, _SERVING)
+                event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
+                await self._stopping.wait()
+        finally:
+            await self._drain()
+
+    async def _unless_stopped(self, work: Callable[[], T]) -> T | None:
+        """What `work` returns, done on a thread; None as soon as the server is to stop."""
+        working = asyncio.get_running_loop().run_in_executor(self._starting, work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        either: set[asyncio.Future[Any]] = {working, stopping}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self._stopping.is_set():
+            return None
+        stopping.cancel()
+        return working.result()
+
+    async def _listen(self) -> None:
+        self._server.add_generic_rpc_handlers((self._service.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        await self._health.set(SERVICE, _NOT_SERVING)
+        listen = self._settings.listen
+        try:
+            self.port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            raise ListenError(
+                f"{listen}: cannot be listened on; is the address right, and no other server on the port?"
+            ) from None
+        await self._server.start()
+        event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
+
+    def _open(self) -> Encoder:
+        began = time.perf_counter()
+        artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
+        encoder = Encoder(artifact)
+        manifest, seconds = artifact.manifest, round(time.perf_counter() - began, 3)
+        facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+        event(_log, logging.INFO, "model opened", **facts, seconds=seconds)
+        return encoder
+
+    def _warm(self, encoder: Encoder) -> bool:
+        began = time.perf_counter()
+        if self._settings.kernel_cache:
+            kernels.use_cache(self._settings.kernel_cache)
+        encoder.warm()
+        event(_log, logging.INFO, "kernels compiled", seconds=round(time.perf_counter() - began, 3))
+        return True
+
+    async def _drain(self) -> None:
+        """Readiness goes first, then calls in progress are finished, then what is left is cut off."""
+        await self._health.set(SERVICE, _NOT_SERVING)
+        grace = asyncio.create_task(self._server.stop(self._settings.drain_seconds))
+        idle = asyncio.create_task(self._service.idle())
+        await asyncio.wait({grace, idle}, return_when=asyncio.FIRST_COMPLETED)
+        # Only watches of health are left when all is idle, and they have been told.
+        await self._server.stop(None if idle.done() else 0)
+        await grace
+        event(_log, logging.INFO, "stopped", drained=idle.done())
+        idle.cancel()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    app = App(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop, number.name)
+    await app.run()

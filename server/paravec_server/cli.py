@@ -1,0 +1,43 @@
+"""The command paravec-server."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; 0 after a drain, 1 if the server could not begin, 2 for a wrong setting."""
+    # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # gRPC's core writes lines of its own for what is reported here in one.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+    import asyncio
+
+    from paravec_model.errors import ModelError
+
+    from .app import ListenError, serve
+    from .logs import configure
+    from .settings import SettingsError, read_settings
+
+    try:
+        settings = read_settings(argv)
+        configure(settings.log_level, settings.log_format)
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except (ModelError, ListenError) as error:
+        return _fail(str(error), 1)
+    sys.stderr.flush()
+    # Everything is drained; only a compilation that nobody waits for could still run, and would hold up the exit.
+    os._exit(0)
+
+
+def _fail(problem: str, code: int) -> int:
+    print(f"paravec-server: {problem}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

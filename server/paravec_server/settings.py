@@ -1,0 +1,122 @@
+"""All settings of paravec-server, read in one place: flags first, then PARAVEC_* in the environment, then defaults."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from paravec_model import __version__
+
+
+class SettingsError(Exception):
+    """A setting is missing or out of range; one line that names it."""
+
+
+def _setting(default: Any, help_text: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"help": help_text, **extra})
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field is the flag --name-with-dashes and the variable PARAVEC_NAME."""
+
+    model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
+    listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
+    threads: int = _setting(0, "threads that infer; 0 is one for each core", least=0, most=1024)
+    max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=1_000_000)
+    max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
+    max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
+    max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)
+    max_message_bytes: int = _setting(4 * 2**20, "size of one request message", least=1024, most=2**31 - 1)
+    drain_seconds: float = _setting(
+        30.0, "how long calls in progress may take to finish at a stop", least=0, most=86400
+    )
+    verify: str = _setting("manifest", "check of the model at start: sizes and digest, or every file's hash too",
+                           choices=("manifest", "full"))  # fmt: skip
+    reflection: bool = _setting(True, "answer gRPC server reflection")
+    kernel_cache: Path | None = _setting(
+        None, "writable directory that keeps compiled kernels from start to start [none]", kind=Path, metavar="DIR"
+    )
+    log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = _setting("text", "a line for people, or one JSON object", choices=("text", "json"))
+
+    def __post_init__(self) -> None:
+        if self.model is None:
+            raise SettingsError("no model: set --model or PARAVEC_MODEL to the directory of an artifact")
+        for f in fields(self):
+            value, meta = getattr(self, f.name), f.metadata
+            if "least" in meta and not meta["least"] <= value <= meta["most"]:
+                raise SettingsError(f"{_names(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
+            if "choices" in meta and value not in meta["choices"]:
+                raise SettingsError(f"{_names(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
+
+    @property
+    def inference_threads(self) -> int:
+        """Threads that infer, with 0 resolved."""
+        return self.threads or _cores()
+
+
+def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the command line and the environment; SettingsError for a value that cannot be."""
+    given = vars(_parser().parse_args(argv))
+    values: dict[str, Any] = {}
+    for f in fields(Settings):
+        raw = given[f.name]
+        if raw is None:
+            raw = environ.get(_variable(f.name))
+        if raw is not None and raw != "":
+            values[f.name] = _convert(f.name, f.metadata.get("kind", type(f.default)), raw)
+    return Settings(**values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="paravec-server",
+        description="Serve one Doc2Vec model over gRPC.",
+        epilog="Each flag is also a variable: --max-documents is PARAVEC_MAX_DOCUMENTS. A flag goes before a variable."
+        "\n\nexample:\n  paravec-server --model models/lee --listen 127.0.0.1:50051",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"paravec {__version__}")
+    for f in fields(Settings):
+        meta = f.metadata
+        choices = f" ({' | '.join(meta['choices'])})" if "choices" in meta else ""
+        default = "" if f.default is None else f" [{f.default}]"
+        kind: dict[str, Any] = {"metavar": meta.get("metavar", f.name.rsplit("_", 1)[-1].upper())}
+        if isinstance(f.default, bool):
+            kind = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(_flag(f.name), dest=f.name, default=None, help=f"{meta['help']}{choices}{default}", **kind)
+    return parser
+
+
+def _convert(name: str, kind: Any, raw: Any) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    if kind is bool:
+        if raw.lower() in ("1", "true", "yes", "on"):
+            return True
+        if raw.lower() in ("0", "false", "no", "off"):
+            return False
+        raise SettingsError(f"{_names(name)} must be true or false, not {raw!r}")
+    try:
+        return kind(raw)
+    except ValueError:
+        raise SettingsError(f"{_names(name)} must be a number, not {raw!r}") from None
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return "PARAVEC_" + name.upper()
+
+
+def _names(name: str) -> str:
+    return f"{_flag(name)} ({_variable(name)})"

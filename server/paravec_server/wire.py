@@ -1,0 +1,140 @@
+"""Between the messages of paravec.v1 and the types of paravec_model: the one module that knows both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec_model.encoder import Encoder, Encoding
+from paravec_model.errors import OptionError
+from paravec_model.manifest import Manifest
+from paravec_model.options import InferenceOptions
+from paravec_model.tokenizer import Tokenizer
+
+from .errors import InvalidArgumentError
+from .settings import Settings
+
+_METHODS = {"sgd": pb.METHOD_SGD}
+_METHOD_NAMES = {number: name for name, number in _METHODS.items()}
+_ALGORITHMS = {
+    "dbow": pb.ALGORITHM_DBOW,
+    "dm_mean": pb.ALGORITHM_DM_MEAN,
+    "dm_sum": pb.ALGORITHM_DM_SUM,
+    "dm_concat": pb.ALGORITHM_DM_CONCAT,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a call, the model's defaults filled in."""
+
+    inference: InferenceOptions
+    truncate: bool
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A document's tokens, cut to the limit, and how many there were."""
+
+    tokens: Sequence[str]
+    count: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some were cut off."""
+        return len(self.tokens) < self.count
+
+
+def read_options(message: pb.InferenceOptions, defaults: InferenceOptions, limits: Settings, path: str) -> Options:
+    """The options of a request; InvalidArgumentError names the field at `path`."""
+    changes: dict[str, Any] = {
+        name: getattr(message, name)
+        for name in ("epochs", "alpha", "min_alpha", "seed", "normalize")
+        if message.HasField(name)
+    }
+    if message.method:
+        if message.method not in _METHOD_NAMES:
+            raise InvalidArgumentError(f"{path}.method", "this model can be used with METHOD_SGD only")
+        changes["method"] = _METHOD_NAMES[message.method]
+    if changes.get("epochs", 0) > limits.max_epochs:
+        raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
+    if not changes:
+        return Options(defaults, message.truncate)
+    try:
+        return Options(replace(defaults, **changes), message.truncate)
+    except OptionError as error:
+        raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
+
+
+def read_document(document: pb.Document, tokenize: Tokenizer, options: Options, limits: Settings, path: str) -> Tokens:
+    """The tokens of a document; InvalidArgumentError names the field at `path`."""
+    content = document.WhichOneof("content")
+    if content is None:
+        raise InvalidArgumentError(path, "must have text or tokens")
+    tokens = tokenize(document.text) if content == "text" else list(document.tokens.tokens)
+    count = len(tokens)
+    if count > limits.max_tokens:
+        if not options.truncate:
+            raise InvalidArgumentError(
+                f"{path}.{content}", f"has {count} tokens, at most {limits.max_tokens} are taken (see options.truncate)"
+            )
+        tokens = tokens[: limits.max_tokens]
+    return Tokens(tokens, count)
+
+
+def write_embeddings(documents: Sequence[Tokens], encoding: Encoding) -> list[pb.Embedding]:
+    """The messages for encoded documents, in order."""
+    return [
+        pb.Embedding(
+            vector=vector,
+            token_count=document.count,
+            known_token_count=known,
+            truncated=document.truncated,
+        )
+        for document, vector, known in zip(
+            documents, encoding.vectors.tolist(), encoding.known_token_counts, strict=True
+        )
+    ]
+
+
+def write_version(manifest: Manifest) -> pb.ModelVersion:
+    """Name, version and digest of a model."""
+    return pb.ModelVersion(name=manifest.name, version=manifest.version, digest=manifest.digest)
+
+
+def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
+    """All that GetModel tells."""
+    manifest = encoder.manifest
+    algorithm, defaults, tokenizer = manifest.algorithm, manifest.defaults, manifest.tokenizer
+    return pb.ModelInfo(
+        version=write_version(manifest),
+        algorithm=_ALGORITHMS[algorithm.mode],
+        vector_size=algorithm.vector_size,
+        vocabulary_size=manifest.vocabulary_size,
+        negative=algorithm.negative,
+        hierarchical_softmax=algorithm.hs,
+        methods=[pb.METHOD_SGD],
+        defaults=pb.InferenceOptions(
+            method=_METHODS[defaults.method],
+            epochs=defaults.epochs,
+            alpha=defaults.alpha,
+            min_alpha=defaults.min_alpha,
+            seed=defaults.seed,
+            normalize=defaults.normalize,
+            truncate=False,
+        ),
+        limits=pb.Limits(
+            max_documents=limits.max_documents,
+            max_tokens=limits.max_tokens,
+            max_epochs=limits.max_epochs,
+            max_message_bytes=limits.max_message_bytes,
+        ),
+        tokenizer=pb.Tokenizer(
+            kind=tokenizer.kind,
+            lowercase=tokenizer.lowercase,
+            deaccent=getattr(tokenizer, "deaccent", False),
+            min_len=getattr(tokenizer, "min_len", 0),
+            max_len=getattr(tokenizer, "max_len", 0),
+            pattern=getattr(tokenizer, "pattern", ""),
+        ),
+    )

@@ -1,0 +1,59 @@
+"""What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+from hypothesis import HealthCheck, settings
+
+from paravec_client import EmbeddingClient
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+
+from . import parity
+from .servers import Server, running
+
+settings.register_profile(
+    "paravec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("paravec")
+
+
+@pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled kernels, shared by the servers of a session."""
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="session")
+def gensim_model() -> Doc2Vec:
+    """A DBOW model of the Lee corpus with negative sampling and sub-sampling."""
+    return parity.train(dm=0, epochs=20)
+
+
+@pytest.fixture(scope="session")
+def artifact(gensim_model: Doc2Vec, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The artifact of `gensim_model`, with its doctags."""
+    return parity.to_artifact(gensim_model, tmp_path_factory.mktemp("artifact") / "lee", doctags=True)
+
+
+@pytest.fixture(scope="session")
+def encoder(artifact: Artifact) -> Encoder:
+    """An encoder of `artifact`."""
+    return Encoder(artifact)
+
+
+@pytest.fixture(scope="session")
+def server(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+    """A server of `artifact` with small limits, ready."""
+    limits = ("--max-documents", "64", "--max-tokens", "2000", "--max-epochs", "2000", "--max-message-bytes", "2000000")
+    with running(artifact.path, kernel_cache, *limits) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[EmbeddingClient]:
+    """A client of `server`."""
+    with EmbeddingClient(server.target) as client:
+        yield client

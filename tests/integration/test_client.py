@@ -1,0 +1,247 @@
+"""The client library against a real server."""
+
+import itertools
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paravec_client import (
+    ClientConfig,
+    DeadlineError,
+    Embedding,
+    EmbeddingClient,
+    InferenceOptions,
+    InvalidArgumentError,
+    OverloadedError,
+    ParavecError,
+    UnavailableError,
+)
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+
+from ..servers import Server, running
+
+
+def test_one_text_is_one_vector(client: EmbeddingClient, encoder: Encoder) -> None:
+    """A str gives a float32 array (vector_size,), the encoder's own numbers."""
+    vector = client.embed("fire in Sydney")
+    assert vector.shape == (50,)
+    assert vector.dtype == np.float32
+    assert np.array_equal(vector, encoder.encode([["fire", "in", "sydney"]]).vectors[0])
+
+
+def test_a_list_is_a_matrix(client: EmbeddingClient) -> None:
+    """A list of texts and of token lists gives (n, vector_size), in order; an empty list an empty matrix."""
+    vectors = client.embed(["fire in sydney", ["fire", "in", "sydney"], ("cricket",), ""])
+    assert vectors.shape == (4, 50)
+    assert np.array_equal(vectors[0], vectors[1])
+    assert not vectors[3].any()
+    empty = client.embed([])
+    assert empty.shape == (0, 50)
+    assert empty.dtype == np.float32
+
+
+def test_large_batches_are_split(client: EmbeddingClient) -> None:
+    """More documents than the server takes in a call, or more bytes, are sent in several, and order is kept."""
+    assert client.model().limits.max_documents == 64
+    texts = [f"{'fire ' * (i % 5)}sydney" for i in range(333)]
+    alone = {text: client.embed(text) for text in set(texts)}
+    assert all(np.array_equal(v, alone[t]) for v, t in zip(client.embed(texts), texts, strict=True))
+    heavy = ["x" * 900_000, "fire"] * 5
+    assert client.embed(heavy).shape == (10, 50)
+
+
+def test_counts_come_with_the_vectors(client: EmbeddingClient) -> None:
+    """embed_all tells what the model knew of each document."""
+    known, unknown = client.embed_all(["fire qqqqq", "qqqqq"])
+    assert (known.token_count, known.known_token_count, known.truncated) == (2, 1, False)
+    assert unknown.known_token_count == 0
+    assert not unknown.vector.any()
+
+
+def test_options_are_the_callers_or_the_models(client: EmbeddingClient) -> None:
+    """An option that is None is the model's default."""
+    defaults = client.model().defaults
+    same = InferenceOptions(epochs=defaults.epochs, seed=defaults.seed, alpha=defaults.alpha)
+    assert np.array_equal(client.embed("fire", same), client.embed("fire"))
+    unit = client.embed("fire in sydney", InferenceOptions(normalize=True, seed=5))
+    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
+    long = client.embed_all([["fire"] * 3000], InferenceOptions(truncate=True))
+    assert long[0].truncated
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (InferenceOptions(epochs=0), "options.epochs"),
+        (InferenceOptions(epochs=-1), "options.epochs"),
+        (InferenceOptions(epochs="ten"), "options.epochs"),  # type: ignore[arg-type]
+        (InferenceOptions(seed=2**64), "options.seed"),
+        (InferenceOptions(method="magic"), "options.method"),  # type: ignore[arg-type]
+        (InferenceOptions(method="map"), "options.method"),
+        (InferenceOptions(alpha=7), "options.alpha"),
+    ],
+)
+def test_a_wrong_option_is_named(client: EmbeddingClient, options: InferenceOptions, field: str) -> None:
+    """Found by the client or by the server, the error is the same kind and names the option."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        client.embed("fire", options)
+    assert [v.field for v in caught.value.violations] == [field]
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("bad", ["lone \ud800 surrogate", ["ok", "\udfff"], 5, ["a", 5], b"bytes"])
+def test_what_cannot_go_over_the_wire_is_named(client: EmbeddingClient, bad: object) -> None:
+    """A lone surrogate or another type is refused before anything is sent, with the document's number."""
+    with pytest.raises(InvalidArgumentError, match=r"^documents\[1\]: "):
+        client.embed(["fine", bad])  # type: ignore[list-item]
+
+
+def test_a_document_at_fault_is_named_by_the_callers_number(client: EmbeddingClient) -> None:
+    """Split or not, violations count the caller's documents."""
+    texts: list[str | list[str]] = ["fire"] * 200
+    texts[150] = ["a"] * 2001
+    with pytest.raises(InvalidArgumentError) as caught:
+        client.embed(texts)
+    assert caught.value.violations[0].field == "documents[150].tokens"
+    assert str(caught.value).startswith("documents[150].tokens")
+
+
+def test_a_stream_gives_what_calls_give(client: EmbeddingClient) -> None:
+    """Each document is answered in order with the vector that embed gives."""
+    texts = [f"fire {'sydney ' * (i % 4)}" for i in range(500)]
+    alone = {text: client.embed(text) for text in set(texts)}
+    count = 0
+    for text, made in zip(texts, client.embed_stream(iter(texts)), strict=True):
+        assert isinstance(made, Embedding)
+        assert np.array_equal(made.vector, alone[text])
+        count += 1
+    assert count == 500
+
+
+def test_a_stream_raises_or_returns_errors(client: EmbeddingClient) -> None:
+    """A document at fault ends the stream, or is handed over in its place, as the caller chose."""
+    documents: list[str | list[str]] = ["fire", ["a"] * 2001, "\ud800", "sydney"]
+    handed = list(client.embed_stream(documents, errors="return"))
+    assert [type(outcome) for outcome in handed] == [Embedding, InvalidArgumentError, InvalidArgumentError, Embedding]
+    assert "lone surrogate" in str(handed[2])
+    stream = client.embed_stream(documents)
+    assert isinstance(next(stream), Embedding)
+    with pytest.raises(InvalidArgumentError):
+        next(stream)
+
+
+def test_a_stream_reads_no_further_than_it_must(client: EmbeddingClient) -> None:
+    """An endless source is read at the pace of the answers, and left alone once the stream is closed."""
+    taken = itertools.count()
+    stream = client.embed_stream(f"fire {next(taken)}" for _ in itertools.repeat(0))
+    for _ in range(10):
+        next(stream)
+    assert next(taken) < 400
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_the_sources_own_error_is_the_callers(client: EmbeddingClient, caplog: pytest.LogCaptureFixture) -> None:
+    """If the documents' iterator fails, what came before is answered, and its own exception is raised."""
+
+    def documents() -> Iterator[str]:
+        yield from ("fire", "sydney")
+        raise KeyError("mine")
+
+    with caplog.at_level(logging.DEBUG):
+        stream = client.embed_stream(documents())
+        assert isinstance(next(stream), Embedding)
+        assert isinstance(next(stream), Embedding)
+        with pytest.raises(KeyError, match="mine"):
+            next(stream)
+    assert not caplog.records
+
+
+def test_threads_share_a_client(client: EmbeddingClient) -> None:
+    """Many threads may call at once."""
+    expected = client.embed("fire in sydney")
+    wrong: list[object] = []
+
+    def work() -> None:
+        for _ in range(20):
+            if not np.array_equal(client.embed("fire in sydney"), expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_the_model_is_described(client: EmbeddingClient, artifact: Artifact) -> None:
+    """model() gives what an embedding program wants to know."""
+    model = client.model()
+    manifest = artifact.manifest
+    assert (model.name, model.version, model.digest) == (manifest.name, manifest.version, manifest.digest)
+    assert (model.algorithm, model.vector_size, model.methods) == ("dbow", 50, ("sgd",))
+    assert model.tokenizer == {"kind": "simple", "lowercase": True, "min_len": 2, "max_len": 15}
+    assert model.defaults.epochs == 20
+
+
+def test_no_server_is_unavailable() -> None:
+    """Nobody listening is an UnavailableError, and waiting for it a DeadlineError that says so."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with EmbeddingClient(f"127.0.0.1:{unused.getsockname()[1]}") as client:
+            with pytest.raises(UnavailableError):
+                client.embed("fire")
+            with pytest.raises(DeadlineError, match=r"not ready after 0\.2 s"):
+                client.wait_until_ready(0.2)
+
+
+def test_every_call_has_a_deadline(server: Server) -> None:
+    """A server too slow for the timeout is a DeadlineError."""
+    config = ClientConfig(target=server.target)
+    with EmbeddingClient(config=replace(config, timeout=0.2, stream_timeout=0.2)) as client:
+        heavy = InferenceOptions(epochs=2000)
+        with pytest.raises(DeadlineError) as caught:
+            client.embed([["fire"] * 2000] * 60, heavy)
+        assert caught.value.code == "DEADLINE_EXCEEDED"
+        with pytest.raises(DeadlineError):
+            list(client.embed_stream([["fire"] * 2000] * 60, heavy))
+
+
+def test_a_message_too_large_is_named(client: EmbeddingClient) -> None:
+    """One document beyond the server's message size is an error of its own kind."""
+    with pytest.raises(OverloadedError, match="larger than max"):
+        client.embed("x" * 2_100_000)
+
+
+def test_overload_tells_when_to_come_back(artifact: Artifact, kernel_cache: Path) -> None:
+    """The server's RetryInfo reaches the caller."""
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+        with EmbeddingClient(server.target) as client:
+            release = threading.Event()
+
+            def documents() -> Iterator[str]:
+                yield "fire"
+                release.wait(60)
+
+            stream = client.embed_stream(documents())
+            next(stream)
+            with pytest.raises(OverloadedError) as caught:
+                client.embed("fire")
+            release.set()
+            assert list(stream) == []
+    assert caught.value.retry_after == pytest.approx(0.1)
+
+
+def test_a_closed_client_says_so(server: Server) -> None:
+    """Using a client after its end is a ParavecError, not a fault of grpc's."""
+    client = EmbeddingClient(server.target)
+    client.close()
+    with pytest.raises(ParavecError):
+        client.embed("fire")

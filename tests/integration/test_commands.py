@@ -1,0 +1,92 @@
+"""The commands as a person types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paravec_client import EmbeddingClient
+from paravec_model.artifact import Artifact
+
+from ..servers import Server
+
+ROOT = Path(__file__).parents[2]
+
+
+def paravec(server: Server | None, *arguments: str, given: str | bytes = "") -> "subprocess.CompletedProcess[str]":
+    """Run the client's command."""
+    command = [sys.executable, "-m", "paravec_client.cli", *arguments]
+    target = ["--target", server.target] if server else []
+    data = given if isinstance(given, bytes) else given.encode()
+    ran = subprocess.run([*command, *target], input=data, capture_output=True, check=False, timeout=60)
+    return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+
+
+def test_embed_gives_json_to_machines(server: Server, client: EmbeddingClient) -> None:
+    """In a pipe each text is a JSON line with its vector, the very numbers of the library."""
+    ran = paravec(server, "embed", "fire in Sydney", "caffè", "--normalize")
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [line["text"] for line in lines] == ["fire in Sydney", "caffè"]
+    assert lines[0]["known_token_count"] == 3
+    vector = client.embed("fire in Sydney")
+    assert np.allclose(lines[0]["vector"], vector / np.linalg.norm(vector), atol=1e-6)
+
+
+def test_embed_reads_lines(server: Server, client: EmbeddingClient) -> None:
+    """Without arguments each line of standard input is a text."""
+    ran = paravec(server, "embed", given="fire\n\nsydney harbour\r\n")
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [line["text"] for line in lines] == ["fire", "", "sydney harbour"]
+    assert np.array_equal(np.array(lines[2]["vector"], np.float32), client.embed("sydney harbour"))
+
+
+def test_people_get_tables(server: Server) -> None:
+    """With --format table the commands print for people."""
+    assert "2/3" in paravec(server, "embed", "fire in qqqqqq", "--format", "table").stdout
+    assert "vector_size                  50" in paravec(server, "model", "--format", "table").stdout
+    assert paravec(server, "health", "--format", "table").stdout == "process SERVING\nembedding SERVING\n"
+
+
+def test_model_and_health_give_json(server: Server, artifact: Artifact) -> None:
+    """Scripts read what the server says of itself."""
+    model = json.loads(paravec(server, "model").stdout)
+    assert model["digest"] == artifact.manifest.digest
+    assert model["limits"]["max_documents"] == 64
+    health = paravec(server, "health", "--wait", "5")
+    assert (health.returncode, json.loads(health.stdout)) == (0, {"process": "SERVING", "embedding": "SERVING"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "code", "problem"),
+    [
+        (["embed", "x", "--epochs", "0"], "", 3, "options.epochs: must be 1 or more"),
+        (["embed"], b"\xff\n", 1, "not UTF-8"),
+        (["embed", "x", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
+        (["health", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
+        (["health", "--target", "127.0.0.1:1", "--wait", "0.1"], "", 5, "not ready after 0.1 s"),
+        (["embed", "--colour"], "", 2, "unrecognized arguments"),
+    ],
+)
+def test_failures_have_a_line_and_a_code(
+    server: Server, arguments: list[str], given: str | bytes, code: int, problem: str
+) -> None:
+    """Each kind of failure has an exit code of its own and no traceback."""
+    ran = paravec(None if "--target" in arguments else server, *arguments, given=given)
+    assert ran.returncode == code
+    assert problem in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_demonstration_runs(artifact: Artifact, kernel_cache: Path) -> None:
+    """It embeds its texts over the wire, shows neighbours and the round trip, and exits with 0."""
+    command = [sys.executable, str(ROOT / "client/examples/demo.py"), "--model", str(artifact.path)]
+    ran = subprocess.run(
+        [*command, "--kernel-cache", str(kernel_cache)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("nearest: ") == 8
+    assert "round trip of one text" in ran.stdout

@@ -1,0 +1,95 @@
+"""From gensim's files to artifacts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+
+from paravec_model.artifact import Artifact
+from paravec_model.cli import main
+from paravec_model.encoder import Encoder
+
+from .. import parity
+
+
+@pytest.mark.parametrize("side_arrays", [False, True])
+@pytest.mark.parametrize("architecture", parity.ARCHITECTURES)
+def test_a_converted_file_is_the_live_model(
+    architecture: str, side_arrays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converting what gensim saved, in one file or with arrays beside it, gives the bytes of the live model."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    model = parity.train(vector_size=10, epochs=2, **parity.ARCHITECTURES[architecture], **parity.OUTPUTS["both"])
+    file = tmp_path / "doc2vec.model"
+    model.save(str(file), sep_limit=100 if side_arrays else 10**9)
+    assert (tmp_path / "doc2vec.model.syn1neg.npy").exists() == side_arrays
+    output = tmp_path / "converted"
+    assert main(["convert", str(file), str(output), "--name", "test", "--doctags"]) == 0
+    live = parity.to_artifact(model, tmp_path / "live", doctags=True)
+    for made in sorted(live.path.iterdir()):
+        assert (output / made.name).read_bytes() == made.read_bytes(), made.name
+
+
+def test_a_converted_model_infers_what_gensim_infers_from_the_file(tmp_path: Path) -> None:
+    """Loaded by gensim on one side and converted on the other, a file means the same vectors."""
+    file = tmp_path / "doc2vec.model"
+    parity.train(dm=0, negative=5).save(str(file))
+    assert main(["convert", str(file), str(tmp_path / "converted")]) == 0
+    difference = parity.largest_difference(
+        Doc2Vec.load(str(file)), Artifact.open(tmp_path / "converted"), parity.documents(30)
+    )
+    assert difference <= parity.LIMIT
+
+
+def test_a_missing_side_array_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that lost an array says which one, and leaves no output."""
+    file = tmp_path / "doc2vec.model"
+    parity.train(vector_size=10, epochs=1, dm=0).save(str(file), sep_limit=100)
+    (tmp_path / "doc2vec.model.syn1neg.npy").unlink()
+    assert main(["convert", str(file), str(tmp_path / "converted")]) == 1
+    error = capsys.readouterr().err
+    assert "doc2vec.model.syn1neg.npy: is missing" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "converted").exists()
+
+
+def test_what_cannot_be_inferred_from_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No output weights, or several tags concatenated: gensim infers nothing from those, and nor do we."""
+    model = parity.train(vector_size=10, epochs=1, dm=0)
+    del model.syn1neg
+    model.save(str(tmp_path / "a"))
+    several = parity.train(vector_size=10, epochs=1, dm=1, dm_concat=1, window=2)
+    several.dm_tag_count = 2
+    several.save(str(tmp_path / "b"))
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "out")]) == 1
+    assert "no syn1neg" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "b"), str(tmp_path / "out")]) == 1
+    assert "dm_tag_count" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sep_limit", [100, 10**12])
+def test_memory_stays_within_one_and_a_half_models(sep_limit: int, tmp_path: Path) -> None:
+    """Converting a model of 120 MB takes at most 1.5 times that, arrays beside the pickle or in it."""
+    model = parity.train(vector_size=10, epochs=1, dm=0)
+    rows = 120 * 10**6 // 4 // len(model.wv)
+    rng = np.random.default_rng(1)
+    model.syn1neg = rng.random((len(model.wv), rows), np.float32)
+    model.vector_size = model.layer1_size = rows
+    file = tmp_path / "doc2vec.model"
+    model.save(str(file), sep_limit=sep_limit)
+    size = sum(f.stat().st_size for f in tmp_path.iterdir())
+    code = (
+        "import resource, sys; from paravec_model import cli, export, unpickler;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; before = peak();"
+        "code = cli.main(['convert', *sys.argv[1:]]); print(peak() - before, file=sys.stderr); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, str(file), str(tmp_path / "converted")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(ran.stderr.splitlines()[-1]) <= 1.5 * size
+    assert (Artifact.open(tmp_path / "converted", verify=True).arrays["syn1neg"][:, :rows] == model.syn1neg).all()
+    assert Encoder(Artifact.open(tmp_path / "converted")).encode([["the"]]).vectors.any()

@@ -1,0 +1,96 @@
+"""A fault of ours, which nothing outside can cause: the encoder is made to fail inside a real gRPC server."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
+from paravec_model.encoder import Encoder
+from paravec_server.logs import _JsonFormatter
+from paravec_server.service import EmbeddingService
+from paravec_server.settings import Settings
+
+SECRET = "grünerdrachen"
+
+
+class Broken:
+    """An encoder with a fault, whose message quotes the document."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.manifest = encoder.manifest
+        self.tokenize = encoder.tokenize
+
+    def encode(self, documents: list[list[str]], *_: Any) -> None:
+        """Fail."""
+        raise RuntimeError(f"cannot do {documents}")
+
+
+@asynccontextmanager
+async def stub_of(service: EmbeddingService) -> AsyncIterator[Any]:
+    """A stub that talks to a server of `service`."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((service.handlers(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    finally:
+        await server.stop(None)
+
+
+def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    """INTERNAL carries an id that is in the log with the place of the fault; the document's text is in neither."""
+
+    async def run() -> tuple[Any, Any]:
+        service = EmbeddingService(Settings(model=Path("m")))
+        service.serve(Broken(encoder))  # type: ignore[arg-type]
+        document = pb.Document(text=SECRET)
+        async with stub_of(service) as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Embed(pb.EmbedRequest(documents=[document]))
+            stream = stub.EmbedStream(iter([pb.EmbedStreamRequest(document=document)] * 2))
+            return caught.value, [answer async for answer in stream]
+
+    with caplog.at_level(logging.INFO, "paravec_server"):
+        error, answers = asyncio.run(run())
+    assert error.code() is grpc.StatusCode.INTERNAL
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    told = error_details_pb2.RequestInfo()
+    assert status.details[0].Unpack(told)
+    assert told.request_id in error.details()
+    assert [answer.error.code for answer in answers] == [grpc.StatusCode.INTERNAL.value[0]] * 2
+    lines = [_JsonFormatter().format(record) for record in caplog.records]
+    events = [json.loads(line) for line in lines]
+    assert told.request_id in [event["request_id"] for event in events]
+    assert all(event["error"] == "RuntimeError" and "Broken.encode" in event["at"] for event in events)
+    for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
+        assert SECRET not in line
+        assert "cannot do" not in line
+
+
+def test_before_the_model_is_ready_calls_are_unavailable() -> None:
+    """A server that still loads says so, and is asked again later."""
+
+    async def run() -> None:
+        async with stub_of(EmbeddingService(Settings(model=Path("m")))) as stub:
+            for call in (
+                lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
+                lambda: stub.GetModel(pb.GetModelRequest()),
+                lambda: stub.EmbedStream(iter([pb.EmbedStreamRequest()])).read(),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call()  # type: ignore[no-untyped-call]
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert caught.value.details() == "the model is loading"
+
+    asyncio.run(run())

@@ -1,0 +1,84 @@
+"""Real paravec-server processes for tests, on free ports of the loopback."""
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paravec_client import EmbeddingClient
+
+PATIENCE = 60.0
+
+
+class Server:
+    """A running server: its process, where it listens, and what it logged."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port: int = self.wait_for("listening")["port"]
+        self.target = f"127.0.0.1:{self.port}"
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            try:
+                self._events.put(json.loads(line))
+            except ValueError:
+                continue
+        self._events.put(None)
+
+    def wait_for(self, name: str) -> dict[str, Any]:
+        """The next event of that name in the log."""
+        while True:
+            event = self._events.get(timeout=PATIENCE)
+            assert event is not None, f"the server ended without {name}: {self.log}"
+            if event["event"] == name:
+                return event
+
+    @property
+    def log(self) -> str:
+        """All that it logged so far."""
+        return "".join(self.lines)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit code, once it has ended and its log is read."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+
+def command(model: Path, *flags: str) -> list[str]:
+    """The command line of a server of `model` on a free port."""
+    server = [sys.executable, "-m", "paravec_server.cli", "--model", str(model)]
+    return [*server, "--listen", "127.0.0.1:0", "--log-format", "json", *flags]
+
+
+@contextmanager
+def running(model: Path, kernel_cache: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
+    """A server of `model`, stopped at the end; by default only handed over once it is ready."""
+    arguments = command(model, "--kernel-cache", str(kernel_cache), *flags)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            server = Server(process)
+            if ready:
+                with EmbeddingClient(server.target) as client:
+                    client.wait_until_ready(PATIENCE)
+            yield server
+        finally:
+            process.kill()

@@ -1,0 +1,244 @@
+"""The model artifact: written whole, opened mapped, and damage found."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paravec_model.artifact import Artifact, verify
+from paravec_model.errors import ArtifactError, ModelError
+from paravec_model.files import file_sha256
+from paravec_model.manifest import MANIFEST, FileEntry, Manifest, read_manifest
+
+from .. import parity
+
+
+@pytest.fixture(scope="module")
+def hs_model() -> Doc2Vec:
+    """A small model with both outputs and every kind of array."""
+    return parity.train(vector_size=8, epochs=1, dm=1, dm_concat=1, window=2, hs=1, negative=5)
+
+
+@pytest.fixture(scope="module")
+def sound(hs_model: Doc2Vec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound artifact of it, with doctags; not to be changed."""
+    return parity.to_artifact(hs_model, tmp_path_factory.mktemp("sound") / "model", doctags=True).path
+
+
+@pytest.fixture
+def copy(sound: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return shutil.copytree(sound, tmp_path / "model")
+
+
+def sign(folder: Path, **changes: object) -> None:
+    """Make the manifest of `folder` fit its files and `changes`, as a forger would."""
+    manifest = read_manifest(folder)
+    files = {name: FileEntry((folder / name).stat().st_size, file_sha256(folder / name)) for name in manifest.files}
+    forged: Manifest = replace(manifest, digest="", files=files, **changes)  # type: ignore[arg-type]
+    (folder / MANIFEST).write_text(forged.to_json())
+
+
+def test_what_was_written_is_read_back(hs_model: Doc2Vec, sound: Path) -> None:
+    """The artifact holds gensim's words, rows and doctags."""
+    artifact = Artifact.open(sound, verify=True)
+    assert artifact.vocabulary == hs_model.wv.index_to_key
+    assert artifact.doctags == hs_model.dv.index_to_key
+    assert (artifact.arrays["doctag_vectors"] == hs_model.dv.vectors).all()
+    rows = artifact.arrays["syn1neg"].reshape(len(artifact.vocabulary), 5, 16)
+    assert (rows[:, :, :8].reshape(-1, 40) == hs_model.syn1neg).all()
+    assert not rows[:, :, 8:].any()
+    assert (artifact.arrays["cum_table"] == hs_model.cum_table).all()
+    assert verify(sound) == []
+
+
+def test_only_data_is_in_it(sound: Path) -> None:
+    """An artifact is JSON and .npy that numpy reads without pickle."""
+    for file in sound.iterdir():
+        if file.suffix == ".json":
+            json.loads(file.read_text())
+        else:
+            assert file.suffix == ".npy"
+            np.load(file, allow_pickle=False)
+
+
+def test_arrays_are_mapped_and_read_only(sound: Path) -> None:
+    """Opening copies no array, and none can be written to."""
+    for name, array in Artifact.open(sound).arrays.items():
+        assert not array.flags.writeable, name
+        assert not array.flags.owndata, name
+
+
+def test_rows_begin_at_cache_lines(sound: Path) -> None:
+    """Each row of a matrix is aligned to 64 bytes in memory."""
+    for name in ("syn1neg", "syn1", "word_vectors"):
+        array = Artifact.open(sound).arrays[name]
+        assert array.ctypes.data % 64 == 0
+        assert array.strides[0] % 64 == 0
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_flipped_bit_is_found_and_its_file_named(sound: Path, data: st.DataObject) -> None:
+    """No byte of an artifact can change without verify naming the file it is in."""
+    file = data.draw(st.sampled_from(sorted(sound.iterdir())))
+    content = file.read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    bit = data.draw(st.integers(0, 7))
+    damaged = content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+    try:
+        file.write_bytes(damaged)
+        problems = verify(sound)
+    finally:
+        file.write_bytes(content)
+    assert problems
+    assert all(str(file) in problem for problem in problems)
+
+
+def test_a_truncated_or_missing_file_is_named(copy: Path) -> None:
+    """A server would not start with it, and the line says which file and how."""
+    file = copy / "syn1neg.npy"
+    os.truncate(file, file.stat().st_size - 4)
+    with pytest.raises(ArtifactError, match=r"syn1neg\.npy: has \d+ bytes, the manifest says \d+"):
+        Artifact.open(copy)
+    file.unlink()
+    (copy / "vocabulary.json").unlink()
+    assert [p.rsplit("/", 1)[1] for p in verify(copy)] == ["syn1neg.npy: is missing", "vocabulary.json: is missing"]
+
+
+def test_an_unknown_format_version_is_named(copy: Path) -> None:
+    """A newer format says that a newer paravec is needed."""
+    manifest = copy / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
+    assert "format version 2 is not known" in verify(copy)[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 1}', "[" * 100_000])
+def test_a_manifest_that_is_none_is_one_clear_error(copy: Path, text: str) -> None:
+    """Whatever lies at its place, the error names the manifest."""
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(ArtifactError, match=MANIFEST):
+        Artifact.open(copy)
+
+
+def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
+    """The server never reads a pickle; given one, it says which command converts it."""
+    file = tmp_path / "doc2vec.model"
+    file.write_bytes(b"\x80\x04N.")
+    with pytest.raises(ArtifactError, match="paravec-model convert"):
+        Artifact.open(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("hs_points", lambda a: a * 0 + 2**31, "leaves the tree"),
+        ("hs_codes", lambda a: a * 0 + 7, "leaves the tree"),
+        ("hs_offsets", lambda a: a[::-1].copy(), "does not cut"),
+        ("cum_table", lambda a: a[::-1].copy(), "not a cumulative distribution"),
+        ("cum_table", lambda a: a * 0, "not a cumulative distribution"),
+        ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
+        ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
+        ("word_vectors", lambda a: np.asfortranarray(a), "the model needs <f4"),
+    ],
+)
+def test_a_forged_array_never_reaches_a_kernel(copy: Path, name: str, change: object, problem: str) -> None:
+    """With hashes that fit, an index that leads outside or an array of another shape is still refused."""
+    file = copy / f"{name}.npy"
+    np.save(file, change(np.load(file)))  # type: ignore[operator]
+    sign(copy)
+    with pytest.raises(ArtifactError, match=problem):
+        Artifact.open(copy)
+
+
+def test_an_array_of_objects_is_not_unpickled(copy: Path) -> None:
+    """A .npy that holds a pickle is refused unread."""
+    np.save(copy / "syn1neg.npy", np.array([print], object), allow_pickle=True)
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"syn1neg\.npy: is not a \.npy array"):
+        Artifact.open(copy)
+
+
+@pytest.mark.parametrize("words", [["a", "a"], [1, 2], ["a"], "ab"])
+def test_a_forged_vocabulary_is_refused(copy: Path, words: object) -> None:
+    """Words must be distinct strings, as many as there are rows."""
+    (copy / "vocabulary.json").write_text(json.dumps(words))
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"vocabulary\.json"):
+        Artifact.open(copy)
+
+
+def test_files_cannot_lie_elsewhere(copy: Path) -> None:
+    """A manifest cannot list a file of another folder."""
+    manifest = read_manifest(copy)
+    forged = replace(manifest, digest="", files=manifest.files | {"../secret": FileEntry(1, "0")})
+    (copy / MANIFEST).write_text(forged.to_json())
+    with pytest.raises(ArtifactError, match="other files than it lists"):
+        Artifact.open(copy)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "new\nline", "x" * 101])
+def test_a_name_that_cannot_be_a_folder_is_refused(hs_model: Doc2Vec, tmp_path: Path, name: str) -> None:
+    """Model names become folder names on the way to a pod."""
+    with pytest.raises(ModelError, match="name"):
+        replace(parity.to_artifact(hs_model, tmp_path / "m").manifest, name=name)
+
+
+def test_writing_replaces_nothing_and_leaves_nothing_half_done(hs_model: Doc2Vec, copy: Path) -> None:
+    """An output that exists is refused, and a failed write leaves no folder."""
+    with pytest.raises(ModelError, match="already exists"):
+        parity.to_artifact(hs_model, copy)
+    broken = parity.train(vector_size=8, epochs=1, dm=0)
+    broken.syn1neg = broken.syn1neg[:-1]
+    with pytest.raises(ModelError, match=r"syn1neg\.npy"):
+        parity.to_artifact(broken, copy.parent / "new")
+    assert sorted(p.name for p in copy.parent.iterdir()) == ["model"]
+
+
+def test_the_digest_is_the_models_identity(hs_model: Doc2Vec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same model made at another time has the same digest; another option or number gives another."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    first = parity.to_artifact(hs_model, tmp_path / "a").manifest
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "2")
+    second = parity.to_artifact(hs_model, tmp_path / "b").manifest
+    assert first.created != second.created
+    assert first.digest == second.digest
+    other = parity.to_artifact(hs_model, tmp_path / "c", defaults=replace(first.defaults, epochs=3)).manifest
+    assert other.digest != first.digest
+
+
+def test_opening_costs_no_memory_for_the_matrices(copy: Path) -> None:
+    """Two gigabytes of rows are opened in less memory than a hundredth of them."""
+    manifest = read_manifest(copy)
+    width, rows = 99_984, manifest.vocabulary_size * 2
+    algorithm = replace(manifest.algorithm, mode="dbow", hs=False, vector_size=width, sample=0.0)
+    while rows * width * 4 < 2 * 10**9:
+        rows += 1
+    for file in copy.iterdir():
+        file.unlink()
+    words = [f"w{i}" for i in range(rows)]
+    (copy / "vocabulary.json").write_text(json.dumps(words))
+    np.save(copy / "cum_table.npy", np.arange(1, rows + 1, dtype=np.uint32))
+    with (copy / "syn1neg.npy").open("wb") as matrix:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+        np.lib.format.write_array_header_1_0(matrix, header)
+        matrix.truncate(matrix.tell() + rows * width * 4)
+    files = {f.name: FileEntry(f.stat().st_size, "0") for f in copy.iterdir()}
+    forged = replace(manifest, digest="", algorithm=algorithm, vocabulary_size=rows, doctag_count=0, files=files)
+    (copy / MANIFEST).write_text(forged.to_json())
+    code = (
+        "import resource, sys; from paravec_model.encoder import Encoder; from paravec_model.artifact import Artifact;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; e = Encoder(Artifact.open(sys.argv[1]));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) * 1024 < 20 * 10**6

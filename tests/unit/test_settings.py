@@ -1,0 +1,61 @@
+"""The server's settings."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from paravec_server.settings import Settings, SettingsError, read_settings
+
+
+def test_defaults_hold_where_nothing_is_said() -> None:
+    """Only the model must be named."""
+    settings = read_settings(["--model", "m"], {})
+    assert settings == Settings(model=Path("m"))
+    assert settings.listen == "[::]:50051"
+    assert settings.inference_threads >= 1
+
+
+def test_a_flag_goes_before_a_variable() -> None:
+    """Each setting is a flag and a variable PARAVEC_NAME; the flag wins."""
+    environ = {"PARAVEC_MODEL": "from-env", "PARAVEC_MAX_TOKENS": "7", "PARAVEC_REFLECTION": "false"}
+    settings = read_settings(["--max-tokens", "8", "--drain-seconds", "1.5"], environ)
+    assert (settings.model, settings.max_tokens, settings.reflection) == (Path("from-env"), 8, False)
+    assert settings.drain_seconds == 1.5
+    assert read_settings(["--reflection"], environ).reflection is True
+
+
+def test_every_setting_can_be_a_variable() -> None:
+    """No setting is reachable by flag alone."""
+    values = {"model": "m", "listen": "unix:/x", "verify": "full", "reflection": "0", "kernel_cache": "/k"}
+    values |= {"log_level": "debug", "log_format": "json"}
+    environ = {f"PARAVEC_{f.name.upper()}": values.get(f.name, "2000") for f in fields(Settings)}
+    environ["PARAVEC_THREADS"] = "3"
+    settings = read_settings([], environ)
+    assert settings.threads == 3
+    assert all(getattr(settings, f.name) != f.default for f in fields(Settings))
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    """A variable that a manifest leaves empty keeps the default."""
+    assert read_settings(["--model", "m"], {"PARAVEC_MAX_TOKENS": ""}).max_tokens == 10_000
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({}, "no model: set --model or PARAVEC_MODEL"),
+        (
+            {"PARAVEC_MODEL": "m", "PARAVEC_THREADS": "many"},
+            r"--threads \(PARAVEC_THREADS\) must be a number, not 'many'",
+        ),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_MAX_TOKENS": "0"}, "--max-tokens .* must be 1 to"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_DRAIN_SECONDS": "nan"}, "--drain-seconds"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_REFLECTION": "maybe"}, "must be true or false"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_VERIFY": "twice"}, "must be one of manifest, full"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_flag_and_variable(environ: dict[str, str], problem: str) -> None:
+    """The message says which setting, what it must be, and what it was."""
+    with pytest.raises(SettingsError, match=problem):
+        read_settings([], environ)
