@@ -21,8 +21,8 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null \
 	  || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up $(VENV)"
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(LOCK)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@$(RUN) -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: -r $(LOCK)
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee news corpus)
@@ -67,7 +67,7 @@ bench: $(VENV)/.ready ## Measure documents per second beside gensim's
 	@$(RUN) benchmarks/inference.py $(ARGS)
 
 lock: $(VENV)/.ready ## Lock the dependencies anew
-	@$(RUN) -m pip install --quiet uv
+	@$(RUN) -m pip install -qq uv
 	@for set in dev:dev protobuf7:test; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
