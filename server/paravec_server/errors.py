@@ -9,7 +9,8 @@ RequestError                    carries a google.rpc.Status
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -120,14 +121,15 @@ def unary(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
     return wrapped
 
 
-def streaming(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+def streaming(handler: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncIterator[Any]]:
     """Wrap a streaming handler, so that what it raises becomes the stream's status."""
 
     @wraps(handler)
     async def wrapped(self: Any, requests: Any, context: Any) -> AsyncIterator[Any]:
         try:
-            async for response in handler(self, requests, context):
-                yield response
+            async with aclosing(handler(self, requests, context)) as responses:
+                async for response in responses:
+                    yield response
         except Exception as error:
             await _abort(context, error)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
+from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions
 
 from . import wire
@@ -103,7 +104,7 @@ class EmbeddingService:
     @streaming
     async def EmbedStream(  # noqa: N802
         self, requests: AsyncIterator[pb.EmbedStreamRequest], _context: Any
-    ) -> AsyncIterator[pb.EmbedStreamResponse]:
+    ) -> AsyncGenerator[pb.EmbedStreamResponse, None]:
         """Embed documents as they come, those that have come together."""
         with self._admitted() as encoder:
             queue: asyncio.Queue[Any] = asyncio.Queue(_READ_AHEAD)
@@ -144,6 +145,8 @@ class EmbeddingService:
                 continue
             try:
                 outcomes += _embed(encoder, items, options, stop)
+            except StoppedError:
+                raise
             except Exception as error:
                 outcomes += [status_of(error)] * len(items)
         return outcomes
@@ -198,9 +201,11 @@ def _embed(
 
 
 async def _read_into(queue: asyncio.Queue[Any], requests: AsyncIterator[Any]) -> None:
-    """Pass a stream's requests on, waiting when the queue is full, and mark its end."""
+    """Pass a stream's requests on, waiting while the queue is full, and mark its end."""
     try:
         async for request in requests:
             await queue.put(request)
-    finally:
+    except Exception:
         await queue.put(_END)
+        raise
+    await queue.put(_END)

@@ -291,6 +291,30 @@ def test_too_many_calls_are_refused_at_once(artifact: Artifact, kernel_cache: Pa
     assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
 
 
+def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Artifact, kernel_cache: Path) -> None:
+    """A caller who goes away in mid-stream leaves no work, no place taken, and no error in the log."""
+    heavy = pb.EmbedStreamRequest(document=tokens(*["fire"] * 2000), options=pb.InferenceOptions(epochs=1000))
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1", "--threads", "1") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            for _ in range(5):
+                stream = stub.EmbedStream(iter([pb.EmbedStreamRequest(document=text("fire"))] + [heavy] * 200))
+                assert next(stream).HasField("embedding")
+                stream.cancel()
+                # The one place and the one thread are free again long before that work could be done.
+                end = time.monotonic() + 10
+                while True:
+                    try:
+                        assert stub.Embed(pb.EmbedRequest(documents=[text("a")]), timeout=10).embeddings
+                        break
+                    except grpc.RpcError as error:
+                        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                        assert time.monotonic() < end
+        assert server.stop() == 0
+        assert "internal error" not in server.log
+        assert "Traceback" not in server.log
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(artifact: Artifact, kernel_cache: Path, number: int) -> None:
     """Readiness goes at once, the process stays alive, a call in progress is finished, then it exits with 0."""
