@@ -99,7 +99,8 @@ class Draws:
 def same_draws(model: Doc2Vec, seed: int, epochs: int) -> Iterator[None]:
     """Have gensim's infer_vector make paravec's draws once."""
     start = start_vector(seed, model.vector_size)
-    weak = mock.patch("gensim.models.doc2vec.pseudorandom_weak_vector", return_value=start)
+    # gensim moves the vector it is given, so it gets one of its own.
+    weak = mock.patch("gensim.models.doc2vec.pseudorandom_weak_vector", return_value=start.copy())
     with weak, mock.patch.object(model, "random", Draws(seed, epochs)):
         yield
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to stop; 0 after a drain, 1 if the server could not begin, 2 for a wrong setting."""
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
     # gRPC's core writes lines of its own for what is reported here in one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
