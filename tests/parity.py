@@ -56,7 +56,7 @@ def documents(count: int = 120) -> list[list[str]]:
     return [words[61 * i : 61 * i + lengths[i % len(lengths)]] for i in range(count)]
 
 
-def train(vector_size: int = 50, epochs: int = 10, **parameters: Any) -> Doc2Vec:
+def train(vector_size: int = 50, epochs: int = 5, **parameters: Any) -> Doc2Vec:
     """A gensim model of the Lee corpus, each story with a tag of its own and one that it shares."""
     cbow_mean = parameters.pop("cbow_mean", 1)
     model = Doc2Vec(vector_size=vector_size, epochs=epochs, min_count=2, workers=1, seed=1, **parameters)
