@@ -14,6 +14,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # gRPC's core writes lines of its own for what is reported here in one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+    try:
+        return _serve(argv)
+    except ModuleNotFoundError as error:
+        return _fail(f"{error.name} is not installed: pip install 'paravec[server]'", 1)
+
+
+def _serve(argv: Sequence[str] | None) -> int:
     import asyncio
 
     from paravec_model.errors import ModelError

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -405,6 +406,16 @@ def test_a_damaged_model_is_found_when_asked_to_verify(artifact: Artifact, tmp_p
     code, log = failure(*command(damaged, "--verify", "full"))
     assert code == 1
     assert "syn1neg.npy: its SHA-256 is not the manifest's" in last_line(log)
+
+
+def test_a_missing_extra_is_one_clear_line() -> None:
+    """Installed as a client only, the server's command says what to install."""
+    program = (
+        "import sys; sys.modules['grpc_reflection'] = None; from paravec_server.cli import main; sys.exit(main([]))"
+    )
+    code, log = failure(sys.executable, "-c", program)
+    assert code == 1
+    assert "pip install 'paravec[server]'" in last_line(log)
 
 
 def test_a_taken_port_is_one_clear_line(server: Server, artifact: Artifact) -> None:
