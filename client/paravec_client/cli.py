@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from .client import EmbeddingClient
 from .errors import DeadlineError, InvalidArgumentError, OverloadedError, ParavecError, UnavailableError
-from .types import Embedding, InferenceOptions, ModelInfo
+from .types import ClientConfig, Embedding, InferenceOptions, ModelInfo
 
 # Exit codes by kind of failure; 2 is argparse's for a wrong command line, 1 any other.
 EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
@@ -28,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = _parser().parse_args(argv)
     try:
-        with EmbeddingClient(arguments.target, timeout=arguments.timeout) as client:
+        # Texts given as arguments are one call; a stream of lines takes as long as its lines do.
+        whole = arguments.timeout if getattr(arguments, "texts", None) else ClientConfig.stream_timeout
+        config = ClientConfig(arguments.target, timeout=arguments.timeout, stream_timeout=whole)
+        with EmbeddingClient(config=config) as client:
             code: int = arguments.run(client, arguments)
         sys.stdout.flush()
     except ParavecError as error:

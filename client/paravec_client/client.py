@@ -23,6 +23,14 @@ SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 # Seconds between two looks at a server that is not ready.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that comes up is noticed within a second, however long it was away.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
 # Documents of a stream that are sent and not yet answered.
 _IN_FLIGHT = 256
 
@@ -44,8 +52,7 @@ class EmbeddingClient:
             self.config = replace(self.config, target=target)
         if timeout is not None:
             self.config = replace(self.config, timeout=timeout)
-        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self._channel = grpc.insecure_channel(self.config.target, options=unlimited)
+        self._channel = grpc.insecure_channel(self.config.target, options=_CHANNEL_OPTIONS)
         self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._limits: Limits | None = None
@@ -82,6 +89,8 @@ class EmbeddingClient:
 
     def embed_all(self, documents: Sequence[Document], options: InferenceOptions | None = None) -> list[Embedding]:
         """Like `embed` of a list, with the token counts of each document beside its vector."""
+        if isinstance(documents, str):
+            raise wire.invalid("documents", "must be a list of documents, not one text")
         messages = [wire.document_message(document, f"documents[{i}]") for i, document in enumerate(documents)]
         message = wire.options_message(options)
         embeddings: list[Embedding] = []
@@ -107,6 +116,7 @@ class EmbeddingClient:
         ParavecError of a document at fault is yielded in its place; with "raise" it is raised and ends the stream.
         """
         message = wire.options_message(options)
+        largest = self._server_limits().max_message_bytes
         faults: dict[int, ParavecError] = {}
         failures: list[BaseException] = []
         in_flight = threading.Semaphore(_IN_FLIGHT)
@@ -116,7 +126,7 @@ class EmbeddingClient:
             try:
                 for i, document in enumerate(documents):
                     try:
-                        content = wire.document_message(document, f"documents[{i}]")
+                        content = wire.document_message(document, f"documents[{i}]", largest)
                     except ParavecError as fault:
                         # An empty message keeps the document's place in the stream; the server refuses it too.
                         faults[i] = fault
@@ -192,6 +202,4 @@ class EmbeddingClient:
             raise CancelledError("the client is closed", code="CANCELLED") from error
 
     def _server_limits(self) -> Limits:
-        if self._limits is None:
-            self._limits = self.model().limits
-        return self._limits
+        return self._limits or self.model().limits

@@ -14,8 +14,18 @@ from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo
 _OVERHEAD = 1024
 
 
-def document_message(document: Document, path: str) -> pb.Document:
-    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire."""
+def document_message(document: Document, path: str, largest: int | None = None) -> pb.Document:
+    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire.
+
+    `largest`: bytes of a message that the server takes, if that is to be checked.
+    """
+    message = _document(document, path)
+    if largest is not None and message.ByteSize() > largest - _OVERHEAD:
+        raise invalid(path, f"has {message.ByteSize()} bytes, the server takes messages of {largest}")
+    return message
+
+
+def _document(document: Document, path: str) -> pb.Document:
     try:
         if isinstance(document, str):
             return pb.Document(text=document)
@@ -23,11 +33,11 @@ def document_message(document: Document, path: str) -> pb.Document:
             return pb.Document(tokens=pb.TokenList(tokens=document))
     except UnicodeEncodeError as error:
         problem = f"has a lone surrogate at character {error.start}, which UTF-8 cannot carry"
-        raise _invalid(path, problem) from None
+        raise invalid(path, problem) from None
     except ValueError:
-        raise _invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
+        raise invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
     kind = type(document).__name__
-    raise _invalid(path, f"must be a str or a list of str, not {kind}")
+    raise invalid(path, f"must be a str or a list of str, not {kind}")
 
 
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
@@ -42,7 +52,7 @@ def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
             else:
                 setattr(message, name, value)
         except (ValueError, TypeError, AttributeError):
-            raise _invalid(f"options.{name}", f"cannot be {value!r}") from None
+            raise invalid(f"options.{name}", f"cannot be {value!r}") from None
     return message
 
 
@@ -107,7 +117,8 @@ def _name(enum: object, number: int) -> str:
     return str(values[number].name.split("_", 1)[1].lower()) if number in values else str(number)
 
 
-def _invalid(path: str, problem: str) -> InvalidArgumentError:
+def invalid(path: str, problem: str) -> InvalidArgumentError:
+    """The error for a field that the client itself finds at fault."""
     return InvalidArgumentError(
         f"{path}: {problem}", code="INVALID_ARGUMENT", violations=[FieldViolation(path, problem)]
     )

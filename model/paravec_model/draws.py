@@ -117,19 +117,20 @@ class DrawTables:
         """Tables of the epochs [first, last) for documents of up to `tokens` tokens."""
         tokens = _rounded(tokens)
         with self._lock:
-            kept = self._kept.pop(seed, None)
-            if kept is None or not kept.cover(last, tokens):
-                if not self._fits(last, tokens):
-                    if kept is not None:
-                        self._kept[seed] = kept
-                    return self._make(seed, first, last, tokens)
-                if kept is not None and self._fits(max(last, kept.epochs), max(tokens, kept.tokens)):
-                    kept = self._make(seed, 0, max(last, kept.epochs), max(tokens, kept.tokens))
-                else:
-                    kept = self._make(seed, 0, last, tokens)
-            self._kept[seed] = kept
-            if len(self._kept) > _KEPT_SEEDS:
-                del self._kept[next(iter(self._kept))]
+            kept = self._kept.get(seed)
+        if kept is None or not kept.cover(last, tokens):
+            if not self._fits(last, tokens):
+                return self._make(seed, first, last, tokens)
+            if kept is not None and self._fits(max(last, kept.epochs), max(tokens, kept.tokens)):
+                kept = self._make(seed, 0, max(last, kept.epochs), max(tokens, kept.tokens))
+            else:
+                kept = self._make(seed, 0, last, tokens)
+            # Made outside the lock: two threads may make the same, which costs time and changes nothing.
+            with self._lock:
+                self._kept.pop(seed, None)
+                self._kept[seed] = kept
+                if len(self._kept) > _KEPT_SEEDS:
+                    del self._kept[next(iter(self._kept))]
         return Tables(kept.raw[first:last], kept.noise[first:last], kept.windows[first:last])
 
     def _fits(self, epochs: int, tokens: int) -> bool:

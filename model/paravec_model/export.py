@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
-from .artifact import DOCTAGS, VOCABULARY, array_specs
+from .artifact import DOCTAGS, VOCABULARY, array_specs, check_files
 from .errors import ConversionError
 from .files import creation_time, new_directory, write_array, write_json
 from .manifest import MANIFEST, FileEntry, Manifest
 from .options import Algorithm, InferenceOptions, Mode
 from .tokenizer import Tokenizer
+from .unpickler import PickledArray
 
 Array = npt.NDArray[Any]
 
@@ -46,10 +47,10 @@ class GensimModel:
             except (ValueError, OSError) as error:
                 raise ConversionError(f"{file}: is not a .npy array: {error}") from error
         value = getattr(part, name, None)
+        where = ".".join(p for p in (owner, name) if p)
         if value is None:
-            where = ".".join(p for p in (owner, name) if p)
             raise ConversionError(f"the model has no {where}; it was not trained, or its training state was deleted")
-        return np.asarray(value)
+        return _as_array(value, where)
 
     def algorithm(self) -> Algorithm:
         """Architecture and hyper-parameters, by the attributes that gensim's own inference goes by."""
@@ -103,12 +104,13 @@ class GensimModel:
             exponent = float(getattr(self.model, "ns_exponent", 0.75))
             arrays |= {"syn1neg": self.array("", "syn1neg"), "cum_table": cum_table(counts, exponent)}
         if algorithm.hs:
-            points, codes = self._per_word("point", "tree paths"), self._per_word("code", "tree codes")
+            points = [_as_array(path, "point") for path in self._per_word("point", "tree paths")]
+            codes = [_as_array(path, "code") for path in self._per_word("code", "tree codes")]
             arrays |= {
                 "syn1": self.array("", "syn1"),
                 "hs_offsets": np.array([0, *accumulate(len(p) for p in points)], np.int64),
-                "hs_points": np.concatenate([np.asarray(p) for p in points]),
-                "hs_codes": np.concatenate([np.asarray(c) for c in codes]),
+                "hs_points": np.concatenate(points),
+                "hs_codes": np.concatenate(codes),
             }
         if algorithm.mode != "dbow":
             arrays["word_vectors"] = self.array("wv", "vectors")
@@ -120,7 +122,14 @@ class GensimModel:
         values = self.model.wv.expandos.get(attribute)
         if values is None:
             raise ConversionError(f"the model has no {what} ({attribute}); its training state was deleted")
-        return np.asarray(values)
+        return _as_array(values, attribute)
+
+
+def _as_array(value: Any, what: str) -> Array:
+    """An array of the model. numpy would take anything that says it is one, even an address in memory, at its word."""
+    if not isinstance(value, PickledArray | np.ndarray):
+        raise ConversionError(f"the model's {what} is not an array")
+    return np.asarray(value)
 
 
 def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
@@ -178,4 +187,6 @@ def write_artifact(
             files=files,
         )
         (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+        if problems := check_files(directory, manifest, hashes=False):
+            raise ConversionError(f"the model does not fit together: {problems[0].removeprefix(f'{directory}/')}")
     return manifest

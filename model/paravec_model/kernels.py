@@ -266,6 +266,12 @@ def dm_concat(
                     position += negative
 
 
+def empty_cache(directory: Path) -> None:
+    """Delete the compiled kernels in `directory`."""
+    for kept in [*directory.rglob("*.nbi"), *directory.rglob("*.nbc")]:
+        kept.unlink(missing_ok=True)
+
+
 def use_cache(directory: Path) -> None:
     """Keep compiled kernels in `directory`, and take from there what an earlier process compiled."""
     try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -85,7 +86,8 @@ def check_name(what: str, value: str) -> None:
 def read_manifest(directory: Path) -> Manifest:
     """Read and check the manifest of the artifact at `directory`; ArtifactError if it cannot be trusted."""
     path = directory / MANIFEST
-    if directory.is_file():
+    # os.path's probe, unlike pathlib's, says no to a path that cannot be.
+    if os.path.isfile(directory):  # noqa: PTH113
         raise ArtifactError(
             f"{directory}: is a file, not an artifact directory; if gensim saved it, convert it first:"
             f" paravec-model convert {directory} OUTPUT"

@@ -72,8 +72,8 @@ class InferenceOptions:
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise OptionError("method", f"{self.method!r} is not one of {', '.join(get_args(Method))}")
-        if self.epochs < 1:
-            raise OptionError("epochs", f"must be 1 or more, not {self.epochs}")
+        if not 1 <= self.epochs <= 100_000:
+            raise OptionError("epochs", f"must be 1 to 100000, not {self.epochs}")
         if not (math.isfinite(self.alpha) and 0 < self.alpha <= 1):
             raise OptionError("alpha", f"must be above 0 and at most 1, not {self.alpha:g}")
         if not (math.isfinite(self.min_alpha) and 0 <= self.min_alpha <= self.alpha):

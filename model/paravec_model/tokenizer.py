@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from .errors import OptionError
@@ -35,8 +35,8 @@ class SimpleTokenizer:
     def __post_init__(self) -> None:
         if self.min_len < 0:
             raise OptionError("min_len", f"must be 0 or more, not {self.min_len}")
-        if self.max_len < self.min_len:
-            raise OptionError("max_len", f"must be min_len ({self.min_len}) or more, not {self.max_len}")
+        if not self.min_len <= self.max_len < 2**31:
+            raise OptionError("max_len", f"must be min_len ({self.min_len}) to 2^31 - 1, not {self.max_len}")
 
     def __call__(self, text: str) -> list[str]:
         if self.lowercase:
@@ -74,7 +74,7 @@ class RegexTokenizer:
     def __post_init__(self) -> None:
         try:
             compiled = re.compile(self.pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise OptionError("pattern", f"is not a regular expression: {error}") from error
         if compiled.groups:
             raise OptionError("pattern", "has a capturing group, write (?:...) instead of (...)")
@@ -98,9 +98,13 @@ def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
     """The tokenizer that a manifest declares; OptionError if this version does not know it."""
     options = dict(declared)
     kind = options.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise OptionError("tokenizer", f"unknown kind {kind!r}, known are {', '.join(KINDS)}")
     try:
-        return KINDS[kind](**options)
+        tokenizer = KINDS[kind](**options)
     except TypeError as error:
         raise OptionError("tokenizer", f"{kind} takes other options: {error}") from error
+    for field in fields(tokenizer):
+        if type(getattr(tokenizer, field.name)) is not field.type:
+            raise OptionError("tokenizer", f"{kind}'s {field.name} has the wrong type")
+    return tokenizer

@@ -96,7 +96,9 @@ class PickledArray:
         size = math.prod(shape)
         if dtype.hasobject:
             self._array = np.empty(len(data), object)
-            self._array[:] = [np.asarray(item) if isinstance(item, PickledArray) else item for item in data]
+            # One by one: numpy must not look into what the pickle put here.
+            for i, item in enumerate(data):
+                self._array[i] = item._array if isinstance(item, PickledArray) else item
         else:
             self._array = np.frombuffer(data, dtype)
         if self._array.size != size or min(shape, default=0) < 0:

@@ -19,10 +19,13 @@ from paravec_model.encoder import Encoder
 
 from .logs import event
 from .service import SERVICE, EmbeddingService
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# Seconds for what is under way on the wire when all work is done.
+_LAST_WORDS = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class ListenError(Exception):
 
 
 class App:
-    """One server, from listening to stopped. Health is answered from the first moment, embeddings once it is warm."""
+    """One server, from listening to stopped. It listens once the model is open; it is ready once the kernels are."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -106,6 +109,10 @@ class App:
         began = time.perf_counter()
         artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
         encoder = Encoder(artifact)
+        if (epochs := artifact.manifest.defaults.epochs) > self._settings.max_epochs:
+            raise SettingsError(
+                f"--max-epochs (PARAVEC_MAX_EPOCHS) is below the {epochs} epochs that the model asks for"
+            )
         manifest, seconds = artifact.manifest, round(time.perf_counter() - began, 3)
         facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
         event(_log, logging.INFO, "model opened", **facts, seconds=seconds)
@@ -113,23 +120,38 @@ class App:
 
     def _warm(self, encoder: Encoder) -> bool:
         began = time.perf_counter()
-        if self._settings.kernel_cache:
-            kernels.use_cache(self._settings.kernel_cache)
-        encoder.warm()
+        cache = self._settings.kernel_cache
+        if cache:
+            kernels.use_cache(cache)
+        try:
+            encoder.warm()
+        except Exception as error:
+            if not cache:
+                raise
+            # A cache that a crash or a full disk left damaged must not keep a server from starting.
+            event(_log, logging.WARNING, "kernel cache emptied", directory=cache, error=type(error).__name__)
+            kernels.empty_cache(cache)
+            encoder.warm()
         event(_log, logging.INFO, "kernels compiled", seconds=round(time.perf_counter() - began, 3))
         return True
 
     async def _drain(self) -> None:
-        """Readiness goes first, then calls in progress are finished, then what is left is cut off."""
+        """Readiness goes first, then calls in progress are finished, then what is left is cut off.
+
+        While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
+        """
         await self._health.set(SERVICE, _NOT_SERVING)
-        grace = asyncio.create_task(self._server.stop(self._settings.drain_seconds))
-        idle = asyncio.create_task(self._service.idle())
-        await asyncio.wait({grace, idle}, return_when=asyncio.FIRST_COMPLETED)
-        # Only watches of health are left when all is idle, and they have been told.
-        await self._server.stop(None if idle.done() else 0)
-        await grace
-        event(_log, logging.INFO, "stopped", drained=idle.done())
-        idle.cancel()
+        self._service.drain()
+        drained = True
+        try:
+            await asyncio.wait_for(self._service.idle(), self._settings.drain_seconds)
+        except TimeoutError:
+            drained = False
+        if drained:
+            # A call that was on its way hears that it is refused, and the last replies leave.
+            await asyncio.sleep(_LAST_WORDS)
+        await self._server.stop(_LAST_WORDS)
+        event(_log, logging.INFO, "stopped", drained=drained)
 
 
 async def serve(settings: Settings) -> None:

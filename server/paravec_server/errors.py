@@ -70,10 +70,10 @@ class OverloadedError(RequestError):
 
 
 class NotReadyError(RequestError):
-    """The model is still loading."""
+    """The model is still loading, or the server drains."""
 
-    def __init__(self) -> None:
-        super().__init__(code_pb2.UNAVAILABLE, "the model is loading")
+    def __init__(self, text: str) -> None:
+        super().__init__(code_pb2.UNAVAILABLE, text)
 
 
 def make_status(code: int, text: str, *details: message.Message) -> status_pb2.Status:

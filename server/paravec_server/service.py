@@ -51,6 +51,7 @@ class EmbeddingService:
         self._settings = settings
         self._encoder: Encoder | None = None
         self._threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="infer")
+        self._draining = False
         self._in_progress = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -76,6 +77,10 @@ class EmbeddingService:
                 for name, method in methods.items()
             },
         )
+
+    def drain(self) -> None:
+        """Refuse calls from now on."""
+        self._draining = True
 
     async def idle(self) -> None:
         """Return once no call is in progress."""
@@ -128,9 +133,8 @@ class EmbeddingService:
     @unary
     async def GetModel(self, _request: pb.GetModelRequest, _context: Any) -> pb.GetModelResponse:  # noqa: N802
         """Describe the model."""
-        if self._encoder is None:
-            raise NotReadyError
-        return pb.GetModelResponse(model=wire.write_model(self._encoder, self._settings))
+        with self._admitted(counted=False) as encoder:
+            return pb.GetModelResponse(model=wire.write_model(encoder, self._settings))
 
     def _outcomes(
         self, encoder: Encoder, requests: Sequence[pb.EmbedStreamRequest], stop: Stop
@@ -171,11 +175,13 @@ class EmbeddingService:
             gone.set()
 
     @contextmanager
-    def _admitted(self) -> Iterator[Encoder]:
-        """Count a call as in progress, or refuse it."""
+    def _admitted(self, *, counted: bool = True) -> Iterator[Encoder]:
+        """Take a call on, or refuse it; `counted` calls are as many as the settings allow."""
+        if self._draining:
+            raise NotReadyError("the server is stopping")
         if self._encoder is None:
-            raise NotReadyError
-        if self._in_progress >= self._settings.max_concurrent_rpcs:
+            raise NotReadyError("the model is loading")
+        if counted and self._in_progress >= self._settings.max_concurrent_rpcs:
             raise OverloadedError(_RETRY_SECONDS)
         self._in_progress += 1
         self._idle.clear()

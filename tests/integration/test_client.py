@@ -96,6 +96,12 @@ def test_a_wrong_option_is_named(client: EmbeddingClient, options: InferenceOpti
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
+def test_one_text_is_not_a_list_of_letters(client: EmbeddingClient) -> None:
+    """embed_all wants a list, and says so."""
+    with pytest.raises(InvalidArgumentError, match="must be a list of documents"):
+        client.embed_all("a text")
+
+
 @pytest.mark.parametrize("bad", ["lone \ud800 surrogate", ["ok", "\udfff"], 5, ["a", 5], b"bytes"])
 def test_what_cannot_go_over_the_wire_is_named(client: EmbeddingClient, bad: object) -> None:
     """A lone surrogate or another type is refused before anything is sent, with the document's number."""
@@ -127,10 +133,11 @@ def test_a_stream_gives_what_calls_give(client: EmbeddingClient) -> None:
 
 def test_a_stream_raises_or_returns_errors(client: EmbeddingClient) -> None:
     """A document at fault ends the stream, or is handed over in its place, as the caller chose."""
-    documents: list[str | list[str]] = ["fire", ["a"] * 2001, "\ud800", "sydney"]
+    documents: list[str | list[str]] = ["fire", ["a"] * 2001, "\ud800", "x" * 3_000_000, "sydney"]
     handed = list(client.embed_stream(documents, errors="return"))
-    assert [type(outcome) for outcome in handed] == [Embedding, InvalidArgumentError, InvalidArgumentError, Embedding]
+    assert [type(outcome) for outcome in handed] == [Embedding, *[InvalidArgumentError] * 3, Embedding]
     assert "lone surrogate" in str(handed[2])
+    assert "3000005 bytes" in str(handed[3])
     stream = client.embed_stream(documents)
     assert isinstance(next(stream), Embedding)
     with pytest.raises(InvalidArgumentError):

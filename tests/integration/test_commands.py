@@ -1,6 +1,7 @@
 """The commands as a person types them."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_model_and_health_give_json(server: Server, artifact: Artifact) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "code", "problem"),
     [
-        (["embed", "x", "--epochs", "0"], "", 3, "options.epochs: must be 1 or more"),
+        (["embed", "x", "--epochs", "0"], "", 3, "options.epochs: must be 1 to 100000"),
         (["embed"], b"\xff\n", 1, "not UTF-8"),
         (["embed", "x", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
         (["health", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
@@ -79,6 +80,16 @@ def test_failures_have_a_line_and_a_code(
     assert ran.returncode == code
     assert problem in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_embed_gives_up_after_its_timeout() -> None:
+    """A server that never answers is a deadline, not a wait without end."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        ran = paravec(None, "embed", "fire", "--target", target, "--timeout", "0.5")
+    assert ran.returncode == 5
 
 
 def test_the_demonstration_runs(artifact: Artifact, kernel_cache: Path) -> None:

@@ -1,5 +1,6 @@
 """From gensim's files to artifacts."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gensim.models.doc2vec import Doc2Vec
+from gensim.models.keyedvectors import KeyedVectors
 
 from paravec_model.artifact import Artifact
 from paravec_model.cli import main
@@ -70,6 +72,37 @@ def test_what_cannot_be_inferred_from_is_refused_with_the_reason(
     assert "no syn1neg" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "b"), str(tmp_path / "out")]) == 1
     assert "dm_tag_count" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["syn1neg", "count", "point"])
+def test_what_only_claims_to_be_an_array_is_never_read(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An object with numpy's array interface could name any address; it is refused."""
+    model = parity.train(vector_size=10, epochs=1, dm=0, hs=1)
+    claims = KeyedVectors(1)
+    if where == "syn1neg":
+        model.syn1neg = claims
+    elif where == "count":
+        model.wv.expandos["count"] = claims
+    else:
+        model.wv.expandos["point"][3] = claims
+    # Set last: the numpy of this test would believe it too.
+    claims.__dict__ = {"__array_interface__": {"data": (4096, True), "shape": (4,), "typestr": "<u4", "version": 3}}
+    file = tmp_path / "doc2vec.model"
+    file.write_bytes(pickle.dumps(model, protocol=4))
+    assert main(["convert", str(file), str(tmp_path / "out")]) == 1
+    assert "is not an array" in capsys.readouterr().err
+
+
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What convert writes can be opened, or is not written."""
+    model = parity.train(vector_size=10, epochs=1, dm=0)
+    model.wv.expandos["sample_int"] = model.wv.expandos["sample_int"][:-1]
+    model.save(str(tmp_path / "a"))
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "out")]) == 1
+    assert "sample_int.npy" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("sep_limit", [100, 10**12])

@@ -345,6 +345,30 @@ def test_a_signal_drains(artifact: Artifact, kernel_cache: Path, number: int) ->
     assert server.wait_for("stopped")["drained"] is True
 
 
+def test_calls_during_a_drain_are_unavailable(artifact: Artifact, kernel_cache: Path) -> None:
+    """A caller that is late hears UNAVAILABLE, so that it asks another server, and no call that was taken on fails."""
+    with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        codes: list[grpc.StatusCode] = []
+
+        def call() -> None:
+            while True:
+                try:
+                    stub.Embed(pb.EmbedRequest(documents=[text("fire")] * 20), timeout=PATIENCE)
+                except grpc.RpcError as error:
+                    codes.append(error.code())
+                    return
+
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        assert stub.Embed(pb.EmbedRequest(documents=[text("fire")]), timeout=PATIENCE)
+        assert server.stop() == 0
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert codes == [grpc.StatusCode.UNAVAILABLE] * 8
+
+
 def test_a_drain_ends_in_time(artifact: Artifact, kernel_cache: Path) -> None:
     """A call that outlasts drain_seconds is cut off, and the exit code is 0 all the same."""
     with running(artifact.path, kernel_cache, "--drain-seconds", "0.3") as server:
@@ -416,6 +440,26 @@ def test_a_missing_extra_is_one_clear_line() -> None:
     code, log = failure(sys.executable, "-c", program)
     assert code == 1
     assert "pip install 'paravec[server]'" in last_line(log)
+
+
+def test_a_damaged_kernel_cache_is_emptied(artifact: Artifact, tmp_path: Path) -> None:
+    """What a crash left in the optional cache does not keep the server from starting."""
+    with running(artifact.path, tmp_path) as first:
+        assert first.stop() == 0
+    kept = list(tmp_path.rglob("*.nb[ci]"))
+    assert kept
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:100])
+    with running(artifact.path, tmp_path) as second:
+        assert second.stop() == 0
+        assert "kernel cache emptied" in second.log
+
+
+def test_a_model_of_more_epochs_than_allowed_is_one_clear_line(artifact: Artifact) -> None:
+    """The limit on epochs holds for the model's default too, and this is said at start."""
+    code, log = failure(*command(artifact.path, "--max-epochs", "5"))
+    assert code == 2
+    assert "--max-epochs (PARAVEC_MAX_EPOCHS) is below the 20 epochs that the model asks for" in last_line(log)
 
 
 def test_a_taken_port_is_one_clear_line(server: Server, artifact: Artifact) -> None:

@@ -148,7 +148,7 @@ def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
         ("cum_table", lambda a: a * 0, "not a cumulative distribution"),
         ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
         ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
-        ("word_vectors", lambda a: np.asfortranarray(a), "the model needs <f4"),
+        ("word_vectors", lambda a: np.asfortranarray(a), "not an array of numbers in C order"),
     ],
 )
 def test_a_forged_array_never_reaches_a_kernel(copy: Path, name: str, change: object, problem: str) -> None:
@@ -166,6 +166,35 @@ def test_an_array_of_objects_is_not_unpickled(copy: Path) -> None:
     sign(copy)
     with pytest.raises(ArtifactError, match=r"syn1neg\.npy: is not a \.npy array"):
         Artifact.open(copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04", b"PK", b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16, b"\x93NUMPY\x09\x00"],
+    ids=["empty", "zip", "PK", "header", "version"],
+)
+def test_a_file_that_is_no_array_is_one_clear_error(copy: Path, content: bytes) -> None:
+    """Whatever lies in an array's place is named, however numpy would have failed on it."""
+    (copy / "syn1neg.npy").write_bytes(content)
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"syn1neg\.npy: is not a \.npy array"):
+        Artifact.open(copy)
+
+
+def test_a_huge_shape_allocates_nothing(copy: Path) -> None:
+    """A header that promises more than the file holds is refused before memory is asked for."""
+    with (copy / "syn1neg.npy").open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**5)}
+        np.lib.format.write_array_header_1_0(file, header)
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"syn1neg\.npy: is not a \.npy array"):
+        Artifact.open(copy)
+
+
+def test_a_path_that_cannot_be_is_one_clear_error() -> None:
+    """A name longer than the file system takes is an error of its own, not a traceback."""
+    with pytest.raises(ArtifactError, match="too long"):
+        Artifact.open("x" * 300)
 
 
 @pytest.mark.parametrize("words", [["a", "a"], [1, 2], ["a"], "ab"])

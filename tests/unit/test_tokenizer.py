@@ -63,6 +63,10 @@ def test_a_declaration_gives_the_same_tokenizer(tokenizer: Tokenizer) -> None:
     ("declared", "named"),
     [
         ({"kind": "magic"}, "unknown kind 'magic'"),
+        ({"kind": []}, "unknown kind"),
+        ({"kind": "simple", "min_len": 1.5}, "wrong type"),
+        ({"kind": "simple", "max_len": 2**31}, "max_len"),
+        ({"kind": "regex", "pattern": "a{99999999999999999999}"}, "not a regular expression"),
         ({"kind": "simple", "colour": 1}, "colour"),
         ({"kind": "simple", "min_len": 5, "max_len": 4}, "max_len"),
         ({"kind": "regex", "pattern": "("}, "not a regular expression"),
