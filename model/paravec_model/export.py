@@ -162,11 +162,11 @@ def write_artifact(
     specs = array_specs(algorithm, len(vocabulary), len(tags))
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:
-        for file, (dtype, _shape) in specs.items():
+        for file, (dtype, shape) in specs.items():
             array = matrices.pop(file.removesuffix(".npy"))
-            rows = len(tags) if file == "doctag_vectors.npy" else len(vocabulary)
-            if file.startswith(("syn1", "word", "doctag")) and (array.ndim != 2 or len(array) != rows):
-                raise ConversionError(f"{file}: the model has {array.shape} numbers for {rows} rows")
+            # Lengths are compared below, once padded; here only what padding itself needs.
+            if array.ndim != len(shape):
+                raise ConversionError(f"{file}: the model's array has {array.ndim} dimensions, not {len(shape)}")
             padding = file.startswith(("syn1", "word"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)

@@ -19,7 +19,7 @@ from paravec_model.encoder import Encoder
 
 from .logs import event
 from .service import SERVICE, EmbeddingService
-from .settings import Settings, SettingsError
+from .settings import Settings, SettingsError, names_of
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -110,9 +110,7 @@ class App:
         artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
         encoder = Encoder(artifact)
         if (epochs := artifact.manifest.defaults.epochs) > self._settings.max_epochs:
-            raise SettingsError(
-                f"--max-epochs (PARAVEC_MAX_EPOCHS) is below the {epochs} epochs that the model asks for"
-            )
+            raise SettingsError(f"{names_of('max_epochs')} is below the {epochs} epochs that the model asks for")
         manifest, seconds = artifact.manifest, round(time.perf_counter() - began, 3)
         facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
         event(_log, logging.INFO, "model opened", **facts, seconds=seconds)

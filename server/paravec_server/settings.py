@@ -52,9 +52,9 @@ class Settings:
         for f in fields(self):
             value, meta = getattr(self, f.name), f.metadata
             if "least" in meta and not meta["least"] <= value <= meta["most"]:
-                raise SettingsError(f"{_names(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
+                raise SettingsError(f"{names_of(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
             if "choices" in meta and value not in meta["choices"]:
-                raise SettingsError(f"{_names(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
+                raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
 
     @property
     def inference_threads(self) -> int:
@@ -103,11 +103,11 @@ def _convert(name: str, kind: Any, raw: Any) -> Any:
             return True
         if raw.lower() in ("0", "false", "no", "off"):
             return False
-        raise SettingsError(f"{_names(name)} must be true or false, not {raw!r}")
+        raise SettingsError(f"{names_of(name)} must be true or false, not {raw!r}")
     try:
         return kind(raw)
     except ValueError:
-        raise SettingsError(f"{_names(name)} must be a number, not {raw!r}") from None
+        raise SettingsError(f"{names_of(name)} must be a number, not {raw!r}") from None
 
 
 def _flag(name: str) -> str:
@@ -118,5 +118,6 @@ def _variable(name: str) -> str:
     return "PARAVEC_" + name.upper()
 
 
-def _names(name: str) -> str:
+def names_of(name: str) -> str:
+    """How a person knows the setting: its flag and its variable."""
     return f"{_flag(name)} ({_variable(name)})"
