@@ -8,10 +8,10 @@ LOCK   := requirements/dev.lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model test lint format proto parity bench lock clean
+.PHONY: help setup demo serve model test lint format manifests proto parity bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv with all that the other targets need
 
@@ -47,6 +47,10 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@$(BIN)/mypy
 	@$(BIN)/buf lint build/paravec.binpb --path paravec/v1/embedding.proto
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
+	@$(BIN)/shellcheck .ci/run model/image/install-model
+
+manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests, and validate them (needs kubectl)
+	@$(RUN) -m tests.deploy.manifests
 
 format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff check --fix .

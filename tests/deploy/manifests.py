@@ -1,0 +1,99 @@
+"""Render the Kustomize overlays, validate them for each Kubernetes version supported, and print what they are.
+
+make manifests
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KUSTOMIZE = ROOT / "kustomize"
+OVERLAYS = ("development", "staging", "production", "production-image-volume")
+
+SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
+"""Versions of Kubernetes that the manifests are validated for."""
+IMAGE_VOLUMES = tuple(version for version in SUPPORTED if version >= "1.35")
+"""Those of them that mount images as volumes."""
+
+Objects = list[dict[str, Any]]
+
+
+def render(path: Path) -> Objects:
+    """The objects that kubectl makes of a kustomization; AssertionError with what it said if it said anything."""
+    done = subprocess.run(["kubectl", "kustomize", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), f"{path}: {done.stderr}"
+    return [found for found in yaml.safe_load_all(done.stdout) if found]
+
+
+def validate(objects: Objects, version: str) -> None:
+    """Hold each object to the strict schema of a Kubernetes version; an unknown kind is an error, too."""
+    for found in objects:
+        if found["apiVersion"].startswith("gateway.networking.k8s.io/"):
+            continue  # a resource that a cluster has by installing it; its test is by hand
+        kubernetes_validate.validate(found, version, strict=True)
+
+
+def versions(overlay: str) -> tuple[str, ...]:
+    """The versions of Kubernetes that an overlay is for."""
+    return IMAGE_VOLUMES if overlay == "production-image-volume" else SUPPORTED
+
+
+def only(objects: Objects, kind: str) -> dict[str, Any]:
+    """The one object of a kind."""
+    (found,) = (found for found in objects if found["kind"] == kind)
+    return found
+
+
+def pod(objects: Objects) -> dict[str, Any]:
+    """The pod's spec in the Deployment."""
+    spec: dict[str, Any] = only(objects, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def volume_kind(objects: Objects) -> str:
+    """What kind of volume the model lies in."""
+    (store,) = (volume for volume in pod(objects)["volumes"] if volume["name"] == "model-store")
+    if store.get("emptyDir", {}).get("medium") == "Memory":
+        return "memory"
+    (kind,) = store.keys() - {"name"}
+    return {"emptyDir": "emptyDir", "persistentVolumeClaim": "persistent", "image": "image"}[kind]
+
+
+def images(objects: Objects) -> list[str]:
+    """All images that a pod needs, the model's first."""
+    spec = pod(objects)
+    mounted = [volume["image"]["reference"] for volume in spec["volumes"] if "image" in volume]
+    return mounted + [c["image"] for c in (spec.get("initContainers") or []) + spec["containers"]]
+
+
+def replicas(objects: Objects) -> str:
+    """How many pods, in words."""
+    for found in objects:
+        if found["kind"] == "HorizontalPodAutoscaler":
+            return f"{found['spec']['minReplicas']} to {found['spec']['maxReplicas']}"
+    return str(only(objects, "Deployment")["spec"]["replicas"])
+
+
+def main() -> int:
+    """Render and validate all, into build/manifests, and print a line for each overlay."""
+    target = ROOT / "build/manifests"
+    target.mkdir(parents=True, exist_ok=True)
+    base = {found["kind"] for found in render(KUSTOMIZE / "base")}
+    print(f"{'overlay':24} {'volume':11} {'replicas':9} {'model':22} {'Kubernetes':14} beyond base")
+    for overlay in OVERLAYS:
+        objects = render(KUSTOMIZE / "overlays" / overlay)
+        for version in versions(overlay):
+            validate(objects, version)
+        (target / f"{overlay}.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False))
+        more = ", ".join(found["kind"] for found in objects if found["kind"] not in base) or "nothing"
+        held = f"{versions(overlay)[0]} to {versions(overlay)[-1]}"
+        print(f"{overlay:24} {volume_kind(objects):11} {replicas(objects):9} {images(objects)[0]:22} {held:14} {more}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
