@@ -6,9 +6,14 @@ RUN    := $(BIN)/python
 MODEL  := build/models/lee
 LOCK   := requirements/dev.lock
 
+# What builds images, which artifact goes into the model's image, and under which tag.
+BUILDER   ?= docker
+ARTIFACT  ?= $(MODEL)
+MODEL_TAG ?= 1.0.0
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model test lint format manifests proto parity bench lock clean
+.PHONY: help setup demo serve model test lint format images manifests proto parity bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +54,17 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck .ci/run model/image/install-model
 
+images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker, ARTIFACT=folder, MODEL_TAG=1.0.0)
+	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
+	  && $(BUILDER) build -f server/Dockerfile -t paravec-server:$$version --label org.opencontainers.image.version=$$version \
+	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+	@eval "$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.manifest as m; \
+	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
+	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT))" \
+	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t doc2vec-model:$(MODEL_TAG) \
+	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
+	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image
+
 manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests, and validate them (needs kubectl)
 	@$(RUN) -m tests.deploy.manifests
 
@@ -76,6 +92,9 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
+	@for set in "server --extra server pyproject.toml" "build requirements/build.in"; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 
 clean: ## Remove all that was made
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
