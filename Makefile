@@ -7,7 +7,7 @@ MODEL  := build/models/lee
 LOCK   := requirements/dev.lock
 
 # What builds images, which artifact goes into the model's image, and under which tag.
-BUILDER   ?= docker
+BUILDER   ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo tests/deploy/lab/builder)
 ARTIFACT  ?= $(MODEL)
 MODEL_TAG ?= 1.0.0
 
@@ -52,7 +52,7 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@$(BIN)/mypy
 	@$(BIN)/buf lint build/paravec.binpb --path paravec/v1/embedding.proto
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
-	@$(BIN)/shellcheck .ci/run model/image/install-model
+	@$(BIN)/shellcheck .ci/run model/image/install-model tests/deploy/lab/*
 
 images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker, ARTIFACT=folder, MODEL_TAG=1.0.0)
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
@@ -92,7 +92,8 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
-	@for set in "server --extra server pyproject.toml" "build requirements/build.in"; do \
+	@for set in "server --extra server --no-emit-package numba --no-emit-package llvmlite pyproject.toml" \
+	    "build requirements/build.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

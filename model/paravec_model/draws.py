@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from . import kernels
+from .compiled import kernel
 
 Uints = npt.NDArray[np.uint32]
 Seeds = npt.NDArray[np.uint64]
@@ -64,16 +64,16 @@ class Noise:
 
     cum_table: Uints
     guide: Uints
-    shift: np.uint32
+    shift: int
 
     @classmethod
     def of(cls, cum_table: Uints | None) -> "Noise":
         """Make the guide: the first word at or after every 2^shift-th value, about four entries a word."""
         if cum_table is None:
-            return cls(np.ones(1, np.uint32), np.zeros(2, np.uint32), np.uint32(31))
+            return cls(np.ones(1, np.uint32), np.zeros(2, np.uint32), 31)
         shift = max(0, 29 - len(cum_table).bit_length())
         marks = np.arange((int(cum_table[-1]) >> shift) + 1, dtype=np.uint64) << np.uint64(shift)
-        return cls(cum_table, np.searchsorted(cum_table, marks).astype(np.uint32), np.uint32(shift))
+        return cls(cum_table, np.searchsorted(cum_table, marks).astype(np.uint32), shift)
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,12 @@ class DrawTables:
         shape = (last - first, tokens * (1 + self._negative))
         raw, noise = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
         source = self._noise
-        kernels.fill_draws(epoch_seeds(seed, last)[first:], raw, noise, source.cum_table, source.guide, source.shift)
+        fill_draws = kernel("fill_draws", source.cum_table, source.guide, source.shift)
+        fill_draws(epoch_seeds(seed, last)[first:], raw, noise)
         windows = np.zeros((last - first, tokens), np.uint32)
         if self._window > 1:
-            kernels.fill_windows(window_seeds(seed, last)[first:], windows, np.uint32(self._window))
+            fill_windows = kernel("fill_windows", self._window)
+            fill_windows(window_seeds(seed, last)[first:], windows)
         return Tables(raw, noise, windows)
 
 

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import kernels
 from .artifact import Artifact
+from .compiled import kernel
 from .draws import DrawTables, Noise, start_vector
 from .errors import StoppedError
 from .options import InferenceOptions, padded
 
 Vectors = npt.NDArray[np.float32]
 
-_KERNELS = {"dbow": kernels.dbow, "dm_mean": kernels.dm, "dm_sum": kernels.dm, "dm_concat": kernels.dm_concat}
+_KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
+
+# The kernels take so many rows together, and buffers of targets must be a multiple of this long.
+_BLOCK = 6
 
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
@@ -37,7 +40,7 @@ class Encoder:
     """Infers vectors with one artifact. Threads may share it: a call holds the GIL only to look words up.
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
-    the documents beside it, on earlier calls, or on which thread or process makes it (on one kind of CPU).
+    the documents beside it, on earlier calls, or on which thread or process makes it (on CPUs of one level, see `compiled.cpu`).
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -47,30 +50,31 @@ class Encoder:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._index = artifact.index
         self._size = padded(algorithm.vector_size)
-        self._kernel = _KERNELS[algorithm.mode]
         reduced = algorithm.mode in ("dm_mean", "dm_sum") and algorithm.shrink_windows
         self._draws = DrawTables(
             Noise.of(arrays.get("cum_table")), algorithm.negative, algorithm.window if reduced else 1
         )
         paths = np.diff(arrays["hs_offsets"]).max() if algorithm.hs else 0
-        width = -(-max(algorithm.negative + 1, int(paths)) // kernels.BLOCK) * kernels.BLOCK
+        width = -(-max(algorithm.negative + 1, int(paths)) // _BLOCK) * _BLOCK
         rows, words = _nothing((0, 0), np.float32), _nothing(0, np.uint32)
-        self._model = (
+        self._kernel = kernel(
+            _KERNELS[algorithm.mode],
             algorithm.negative,
             arrays.get("syn1neg", rows),
-            algorithm.hs,
+            int(algorithm.hs),
             arrays.get("syn1", rows),
             arrays.get("hs_offsets", _nothing(0, np.int64)),
             arrays.get("hs_points", words),
             arrays.get("hs_codes", _nothing(0, np.uint8)),
-            algorithm.sample > 0,
+            int(algorithm.sample > 0),
             arrays.get("sample_int", words),
             arrays.get("word_vectors", rows),
             algorithm.window,
-            algorithm.mode == "dm_mean",
+            int(algorithm.mode == "dm_mean"),
             self._index.get("\0", 0),
             width,
         )
+        self._width, self._slots = width, algorithm.slots
         self._cost = width * (algorithm.slots + 1) * self._size
 
     def warm(self) -> None:
@@ -121,6 +125,8 @@ class Encoder:
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last in self._groups(sizes, options.epochs):
             longest = max(1, *sizes[first:last])
+            numbers = np.zeros(2 * self._width + (1 + self._slots) * self._size, np.float32)
+            indices = np.zeros(self._width + longest, np.uint64)
             step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
             for epoch in range(0, options.epochs, step):
                 if stop():
@@ -129,7 +135,7 @@ class Encoder:
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 self._kernel(
                     words, offsets[first : last + 1], vectors[first:last], alphas[epoch:end],
-                    draws.raw, draws.noise, draws.windows, *self._model,
+                    draws.raw, draws.noise, draws.windows, numbers, indices,
                 )  # fmt: skip
 
     def _groups(self, sizes: Sequence[int], epochs: int) -> Iterator[tuple[int, int]]:

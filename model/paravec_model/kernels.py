@@ -1,10 +1,11 @@
 """gensim's inference by stochastic gradient descent, compiled: one plain loop for each architecture.
 
-Nothing is checked in here: the artifact's indices are checked when it is opened, the options by the encoder. A kernel
-takes all documents of a call, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and moves
-each row of `vectors` (documents × padded vector_size) through the epochs that the tables of draws cover. Rows are
+Nothing is checked in here: the artifact's indices are checked when it is opened, the options by the encoder. Nothing is
+allocated or raised either, so that a kernel needs no help from numba when it runs; `compiled` says how to call them.
+A kernel takes all documents of a call, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
+moves each row of `vectors` (documents × padded vector_size) through the epochs that the tables of draws cover. Rows are
 padded with zeros, which stay zero. Row and hidden layer may be longer than the vector (DM concat): dot products run
-over all of it, updates over the vector's part, which comes first.
+over all of it, updates over the vector's part, which comes first. `numbers` and `indices` are room to work in.
 """
 
 import math
@@ -13,7 +14,12 @@ from pathlib import Path
 import numpy as np
 from numba import config, njit
 
+from .compiled import cpu
 from .errors import ModelError
+
+# Not for the machine at hand: two of different make shall give the same bits.
+if config.CPU_NAME is None and cpu():
+    config.CPU_NAME, config.CPU_FEATURES = cpu(), ""
 
 # Sums may be reordered and fused, which lets loops use vector instructions; NaN and infinity keep their meaning, so
 # that no number a damaged model holds can lead outside a table.
@@ -163,14 +169,14 @@ def _sampled(word, negative, noise, position, targets, labels):
 
 @njit(**_COMPILED)
 def dbow(
-    words, offsets, vectors, alphas, raw, noise, windows,
+    words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
     window, mean, null_word, width,
 ):  # fmt: skip
     """PV-DBOW: the document's vector predicts each of its words."""
-    kept = np.empty((offsets[1:] - offsets[:-1]).max(), np.uintp)
-    targets, labels, errors = np.zeros(width, np.uintp), np.zeros(width, _F), np.zeros(width, _F)
-    work = np.empty(vectors.shape[1], _F)
+    targets, kept = indices[:width], indices[width:]
+    labels, errors, numbers = numbers[:width], numbers[width : 2 * width], numbers[2 * width :]
+    work = numbers[: vectors.shape[1]]
     for n in range(vectors.shape[0]):
         vector = vectors[n]
         size = offsets[n + 1] - offsets[n]
@@ -189,15 +195,14 @@ def dbow(
 
 @njit(**_COMPILED)
 def dm(
-    words, offsets, vectors, alphas, raw, noise, windows,
+    words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
     window, mean, null_word, width,
 ):  # fmt: skip
     """PV-DM: the mean or sum of the document's vector and the context's word vectors predicts the word between."""
-    kept = np.empty((offsets[1:] - offsets[:-1]).max(), np.uintp)
-    targets, labels, errors = np.zeros(width, np.uintp), np.zeros(width, _F), np.zeros(width, _F)
-    work = np.empty(vectors.shape[1], _F)
-    hidden = np.empty(vectors.shape[1], _F)
+    targets, kept = indices[:width], indices[width:]
+    labels, errors, numbers = numbers[:width], numbers[width : 2 * width], numbers[2 * width :]
+    work, hidden = numbers[: vectors.shape[1]], numbers[vectors.shape[1] :]
     for n in range(vectors.shape[0]):
         vector = vectors[n]
         size = offsets[n + 1] - offsets[n]
@@ -232,16 +237,15 @@ def dm(
 
 @njit(**_COMPILED)
 def dm_concat(
-    words, offsets, vectors, alphas, raw, noise, windows,
+    words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
     window, mean, null_word, width,
 ):  # fmt: skip
     """PV-DM: the document's vector and the context's word vectors, end to end, predict the word between."""
-    kept = np.empty((offsets[1:] - offsets[:-1]).max(), np.uintp)
-    targets, labels, errors = np.zeros(width, np.uintp), np.zeros(width, _F), np.zeros(width, _F)
-    work = np.empty(vectors.shape[1], _F)
+    targets, kept = indices[:width], indices[width:]
+    labels, errors, numbers = numbers[:width], numbers[width : 2 * width], numbers[2 * width :]
+    work, hidden = numbers[: vectors.shape[1]], numbers[vectors.shape[1] :]
     padded = vectors.shape[1]
-    hidden = np.empty((1 + 2 * window) * padded, _F)
     for n in range(vectors.shape[0]):
         vector = vectors[n]
         size = offsets[n + 1] - offsets[n]
@@ -250,12 +254,14 @@ def dm_concat(
             position = size if sample else 0
             total = _keep(words, offsets[n], size, sample, sample_int, raw[e], kept)
             for i in range(total):
-                hidden[:padded] = vector
+                for q in range(padded):
+                    hidden[q] = vector[q]
                 slot = padded
                 for m in range(i - window, i + window + 1):
                     if m != i:
                         row = kept[m] if 0 <= m < total else np.uintp(null_word)
-                        hidden[slot : slot + padded] = word_vectors[row]
+                        for q in range(padded):
+                            hidden[slot + q] = word_vectors[row, q]
                         slot += padded
                 if hs:
                     count = _path(kept[i], hs_offsets, hs_points, hs_codes, targets, labels)
@@ -264,12 +270,6 @@ def dm_concat(
                     count = _sampled(kept[i], negative, noise[e], position, targets, labels)
                     _descend(hidden, vector, syn1neg, targets, labels, count, alpha, errors, work)
                     position += negative
-
-
-def empty_cache(directory: Path) -> None:
-    """Delete the compiled kernels in `directory`."""
-    for kept in [*directory.rglob("*.nbi"), *directory.rglob("*.nbc")]:
-        kept.unlink(missing_ok=True)
 
 
 def use_cache(directory: Path) -> None:

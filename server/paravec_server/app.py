@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from paravec_model import __version__, kernels
+from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -120,7 +120,7 @@ class App:
         began = time.perf_counter()
         cache = self._settings.kernel_cache
         if cache:
-            kernels.use_cache(cache)
+            compiled.use_cache(cache)
         try:
             encoder.warm()
         except Exception as error:
@@ -128,9 +128,9 @@ class App:
                 raise
             # A cache that a crash or a full disk left damaged must not keep a server from starting.
             event(_log, logging.WARNING, "kernel cache emptied", directory=cache, error=type(error).__name__)
-            kernels.empty_cache(cache)
+            compiled.empty_cache(cache)
             encoder.warm()
-        event(_log, logging.INFO, "kernels compiled", seconds=round(time.perf_counter() - began, 3))
+        event(_log, logging.INFO, "kernels ready", seconds=round(time.perf_counter() - began, 3))
         return True
 
     async def _drain(self) -> None:

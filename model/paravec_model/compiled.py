@@ -1,0 +1,132 @@
+"""The kernels as they are called: a library that was compiled beforehand where there is one, else compiled by numba.
+
+`python -m paravec_model.precompile` makes the library, which needs numba and a linker; to load it takes neither, and a
+millisecond. Both ways compile the same source for the same level of CPU, not for the one at hand, so that machines of
+different make give the same bits.
+"""
+
+import ctypes
+import hashlib
+import platform
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ModelError
+
+Array = npt.NDArray[Any]
+Kernel = Callable[..., None]
+
+_DOCUMENTS = "u4[] i8[] f4[,] f4[] u4[,] u4[,] u4[,] f4[] u8[]"
+_MODEL = "i8 f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[,] i8 i8 i8 i8"
+ARGUMENTS = {
+    "fill_draws": "u8[] u4[,] u4[,] u4[] u4[] u4",
+    "fill_windows": "u8[] u4[,] u4",
+    "dbow": f"{_DOCUMENTS} {_MODEL}",
+    "dm": f"{_DOCUMENTS} {_MODEL}",
+    "dm_concat": f"{_DOCUMENTS} {_MODEL}",
+}
+"""The type of each argument as NumPy writes it, and the dimensions of an array, whose rows lie end to end.
+
+A function of the library takes one pointer, to eight-byte words: for an array its address and shape, or a number.
+"""
+
+_BRACKETS = ("", "[]", "[,]")
+
+_LEVELS = {
+    "x86-64-v3": {"abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
+    "x86-64-v2": {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"},
+}
+"""Levels of the x86-64 psABI and what Linux calls the features that each adds to the one below."""
+
+
+@cache
+def cpu() -> str | None:
+    """The kind of CPU to compile for, as LLVM calls it: the same for most machines. None if that cannot be told."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return "generic"
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+    return next((level for level, needed in _LEVELS.items() if needed <= flags), None)
+
+
+def library(cpu: str) -> str:
+    """The name of the file that holds the kernels for a kind of CPU; other source, other name."""
+    here = Path(__file__)
+    source = here.with_name("kernels.py").read_bytes() + here.read_bytes()
+    return f"kernels-{platform.machine()}-{cpu}-{hashlib.sha256(source).hexdigest()[:12]}.so"
+
+
+@cache
+def precompiled(directory: Path = Path(__file__).parent) -> ctypes.CDLL | None:
+    """The library in `directory` for this CPU and this source, if there is one."""
+    kind = cpu()
+    file = directory / library(kind) if kind else None
+    return ctypes.CDLL(str(file)) if file and file.exists() else None
+
+
+def kernel(name: str, *model: Array | int) -> Kernel:
+    """A kernel, to be called with its first arguments; those from `model` on stay the same."""
+    kinds = ARGUMENTS[name].split()
+    first, last = kinds[: len(kinds) - len(model)], kinds[len(kinds) - len(model) :]
+    loaded = precompiled()
+    if loaded is None:
+        compiled = getattr(_numba_kernels(), name)
+        typed = [
+            np.dtype(kind).type(value) if isinstance(value, int) else value
+            for kind, value in zip(last, model, strict=True)
+        ]
+        return lambda *arguments: compiled(*arguments, *typed)
+    function = loaded[name]
+    function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int32
+    constant = tuple(_words(last, model))
+    block = ctypes.c_int64 * (sum(1 + len(kind[2:-1]) + (len(kind) > 2) for kind in first) + len(constant))
+
+    def call(*arguments: Array | int) -> None:
+        if function(block(*_words(first, arguments), *constant)):
+            raise RuntimeError(f"the kernel {name} failed")
+
+    call.model = model  # type: ignore[attr-defined]  # whose addresses are in use
+    return call
+
+
+def _words(kinds: list[str], arguments: tuple[Array | int, ...]) -> Iterator[int]:
+    """What stands for the arguments in a block. The types are checked: machine code would not notice."""
+    for kind, argument in zip(kinds, arguments, strict=True):
+        if isinstance(argument, np.ndarray):
+            if argument.dtype.str[1:] + _BRACKETS[argument.ndim] != kind or not argument.flags.c_contiguous:
+                raise TypeError(f"a kernel takes {kind}, not an array of {argument.dtype}")
+            yield argument.ctypes.data
+            yield from argument.shape
+        else:
+            yield argument
+
+
+def _numba_kernels() -> Any:
+    try:
+        from . import kernels
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
+            f"is not installed to compile them now: pip install numba"
+        ) from None
+    return kernels
+
+
+def use_cache(directory: Path) -> None:
+    """Keep kernels that numba compiles in `directory`, and take from there what an earlier process compiled."""
+    if precompiled() is None:
+        _numba_kernels().use_cache(directory)
+
+
+def empty_cache(directory: Path) -> None:
+    """Delete the kernels that numba keeps in `directory`."""
+    for kept in [*directory.rglob("*.nbi"), *directory.rglob("*.nbc")]:
+        kept.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Source me: containers on Debian as root without a registry or an engine, in a storage of their own under $PARAVEC_LAB.
+export PARAVEC_LAB=${PARAVEC_LAB:-${TMPDIR:-/tmp}/paravec-deploy}
+
+lab_packages='podman buildah runc netavark aardvark-dns containernetworking-plugins conmon catatonit debootstrap busybox-static'
+
+[ "$(id -u)" = 0 ] || { echo 'the lab needs root' >&2; exit 3; }
+# shellcheck disable=SC2086
+if ! dpkg -s $lab_packages >/dev/null 2>&1; then
+  command -v apt-get >/dev/null || { echo "the lab needs Debian, for its packages $lab_packages" >&2; exit 3; }
+  echo "installing $lab_packages" >&2
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $lab_packages; } \
+    >/dev/null 2>&1 || { echo "the lab needs packages that apt-get cannot install here: $lab_packages" >&2; exit 3; }
+fi
+
+mkdir -p "$PARAVEC_LAB"/{conf,networks,run,storage}
+# runc and cgroupfs, because the others want a cgroup hierarchy of one version; limits that any machine grants.
+cat >"$PARAVEC_LAB/conf/containers.conf" <<EOF
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+[engine]
+events_logger = "file"
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+tmp_dir = "$PARAVEC_LAB/run/libpod"
+volume_path = "$PARAVEC_LAB/storage/volumes"
+[network]
+network_config_dir = "$PARAVEC_LAB/networks"
+EOF
+cat >"$PARAVEC_LAB/conf/storage.conf" <<EOF
+[storage]
+driver = "overlay"
+graphroot = "$PARAVEC_LAB/storage/graph"
+runroot = "$PARAVEC_LAB/run/storage"
+EOF
+export CONTAINERS_CONF=$PARAVEC_LAB/conf/containers.conf CONTAINERS_STORAGE_CONF=$PARAVEC_LAB/conf/storage.conf
+export BUILDAH_ISOLATION=chroot

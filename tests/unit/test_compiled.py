@@ -1,0 +1,114 @@
+"""The kernels compiled beforehand, against those that numba compiles as the program runs."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paravec_model import compiled
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+from paravec_model.errors import ModelError
+from paravec_model.options import InferenceOptions
+
+from .. import parity
+
+PACKAGE = Path(compiled.__file__).parent
+
+needs_linker = pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of paravec_model with its kernels compiled, as it lies in the image; the folder above it."""
+    copy = tmp_path_factory.mktemp("package") / "paravec_model"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    done = subprocess.run(
+        [sys.executable, "-m", "paravec_model.precompile", copy], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all((copy / name).exists() for name in done.stdout.split())
+    return copy.parent
+
+
+@pytest.fixture
+def beforehand(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders made now take their kernels from `package`."""
+    loaded = compiled.precompiled(package / "paravec_model")
+    assert loaded is not None
+    monkeypatch.setattr(compiled, "precompiled", lambda: loaded)
+
+
+@needs_linker
+@pytest.mark.parametrize(
+    "kind",
+    [{"dm": 0}, {"dm": 0, "hs": 1, "negative": 0}, {"dm": 1, "dm_mean": 1}, {"dm": 1, "dm_mean": 0, "hs": 1},
+     {"dm": 1, "dm_concat": 1, "window": 2}],
+    ids=["dbow", "dbow hs", "dm mean", "dm sum", "dm concat"],
+)  # fmt: skip
+def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tmp_path: Path) -> None:
+    """A replica that compiled its kernels and one that found them made give one text one vector."""
+    artifact = parity.to_artifact(parity.train(epochs=2, **kind), tmp_path / "model")
+    documents = [artifact.vocabulary[n : 3 * n] for n in (1, 7, 40, 150)] + [["unheard-of"]]
+    options = InferenceOptions(epochs=7, seed=3)
+    found = Encoder(artifact).encode(documents, options).vectors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "precompiled", lambda: None)
+        made = Encoder(artifact).encode(documents, options).vectors
+    np.testing.assert_array_equal(found, made)
+
+
+@needs_linker
+def test_it_takes_neither_numba_nor_a_cache(package: Path, artifact: Artifact) -> None:
+    """The image has no numba, and its root is read-only."""
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(('numba', 'llvmlite'));"
+        "import pathlib, paravec_model.artifact as a, paravec_model.encoder as e;"
+        "e.Encoder(a.Artifact.open(pathlib.Path(sys.argv[1]))).warm()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", program, artifact.path], env=environment, check=True)
+
+
+@needs_linker
+def test_a_library_of_other_source_is_left_alone(package: Path, tmp_path: Path) -> None:
+    """Whoever changes a kernel runs the change, not what was compiled before it."""
+    copy = tmp_path / "paravec_model"
+    shutil.copytree(package / "paravec_model", copy)
+    with (copy / "kernels.py").open("a") as file:
+        file.write("# a change\n")
+    program = "import paravec_model.compiled as c; print(c.precompiled())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout == "None\n"
+
+
+@needs_linker
+def test_arrays_of_another_kind_are_refused(beforehand: None) -> None:
+    """Machine code would read past the end of an array of smaller items."""
+    fill = compiled.kernel("fill_windows", 5)
+    with pytest.raises(TypeError, match=r"takes u4\[,\], not an array of uint16"):
+        fill(np.ones(1, np.uint64), np.ones((1, 4), np.uint16))
+    with pytest.raises(TypeError, match=r"takes u8\[\]"):
+        fill(np.ones(4, np.uint64)[::2], np.ones((2, 4), np.uint32))
+
+
+def test_without_kernels_and_without_numba_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old CPU in a cluster, say, for which the image has no kernels."""
+    monkeypatch.setattr(compiled, "precompiled", lambda: None)
+    monkeypatch.delitem(sys.modules, "paravec_model.kernels", raising=False)
+    monkeypatch.delattr("paravec_model.kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ModelError, match="pip install numba"):
+        compiled.kernel("dbow")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86-64")
+def test_the_cpu_is_a_level_not_a_make() -> None:
+    """Two machines of different make compile the same."""
+    assert compiled.cpu() in ("x86-64-v3", "x86-64-v2", None)
