@@ -40,7 +40,8 @@ class Encoder:
     """Infers vectors with one artifact. Threads may share it: a call holds the GIL only to look words up.
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
-    the documents beside it, on earlier calls, or on which thread or process makes it (on CPUs of one level, see `compiled.cpu`).
+    the documents beside it, on earlier calls, or on which thread, process or machine makes it (on CPUs of one level,
+    see `compiled.cpu`).
     """
 
     def __init__(self, artifact: Artifact) -> None:
