@@ -13,10 +13,10 @@ MODEL_TAG ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model test lint format images manifests proto parity bench lock clean
+.PHONY: help setup demo serve model test lint format images manifests deploy-test proto parity bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv with all that the other targets need
 
@@ -52,7 +52,7 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@$(BIN)/mypy
 	@$(BIN)/buf lint build/paravec.binpb --path paravec/v1/embedding.proto
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
-	@$(BIN)/shellcheck .ci/run model/image/install-model tests/deploy/lab/*
+	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 
 images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker, ARTIFACT=folder, MODEL_TAG=1.0.0)
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
@@ -67,6 +67,9 @@ images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker, ARTIFACT
 
 manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests, and validate them (needs kubectl)
 	@$(RUN) -m tests.deploy.manifests
+
+deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (root on Debian, kubectl)
+	@$(RUN) -m pytest -rs tests/deploy/run_containers.py $(ARGS)
 
 format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff check --fix .

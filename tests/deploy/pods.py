@@ -1,0 +1,108 @@
+"""Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..servers import PATIENCE
+from .manifests import KUSTOMIZE, Objects, render
+
+LAB = Path(__file__).parent / "lab"
+IMAGE = "localhost/doc2vec-model"
+
+
+def podman(*arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+    """What podman printed, on both channels."""
+    done = subprocess.run(
+        [LAB / "podman", *arguments],
+        input=input,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout
+    return done.stdout
+
+
+class Environment:
+    """An overlay in a copy of kustomize/ that can be changed, and the pod that podman makes of it."""
+
+    def __init__(self, folder: Path, overlay: str, port: int, name: str = "paravec-server") -> None:
+        shutil.copytree(KUSTOMIZE, folder / "kustomize", dirs_exist_ok=True)
+        self.path = folder / "kustomize/overlays" / overlay
+        self.target, self.name, self._port = f"127.0.0.1:{port}", name, port
+        self.pod = f"{name}-pod-0"
+
+    def apply(self) -> None:
+        """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
+        podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
+        objects = playable(render(self.path), self.name, self._port)
+        volumes = podman("volume", "ls", "--quiet").split()
+        objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
+        podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
+
+    def remove(self) -> None:
+        """Stop and remove the pod; volumes stay, except those that are the pod's own."""
+        podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
+        podman("volume", "rm", "--force", "model-link", *(["model-store"] if self.path.name != "production" else []))
+
+    def stop(self) -> int:
+        """Send SIGTERM to the server, as a cluster does, and return its exit code."""
+        podman("stop", "--time", "40", f"{self.pod}-server")
+        return int(self.container()["State"]["ExitCode"])
+
+    def container(self, name: str = "server") -> dict[str, Any]:
+        """What podman knows of a container."""
+        found: dict[str, Any] = json.loads(podman("inspect", f"{self.pod}-{name}"))[0]
+        return found
+
+    def log(self, name: str = "server") -> str:
+        """What a container wrote."""
+        return podman("logs", f"{self.pod}-{name}", check=False)
+
+    def run(self, *command: str) -> tuple[int, str]:
+        """A command in the server's container."""
+        done = subprocess.run(
+            [LAB / "podman", "exec", f"{self.pod}-server", *command], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def wait_for_exit(self, name: str) -> int:
+        """The exit code of a container, once it has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while (state := self.container(name)["State"])["Status"] not in ("exited", "stopped"):
+            assert time.monotonic() < deadline, state
+            time.sleep(0.1)
+        return int(state["ExitCode"])
+
+
+def playable(objects: Objects, name: str, port: int) -> Objects:
+    """The objects that podman 4.3 can play, as one pod with a published port.
+
+    It knows no replicas, probes or hooks, has one named volume for all emptyDirs of a name, runs init containers again
+    when the pod restarts, and pulls where no registry is named.
+    """
+    kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
+    (deployment,) = (found for found in kept if found["kind"] == "Deployment")
+    deployment["metadata"]["name"], deployment["spec"]["replicas"] = name, 1
+    pod = deployment["spec"]["template"]["spec"]
+    pod["restartPolicy"] = "Never"
+    for key in ("topologySpreadConstraints", "affinity", "serviceAccountName", "automountServiceAccountToken"):
+        pod.pop(key, None)
+    for volume in pod["volumes"]:
+        if "emptyDir" in volume:
+            volume["emptyDir"] = {}
+    for container in pod["initContainers"] + pod["containers"]:
+        container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
+        for variable in container.get("env", []):
+            if "resourceFieldRef" in variable.pop("valueFrom", {}):
+                variable["value"] = container["resources"]["limits"]["cpu"]
+        for published in container.get("ports", []):
+            published |= {"hostPort": port, "hostIP": "127.0.0.1"}
+    return kept

@@ -1,0 +1,179 @@
+"""The images and the overlays, run for real: make deploy-test
+
+Needs root on Debian, and kubectl; what else it takes is installed by lab/env.sh.
+"""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from paravec.v1.embedding_pb2 import EmbedRequest
+from paravec.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from paravec_client import EmbeddingClient, ParavecError
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+from paravec_model.export import GensimModel, write_artifact
+from paravec_model.tokenizer import SimpleTokenizer
+
+from .. import parity
+from .manifests import ROOT
+from .pods import IMAGE, LAB, Environment, podman
+
+TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """Both images, built by `make images`; the artifacts in them by tag. A tag `damaged` has a byte changed."""
+    able = subprocess.run([LAB / "podman", "version"], capture_output=True, text=True, check=False)
+    if able.returncode or not shutil.which("kubectl"):
+        pytest.skip(able.stderr.strip() or "no kubectl")
+    made = {}
+    for tag, epochs in (("1.0.0", 5), ("1.1.0", 6)):
+        folder = tmp_path_factory.mktemp("models") / tag
+        trained = GensimModel(parity.train(dm=0, epochs=epochs))
+        write_artifact(folder, trained, name="test", version=tag, tokenizer=SimpleTokenizer())
+        made[tag] = Artifact.open(folder)
+        subprocess.run(["make", "images", f"ARTIFACT={folder}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder"],
+                       cwd=ROOT, check=True, capture_output=True)  # fmt: skip
+    damaged = tmp_path_factory.mktemp("damaged") / "Dockerfile"
+    damaged.write_text(f"FROM {IMAGE}:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
+    subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
+    podman("volume", "rm", "--force", "paravec-models")
+    return made
+
+
+def environment(folder: Path, overlay: str, name: str = "paravec-server") -> Iterator[Environment]:
+    """An environment that is removed at the end."""
+    made = Environment(folder, overlay, free_port(), name)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def development(models: dict[str, Artifact], tmp_path: Path) -> Iterator[Environment]:
+    """The overlay `development`."""
+    yield from environment(tmp_path, "development")
+
+
+@pytest.fixture
+def production(models: dict[str, Artifact], tmp_path: Path) -> Iterator[Environment]:
+    """The overlay `production`."""
+    yield from environment(tmp_path, "production")
+
+
+def answers(environment: Environment, artifact: Artifact) -> None:
+    """The pod gives the vectors that the model gives here, and names it."""
+    with EmbeddingClient(environment.target) as client:
+        client.wait_until_ready()
+        vectors = client.embed(TEXTS)
+        model = client.model()
+    encoder = Encoder(artifact)
+    local = encoder.encode([encoder.tokenize(text) for text in TEXTS]).vectors
+    np.testing.assert_array_equal(vectors, local)
+    assert (model.version, model.digest) == (artifact.manifest.version, artifact.manifest.digest)
+
+
+def load(targets: list[str], stop: threading.Event) -> tuple[int, list[str]]:
+    """Embed without a pause over a stock channel that balances and retries; calls answered, and what failed."""
+    policy = {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 2}
+    method = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
+    config = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [method]}
+    done, failed = 0, []
+    with grpc.insecure_channel(f"ipv4:{','.join(targets)}", [("grpc.service_config", json.dumps(config))]) as channel:
+        embed = EmbeddingServiceStub(channel).Embed
+        request = EmbedRequest(documents=[{"text": text} for text in TEXTS])
+        while not stop.is_set():
+            try:
+                embed(request, timeout=10)
+                done += 1
+            except grpc.RpcError as error:
+                failed.append(str(error))
+    return done, failed
+
+
+def roll_to(environment: Environment, tag: str) -> None:
+    """The one line that docs/delivery.md says to change."""
+    file = environment.path / "kustomization.yaml"
+    changed, count = re.subn(r"(name: doc2vec-model\n    newTag: ).*", rf'\1"{tag}"', file.read_text())
+    assert count == 1
+    file.write_text(changed)
+    environment.apply()
+
+
+def test_development_answers_and_is_locked(development: Environment, models: dict[str, Artifact]) -> None:
+    """The vectors are those made here; the process can neither write nor be root, and holds no model of its own."""
+    development.apply()
+    answers(development, models["1.0.0"])
+    assert development.run("id", "-u") == (0, "10001\n")
+    for place in ("/models/x", "/run/paravec/x", "/opt/paravec/x", "/home/x"):
+        code, said = development.run("sh", "-c", f": > {place}")
+        assert code != 0, place
+        assert "Read-only" in said or "denied" in said, said
+    assert "CapEff:\t0000000000000000" in development.run("cat", "/proc/1/status")[1]
+    assert development.run("python", "-c", "import numba")[0] != 0
+
+
+def test_production_rolls_forward_and_back(production: Environment, models: dict[str, Artifact]) -> None:
+    """One line changes the model. The one before stays in the store, so going back copies nothing."""
+    production.apply()
+    answers(production, models["1.0.0"])
+    roll_to(production, "1.1.0")
+    answers(production, models["1.1.0"])
+    assert len(production.run("ls", "/models")[1].split()) == 2
+    roll_to(production, "1.0.0")
+    answers(production, models["1.0.0"])
+    assert len(production.run("ls", "/models")[1].split()) == 2
+
+
+def test_a_damaged_model_never_becomes_ready(development: Environment) -> None:
+    """The init container fails and says which file; the server never starts."""
+    roll_to(development, "damaged")
+    assert development.wait_for_exit("install-model") == 1
+    assert "syn1neg.npy" in development.log("install-model")
+    with EmbeddingClient(development.target) as client, pytest.raises(ParavecError):
+        client.wait_until_ready(2)
+
+
+def test_a_stop_under_load_fails_no_call(development: Environment, models: dict[str, Artifact], tmp_path: Path) -> None:
+    """One of two pods is stopped in the midst of calls: it finishes its own, and the other takes the rest."""
+    second = Environment(tmp_path / "second", "development", free_port(), "second")
+    try:
+        for one in (development, second):
+            one.apply()
+            answers(one, models["1.0.0"])
+        stop = threading.Event()
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(load, [development.target, second.target], stop) for _ in range(4)]
+            stop.wait(1)
+            code = development.stop()
+            stop.wait(1)
+            stop.set()
+            results = [call.result() for call in calls]
+        log = development.log()
+    finally:
+        second.remove()
+    assert code == 0
+    assert [failed for _, failed in results] == [[]] * 4
+    assert all(done > 20 for done, _ in results)
+    assert '"draining"' in log
