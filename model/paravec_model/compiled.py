@@ -35,6 +35,9 @@ ARGUMENTS = {
 A function of the library takes one pointer, to eight-byte words: for an array its address and shape, or a number.
 """
 
+BLOCK = 6
+"""Rows that kernels take together: a word and five noise words. Buffers of targets are a multiple of this long."""
+
 _BRACKETS = ("", "[]", "[,]")
 
 _LEVELS = {

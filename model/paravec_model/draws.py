@@ -107,9 +107,9 @@ class DrawTables:
 
     def __init__(self, noise: Noise, negative: int, window: int) -> None:
         """`negative`: draws for each position; `window`: 1 if windows are never reduced."""
-        self._noise = noise
         self._negative = negative
-        self._window = window
+        self._fill_draws = kernel("fill_draws", noise.cum_table, noise.guide, noise.shift)
+        self._fill_windows = kernel("fill_windows", window) if window > 1 else None
         self._kept: dict[int, Tables] = {}
         self._lock = threading.Lock()
 
@@ -139,13 +139,10 @@ class DrawTables:
     def _make(self, seed: int, first: int, last: int, tokens: int) -> Tables:
         shape = (last - first, tokens * (1 + self._negative))
         raw, noise = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
-        source = self._noise
-        fill_draws = kernel("fill_draws", source.cum_table, source.guide, source.shift)
-        fill_draws(epoch_seeds(seed, last)[first:], raw, noise)
+        self._fill_draws(epoch_seeds(seed, last)[first:], raw, noise)
         windows = np.zeros((last - first, tokens), np.uint32)
-        if self._window > 1:
-            fill_windows = kernel("fill_windows", self._window)
-            fill_windows(window_seeds(seed, last)[first:], windows)
+        if self._fill_windows:
+            self._fill_windows(window_seeds(seed, last)[first:], windows)
         return Tables(raw, noise, windows)
 
 

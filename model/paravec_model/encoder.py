@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .compiled import kernel
+from .compiled import BLOCK, kernel
 from .draws import DrawTables, Noise, start_vector
 from .errors import StoppedError
 from .options import InferenceOptions, padded
@@ -18,9 +18,6 @@ from .options import InferenceOptions, padded
 Vectors = npt.NDArray[np.float32]
 
 _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
-
-# The kernels take so many rows together, and buffers of targets must be a multiple of this long.
-_BLOCK = 6
 
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
@@ -56,7 +53,7 @@ class Encoder:
             Noise.of(arrays.get("cum_table")), algorithm.negative, algorithm.window if reduced else 1
         )
         paths = np.diff(arrays["hs_offsets"]).max() if algorithm.hs else 0
-        width = -(-max(algorithm.negative + 1, int(paths)) // _BLOCK) * _BLOCK
+        width = -(-max(algorithm.negative + 1, int(paths)) // BLOCK) * BLOCK
         rows, words = _nothing((0, 0), np.float32), _nothing(0, np.uint32)
         self._kernel = kernel(
             _KERNELS[algorithm.mode],
@@ -79,7 +76,7 @@ class Encoder:
         self._cost = width * (algorithm.slots + 1) * self._size
 
     def warm(self) -> None:
-        """Compile what this model needs, so that the first document does not wait for it."""
+        """Load or compile what this model needs, so that the first document does not wait for it."""
         options = InferenceOptions(epochs=1)
         self.encode([self.artifact.vocabulary[:1]], options)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numba import config, njit
 
-from .compiled import cpu
+from .compiled import BLOCK, cpu
 from .errors import ModelError
 
 # Not for the machine at hand: two of different make shall give the same bits.
@@ -26,9 +26,6 @@ if config.CPU_NAME is None and cpu():
 _COMPILED = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
 # Parts of a loop are inlined by order, which took 10 to 20 % off DBOW's time.
 _PART = {**_COMPILED, "forceinline": True}
-
-BLOCK = 6
-"""Rows taken together; buffers of targets are a multiple of this long. Six is a word and five noise words."""
 
 _F = np.float32
 _MULTIPLIER, _INCREMENT, _48_BITS, _16 = np.uint64(25214903917), np.uint64(11), np.uint64(2**48 - 1), np.uint64(16)

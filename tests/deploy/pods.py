@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ def podman(*arguments: str | Path, input: str | None = None, check: bool = True)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=PATIENCE,
         check=False,
     )
     assert not check or done.returncode == 0, done.stdout
@@ -75,11 +75,7 @@ class Environment:
 
     def wait_for_exit(self, name: str) -> int:
         """The exit code of a container, once it has ended."""
-        deadline = time.monotonic() + PATIENCE
-        while (state := self.container(name)["State"])["Status"] not in ("exited", "stopped"):
-            assert time.monotonic() < deadline, state
-            time.sleep(0.1)
-        return int(state["ExitCode"])
+        return int(podman("wait", f"{self.pod}-{name}"))
 
 
 def playable(objects: Objects, name: str, port: int) -> Objects:
