@@ -6,14 +6,15 @@ RUN    := $(BIN)/python
 MODEL  := build/models/lee
 LOCK   := requirements/dev.lock
 
-# What builds images, which artifact goes into the model's image, and under which tag.
-BUILDER   ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo tests/deploy/lab/builder)
-ARTIFACT  ?= $(MODEL)
-MODEL_TAG ?= 1.0.0
+# What builds images, which artifact goes into the model's image, and under which name and tag.
+BUILDER     ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo tests/deploy/lab/builder)
+ARTIFACT    ?= $(MODEL)
+MODEL_IMAGE ?= doc2vec-model
+MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model test lint format images manifests deploy-test proto parity bench lock clean
+.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,14 @@ $(MODEL)/manifest.json: | $(VENV)/.ready
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
 	  --dm 0 --vector-size 100 --min-count 2 --epochs 40
 
+MODEL_IT := build/models/doc2vec-model-it
+
+model-it: $(MODEL_IT)/manifest.json ## Train the Italian model in a container (LibreOffice's help)
+
+$(MODEL_IT)/manifest.json:
+	@rm -rf $(MODEL_IT) && mkdir -p $(MODEL_IT)
+	@$(BUILDER) build -f model/image/train.Dockerfile --output type=local,dest=$(MODEL_IT) .
+
 demo: $(MODEL)/manifest.json ## Train, serve and embed: the whole way of a text in one command
 	@$(RUN) client/examples/demo.py --model $(MODEL) --kernel-cache build/kernels
 
@@ -54,14 +63,14 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 
-images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker, ARTIFACT=folder, MODEL_TAG=1.0.0)
+images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
 	  && $(BUILDER) build -f server/Dockerfile -t paravec-server:$$version --label org.opencontainers.image.version=$$version \
 	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 	@eval "$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.manifest as m; \
 	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
 	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT))" \
-	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t doc2vec-model:$(MODEL_TAG) \
+	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t $(MODEL_IMAGE):$(MODEL_TAG) \
 	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
 	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image
 

@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, Objects, render
+from .manifests import KUSTOMIZE, Objects, only, pod, render, roll, volume_kind
 
 LAB = Path(__file__).parent / "lab"
-IMAGE = "localhost/doc2vec-model"
+
+# How podman says that the container may do nothing; the manifests' tests hold them to the same.
+_LOCKED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 
 
 def podman(*arguments: str | Path, input: str | None = None, check: bool = True) -> str:
@@ -41,15 +43,28 @@ class Environment:
 
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
-        podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
-        objects = playable(render(self.path), self.name, self._port)
+        self._stop()
+        objects = render(self.path)
+        if volume_kind(objects) == "image":
+            podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
+            return
+        objects = playable(objects, self.name, self._port)
         volumes = podman("volume", "ls", "--quiet").split()
         objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
 
+    def roll(self, tag: str) -> None:
+        """Change the model by the command of docs/delivery.md, and apply."""
+        roll(self.path, tag)
+        self.apply()
+
+    def _stop(self) -> None:
+        podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
+        podman("rm", "--force", "--ignore", "--time", "40", f"{self.pod}-server")
+
     def remove(self) -> None:
         """Stop and remove the pod; volumes stay, except those that are the pod's own."""
-        podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
+        self._stop()
         podman("volume", "rm", "--force", "model-link", *(["model-store"] if self.path.name != "production" else []))
 
     def stop(self) -> int:
@@ -102,3 +117,22 @@ def playable(objects: Objects, name: str, port: int) -> Objects:
         for published in container.get("ports", []):
             published |= {"hostPort": port, "hostIP": "127.0.0.1"}
     return kept
+
+
+def flags(objects: Objects, port: int) -> list[str]:
+    """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them."""
+    spec = pod(objects)
+    (server,) = spec["containers"]
+    security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
+    settings = only(objects, "ConfigMap")["data"] | {"PARAVEC_THREADS": cpus}
+    references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
+    return [
+        *("--pull=never", "--publish", f"127.0.0.1:{port}:{server['ports'][0]['containerPort']}"),
+        *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *_LOCKED),
+        *(f"--env={name}={value}" for name, value in settings.items()),
+        *(
+            f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"
+            for mount in server["volumeMounts"]
+        ),
+        f"localhost/{server['image']}",
+    ]

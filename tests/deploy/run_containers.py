@@ -4,12 +4,11 @@ Needs root on Debian, and kubectl; what else it takes is installed by lab/env.sh
 """
 
 import json
-import re
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 
 from paravec.v1.embedding_pb2 import EmbedRequest
 from paravec.v1.embedding_pb2_grpc import EmbeddingServiceStub
-from paravec_client import EmbeddingClient, ParavecError
+from paravec_client import EmbeddingClient, InferenceOptions, ParavecError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.export import GensimModel, write_artifact
@@ -27,7 +26,7 @@ from paravec_model.tokenizer import SimpleTokenizer
 
 from .. import parity
 from .manifests import ROOT
-from .pods import IMAGE, LAB, Environment, podman
+from .pods import LAB, Environment, podman
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
 
@@ -40,46 +39,52 @@ def free_port() -> int:
         return port
 
 
+def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> None:
+    """What an operator runs, with the lab's builder."""
+    variables = (f"ARTIFACT={artifact}", f"MODEL_IMAGE={name}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder")
+    done = subprocess.run(["make", "images", *variables], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Both images, built by `make images`; the artifacts in them by tag. A tag `damaged` has a byte changed."""
-    able = subprocess.run([LAB / "podman", "version"], capture_output=True, text=True, check=False)
-    if able.returncode or not shutil.which("kubectl"):
-        pytest.skip(able.stderr.strip() or "no kubectl")
+    bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
+    if bases.returncode == 3 or not shutil.which("kubectl"):
+        pytest.skip(bases.stderr.strip() if bases.returncode else "no kubectl")
+    assert bases.returncode == 0, bases.stderr
     made = {}
     for tag, epochs in (("1.0.0", 5), ("1.1.0", 6)):
         folder = tmp_path_factory.mktemp("models") / tag
         trained = GensimModel(parity.train(dm=0, epochs=epochs))
         write_artifact(folder, trained, name="test", version=tag, tokenizer=SimpleTokenizer())
         made[tag] = Artifact.open(folder)
-        subprocess.run(["make", "images", f"ARTIFACT={folder}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder"],
-                       cwd=ROOT, check=True, capture_output=True)  # fmt: skip
+        make_images(folder, tag)
     damaged = tmp_path_factory.mktemp("damaged") / "Dockerfile"
-    damaged.write_text(f"FROM {IMAGE}:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
+    damaged.write_text("FROM doc2vec-model:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
     podman("volume", "rm", "--force", "paravec-models")
     return made
 
 
-def environment(folder: Path, overlay: str, name: str = "paravec-server") -> Iterator[Environment]:
-    """An environment that is removed at the end."""
-    made = Environment(folder, overlay, free_port(), name)
-    try:
-        yield made
-    finally:
-        made.remove()
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[Callable[..., Environment]]:
+    """Makes environments of an overlay, and removes them at the end."""
+    made: list[Environment] = []
+
+    def make(overlay: str, name: str = "paravec-server") -> Environment:
+        made.append(Environment(tmp_path / name, overlay, free_port(), name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.remove()
 
 
 @pytest.fixture
-def development(models: dict[str, Artifact], tmp_path: Path) -> Iterator[Environment]:
+def development(models: dict[str, Artifact], environment: Callable[..., Environment]) -> Environment:
     """The overlay `development`."""
-    yield from environment(tmp_path, "development")
-
-
-@pytest.fixture
-def production(models: dict[str, Artifact], tmp_path: Path) -> Iterator[Environment]:
-    """The overlay `production`."""
-    yield from environment(tmp_path, "production")
+    return environment("development")
 
 
 def answers(environment: Environment, artifact: Artifact) -> None:
@@ -112,15 +117,6 @@ def load(targets: list[str], stop: threading.Event) -> tuple[int, list[str]]:
     return done, failed
 
 
-def roll_to(environment: Environment, tag: str) -> None:
-    """The one line that docs/delivery.md says to change."""
-    file = environment.path / "kustomization.yaml"
-    changed, count = re.subn(r"(name: doc2vec-model\n    newTag: ).*", rf'\1"{tag}"', file.read_text())
-    assert count == 1
-    file.write_text(changed)
-    environment.apply()
-
-
 def test_development_answers_and_is_locked(development: Environment, models: dict[str, Artifact]) -> None:
     """The vectors are those made here; the process can neither write nor be root, and holds no model of its own."""
     development.apply()
@@ -134,46 +130,81 @@ def test_development_answers_and_is_locked(development: Environment, models: dic
     assert development.run("python", "-c", "import numba")[0] != 0
 
 
-def test_production_rolls_forward_and_back(production: Environment, models: dict[str, Artifact]) -> None:
+def test_production_rolls_forward_and_back(
+    environment: Callable[..., Environment], models: dict[str, Artifact]
+) -> None:
     """One line changes the model. The one before stays in the store, so going back copies nothing."""
+    production = environment("production")
     production.apply()
     answers(production, models["1.0.0"])
-    roll_to(production, "1.1.0")
+    production.roll("1.1.0")
     answers(production, models["1.1.0"])
     assert len(production.run("ls", "/models")[1].split()) == 2
-    roll_to(production, "1.0.0")
+    production.roll("1.0.0")
     answers(production, models["1.0.0"])
     assert len(production.run("ls", "/models")[1].split()) == 2
+
+
+def test_the_model_image_serves_as_a_volume(
+    environment: Callable[..., Environment], models: dict[str, Artifact]
+) -> None:
+    """No init container and no copy, the same vectors, and another model by the same line."""
+    mounting = environment("production-image-volume")
+    mounting.apply()
+    answers(mounting, models["1.0.0"])
+    assert mounting.run("sh", "-c", ": > /models/x")[0] != 0
+    mounting.roll("1.1.0")
+    answers(mounting, models["1.1.0"])
+
+
+def test_the_italian_model_comes_from_a_build_stage(
+    models: dict[str, Artifact], environment: Callable[..., Environment]
+) -> None:
+    """`make images` trains it in a container and packs it; staging serves it, and it knows what is near to what."""
+    italian = "doc2vec-model-it"
+    make_images(f"build/models/{italian}", "1.0.0", italian)
+    staging = environment("staging")
+    file = staging.path / "kustomization.yaml"
+    file.write_text(file.read_text().replace("name: doc2vec-model\n", f"name: doc2vec-model\n    newName: {italian}\n"))
+    staging.apply()
+    artifact = Artifact.open(ROOT / "build/models" / italian)
+    answers(staging, artifact)
+    labels = json.loads(podman("image", "inspect", f"localhost/{italian}:1.0.0"))[0]["Labels"]
+    assert labels["paravec.model.name"] == italian
+    assert labels["paravec.model.digest"] == artifact.manifest.digest
+    asked = "come si stampa un documento in bianco e nero?"
+    near, far = "opzioni di stampa per documenti", "la funzione restituisce l'inversa di una matrice"
+    with EmbeddingClient(staging.target) as client:
+        vectors = client.embed([asked, near, far], InferenceOptions(normalize=True))
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
 
 
 def test_a_damaged_model_never_becomes_ready(development: Environment) -> None:
     """The init container fails and says which file; the server never starts."""
-    roll_to(development, "damaged")
+    development.roll("damaged")
     assert development.wait_for_exit("install-model") == 1
     assert "syn1neg.npy" in development.log("install-model")
     with EmbeddingClient(development.target) as client, pytest.raises(ParavecError):
         client.wait_until_ready(2)
 
 
-def test_a_stop_under_load_fails_no_call(development: Environment, models: dict[str, Artifact], tmp_path: Path) -> None:
+def test_a_stop_under_load_fails_no_call(
+    development: Environment, models: dict[str, Artifact], environment: Callable[..., Environment]
+) -> None:
     """One of two pods is stopped in the midst of calls: it finishes its own, and the other takes the rest."""
-    second = Environment(tmp_path / "second", "development", free_port(), "second")
-    try:
-        for one in (development, second):
-            one.apply()
-            answers(one, models["1.0.0"])
-        stop = threading.Event()
-        with ThreadPoolExecutor(4) as pool:
-            calls = [pool.submit(load, [development.target, second.target], stop) for _ in range(4)]
-            stop.wait(1)
-            code = development.stop()
-            stop.wait(1)
-            stop.set()
-            results = [call.result() for call in calls]
-        log = development.log()
-    finally:
-        second.remove()
+    second = environment("development", "second")
+    for one in (development, second):
+        one.apply()
+        answers(one, models["1.0.0"])
+    stop = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(load, [development.target, second.target], stop) for _ in range(4)]
+        stop.wait(1)
+        code = development.stop()
+        stop.wait(1)
+        stop.set()
+        results = [call.result() for call in calls]
     assert code == 0
     assert [failed for _, failed in results] == [[]] * 4
     assert all(done > 20 for done, _ in results)
-    assert '"draining"' in log
+    assert '"draining"' in development.log()

@@ -22,6 +22,7 @@ from .manifests import (
     pod,
     render,
     replicas,
+    roll,
     validate,
     versions,
     volume_kind,
@@ -243,11 +244,9 @@ def changed(objects: Objects, other: Objects) -> list[tuple[str, str]]:
 
 def test_another_model_is_one_line(overlay: str, objects: Objects, tmp_path: Path) -> None:
     """The tag stands once in an overlay, and changes the model's image and nothing else."""
-    file = copied(tmp_path) / "overlays" / overlay / "kustomization.yaml"
-    before, name, after = file.read_text().partition("name: doc2vec-model\n")
-    assert name
-    file.write_text(before + name + after.replace('newTag: "1.0.0"', 'newTag: "1.1.0"', 1))
-    ((old, new),) = changed(objects, render(file.parent))
+    path = copied(tmp_path) / "overlays" / overlay
+    roll(path, "1.1.0")
+    ((old, new),) = changed(objects, render(path))
     assert old.endswith("doc2vec-model:1.0.0")
     assert new.endswith("doc2vec-model:1.1.0")
 

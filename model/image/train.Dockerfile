@@ -1,0 +1,27 @@
+# Trains a model on LibreOffice's help, as Debian packages it, and gives the artifact out; Dockerfile makes an image of
+# that. From the root of the repository:
+#   docker build -f model/image/train.Dockerfile --output build/models/doc2vec-model-it .
+#   docker build -f model/image/train.Dockerfile --output build/models/doc2vec-model-en \
+#     --build-arg CORPUS=libreoffice-help-en-us --build-arg NAME=doc2vec-model-en .
+ARG PYTHON=3.13
+
+FROM python:${PYTHON}-slim AS train
+WORKDIR /src
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY requirements/train.lock requirements/
+RUN python -m venv --without-pip /train \
+ && pip --python /train/bin/python install --require-hashes --only-binary :all: -r requirements/train.lock
+# The package, and what paravec-model calls the corpus in it.
+ARG CORPUS=libreoffice-help-it
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends "${CORPUS}" && rm -rf /var/lib/apt/lists/*
+COPY model/paravec_model model/paravec_model
+ARG NAME=doc2vec-model-it
+ARG VERSION=1.0.0
+# The artifact's time of creation, for the same image from each training.
+ARG SOURCE_DATE_EPOCH
+RUN PYTHONPATH=model /train/bin/python -m paravec_model.cli train --corpus "${CORPUS}" --output /artifact \
+      --name "${NAME}" --model-version "${VERSION}" --dm 0 --vector-size 100 --min-count 2 --epochs 40
+
+FROM scratch
+COPY --from=train /artifact /
