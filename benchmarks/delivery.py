@@ -9,20 +9,19 @@ SHA-256, flushes it to the disk and renames it; its copying is cp's. The second 
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from paravec_model.files import file_sha256
-from paravec_model.manifest import FileEntry, Manifest
-from paravec_model.options import Algorithm, InferenceOptions
-from paravec_model.tokenizer import SimpleTokenizer
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.models import random_model
 
 INSTALL = Path(__file__).parents[1] / "model/image/install-model"
 
@@ -37,7 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     times: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
-        source = make_model(Path(place) / "source", arguments.mib)
+        source = random_model(Path(place) / "source", arguments.mib * 2**20 // 1216, 300)
         for _ in range(arguments.rounds):
             for name, seconds in one_round(source, Path(place)):
                 times.setdefault(name, []).append(seconds)
@@ -61,25 +60,6 @@ def one_round(source: Path, place: Path) -> Iterator[tuple[str, float]]:
     with folder(place / "store") as store:
         yield "install-model, first pod", seconds(lambda: run(INSTALL, source, store, place / "run/model"))
         yield "install-model, second pod", seconds(lambda: run(INSTALL, source, store, place / "run/second"))
-
-
-def make_model(path: Path, mib: int) -> Path:
-    """A folder that install-model takes for a model: four files of random bytes, and their manifest."""
-    path.mkdir()
-    files = {}
-    for i in range(4):
-        with (path / f"part{i}.npy").open("wb") as file:
-            for _ in range(max(1, mib // 4)):
-                file.write(os.urandom(2**20))
-        files[f"part{i}.npy"] = FileEntry((path / f"part{i}.npy").stat().st_size, file_sha256(path / f"part{i}.npy"))
-    algorithm = Algorithm(mode="dbow", vector_size=100, window=5, negative=5, hs=False, sample=0.0, shrink_windows=True)
-    defaults = InferenceOptions(method="sgd", epochs=5, alpha=0.025, min_alpha=0.0001, seed=1, normalize=False)
-    manifest = Manifest(
-        name="copied", version="1", created="2026-01-01T00:00:00Z", tool="benchmark", algorithm=algorithm,
-        vocabulary_size=1, doctag_count=0, defaults=defaults, tokenizer=SimpleTokenizer(), training={}, files=files,
-    )  # fmt: skip
-    (path / "manifest.json").write_text(manifest.to_json())
-    return path
 
 
 @contextmanager

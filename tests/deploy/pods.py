@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, Objects, only, pod, render, roll, volume_kind
+from .manifests import KUSTOMIZE, ROOT, Objects, only, pod, render, roll, volume_kind
 
 LAB = Path(__file__).parent / "lab"
 
@@ -30,6 +31,21 @@ def podman(*arguments: str | Path, input: str | None = None, check: bool = True)
     )
     assert not check or done.returncode == 0, done.stdout
     return done.stdout
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> None:
+    """What an operator runs, with the lab's builder."""
+    variables = (f"ARTIFACT={artifact}", f"MODEL_IMAGE={name}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder")
+    done = subprocess.run(["make", "images", *variables], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 class Environment:

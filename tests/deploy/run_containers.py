@@ -5,7 +5,6 @@ Needs root on Debian, and kubectl; what else it takes is installed by lab/env.sh
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -26,24 +25,9 @@ from paravec_model.tokenizer import SimpleTokenizer
 
 from .. import parity
 from .manifests import ROOT
-from .pods import LAB, Environment, podman
+from .pods import LAB, Environment, free_port, make_images, podman
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> None:
-    """What an operator runs, with the lab's builder."""
-    variables = (f"ARTIFACT={artifact}", f"MODEL_IMAGE={name}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder")
-    done = subprocess.run(["make", "images", *variables], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
