@@ -3,15 +3,19 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .corpora import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
 from .errors import OptionError
-from .options import InferenceOptions
+from .options import Algorithm, InferenceOptions
+from .parameters import TrainingParameters
 from .tokenizer import KINDS, Tokenizer, tokenizer_from_dict
-from .training import TrainingParameters
+
+if TYPE_CHECKING:
+    from .prior import Chooser
 
 # Name -> line in the list of commands, description, what follows the flags.
 _COMMANDS = {
@@ -70,7 +74,7 @@ _PARAMETERS = {
 }
 
 _TOKENIZER = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
-_INFERENCE = ("epochs", "alpha", "min_alpha", "seed", "normalize")
+_INFERENCE = ("method", "epochs", "alpha", "min_alpha", "seed", "normalize")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -83,11 +87,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     train, convert, inspect, verify = (_add_command(commands, name) for name in _COMMANDS)
     _add_corpus(train)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
-    _add_artifact(train, like="training's")
+    _add_artifact(train, like="training's", method="the one that finds documents' other halves better")
     _add_training(train)
     convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
-    _add_artifact(convert, like="the model's")
+    _add_artifact(convert, like="the model's", method="sgd")
     for command in (inspect, verify):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
@@ -135,6 +139,33 @@ def inference_of(arguments: argparse.Namespace, base: InferenceOptions) -> Infer
         raise OptionError(f"infer_{error.field}", error.problem) from error
 
 
+def chooser_of(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":
+    """How λ of method map is chosen; None if the artifact is not to have it. OptionError for what the model cannot."""
+    given: str | float = arguments.map_lambda
+    if algorithm.mode != "dbow":
+        if arguments.infer_method == "map":
+            raise OptionError("infer_method", f"cannot be map, which is for DBOW; this model is {algorithm.mode}")
+        if isinstance(given, float):
+            raise OptionError("map_lambda", f"is for DBOW; this model is {algorithm.mode}")
+        return None
+    if given == "none":
+        if arguments.infer_method == "map":
+            raise OptionError("infer_method", "cannot be map with --map-lambda none")
+        return None
+    from .prior import fixed
+
+    return partial(fixed, given) if isinstance(given, float) else automatic
+
+
+def _map_lambda(text: str) -> str | float:
+    if text in ("auto", "none"):
+        return text
+    value = float(text)
+    if not 1e-6 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"must be auto, none, or a number from 1e-06 to 1e+06, not {text}")
+    return value
+
+
 def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
     line, description, epilog = _COMMANDS[name]
     style = argparse.RawDescriptionHelpFormatter
@@ -168,7 +199,7 @@ def _check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespac
                 command.error(f"--{name.replace('_', '-')} is for --{kind} only")
 
 
-def _add_artifact(command: argparse.ArgumentParser, like: str) -> None:
+def _add_artifact(command: argparse.ArgumentParser, like: str, method: str) -> None:
     command.add_argument("--name", help="name of the model (default: the output's folder name)")
     command.add_argument("--model-version", default="1", metavar="V", help="version of the model (default %(default)s)")
     command.add_argument("--doctags", action="store_true", help="keep the training documents' tags and vectors")
@@ -181,6 +212,9 @@ def _add_artifact(command: argparse.ArgumentParser, like: str) -> None:
     group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
     group.add_argument("--pattern", metavar="RE", help="regex: what a token matches")
     group = command.add_argument_group("inference", "what a request gets that does not say otherwise")
+    group.add_argument("--infer-method", choices=("sgd", "map"), help=f"its method (default: {method})")
+    text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
+    group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
     group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {like})")
     group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {like})")
     group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {like})")

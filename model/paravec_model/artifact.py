@@ -26,13 +26,16 @@ Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
-def array_specs(algorithm: Algorithm, vocabulary_size: int, doctag_count: int) -> dict[str, tuple[str, Shape]]:
+def array_specs(
+    algorithm: Algorithm, vocabulary_size: int, doctag_count: int, *, has_map: bool
+) -> dict[str, tuple[str, Shape]]:
     """The .npy files that an artifact must have: name -> (dtype, shape), None for a length that is free.
 
     The names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution of negative sampling),
     `syn1` (inner nodes of the hierarchical softmax; word i's path is `hs_points`, `hs_codes` from `hs_offsets[i]` to
     `hs_offsets[i + 1]`), `word_vectors` (the context of DM), `sample_int` (how likely sub-sampling keeps a word, of
-    2^32 - 1).
+    2^32 - 1). Method map with negative sampling has its own (see `rotation`): `map_syn1neg` and `map_syn1`, the same
+    rows in another basis; `map_basis`, `map_eigenvalues`, `map_mean`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.slots * size
@@ -50,6 +53,9 @@ def array_specs(algorithm: Algorithm, vocabulary_size: int, doctag_count: int) -
         specs["word_vectors"] = ("<f4", (vocabulary_size, size))
     if algorithm.sample:
         specs["sample_int"] = ("<u4", (vocabulary_size,))
+    if has_map and algorithm.negative:
+        specs |= dict.fromkeys(("map_syn1neg", "map_syn1")[: 1 + algorithm.hs], ("<f4", (vocabulary_size, size)))
+        specs |= {"map_basis": ("<f4", (size, size)), "map_eigenvalues": ("<f4", (size,)), "map_mean": ("<f4", (size,))}
     if doctag_count:
         specs["doctag_vectors"] = ("<f4", (doctag_count, algorithm.vector_size))
     return {f"{name}.npy": spec for name, spec in specs.items()}
@@ -131,7 +137,9 @@ def verify(path: str | Path) -> list[str]:
 
 def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
     """Compare the files of an artifact with its manifest; a line for each that differs."""
-    specs = array_specs(manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count)
+    specs = array_specs(
+        manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count, has_map=manifest.map_lambda is not None
+    )
     expected = {*specs, VOCABULARY} | ({DOCTAGS} if manifest.doctag_count else set())
     if odd := expected ^ manifest.files.keys():
         return [f"{path / MANIFEST}: the model needs other files than it lists: {', '.join(sorted(odd))}"]

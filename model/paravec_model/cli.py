@@ -10,10 +10,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .arguments import corpus_of, inference_of, parameters_of, parse, tokenizer_of
+from .arguments import chooser_of, corpus_of, inference_of, parameters_of, parse, tokenizer_of
 from .errors import ConversionError, ModelError
 from .manifest import Manifest, check_name, read_manifest
 from .tokenizer import tokenizer_to_dict
@@ -46,24 +47,31 @@ def _train(arguments: Namespace) -> int:
     name = _check_target(arguments)
     corpus, tokenizer, parameters = corpus_of(arguments), tokenizer_of(arguments), parameters_of(arguments)
     defaults = inference_of(arguments, parameters.defaults())
+    from . import prior
     from .export import GensimModel, write_artifact
 
-    model, facts = train(corpus, tokenizer, parameters)
+    sample: list[list[str]] = []
+    by_halves = partial(prior.by_halves, sample, method=arguments.infer_method)
+    choose = chooser_of(arguments, parameters.algorithm(), by_halves)
+    trained = train(corpus, tokenizer, parameters)
+    sample += trained.sample
     manifest = write_artifact(
         arguments.output,
-        GensimModel(model),
+        GensimModel(trained.model),
         name=name,
         version=arguments.model_version,
         tokenizer=tokenizer,
         defaults=defaults,
-        training=facts,
+        training=trained.facts,
         doctags=arguments.doctags,
+        choose=choose,
     )
     return _report(arguments.output, manifest)
 
 
 def _convert(arguments: Namespace) -> int:
     name, tokenizer = _check_target(arguments), tokenizer_of(arguments)
+    from . import prior
     from .export import GensimModel, write_artifact
     from .unpickler import load
 
@@ -77,6 +85,7 @@ def _convert(arguments: Namespace) -> int:
             tokenizer=tokenizer,
             defaults=inference_of(arguments, source.defaults()),
             doctags=arguments.doctags,
+            choose=chooser_of(arguments, source.algorithm(), partial(prior.by_tags, source.tag_vectors())),
         )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A pickle may lack anything, or hold it in any type.

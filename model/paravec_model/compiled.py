@@ -29,6 +29,7 @@ ARGUMENTS = {
     "dbow": f"{_DOCUMENTS} {_MODEL}",
     "dm": f"{_DOCUMENTS} {_MODEL}",
     "dm_concat": f"{_DOCUMENTS} {_MODEL}",
+    "solve": "u4[] i8[] f4[,] f4[] u8[] i8 f4[,] f4[] f4[] f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[]",
 }
 """The type of each argument as NumPy writes it, and the dimensions of an array, whose rows lie end to end.
 
@@ -38,6 +39,7 @@ A function of the library takes one pointer, to eight-byte words: for an array i
 BLOCK = 6
 """Rows that kernels take together: a word and five noise words. Buffers of targets are a multiple of this long."""
 
+_SOURCES = ("kernels.py", "solver.py", "compiled.py")
 _BRACKETS = ("", "[]", "[,]")
 
 _LEVELS = {
@@ -62,8 +64,7 @@ def cpu() -> str | None:
 
 def library(cpu: str) -> str:
     """The name of the file that holds the kernels for a kind of CPU; other source, other name."""
-    here = Path(__file__)
-    source = here.with_name("kernels.py").read_bytes() + here.read_bytes()
+    source = b"".join(Path(__file__).with_name(name).read_bytes() for name in _SOURCES)
     return f"kernels-{platform.machine()}-{cpu}-{hashlib.sha256(source).hexdigest()[:12]}.so"
 
 
@@ -81,7 +82,7 @@ def kernel(name: str, *model: Array | int) -> Kernel:
     first, last = kinds[: len(kinds) - len(model)], kinds[len(kinds) - len(model) :]
     loaded = precompiled()
     if loaded is None:
-        compiled = getattr(_numba_kernels(), name)
+        compiled = numba_kernel(name)
         typed = [
             np.dtype(kind).type(value) if isinstance(value, int) else value
             for kind, value in zip(last, model, strict=True)
@@ -112,21 +113,32 @@ def _words(kinds: list[str], arguments: tuple[Array | int, ...]) -> Iterator[int
             yield argument
 
 
-def _numba_kernels() -> Any:
+def numba_kernel(name: str) -> Any:
+    """A kernel of `ARGUMENTS` as numba has it."""
     try:
-        from . import kernels
+        from . import kernels, solver
     except ModuleNotFoundError as error:
         raise ModelError(
             f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
             f"is not installed to compile them now: pip install numba"
         ) from None
-    return kernels
+    return getattr(kernels, name, None) or getattr(solver, name)
 
 
 def use_cache(directory: Path) -> None:
     """Keep kernels that numba compiles in `directory`, and take from there what an earlier process compiled."""
-    if precompiled() is None:
-        _numba_kernels().use_cache(directory)
+    if precompiled() is not None:
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ".writable").touch()
+    except OSError as error:
+        raise ModelError(f"{directory}: cannot keep compiled kernels here: {error.strerror}") from error
+    from numba import config
+
+    setattr(config, "CACHE_DIR", str(directory))  # noqa: B010  # numba knows it, its stubs do not
+    for name in ARGUMENTS:
+        numba_kernel(name).enable_caching()
 
 
 def empty_cache(directory: Path) -> None:

@@ -1,6 +1,6 @@
 """From a gensim model, live or read by `unpickler`, to an artifact."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
-from .artifact import DOCTAGS, VOCABULARY, array_specs, check_files
+from .artifact import DOCTAGS, VOCABULARY, Artifact, array_specs, check_files
 from .errors import ConversionError
 from .files import creation_time, new_directory, write_array, write_json
 from .manifest import MANIFEST, FileEntry, Manifest
 from .options import Algorithm, InferenceOptions, Mode
+from .prior import DEFAULT_LAMBDA, Chooser, default
+from .rotation import LARGEST, map_arrays
 from .tokenizer import Tokenizer
 from .unpickler import PickledArray
 
@@ -118,6 +120,14 @@ class GensimModel:
             arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
         return arrays
 
+    def tag_vectors(self) -> Array:
+        """The trained document vectors, shape (tags, vector_size); none if the model has lost them."""
+        try:
+            vectors = self.array("dv", "vectors")
+        except (ConversionError, AttributeError):
+            vectors = np.empty((0, 0))
+        return vectors if vectors.ndim == 2 and vectors.shape[1] == self.model.vector_size else np.empty((0, 0))
+
     def _per_word(self, attribute: str, what: str) -> Array:
         values = self.model.wv.expandos.get(attribute)
         if values is None:
@@ -148,26 +158,32 @@ def write_artifact(
     defaults: InferenceOptions | None = None,
     training: dict[str, Any] | None = None,
     doctags: bool = False,
+    choose: Chooser | None = default,
 ) -> Manifest:
     """Write the artifact of a gensim model to the new directory `output`; its parts never fill memory at once.
 
     `defaults`: options of inference, the model's own if None. `training`: facts to add to the manifest for people.
-    `doctags`: keep the training documents' tags and vectors. ModelError if anything is missing or `output` exists.
+    `doctags`: keep the training documents' tags and vectors. `choose`: how λ of method map is chosen, for a model
+    that can be used with it; None: leave method map out. ModelError if anything is missing or `output` exists.
     """
     algorithm, vocabulary = source.algorithm(), source.vocabulary()
     matrices = source.matrices(algorithm)
+    if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
+        choose = None
     tags = [int(t) if isinstance(t, int | np.integer) else t for t in source.model.dv.index_to_key] if doctags else []
     if tags:
         matrices["doctag_vectors"] = source.array("dv", "vectors")
-    specs = array_specs(algorithm, len(vocabulary), len(tags))
+    specs = array_specs(algorithm, len(vocabulary), len(tags), has_map=choose is not None)
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:
         for file, (dtype, shape) in specs.items():
-            array = matrices.pop(file.removesuffix(".npy"))
+            if file == "map_syn1neg.npy":
+                matrices |= map_arrays(matrices)
+            array = matrices[file.removesuffix(".npy")]
             # Lengths are compared below, once padded; here only what padding itself needs.
             if array.ndim != len(shape):
                 raise ConversionError(f"{file}: the model's array has {array.ndim} dimensions, not {len(shape)}")
-            padding = file.startswith(("syn1", "word"))
+            padding = file.startswith(("syn1", "word", "map_syn1"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
         files[VOCABULARY] = write_json(directory / VOCABULARY, vocabulary)
@@ -185,8 +201,19 @@ def write_artifact(
             tokenizer=tokenizer,
             training=source.training() | (training or {}),
             files=files,
+            map_lambda=DEFAULT_LAMBDA if choose else None,
         )
-        (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
         if problems := check_files(directory, manifest, hashes=False):
             raise ConversionError(f"the model does not fit together: {problems[0].removeprefix(f'{directory}/')}")
+        (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+        if choose:
+            choice = choose(Artifact.open(directory))
+            manifest = replace(
+                manifest,
+                map_lambda=choice.map_lambda,
+                defaults=replace(manifest.defaults, method=choice.method),
+                training=manifest.training | choice.facts,
+                digest="",
+            )
+            (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
     return manifest

@@ -9,13 +9,11 @@ over all of it, updates over the vector's part, which comes first. `numbers` and
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 from numba import config, njit
 
 from .compiled import BLOCK, cpu
-from .errors import ModelError
 
 # Not for the machine at hand: two of different make shall give the same bits.
 if config.CPU_NAME is None and cpu():
@@ -23,9 +21,9 @@ if config.CPU_NAME is None and cpu():
 
 # Sums may be reordered and fused, which lets loops use vector instructions; NaN and infinity keep their meaning, so
 # that no number a damaged model holds can lead outside a table.
-_COMPILED = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+COMPILED = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
 # Parts of a loop are inlined by order, which took 10 to 20 % off DBOW's time.
-_PART = {**_COMPILED, "forceinline": True}
+PART = {**COMPILED, "forceinline": True}
 
 _F = np.float32
 _MULTIPLIER, _INCREMENT, _48_BITS, _16 = np.uint64(25214903917), np.uint64(11), np.uint64(2**48 - 1), np.uint64(16)
@@ -41,7 +39,7 @@ def _sigmoid_table() -> np.ndarray:
 _SIGMOID = _sigmoid_table()
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def fill_draws(seeds, raw, noise, cum_table, guide, shift):
     """Lay out each epoch's stream: `raw` 32-bit draws, and `noise` the words that they stand for."""
     end = cum_table[-1]
@@ -58,7 +56,7 @@ def fill_draws(seeds, raw, noise, cum_table, guide, shift):
             noise[e, p] = word
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def fill_windows(seeds, windows, window):
     """Lay out by how much each position's window is reduced."""
     for e in range(seeds.shape[0]):
@@ -68,7 +66,7 @@ def fill_windows(seeds, windows, window):
             state = (state * _MULTIPLIER + _INCREMENT) & _48_BITS
 
 
-@njit(**{**_PART, "fastmath": False})
+@njit(**{**PART, "fastmath": False})
 def _error(dot, label, alpha):
     """alpha (label − σ(dot)), and nothing where gensim's table of σ ends.
 
@@ -79,7 +77,7 @@ def _error(dot, label, alpha):
     return _ZERO
 
 
-@njit(**{**_PART, "fastmath": {"contract"}})
+@njit(**{**PART, "fastmath": {"contract"}})
 def _add(vector, rows, targets, errors, k):
     """vector += Σ error·row over six targets from k on; summed first, and so rounded into `vector` once."""
     a, b, c, d, e, f = targets[k], targets[k + 1], targets[k + 2], targets[k + 3], targets[k + 4], targets[k + 5]
@@ -90,7 +88,7 @@ def _add(vector, rows, targets, errors, k):
         vector[q] += s
 
 
-@njit(**_PART)
+@njit(**PART)
 def _descend(hidden, vector, rows, targets, labels, count, alpha, errors, work):
     """vector += Σ error·row over the targets, all errors taken at the same `hidden` (which may be `vector`).
 
@@ -127,7 +125,7 @@ def _descend(hidden, vector, rows, targets, labels, count, alpha, errors, work):
             vector[q] += work[q]
 
 
-@njit(**_PART)
+@njit(**PART)
 def _keep(words, first, size, sample, sample_int, raw, kept):
     """Sub-sample a document into `kept`; how many words are left."""
     count = 0
@@ -138,7 +136,7 @@ def _keep(words, first, size, sample, sample_int, raw, kept):
     return count
 
 
-@njit(**_PART)
+@njit(**PART)
 def _path(word, hs_offsets, hs_points, hs_codes, targets, labels):
     """The tree nodes above a word and what each should say; how many."""
     first = hs_offsets[word]
@@ -149,7 +147,7 @@ def _path(word, hs_offsets, hs_points, hs_codes, targets, labels):
     return count
 
 
-@njit(**_PART)
+@njit(**PART)
 def _sampled(word, negative, noise, position, targets, labels):
     """The word and its noise, less the noise that is the word itself; how many."""
     targets[0] = word
@@ -164,7 +162,7 @@ def _sampled(word, negative, noise, position, targets, labels):
     return count
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def dbow(
     words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
@@ -190,7 +188,7 @@ def dbow(
                     position += negative
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def dm(
     words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
@@ -232,7 +230,7 @@ def dm(
                     position += negative
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def dm_concat(
     words, offsets, vectors, alphas, raw, noise, windows, numbers, indices,
     negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
@@ -267,15 +265,3 @@ def dm_concat(
                     count = _sampled(kept[i], negative, noise[e], position, targets, labels)
                     _descend(hidden, vector, syn1neg, targets, labels, count, alpha, errors, work)
                     position += negative
-
-
-def use_cache(directory: Path) -> None:
-    """Keep compiled kernels in `directory`, and take from there what an earlier process compiled."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / ".writable").touch()
-    except OSError as error:
-        raise ModelError(f"{directory}: cannot keep compiled kernels here: {error.strerror}") from error
-    config.CACHE_DIR = str(directory)
-    for function in (fill_draws, fill_windows, dbow, dm, dm_concat):
-        function.enable_caching()

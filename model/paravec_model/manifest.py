@@ -55,6 +55,8 @@ class Manifest:
     """Where the model came from: parameters and source, for people; inference does not read it."""
     files: dict[str, FileEntry]
     """The other files of the artifact."""
+    map_lambda: float | None = None
+    """λ of method `map`: precision of the prior, chosen for this model. None if the artifact is not made for it."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all above but `created` and `tool`, as "sha256:<hex>"."""
 
@@ -63,6 +65,13 @@ class Manifest:
         check_name("version", self.version)
         if not 1 <= self.vocabulary_size < 2**31:
             raise OptionError("vocabulary_size", f"must be 1 to 2^31 - 1, not {self.vocabulary_size}")
+        if self.map_lambda is not None:
+            if self.algorithm.mode != "dbow":
+                raise OptionError("map_lambda", f"must be null: method map is for DBOW, not for {self.algorithm.mode}")
+            if not 1e-6 <= self.map_lambda <= 1e6:
+                raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
+        elif self.defaults.method == "map":
+            raise OptionError("method", "cannot be map by default: the artifact is not made for it")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -125,6 +134,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
+    # Artifacts made before there was a method map do not name it.
+    rest.setdefault("map_lambda", None)
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from .errors import OptionError
 
 Mode = Literal["dbow", "dm_mean", "dm_sum", "dm_concat"]
-Method = Literal["sgd"]
+Method = Literal["sgd", "map"]
 
 ROW_ALIGNMENT = 16
 """Rows are padded with zeros to a multiple of this many float32, one 64-byte cache line."""
@@ -57,7 +57,7 @@ class InferenceOptions:
     """How to infer one vector."""
 
     method: Method = "sgd"
-    """sgd: gensim's algorithm."""
+    """sgd: gensim's algorithm. map: the optimum of the same objective, which of what follows takes `normalize` only."""
     epochs: int = 10
     """Passes over the document."""
     alpha: float = 0.025

@@ -17,8 +17,7 @@ from numba import njit, types
 from numba.np.numpy_support import from_dtype
 from numpy import dtype
 
-from . import kernels
-from .compiled import ARGUMENTS, library
+from .compiled import ARGUMENTS, library, numba_kernel
 
 CPUS = {"x86_64": ("x86-64-v2", "x86-64-v3"), "aarch64": ("generic",)}
 
@@ -60,7 +59,7 @@ def compile_for(cpu: str, directory: str) -> None:
 
 def _kernel(name: str, kinds: list[str]) -> Any:
     """A kernel and the function in front of it, which alone can be seen from outside."""
-    jitted = getattr(kernels, name)
+    jitted = numba_kernel(name)
     options: dict[str, Any] = {key: value for key, value in jitted.targetoptions.items() if key != "nopython"}
     # No memory of numba's, and no way in from Python.
     options |= {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}

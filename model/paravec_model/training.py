@@ -3,16 +3,16 @@
 import contextlib
 import json
 import logging
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from random import Random
 from typing import IO, Any
 
 from .corpora import ContentDigest, Corpus
-from .errors import CorpusError, ModelError, OptionError
-from .options import Algorithm, InferenceOptions, Mode
+from .errors import CorpusError, ModelError
+from .parameters import TrainingParameters
 from .tokenizer import Tokenizer
 
 _logger = logging.getLogger(__name__)
@@ -20,105 +20,27 @@ _logger = logging.getLogger(__name__)
 # gensim's compiled loops keep this many words of a document and drop the rest without a word.
 _LONGEST = 10_000
 
+# Documents that are kept to try the model on.
+_SAMPLE = 1000
+
 # Below this, what was learned is noise.
 _SMALL_VOCABULARY = 100
 
 
 @dataclass(frozen=True)
-class TrainingParameters:
-    """Parameters of gensim's Doc2Vec, by its names and with its defaults (but one worker, which is reproducible).
+class Trained:
+    """What training gives."""
 
-    Checked here, before hours of training. A parameter that gensim would ignore beside the others is refused.
-    """
-
-    vector_size: int = 100
-    """Numbers in a vector."""
-    dm: int = 1
-    """1: PV-DM; 0: PV-DBOW."""
-    dm_mean: int | None = None
-    """For PV-DM, 1 (or None): the mean of the context's vectors; 0: their sum."""
-    dm_concat: int = 0
-    """For PV-DM, 1: concatenate the context's vectors; the model is much larger."""
-    dm_tag_count: int = 1
-    """For PV-DM with concatenation, tags of each document; nothing can be inferred from a model of more than one."""
-    dbow_words: int = 0
-    """For PV-DBOW, 1: learn word vectors as well (skip-gram)."""
-    window: int = 5
-    """Greatest distance between a word and its context, in words."""
-    min_count: int = 5
-    """Drop words that occur less often."""
-    sample: float = 1e-3
-    """Threshold of sub-sampling frequent words; 0: keep all."""
-    negative: int = 5
-    """Noise words for each word; 0: no negative sampling."""
-    hs: int = 0
-    """1: hierarchical softmax."""
-    ns_exponent: float = 0.75
-    """Shape of the noise distribution; 1: by frequency, 0: uniform."""
-    epochs: int = 10
-    """Passes over the corpus."""
-    alpha: float = 0.025
-    """Learning rate at the start."""
-    min_alpha: float = 0.0001
-    """Learning rate at the end."""
-    shrink_windows: bool = True
-    """Draw each position's window from 1 to `window`."""
-    seed: int = 1
-    """Seed of all random draws."""
-    workers: int = 1
-    """Threads; with more than one, no two models are the same."""
-
-    def __post_init__(self) -> None:
-        for field in ("dm", "dm_concat", "dbow_words", "hs"):
-            if getattr(self, field) not in (0, 1):
-                raise OptionError(field, f"must be 0 or 1, not {getattr(self, field)}")
-        if self.dm_mean not in (None, 0, 1):
-            raise OptionError("dm_mean", f"must be 0 or 1, not {self.dm_mean}")
-        for field, most in (("min_count", 2**31 - 1), ("workers", 1024), ("seed", 2**32 - 1)):
-            least = 1 if field == "workers" else 0
-            if not least <= getattr(self, field) <= most:
-                raise OptionError(field, f"must be {least} to {most}, not {getattr(self, field)}")
-        if not (math.isfinite(self.sample) and self.sample >= 0):
-            raise OptionError("sample", f"must be 0 or more, not {self.sample:g}")
-        if not -10 <= self.ns_exponent <= 10:
-            raise OptionError("ns_exponent", f"must be -10 to 10, not {self.ns_exponent:g}")
-        if self.dm_concat and not self.dm:
-            raise OptionError("dm_concat", "is for PV-DM only, set dm to 1")
-        if self.dm_mean is not None and (self.dm_concat or not self.dm):
-            raise OptionError("dm_mean", "is for PV-DM without dm_concat only, leave it unset")
-        if self.dbow_words and self.dm:
-            raise OptionError("dbow_words", "is for PV-DBOW only, set dm to 0")
-        if self.dm_tag_count != 1:
-            raise OptionError(
-                "dm_tag_count", "must be 1: gensim infers nothing from a model that concatenates more tags"
-            )
-        self.algorithm()
-        self.defaults()
-
-    def algorithm(self) -> Algorithm:
-        """What inference will need to know of these; OptionError if it cannot be."""
-        mode: Mode = "dbow"
-        if self.dm:
-            mode = "dm_concat" if self.dm_concat else "dm_sum" if self.dm_mean == 0 else "dm_mean"
-        return Algorithm(
-            mode=mode,
-            vector_size=self.vector_size,
-            negative=self.negative,
-            hs=bool(self.hs),
-            window=self.window,
-            shrink_windows=self.shrink_windows,
-            sample=self.sample,
-        )
-
-    def defaults(self) -> InferenceOptions:
-        """Inference as gensim does it when told nothing else: with training's epochs and learning rates."""
-        return InferenceOptions(epochs=self.epochs, alpha=self.alpha, min_alpha=self.min_alpha)
+    model: Any
+    """The gensim Doc2Vec."""
+    facts: dict[str, Any]
+    """What belongs in the manifest."""
+    sample: list[list[str]]
+    """Some of the tokenized documents, drawn evenly, to try the model on."""
 
 
-def train(
-    corpus: Corpus, tokenizer: Tokenizer, parameters: TrainingParameters, progress: bool = True
-) -> tuple[Any, dict[str, Any]]:
-    """A trained gensim Doc2Vec, and facts about the training that belong in the manifest.
+def train(corpus: Corpus, tokenizer: Tokenizer, parameters: TrainingParameters, progress: bool = True) -> Trained:
+    """Train a Doc2Vec with gensim.
 
     The corpus is read and tokenized once, into a temporary file that the epochs read. `progress` shows a bar on stderr
     if that is a terminal. With one worker, the same corpus and parameters give the same model in every process.
@@ -150,13 +72,14 @@ def train(
         if documents.failure:
             raise documents.failure
     documents.name_rows(model.dv)
-    return model, {
+    facts = {
         "source": f"corpus {corpus.kind}",
         "corpus_sha256": documents.digest.hexdigest(),
         "distinct_tokens": distinct,
         "workers": parameters.workers,
         "gensim": gensim_version,
     }
+    return Trained(model, facts, documents.sample)
 
 
 class _Documents:
@@ -164,6 +87,8 @@ class _Documents:
 
     def __init__(self, file: IO[str]) -> None:
         self.digest = ContentDigest()
+        self.sample: list[list[str]] = []
+        """Documents drawn evenly, all if there are few."""
         self.long = 0
         """Documents with more tokens than gensim reads."""
         self.advance: Callable[[], object] = lambda: None
@@ -173,6 +98,7 @@ class _Documents:
         self._file = file
         # gensim makes a row for every integer up to the largest tag, so it gets rows and never sees the tags.
         self._rows: dict[str | int, int] = {}
+        self._random, self._count = Random(1), 0  # noqa: S311  # no secret
 
     def read(
         self, corpus: Corpus, tokenizer: Tokenizer, parameters: TrainingParameters, advance: Callable[[], object]
@@ -190,6 +116,7 @@ class _Documents:
                 raise CorpusError(f"{corpus.path}: document {tags!r} has the token '\\0', which dm_concat pads with")
             self.digest.add(tags, text)
             self.long += len(words) > _LONGEST
+            self._draw(words)
             rows = [self._rows.setdefault(tag, len(self._rows)) for tag in tags]
             self._file.write(json.dumps([words, rows]) + "\n")
             advance()
@@ -207,6 +134,14 @@ class _Documents:
                 self.advance()
         except Exception as error:
             self.failure = self.failure or ModelError(f"training lost its temporary file: {error}")
+
+    def _draw(self, words: list[str]) -> None:
+        """Algorithm R (Vitter: Random sampling with a reservoir, 1985)."""
+        self._count += 1
+        if len(self.sample) < _SAMPLE:
+            self.sample.append(words)
+        elif (place := self._random.randrange(self._count)) < _SAMPLE:
+            self.sample[place] = words
 
     def name_rows(self, vectors: Any) -> None:
         """Give the rows of gensim's document vectors their tags."""

@@ -16,6 +16,8 @@ from grpc_reflection.v1alpha import reflection
 from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_model.errors import OptionError
+from paravec_model.options import Method
 
 from .logs import event
 from .service import SERVICE, EmbeddingService
@@ -26,6 +28,8 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 # Seconds for what is under way on the wire when all work is done.
 _LAST_WORDS = 0.2
+
+_METHODS: dict[str, Method | None] = {"model": None, "sgd": "sgd", "map": "map"}
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +112,10 @@ class App:
     def _open(self) -> Encoder:
         began = time.perf_counter()
         artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
-        encoder = Encoder(artifact)
+        try:
+            encoder = Encoder(artifact, _METHODS[self._settings.method])
+        except OptionError as error:
+            raise SettingsError(f"{names_of('method')} {error.problem}") from error
         if (epochs := artifact.manifest.defaults.epochs) > self._settings.max_epochs:
             raise SettingsError(f"{names_of('max_epochs')} is below the {epochs} epochs that the model asks for")
         manifest, seconds = artifact.manifest, round(time.perf_counter() - began, 3)

@@ -94,7 +94,7 @@ class EmbeddingService:
             count = len(request.documents)
             if not 1 <= count <= limits.max_documents:
                 raise InvalidArgumentError("documents", f"must be 1 to {limits.max_documents}, not {count}")
-            options = wire.read_options(request.options, encoder.manifest.defaults, limits, "options")
+            options = wire.read_options(request.options, encoder, limits, "options")
 
             def work(stop: Stop) -> list[pb.Embedding]:
                 documents = [
@@ -160,7 +160,7 @@ class EmbeddingService:
         try:
             if request is MALFORMED:
                 raise MalformedError
-            options = wire.read_options(request.options, encoder.manifest.defaults, self._settings, "options")
+            options = wire.read_options(request.options, encoder, self._settings, "options")
             tokens = wire.read_document(request.document, encoder.tokenize, options, self._settings, "document")
         except Exception as error:
             return None, status_of(error)

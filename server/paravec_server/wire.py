@@ -14,7 +14,7 @@ from paravec_model.tokenizer import Tokenizer
 from .errors import InvalidArgumentError
 from .settings import Settings
 
-_METHODS = {"sgd": pb.METHOD_SGD}
+_METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
 _METHOD_NAMES = {number: name for name, number in _METHODS.items()}
 _ALGORITHMS = {
     "dbow": pb.ALGORITHM_DBOW,
@@ -45,7 +45,7 @@ class Tokens:
         return len(self.tokens) < self.count
 
 
-def read_options(message: pb.InferenceOptions, defaults: InferenceOptions, limits: Settings, path: str) -> Options:
+def read_options(message: pb.InferenceOptions, encoder: Encoder, limits: Settings, path: str) -> Options:
     """The options of a request; InvalidArgumentError names the field at `path`."""
     changes: dict[str, Any] = {
         name: getattr(message, name)
@@ -53,11 +53,13 @@ def read_options(message: pb.InferenceOptions, defaults: InferenceOptions, limit
         if message.HasField(name)
     }
     if message.method:
-        if message.method not in _METHOD_NAMES:
-            raise InvalidArgumentError(f"{path}.method", "this model can be used with METHOD_SGD only")
-        changes["method"] = _METHOD_NAMES[message.method]
+        changes["method"] = _METHOD_NAMES.get(message.method)
+        if changes["method"] not in encoder.methods:
+            known = " or ".join(pb.Method.Name(_METHODS[method]) for method in encoder.methods)
+            raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model")
     if changes.get("epochs", 0) > limits.max_epochs:
         raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
+    defaults = encoder.defaults
     if not changes:
         return Options(defaults, message.truncate)
     try:
@@ -105,7 +107,7 @@ def write_version(manifest: Manifest) -> pb.ModelVersion:
 def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
     """All that GetModel tells."""
     manifest = encoder.manifest
-    algorithm, defaults, tokenizer = manifest.algorithm, manifest.defaults, manifest.tokenizer
+    algorithm, defaults, tokenizer = manifest.algorithm, encoder.defaults, manifest.tokenizer
     return pb.ModelInfo(
         version=write_version(manifest),
         algorithm=_ALGORITHMS[algorithm.mode],
@@ -113,7 +115,7 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
         vocabulary_size=manifest.vocabulary_size,
         negative=algorithm.negative,
         hierarchical_softmax=algorithm.hs,
-        methods=[pb.METHOD_SGD],
+        methods=[_METHODS[method] for method in encoder.methods],
         defaults=pb.InferenceOptions(
             method=_METHODS[defaults.method],
             epochs=defaults.epochs,

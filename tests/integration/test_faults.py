@@ -27,7 +27,7 @@ class Broken:
 
     def __init__(self, encoder: Encoder) -> None:
         self.manifest = encoder.manifest
-        self.tokenize = encoder.tokenize
+        self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
 
     def encode(self, documents: list[list[str]], *_: Any) -> None:
         """Fail."""

@@ -18,8 +18,9 @@ from paravec_model.cli import main
 from paravec_model.corpora import JsonlCorpus, LinesCorpus, named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError, ModelError, OptionError
+from paravec_model.parameters import TrainingParameters
 from paravec_model.tokenizer import RegexTokenizer, SimpleTokenizer, WhitespaceTokenizer
-from paravec_model.training import TrainingParameters, train
+from paravec_model.training import train
 
 SMALL = ("--vector-size", "8", "--epochs", "2", "--min-count", "2")
 STORIES = [text for _, text in named_corpus("lee")][:40]
@@ -106,9 +107,8 @@ def test_training_is_reproducible(parameters: tuple[str, ...], tmp_path: Path) -
 def test_the_model_is_the_one_that_gensim_trains(tmp_path: Path) -> None:
     """Reading through a temporary file and numbering tags changes no bit of what gensim learns."""
     tokenizer, parameters = SimpleTokenizer(), TrainingParameters(vector_size=8, epochs=3, min_count=2)
-    model, facts = train(
-        JsonlCorpus(jsonl(tmp_path, [f"s{i}" for i in range(40)]), "text", "tag"), tokenizer, parameters
-    )
+    trained = train(JsonlCorpus(jsonl(tmp_path, [f"s{i}" for i in range(40)]), "text", "tag"), tokenizer, parameters)
+    model, facts = trained.model, trained.facts
     documents = [TaggedDocument(tokenizer(text), [f"s{i}"]) for i, text in enumerate(STORIES)]
     given = {name: value for name, value in asdict(parameters).items() if value is not None}
     plain = Doc2Vec(documents, **given)
@@ -150,7 +150,7 @@ def test_the_architecture_is_the_one_asked_for(flags: tuple[str, ...], mode: str
 def test_a_sum_is_not_a_mean() -> None:
     """dm_mean=0 reaches gensim's training, not only the manifest: it learns other vectors."""
     parameters = [TrainingParameters(vector_size=8, epochs=5, dm_mean=dm_mean) for dm_mean in (0, 1)]
-    models = [train(named_corpus("lee"), SimpleTokenizer(), given)[0] for given in parameters]
+    models = [train(named_corpus("lee"), SimpleTokenizer(), given).model for given in parameters]
     assert [model.cbow_mean for model in models] == [0, 1]
     assert not np.allclose(models[0].dv.vectors, models[1].dv.vectors, atol=0.01)
 

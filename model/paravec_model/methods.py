@@ -1,0 +1,168 @@
+"""The methods of inference, each bound to a model: from the rows of a call's words to the vectors of its documents.
+
+A method takes all documents of a call, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
+writes `vectors`, of shape (documents, padded vector_size). It hands the work to its kernel in portions, and asks `stop`
+before each; once that says True, StoppedError is raised. What a document gets does not depend on the others.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .artifact import Artifact
+from .compiled import BLOCK, kernel
+from .draws import DrawTables, Noise, start_vector
+from .errors import StoppedError
+from .options import InferenceOptions, padded
+
+Vectors = npt.NDArray[np.float32]
+Words = npt.NDArray[np.uint32]
+Offsets = npt.NDArray[np.int64]
+Stop = Callable[[], bool]
+
+_KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
+
+# Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
+_PORTION = 10**8
+
+# Products of all rows with a vector that method map takes, as a rule.
+_PRODUCTS = 30
+
+
+class InferenceMethod(Protocol):
+    """Infers the vectors of a call's documents."""
+
+    def __call__(
+        self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /
+    ) -> None: ...
+
+
+class Sgd:
+    """gensim's stochastic gradient descent."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
+        self._vector_size, self._size, self._slots = (
+            algorithm.vector_size,
+            padded(algorithm.vector_size),
+            algorithm.slots,
+        )
+        reduced = algorithm.mode in ("dm_mean", "dm_sum") and algorithm.shrink_windows
+        self._draws = DrawTables(
+            Noise.of(arrays.get("cum_table")), algorithm.negative, algorithm.window if reduced else 1
+        )
+        self._width = -(-max(algorithm.negative + 1, _longest_path(artifact)) // BLOCK) * BLOCK
+        self._kernel = kernel(
+            _KERNELS[algorithm.mode],
+            algorithm.negative,
+            arrays.get("syn1neg", _NO_ROWS),
+            int(algorithm.hs),
+            arrays.get("syn1", _NO_ROWS),
+            *_words_of(artifact),
+            arrays.get("word_vectors", _NO_ROWS),
+            algorithm.window,
+            int(algorithm.mode == "dm_mean"),
+            artifact.index.get("\0", 0),
+            self._width,
+        )
+        self._cost = self._width * (algorithm.slots + 1) * self._size
+
+    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
+        """Move all vectors from the same start through all epochs."""
+        vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
+        alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
+        for first, last, longest in _groups(offsets, options.epochs * self._cost):
+            numbers = np.zeros(2 * self._width + (1 + self._slots) * self._size, np.float32)
+            indices = np.zeros(self._width + longest, np.uint64)
+            step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
+            for epoch in range(0, options.epochs, step):
+                _unless(stop)
+                end = min(epoch + step, options.epochs)
+                draws = self._draws.tables(options.seed, epoch, end, longest)
+                self._kernel(
+                    words, offsets[first : last + 1], vectors[first:last], alphas[epoch:end],
+                    draws.raw, draws.noise, draws.windows, numbers, indices,
+                )  # fmt: skip
+
+
+class Map:
+    """The optimum of the objective, see `solver`."""
+
+    def __init__(self, artifact: Artifact, map_lambda: float) -> None:
+        algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
+        self._size, self._terms = padded(algorithm.vector_size), 1 + _longest_path(artifact)
+        zeros, k = np.zeros(self._size, np.float32), np.float32(algorithm.negative)
+        self._kernel = kernel(
+            "solve",
+            algorithm.negative,
+            arrays.get("map_syn1neg", _NO_ROWS),
+            k / 2 * arrays.get("map_mean", zeros),
+            k / 4 * arrays.get("map_eigenvalues", zeros),
+            arrays.get("map_basis", _NO_ROWS),
+            int(algorithm.hs),
+            arrays.get("map_syn1", arrays.get("syn1", _NO_ROWS)),
+            *_words_of(artifact),
+            np.full(self._size, map_lambda, np.float32),
+        )
+
+    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, _: InferenceOptions, stop: Stop) -> None:
+        """Solve for one document after the other."""
+        for first, last, longest in _groups(offsets, self._terms * self._size * _PRODUCTS):
+            _unless(stop)
+            room = longest * self._terms
+            numbers, indices = np.empty(8 * self._size + 4 * room, np.float32), np.empty(room, np.uint64)
+            self._kernel(words, offsets[first : last + 1], vectors[first:last], numbers, indices)
+
+
+def _unless(stop: Stop) -> None:
+    if stop():
+        raise StoppedError("stopped before the vectors were done")
+
+
+def _groups(offsets: Offsets, cost: int) -> Iterator[tuple[int, int, int]]:
+    """Cut a call into ranges of documents, of about a portion of work at `cost` a token; and the longest one's size."""
+    ends = offsets.tolist()
+    first, longest = 0, 1
+    for i in range(1, len(ends)):
+        longest = max(longest, ends[i] - ends[i - 1])
+        if (ends[i] - ends[first]) * cost >= _PORTION or i == len(ends) - 1:
+            yield first, i, longest
+            first, longest = i, 1
+
+
+def _nothing(shape: int | tuple[int, int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """In place of an array that the model has not; read-only as those are, so that one compiled kernel serves both."""
+    nothing = np.empty(shape, dtype)
+    nothing.flags.writeable = False
+    return nothing
+
+
+_NO_ROWS, _NO_WORDS = _nothing((0, 0), np.float32), _nothing(0, np.uint32)
+
+
+def _words_of(artifact: Artifact) -> tuple[Any, ...]:
+    """What kernels know of the words: their paths through the tree, and how likely they are kept."""
+    arrays = artifact.arrays
+    return (
+        arrays.get("hs_offsets", _nothing(0, np.int64)),
+        arrays.get("hs_points", _NO_WORDS),
+        arrays.get("hs_codes", _nothing(0, np.uint8)),
+        int(artifact.manifest.algorithm.sample > 0),
+        arrays.get("sample_int", _NO_WORDS),
+    )
+
+
+def _longest_path(artifact: Artifact) -> int:
+    """Nodes above a word of the tree, at most; 0 if there is no tree."""
+    return int(np.diff(artifact.arrays["hs_offsets"]).max()) if artifact.manifest.algorithm.hs else 0
+
+
+@lru_cache(maxsize=64)
+def _alphas(epochs: int, alpha: float, min_alpha: float) -> Vectors:
+    """The learning rate of each epoch, falling in a line; subtracted step by step in double precision, as by gensim."""
+    step = (alpha - min_alpha) / max(epochs - 1, 1)
+    return np.array(list(accumulate([alpha] + [-step] * (epochs - 1))), np.float64).astype(np.float32)

@@ -1,0 +1,214 @@
+"""Method map against a general optimizer, and what it is for."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec_client import EmbeddingClient
+from paravec_client import InferenceOptions as ClientOptions
+from paravec_model.artifact import Artifact
+from paravec_model.cli import main
+from paravec_model.encoder import Encoder
+from paravec_model.errors import ModelError, OptionError
+from paravec_model.manifest import read_manifest
+from paravec_model.options import InferenceOptions
+from paravec_server.errors import InvalidArgumentError
+from paravec_server.settings import Settings
+from paravec_server.wire import read_options
+
+from .. import parity
+from ..servers import command, running
+
+MAP = InferenceOptions(method="map")
+Floats = npt.NDArray[np.float64]
+
+KINDS: dict[str, dict[str, Any]] = {name: {"dm": 0, **output} for name, output in parity.OUTPUTS.items()}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Doc2Vec, Artifact]:
+    """A DBOW model of each output, well trained, and its artifact."""
+    model = parity.train(epochs=20, **KINDS[request.param])
+    return model, parity.to_artifact(model, tmp_path_factory.mktemp("map") / "model")
+
+
+def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
+    """Where the objective in solver's first lines is largest, from gensim's own numbers, by scipy."""
+    words = [model.wv.key_to_index[token] for token in tokens if token in model.wv]
+    keep = np.minimum(1, model.wv.expandos["sample_int"][words] / 2**32) if model.sample else np.ones(len(words))
+    rows, weights = [np.empty((0, model.vector_size))], [np.empty(0)]
+    bend, slope = np.zeros((model.vector_size,) * 2), np.zeros(model.vector_size)
+    if model.negative:
+        output, noise = model.syn1neg.astype(np.float64), np.diff(model.cum_table.astype(np.float64), prepend=0)
+        noise /= noise.sum()
+        slope = model.negative / 2 * keep.sum() * (noise @ output)
+        bend = model.negative / 4 * keep.sum() * (output.T @ (noise[:, None] * output))
+        rows, weights = [*rows, output[words]], [*weights, keep]
+    if model.hs:
+        for word, weight in zip(words, keep, strict=True):
+            points, codes = model.wv.expandos["point"][word], model.wv.expandos["code"][word]
+            rows.append(model.syn1[points] * (1.0 - 2.0 * codes[:, None]))
+            weights.append(np.full(len(points), weight))
+    v, w = np.concatenate(rows), np.concatenate(weights)
+
+    def loss(d: Floats) -> tuple[float, Floats]:
+        margins = v @ d
+        value = (w * np.logaddexp(0, -margins)).sum() + slope @ d + d @ bend @ d / 2 + map_lambda / 2 * d @ d
+        return value, -v.T @ (w * expit(-margins)) + slope + bend @ d + map_lambda * d
+
+    found = minimize(
+        loss, np.zeros(model.vector_size), jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "maxiter": 10**4}
+    )
+    return np.asarray(found.x)
+
+
+def test_it_is_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
+    """A general-purpose optimizer, in double precision, ends within 1e-4; for short and long documents, and other λ."""
+    model, artifact = trained
+    documents = [tokens for tokens in parity.documents(45) if len(tokens) > 0]
+    for map_lambda in (0.1, 1.0, 10.0):
+        ours = Encoder(artifact).with_map_lambda(map_lambda).encode(documents, MAP).vectors
+        for tokens, vector in zip(documents, ours, strict=True):
+            if any(token in model.wv for token in tokens):
+                np.testing.assert_allclose(vector, optimum(model, tokens, map_lambda), rtol=0, atol=1e-4)
+            else:
+                assert not vector.any()
+
+
+def test_the_order_of_tokens_does_not_matter(trained: tuple[Doc2Vec, Artifact]) -> None:
+    """DBOW knows no order: the same bits, shuffled, alone or among others."""
+    encoder, documents = Encoder(trained[1]), parity.documents(30)
+    shuffled = [list(np.random.default_rng(1).permutation(tokens)) for tokens in documents]
+    made = encoder.encode(documents, MAP).vectors
+    np.testing.assert_array_equal(encoder.encode(shuffled, MAP).vectors, made)
+    np.testing.assert_array_equal(encoder.encode(documents[7:8], MAP).vectors, made[7:8])
+
+
+def test_numbers_beyond_all_measure_end(tmp_path: Path) -> None:
+    """Saturated sigmoids, where Newton's method alone would leap to and fro."""
+    model = parity.train(dm=0, epochs=2)
+    model.syn1neg *= 1e3
+    artifact = parity.to_artifact(model, tmp_path / "model")
+    documents = parity.documents(30)
+    vectors = Encoder(artifact).encode(documents, MAP).vectors
+    assert np.isfinite(vectors).all()
+    near = [optimum(model, tokens, 1.0) for tokens in documents[1:6]]
+    np.testing.assert_allclose(vectors[1:6], near, rtol=0, atol=1e-4)
+
+
+def found_by_the_other_half(encoder: Encoder, options: InferenceOptions) -> float:
+    """How many halves of Lee's stories find their other half first."""
+    even, odd = ([story[start::2] for story in parity.lee()] for start in (0, 1))
+    vectors = [encoder.encode(halves, options).vectors for halves in (even, odd)]
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors]
+    return float(((unit[0] @ unit[1].T).argmax(axis=1) == np.arange(len(even))).mean())
+
+
+def test_it_is_as_good_as_a_hundred_epochs(encoder: Encoder) -> None:
+    """What the vectors are for: one half of a story finds the other."""
+    sgd = found_by_the_other_half(encoder, InferenceOptions(epochs=100))
+    assert found_by_the_other_half(encoder, InferenceOptions(method="map")) > sgd - 0.02
+
+
+def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
+    """By how well halves of documents find each other, which the manifest tells; or it is told."""
+    flags = ["train", "--corpus", "lee", "--dm", "0", "--vector-size", "30", "--min-count", "2", "--epochs", "10"]
+    assert main([*flags, "--output", str(tmp_path / "chosen")]) == 0
+    chosen = read_manifest(tmp_path / "chosen")
+    scores = [chosen.training[f"half_finds_half_mrr_{method}"] for method in ("map", "sgd")]
+    assert chosen.map_lambda is not None
+    assert chosen.defaults.method == ("map" if scores[0] >= scores[1] else "sgd")
+    encoder = Encoder(Artifact.open(tmp_path / "chosen"))
+    best, worst = (
+        found_by_the_other_half(encoder.with_map_lambda(value), MAP)
+        for value in (chosen.map_lambda, 1000 / chosen.map_lambda**2)
+    )
+    assert best >= worst
+    told = ["--map-lambda", "0.5", "--infer-method", "sgd"]
+    assert main([*flags, *told, "--output", str(tmp_path / "told")]) == 0
+    manifest = read_manifest(tmp_path / "told")
+    assert (manifest.map_lambda, manifest.defaults.method) == (0.5, "sgd")
+
+
+def test_convert_chooses_lambda_by_the_tags(tmp_path: Path) -> None:
+    """Without a text at hand; the default stays gensim's method, whose vectors users may have stored."""
+    parity.train(dm=0, epochs=20).save(str(tmp_path / "gensim"))
+    for name in ("one", "two"):
+        assert main(["convert", str(tmp_path / "gensim"), str(tmp_path / name), "--name", "same"]) == 0
+    one, two = (read_manifest(tmp_path / name) for name in ("one", "two"))
+    assert one.digest == two.digest
+    assert one.map_lambda is not None
+    assert 0 < one.training["drawn_finds_tag_mrr_map"] <= 1
+    assert one.defaults.method == "sgd"
+
+
+def test_an_artifact_without_it_serves_sgd(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Half the size; and method map is refused by name."""
+    parity.train(dm=0, epochs=1).save(str(tmp_path / "gensim"))
+    assert main(["convert", str(tmp_path / "gensim"), str(tmp_path / "plain"), "--map-lambda", "none"]) == 0
+    artifact = Artifact.open(tmp_path / "plain")
+    assert not any(name.startswith("map_") for name in artifact.manifest.files)
+    encoder = Encoder(artifact)
+    assert encoder.methods == ("sgd",)
+    encoder.warm()
+    with pytest.raises(OptionError, match="method: must be sgd"):
+        encoder.encode([["the"]], MAP)
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--dm", "1", "--infer-method", "map"], "cannot be map, which is for DBOW; this model is dm_mean"),
+        (["--dm", "1", "--map-lambda", "1"], "map_lambda: is for DBOW"),
+        (["--dm", "0", "--map-lambda", "none", "--infer-method", "map"], "--map-lambda none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_before_training(
+    flags: list[str], problem: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not after hours of it."""
+    assert main(["train", "--corpus", "lee", "--output", str(tmp_path / "model"), *flags]) == 1
+    assert problem in capfd.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_dm_has_no_map(tmp_path: Path) -> None:
+    """Its vectors would be worse than gensim's, see docs/inference.md."""
+    artifact = parity.to_artifact(parity.train(dm=1, epochs=1), tmp_path / "model")
+    assert artifact.manifest.map_lambda is None
+    with pytest.raises(ModelError, match="sgd"):
+        Encoder(artifact).encode([["the"]], MAP)
+
+
+def test_a_caller_chooses_the_method(client: EmbeddingClient, encoder: Encoder) -> None:
+    """What a caller asks for over the wire is what the encoder makes; gensim's model is used with sgd by default."""
+    for asked, method in ((None, "sgd"), ("sgd", "sgd"), ("map", "map")):
+        made = client.embed("the fire", ClientOptions(method=asked))  # type: ignore[arg-type]
+        options = InferenceOptions(method=method, epochs=20)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(made, encoder.encode([["the", "fire"]], options).vectors[0])
+
+
+def test_an_operator_chooses_the_default_method(artifact: Artifact, kernel_cache: Path, encoder: Encoder) -> None:
+    """PARAVEC_METHOD, for callers that name none; GetModel tells it."""
+    with running(artifact.path, kernel_cache, "--method", "map") as server, EmbeddingClient(server.target) as client:
+        assert client.model().defaults.method == "map"
+        np.testing.assert_array_equal(client.embed("fire"), encoder.encode([["fire"]], MAP).vectors[0])
+
+
+def test_a_method_that_the_model_has_not_is_refused(tmp_path: Path) -> None:
+    """By the server at its start, and by name in a call."""
+    plain = parity.to_artifact(parity.train(dm=0, epochs=1), tmp_path / "plain", choose=None)
+    done = subprocess.run(command(plain.path, "--method", "map"), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "(PARAVEC_METHOD) must be sgd for this model" in done.stderr
+    with pytest.raises(InvalidArgumentError, match=r"options\.method: must be METHOD_SGD for this model"):
+        read_options(pb.InferenceOptions(method=pb.METHOD_MAP), Encoder(plain), Settings(model=plain.path), "options")
