@@ -105,7 +105,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "server --extra server --no-emit-package numba --no-emit-package llvmlite pyproject.toml" \
-	    "train --extra model --no-emit-package numba --no-emit-package llvmlite pyproject.toml" \
+	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done

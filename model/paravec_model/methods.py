@@ -101,7 +101,7 @@ class Map:
             algorithm.negative,
             arrays.get("map_syn1neg", _NO_ROWS),
             k / 2 * arrays.get("map_mean", zeros),
-            k / 4 * arrays.get("map_eigenvalues", zeros),
+            k / 4 * arrays.get("map_eigenvalues", zeros) + np.float32(map_lambda),
             arrays.get("map_basis", _NO_ROWS),
             int(algorithm.hs),
             arrays.get("map_syn1", arrays.get("syn1", _NO_ROWS)),

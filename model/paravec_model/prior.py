@@ -1,9 +1,10 @@
 """How λ of method map is chosen when an artifact is made, and whether the model had better be used with it by default.
 
-Too small a λ lets a document's few words say too much, too large a λ hides what they say; what is right depends on how
-long the model was trained, on what, and at which size. With texts at hand, one half of a document (its even tokens)
-looks for the other half among all; without, documents are drawn word by word from what the model itself predicts for
-trained tags, and look for their tag. The λ that finds best is taken, by the mean reciprocal rank of what they look for.
+Too small a λ lets single words say too much, too large a λ hides what they say; what is right depends on how long the
+model was trained, on what, and at which size. With texts at hand, one half of a document (its even tokens) looks for
+the other half among all, and six of its tokens for all the others, since long texts and short ones want different λ.
+Without texts, documents are drawn word by word from what the model itself predicts for trained tags, and look for their
+tag. The λ that finds best is taken, by the mean reciprocal rank of what they look for.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +20,16 @@ from .options import InferenceOptions, Method
 
 Vectors = npt.NDArray[np.floating]
 
-DEFAULT_LAMBDA = 1.0
+DEFAULT_LAMBDA = 0.1
 """Where there is nothing to choose by."""
 
-CANDIDATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+CANDIDATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 # Fewer documents, or shorter ones, say nothing.
-_FEWEST, _SHORTEST = 20, 8
+_FEWEST, _SHORTEST = 20, 16
+
+# Tokens of a short query.
+_QUERY = 6
 
 # Documents that are drawn for tags: how many, and how long.
 _DRAWN, _DRAWN_TOKENS = 300, 50
@@ -58,23 +62,28 @@ def fixed(map_lambda: float, artifact: Artifact) -> Choice:
 
 
 def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method: Method | None = None) -> Choice:
-    """The λ with which halves of tokenized documents find each other best.
+    """The λ with which pieces of tokenized documents find the rest of their document best.
 
     The default method is `method`, or the one that finds better if None.
     """
     encoder = Encoder(artifact)
-    halves = [(known[::2], known[1::2]) for tokens in documents
-              if len(known := [t for t in tokens if t in artifact.index]) >= _SHORTEST]  # fmt: skip
-    if len(halves) < _FEWEST:
+    known = [[token for token in tokens if token in artifact.index] for tokens in documents]
+    known = [tokens for tokens in known if len(tokens) >= _SHORTEST]
+    if len(known) < _FEWEST:
         return Choice(DEFAULT_LAMBDA, method or "sgd")
-    even, odd = zip(*halves, strict=True)
+    halves = [(tokens[::2], tokens[1::2]) for tokens in known]
+    queries = [_piece(tokens) for tokens in known]
 
     def score(encoder: Encoder, options: InferenceOptions) -> float:
-        return _mean_reciprocal_rank(encoder.encode(even, options).vectors, encoder.encode(odd, options).vectors)
+        ranks = []
+        for pairs in (halves, queries):
+            vectors = (encoder.encode(pieces, options).vectors for pieces in zip(*pairs, strict=True))
+            ranks.append(_mean_reciprocal_rank(*vectors))
+        return sum(ranks) / 2
 
     map_lambda, best = _best(encoder, partial(score, options=_MAP))
     sgd = score(encoder, artifact.manifest.defaults)
-    facts = {"half_finds_half_mrr_map": round(best, 4), "half_finds_half_mrr_sgd": round(sgd, 4)}
+    facts = {"piece_finds_rest_mrr_map": round(best, 4), "piece_finds_rest_mrr_sgd": round(sgd, 4)}
     return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts)
 
 
@@ -96,6 +105,13 @@ def by_tags(tags: Vectors, artifact: Artifact) -> Choice:
         Encoder(artifact), lambda encoder: _mean_reciprocal_rank(encoder.encode(documents, _MAP).vectors, tags)
     )
     return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
+
+
+def _piece(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A few tokens from all over a document, and all others."""
+    step = len(tokens) // _QUERY
+    chosen = range(0, step * _QUERY, step)
+    return [tokens[i] for i in chosen], [token for i, token in enumerate(tokens) if i not in chosen]
 
 
 def _best(encoder: Encoder, score: Callable[[Encoder], float]) -> tuple[float, float]:

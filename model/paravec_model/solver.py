@@ -2,7 +2,7 @@
 
 While the model stays as it is, the document's vector d that makes its words most likely, under a normal prior, is where
 
-    Σ_i w_i log σ(s_i v_i·d)  −  N (m·d + ½ d·diag(c) d)  −  λ/2 |d|²
+    Σ_i w_i log σ(s_i v_i·d)  −  N (m·d + ½ d·diag(c) d)  −  λ/2 (N + 1) |d|²
 
 is largest. There is a term for each word (negative sampling: v_i its output row, s_i = 1) and for each node on its path
 (hierarchical softmax: s_i = 1 − 2 code); w_i is how often the document has it, times the probability that sub-sampling
@@ -21,10 +21,9 @@ from numba import njit
 
 from .kernels import COMPILED, PART
 
-# It is done where the slope, in units in which the curvature is about 1, is less; vectors are then within some 1e-5 of
-# the optimum. A step need not be found nearer than _NEARLY of that slope: the next one starts from a better place.
-_TOLERANCE = np.float32(3e-5)
-_NEARLY = np.float32(0.1)
+# A step is found to _NEARLY of it: the next one starts from a better place. So after a step shorter than _SHORT, the
+# vector is within some 1e-5 of the optimum.
+_NEARLY, _SHORT = np.float32(0.1), np.float32(2e-4)
 # Never reached, but by a model of enormous numbers.
 _STEPS, _DIRECTIONS, _HALVINGS = 50, 60, 20
 
@@ -191,9 +190,7 @@ def solve(
                 direction[q] = scale[q] * rest[q]
                 step[q] = _ZERO
                 square += rest[q] * direction[q]
-            if not square > _TOLERANCE * _TOLERANCE:
-                break
-            enough = max(_NEARLY * _NEARLY * square, _NEARLY * _NEARLY * _TOLERANCE * _TOLERANCE)
+            enough = _NEARLY * _NEARLY * square
             for _ in range(_DIRECTIONS):
                 for q in range(size):
                     product[q] = precision[q] * direction[q]
@@ -225,10 +222,14 @@ def solve(
                 along -= (total * mean[q] + precision[q] * vector[q]) * step[q]
                 back -= precision[q] * step[q] * step[q]
             length = _length(weights[first:end], margins[first:end], changes[first:end], along, back)
+            moved = _ZERO
             for q in range(size):
                 vector[q] += length * step[q]
+                moved += length * step[q] * length * step[q]
             for i in range(first, end):
                 margins[i] += length * changes[i]
+            if not moved > _SHORT * _SHORT:
+                break
         for q in range(size):
             s = vector[q]
             if negative:

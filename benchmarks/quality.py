@@ -1,0 +1,211 @@
+"""What vectors are good for: gensim's at its default and at 100 epochs beside ours, same models, same tasks.
+
+    python benchmarks/quality.py                  # a quarter of an hour; corpora whose packages are installed
+    python benchmarks/quality.py --corpus lee     # a minute
+
+Nobody labelled these: one half of a document (its even tokens) looks for the other half, a help page's title for its
+body, a question of Debian's FAQ for its answer (recall@1 with its standard error); for 50 of Lee's stories cosines are
+correlated with how alike people found them. λ of method map is chosen on documents that the tasks leave out.
+"""
+
+import argparse
+import gzip
+import json
+import re
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument
+from gensim.test.utils import datapath
+
+from paravec_model.artifact import Artifact
+from paravec_model.corpora import named_corpus
+from paravec_model.encoder import Encoder
+from paravec_model.errors import CorpusError
+from paravec_model.export import GensimModel, write_artifact
+from paravec_model.options import InferenceOptions
+from paravec_model.prior import by_halves
+from paravec_model.tokenizer import SimpleTokenizer
+
+Tokens = list[str]
+Vectors = npt.NDArray[np.floating]
+Infer = Callable[[Sequence[Tokens]], Vectors]
+
+FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
+
+MODELS: dict[str, dict[str, Any]] = {
+    "negative, d100": {"vector_size": 100},
+    "negative, d300": {"vector_size": 300},
+    "negative 15, sample 1e-5, d100": {"vector_size": 100, "negative": 15, "sample": 1e-5},
+    "hierarchical, d100": {"vector_size": 100, "negative": 0, "hs": 1},
+}
+
+# Documents of a task, at most; they are drawn evenly.
+_DOCUMENTS = 400
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries, each of which should find the target of its number."""
+
+    name: str
+    queries: list[Tokens]
+    targets: list[Tokens]
+    ratings: Vectors | None = None
+    """How alike people find targets, shape (targets, targets), instead."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Documents to learn from, those to choose λ by, and tasks on others."""
+
+    documents: list[Tokens]
+    chosen_by: list[Tokens]
+    tasks: list[Task] = field(default_factory=list)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of training, and gensim's default [%(default)s]")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    arguments = parser.parse_args()
+    print("| corpus | task | DBOW model | gensim | gensim, 100 epochs | sgd | map | λ |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
+    for corpus in arguments.corpus or COLLECTIONS:
+        try:
+            collection = COLLECTIONS[corpus]()
+        except (CorpusError, OSError) as error:
+            print(f"{corpus}: left out: {error}", file=sys.stderr)
+            continue
+        for name, parameters in MODELS.items():
+            model, encoder = train(collection, {"epochs": arguments.epochs, **parameters})
+            for task in collection.tasks:
+                ways = ways_of(model, encoder)
+                row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
+                scores = {way: score(task, infer) for way, infer in ways.items()}
+                rows.append(row | scores)
+                figures = " | ".join(shown(*scores[way]) for way in ways)
+                print(f"| {corpus} | {task.name} | {name} | {figures} | {row['lambda']:g} |", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
+    """Each way to infer vectors of documents."""
+
+    def gensim(epochs: int | None, documents: Sequence[Tokens]) -> Vectors:
+        return np.array([model.infer_vector(tokens, epochs=epochs) for tokens in documents])
+
+    def ours(options: InferenceOptions, documents: Sequence[Tokens]) -> Vectors:
+        return encoder.encode(documents, options).vectors
+
+    return {
+        "gensim": partial(gensim, None),
+        "gensim 100": partial(gensim, 100),
+        "sgd": partial(ours, encoder.manifest.defaults),
+        "map": partial(ours, InferenceOptions(method="map")),
+    }
+
+
+def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
+    """A gensim model, and an encoder of its artifact with λ chosen."""
+    tagged = [TaggedDocument(tokens, [i]) for i, tokens in enumerate(collection.documents)]
+    model = Doc2Vec(tagged, dm=0, min_count=2, workers=1, seed=1, **parameters)
+    choose = partial(by_halves, collection.chosen_by, method="sgd")
+    with tempfile.TemporaryDirectory() as folder:
+        path, tokenizer = Path(folder) / "model", SimpleTokenizer()
+        write_artifact(path, GensimModel(model), name="q", version="1", tokenizer=tokenizer, choose=choose)
+        # The maps stay valid when the files are gone.
+        return model, Encoder(Artifact.open(path))
+
+
+def score(task: Task, infer: Infer) -> tuple[float, float]:
+    """Recall@1 or the correlation with ratings, and the standard error of the former."""
+    queries, targets = (unit(infer(documents)) for documents in (task.queries, task.targets))
+    cosines = queries @ targets.T
+    if task.ratings is not None:
+        above = np.triu_indices(len(targets), 1)
+        return statistics.correlation(cosines[above].tolist(), task.ratings[above].tolist()), 0.0
+    found = cosines.argmax(axis=1) == np.arange(len(queries))
+    return float(found.mean()), float(found.std() / len(found) ** 0.5)
+
+
+def shown(score: float, error: float) -> str:
+    """A score, with its standard error if it has one."""
+    return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Scaled to length 1; zero stays zero."""
+    scaled: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
+    return scaled
+
+
+def halves(documents: Sequence[Tokens]) -> Task:
+    """One half of a document finds the other."""
+    some = evenly([tokens for tokens in documents if len(tokens) >= 16])
+    return Task("half finds half", [tokens[::2] for tokens in some], [tokens[1::2] for tokens in some])
+
+
+def evenly(items: Sequence[Any]) -> list[Any]:
+    """Some of them, from all over."""
+    return list(items[:: -(-len(items) // _DOCUMENTS)])
+
+
+def lee() -> Collection:
+    """gensim's test data: 300 news stories, and 50 others whose likeness people rated (Lee, Pincombe, Welsh 2005)."""
+    tokenize = SimpleTokenizer()
+    stories = [tokenize(text) for _, text in named_corpus("lee")]
+    rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
+    ratings = np.loadtxt(datapath("similarities0-1.txt"))
+    likeness = Task("people's ratings (r)", rated, rated, (ratings + ratings.T) / 2)
+    return Collection(stories, stories[1::2], [halves(stories[::2]), likeness])
+
+
+def help_pages(name: str) -> Collection:
+    """LibreOffice's help, whose pages begin with their title."""
+    tokenize = SimpleTokenizer()
+    texts = [text for _, text in named_corpus(name)]
+    pages = [tokenize(text) for text in texts]
+    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
+    titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
+    titles, bodies = zip(*evenly(titled), strict=True)
+    return Collection(pages, pages[1::2], [halves(pages[::2]), Task("title finds body", list(titles), list(bodies))])
+
+
+def faq() -> Collection:
+    """Debian's FAQ, learned together with LibreOffice's English help; λ is chosen by the help."""
+    tokenize = SimpleTokenizer()
+    text = gzip.decompress(FAQ.read_bytes()).decode("utf-8")
+    pieces = re.split(r"^(\d+\.[\d.]+\s\S(?:.+\n)+)\n", text, flags=re.MULTILINE)
+    entries = [
+        (tokenize(question), tokenize(answer)) for question, answer in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
+    entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
+    pages = [tokenize(page) for _, page in named_corpus("libreoffice-help-en-us")]
+    questions, answers = map(list, zip(*entries, strict=True))
+    return Collection(pages + answers, pages[1::2], [Task("question finds answer", questions, answers)])
+
+
+COLLECTIONS: dict[str, Callable[[], Collection]] = {
+    "lee": lee,
+    "libreoffice-help-it": partial(help_pages, "libreoffice-help-it"),
+    "libreoffice-help-en-us": partial(help_pages, "libreoffice-help-en-us"),
+    "debian-faq": faq,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
