@@ -63,13 +63,13 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 
-images: $(ARTIFACT)/manifest.json ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
+images: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
 	  && $(BUILDER) build -f server/Dockerfile -t paravec-server:$$version --label org.opencontainers.image.version=$$version \
 	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
-	@eval "$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.manifest as m; \
+	@facts=$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.manifest as m; \
 	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
-	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT))" \
+	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT)) && eval "$$facts" \
 	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t $(MODEL_IMAGE):$(MODEL_TAG) \
 	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
 	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image

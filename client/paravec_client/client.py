@@ -26,6 +26,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    # All pods behind a headless Service, not the first that answers.
+    ("grpc.lb_policy_name", "round_robin"),
     # A server that comes up is noticed within a second, however long it was away.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),

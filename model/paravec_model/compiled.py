@@ -91,7 +91,7 @@ def kernel(name: str, *model: Array | int) -> Kernel:
     function = loaded[name]
     function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int32
     constant = tuple(_words(last, model))
-    block = ctypes.c_int64 * (sum(1 + len(kind[2:-1]) + (len(kind) > 2) for kind in first) + len(constant))
+    block = ctypes.c_int64 * (sum(1 + _BRACKETS.index(kind[2:]) for kind in first) + len(constant))
 
     def call(*arguments: Array | int) -> None:
         if function(block(*_words(first, arguments), *constant)):
@@ -109,6 +109,8 @@ def _words(kinds: list[str], arguments: tuple[Array | int, ...]) -> Iterator[int
                 raise TypeError(f"a kernel takes {kind}, not an array of {argument.dtype}")
             yield argument.ctypes.data
             yield from argument.shape
+        elif kind.endswith("]"):
+            raise TypeError(f"a kernel takes {kind}, not {type(argument).__name__}")
         else:
             yield argument
 

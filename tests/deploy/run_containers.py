@@ -106,10 +106,10 @@ def test_development_answers_and_is_locked(development: Environment, models: dic
     development.apply()
     answers(development, models["1.0.0"])
     assert development.run("id", "-u") == (0, "10001\n")
-    for place in ("/models/x", "/run/paravec/x", "/opt/paravec/x", "/home/x"):
+    for place in ("/models/x", "/run/paravec/x", "/tmp/x", "/home/x"):
         code, said = development.run("sh", "-c", f": > {place}")
         assert code != 0, place
-        assert "Read-only" in said or "denied" in said, said
+        assert "Read-only" in said, said
     assert "CapEff:\t0000000000000000" in development.run("cat", "/proc/1/status")[1]
     assert development.run("python", "-c", "import numba")[0] != 0
 

@@ -95,6 +95,8 @@ def test_arrays_of_another_kind_are_refused(beforehand: None) -> None:
     fill = compiled.kernel("fill_windows", 5)
     with pytest.raises(TypeError, match=r"takes u4\[,\], not an array of uint16"):
         fill(np.ones(1, np.uint64), np.ones((1, 4), np.uint16))
+    with pytest.raises(TypeError, match=r"takes u4\[,\], not int"):
+        fill(np.ones(1, np.uint64), 4)
     with pytest.raises(TypeError, match=r"takes u8\[\]"):
         fill(np.ones(4, np.uint64)[::2], np.ones((2, 4), np.uint32))
 
