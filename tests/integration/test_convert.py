@@ -13,6 +13,7 @@ from gensim.models.keyedvectors import KeyedVectors
 from paravec_model.artifact import Artifact
 from paravec_model.cli import main
 from paravec_model.encoder import Encoder
+from paravec_model.prior import DEFAULT_LAMBDA
 
 from .. import parity
 
@@ -29,7 +30,7 @@ def test_a_converted_file_is_the_live_model(
     model.save(str(file), sep_limit=100 if side_arrays else 10**9)
     assert (tmp_path / "doc2vec.model.syn1neg.npy").exists() == side_arrays
     output = tmp_path / "converted"
-    flags = ["--name", "test", "--doctags", *([] if model.sg == 0 else ["--map-lambda", "1"])]
+    flags = ["--name", "test", "--doctags", *(["--map-lambda", str(DEFAULT_LAMBDA)] if model.sg else [])]
     assert main(["convert", str(file), str(output), *flags]) == 0
     live = parity.to_artifact(model, tmp_path / "live", doctags=True)
     for made in sorted(live.path.iterdir()):
