@@ -21,7 +21,7 @@ from .errors import ModelError
 Array = npt.NDArray[Any]
 Kernel = Callable[..., None]
 
-_DOCUMENTS = "u4[] i8[] f4[,] f4[] u4[,] u4[,] u4[,] f4[] u8[]"
+_DOCUMENTS = "u4[] i8[] f4[,] f4[] u4[,] u4[,] u4[,] f4[] i8[] i8[,]"
 _MODEL = "i8 f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[,] i8 i8 i8 i8"
 ARGUMENTS = {
     "fill_draws": "u8[] u4[,] u4[,] u4[] u4[] u4",
@@ -39,7 +39,7 @@ A function of the library takes one pointer, to eight-byte words: for an array i
 BLOCK = 6
 """Rows that kernels take together: a word and five noise words. Buffers of targets are a multiple of this long."""
 
-_SOURCES = ("kernels.py", "solver.py", "compiled.py")
+_SOURCES = ("kernels.py", "lanes.py", "descent.py", "architectures.py", "solver.py", "compiled.py")
 _BRACKETS = ("", "[]", "[,]")
 
 _LEVELS = {
@@ -118,13 +118,13 @@ def _words(kinds: list[str], arguments: tuple[Array | int, ...]) -> Iterator[int
 def numba_kernel(name: str) -> Any:
     """A kernel of `ARGUMENTS` as numba has it."""
     try:
-        from . import kernels, solver
+        from . import architectures, kernels, solver
     except ModuleNotFoundError as error:
         raise ModelError(
             f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
             f"is not installed to compile them now: pip install numba"
         ) from None
-    return getattr(kernels, name, None) or getattr(solver, name)
+    return next(getattr(module, name) for module in (kernels, architectures, solver) if hasattr(module, name))
 
 
 def use_cache(directory: Path) -> None:

@@ -55,7 +55,7 @@ class Sgd:
         self._draws = DrawTables(
             Noise.of(arrays.get("cum_table")), algorithm.negative, algorithm.window if reduced else 1
         )
-        self._width = -(-max(algorithm.negative + 1, _longest_path(artifact)) // BLOCK) * BLOCK
+        self._width = algorithm.negative + 1 + _longest_path(artifact) + BLOCK
         self._kernel = kernel(
             _KERNELS[algorithm.mode],
             algorithm.negative,
@@ -69,6 +69,7 @@ class Sgd:
             artifact.index.get("\0", 0),
             self._width,
         )
+        self._tree, self._window = algorithm.hs, algorithm.window
         self._cost = self._width * (algorithm.slots + 1) * self._size
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -76,8 +77,10 @@ class Sgd:
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last, longest in _groups(offsets, options.epochs * self._cost):
-            numbers = np.zeros(2 * self._width + (1 + self._slots) * self._size, np.float32)
-            indices = np.zeros(self._width + longest, np.uint64)
+            room = longest * self._width if self._tree else self._width
+            numbers = np.zeros((1 + self._slots) * self._size + self._width + room, np.float32)
+            indices = np.empty(4 * self._window + room + 2 * BLOCK, np.int64)
+            tokens = np.empty((3, longest), np.int64)
             step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
             for epoch in range(0, options.epochs, step):
                 _unless(stop)
@@ -85,7 +88,7 @@ class Sgd:
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 self._kernel(
                     words, offsets[first : last + 1], vectors[first:last], alphas[epoch:end],
-                    draws.raw, draws.noise, draws.windows, numbers, indices,
+                    draws.raw, draws.noise, draws.windows, numbers, indices, tokens,
                 )  # fmt: skip
 
 

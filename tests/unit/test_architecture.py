@@ -29,7 +29,11 @@ ALLOWED = {
 }
 
 # The exceptions: what trains may import gensim, and one module of the server joins wire and model.
-ALSO = {"paravec_model/training.py": {"gensim", "tqdm"}, "paravec_model/precompile.py": {"llvmlite"}}
+ALSO = {
+    "paravec_model/training.py": {"gensim", "tqdm"},
+    "paravec_model/precompile.py": {"llvmlite"},
+    "paravec_model/lanes.py": {"llvmlite"},
+}
 
 
 def imports(file: Path) -> Iterator[str]:
