@@ -8,12 +8,12 @@ makes the same draws. No stream depends on the document, so their values are lai
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import kernel
+from .compiled import Shared, kernel
 
 Uints = npt.NDArray[np.uint32]
 Seeds = npt.NDArray[np.uint64]
@@ -87,6 +87,11 @@ class Tables:
     windows: Uints
     """How much each position's window is reduced, 0 to window - 1."""
 
+    @cached_property
+    def shared(self) -> tuple[Shared, ...]:
+        """The tables as kernels take them."""
+        return Shared(self.raw), Shared(self.noise), Shared(self.windows)
+
     @property
     def epochs(self) -> int:
         """Epochs covered."""
@@ -114,10 +119,9 @@ class DrawTables:
         self._lock = threading.Lock()
 
     def tables(self, seed: int, first: int, last: int, tokens: int) -> Tables:
-        """Tables of the epochs [first, last) for documents of up to `tokens` tokens."""
+        """Tables of the epochs [first, last) and perhaps later ones, for documents of up to `tokens` tokens."""
         tokens = _rounded(tokens)
-        with self._lock:
-            kept = self._kept.get(seed)
+        kept = self._kept.get(seed)
         if kept is None or not kept.cover(last, tokens):
             if not self._fits(last, tokens):
                 return self._make(seed, first, last, tokens)
@@ -131,7 +135,7 @@ class DrawTables:
                 self._kept[seed] = kept
                 if len(self._kept) > _KEPT_SEEDS:
                     del self._kept[next(iter(self._kept))]
-        return Tables(kept.raw[first:last], kept.noise[first:last], kept.windows[first:last])
+        return Tables(kept.raw[first:], kept.noise[first:], kept.windows[first:]) if first else kept
 
     def _fits(self, epochs: int, tokens: int) -> bool:
         return epochs * tokens * (1 + self._negative) <= TABLE_ENTRIES

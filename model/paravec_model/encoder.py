@@ -88,7 +88,8 @@ class Encoder:
             ends.append(len(words))
         known = [end - begin for begin, end in pairwise(ends)]
         vectors = np.zeros((len(known), padded(size)), np.float32)
-        self._methods[options.method](np.array(words, np.uint32), np.array(ends, np.int64), vectors, options, stop)
+        if words:
+            self._methods[options.method](np.array(words, np.uint32), np.array(ends, np.int64), vectors, options, stop)
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0

@@ -5,6 +5,7 @@ writes `vectors`, of shape (documents, padded vector_size). It hands the work to
 before each; once that says True, StoppedError is raised. What a document gets does not depend on the others.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
@@ -14,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .compiled import BLOCK, kernel
+from .compiled import BLOCK, Shared, kernel
 from .draws import DrawTables, Noise, start_vector
 from .errors import StoppedError
 from .options import InferenceOptions, padded
 
+Array = npt.NDArray[Any]
 Vectors = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
 Offsets = npt.NDArray[np.int64]
@@ -28,6 +30,9 @@ _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_co
 
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
+
+# Tokens of the longest document for which a thread keeps room to work in.
+_KEPT_ROOM = 1024
 
 # Products of all rows with a vector that method map takes, as a rule.
 _PRODUCTS = 30
@@ -70,6 +75,7 @@ class Sgd:
             self._width,
         )
         self._tree, self._window = algorithm.hs, algorithm.window
+        self._room = _Room(self._make_room)
         self._cost = self._width * (algorithm.slots + 1) * self._size
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -77,19 +83,22 @@ class Sgd:
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last, longest in _groups(offsets, options.epochs * self._cost):
-            room = longest * self._width if self._tree else self._width
-            numbers = np.zeros((1 + self._slots) * self._size + self._width + room, np.float32)
-            indices = np.empty(4 * self._window + room + 2 * BLOCK, np.int64)
-            tokens = np.empty((3, longest), np.int64)
+            room = self._room(longest)
             step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
             for epoch in range(0, options.epochs, step):
                 _unless(stop)
                 end = min(epoch + step, options.epochs)
                 draws = self._draws.tables(options.seed, epoch, end, longest)
-                self._kernel(
-                    words, offsets[first : last + 1], vectors[first:last], alphas[epoch:end],
-                    draws.raw, draws.noise, draws.windows, numbers, indices, tokens,
-                )  # fmt: skip
+                rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
+                self._kernel(words, offsets[first : last + 1], vectors[first:last], rates, *draws.shared, *room)
+
+    def _make_room(self, longest: int) -> tuple[Array, ...]:
+        targets = longest * self._width if self._tree else self._width
+        return (
+            np.zeros((1 + self._slots) * self._size + self._width + targets, np.float32),
+            np.empty(4 * self._window + targets + 2 * BLOCK, np.int64),
+            np.empty((3, longest), np.int64),
+        )
 
 
 class Map:
@@ -98,6 +107,7 @@ class Map:
     def __init__(self, artifact: Artifact, map_lambda: float) -> None:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._size, self._terms = padded(algorithm.vector_size), 1 + _longest_path(artifact)
+        self._room = _Room(self._make_room)
         zeros, k = np.zeros(self._size, np.float32), np.float32(algorithm.negative)
         self._kernel = kernel(
             "solve",
@@ -116,9 +126,28 @@ class Map:
         """Solve for one document after the other."""
         for first, last, longest in _groups(offsets, self._terms * self._size * _PRODUCTS):
             _unless(stop)
-            room = longest * self._terms
-            numbers, indices = np.empty(8 * self._size + 4 * room, np.float32), np.empty(room, np.uint64)
-            self._kernel(words, offsets[first : last + 1], vectors[first:last], numbers, indices)
+            self._kernel(words, offsets[first : last + 1], vectors[first:last], *self._room(longest))
+
+    def _make_room(self, longest: int) -> tuple[Array, ...]:
+        terms = longest * self._terms
+        return np.empty(8 * self._size + 4 * terms, np.float32), np.empty(terms, np.uint64)
+
+
+class _Room:
+    """Arrays that a kernel works in, for documents of so many tokens. A thread keeps its own, if they are small."""
+
+    def __init__(self, make: Callable[[int], tuple[Array, ...]]) -> None:
+        self._make = make
+        self._threads = threading.local()
+
+    def __call__(self, longest: int) -> tuple[Shared, ...]:
+        if longest > _KEPT_ROOM:
+            return tuple(map(Shared, self._make(longest)))
+        try:
+            kept: tuple[Shared, ...] = self._threads.room
+        except AttributeError:
+            kept = self._threads.room = tuple(map(Shared, self._make(_KEPT_ROOM)))
+        return kept
 
 
 def _unless(stop: Stop) -> None:
@@ -165,7 +194,7 @@ def _longest_path(artifact: Artifact) -> int:
 
 
 @lru_cache(maxsize=64)
-def _alphas(epochs: int, alpha: float, min_alpha: float) -> Vectors:
+def _alphas(epochs: int, alpha: float, min_alpha: float) -> Shared:
     """The learning rate of each epoch, falling in a line; subtracted step by step in double precision, as by gensim."""
     step = (alpha - min_alpha) / max(epochs - 1, 1)
-    return np.array(list(accumulate([alpha] + [-step] * (epochs - 1))), np.float64).astype(np.float32)
+    return Shared(np.array(list(accumulate([alpha] + [-step] * (epochs - 1))), np.float64).astype(np.float32))
