@@ -79,7 +79,7 @@ def precompiled(directory: Path = Path(__file__).parent) -> ctypes.CDLL | None:
 
 
 class Shared:
-    """An array that many calls pass on. Where it lies is found out once: that takes as long as to solve a short text."""
+    """An array that many calls pass on. Where it lies is found out once: to ask takes as long as a short text."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
