@@ -78,6 +78,12 @@ def precompiled(directory: Path = Path(__file__).parent) -> ctypes.CDLL | None:
     return ctypes.CDLL(str(file)) if file and file.exists() else None
 
 
+@cache
+def _holding_gil(library: ctypes.CDLL) -> ctypes.PyDLL:
+    """The same library, whose functions keep other threads of the interpreter waiting."""
+    return ctypes.PyDLL(library._name, handle=library._handle)
+
+
 class Shared:
     """An array that many calls pass on. Where it lies is found out once: to ask takes as long as a short text."""
 
@@ -98,23 +104,33 @@ def kernel(name: str, *model: Array | int) -> Kernel:
             np.dtype(kind).type(value) if isinstance(value, int) else value
             for kind, value in zip(last, model, strict=True)
         ]
-        return lambda *arguments: compiled(*(a.array if type(a) is Shared else a for a in arguments), *typed)
-    return _Loaded(loaded[name], first, last, model)
+
+        def call(*arguments: Array | Shared | int, brief: bool = False) -> None:  # noqa: ARG001  # numba's never hold the GIL
+            compiled(*(a.array if type(a) is Shared else a for a in arguments), *typed)
+
+        return call
+    return _Loaded(loaded[name], _holding_gil(loaded)[name], first, last, model)
 
 
 class _Loaded:
-    """A kernel of the library. Each thread has a block of its own, whose end, the model, stays as it is."""
+    """A kernel of the library. Each thread has a block of its own, whose end, the model, stays as it is.
 
-    def __init__(self, function: Any, first: list[str], last: list[str], model: tuple[Array | int, ...]) -> None:
-        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int32
-        self._function = function
+    A brief call keeps the GIL: where threads contend, to get it back takes longer than a short text's kernel does.
+    """
+
+    def __init__(
+        self, function: Any, brief: Any, first: list[str], last: list[str], model: tuple[Array | int, ...]
+    ) -> None:
+        for each in (function, brief):
+            each.argtypes, each.restype = [ctypes.c_void_p], ctypes.c_int32
+        self._functions = (function, brief)
         self._types = [(np.dtype(kind[:2]), _BRACKETS.index(kind[2:]), kind) for kind in first]
         self._model = model  # whose addresses are in use
         self._constant = [word for kind, value in zip(last, model, strict=True) for word in _words(kind, value)]
         self._format = Struct(f"{sum(1 + dimensions for _, dimensions, _ in self._types)}q")
         self._threads = threading.local()
 
-    def __call__(self, *arguments: Array | Shared | int) -> None:
+    def __call__(self, *arguments: Array | Shared | int, brief: bool = False) -> None:
         try:
             block, address = self._threads.block
         except AttributeError:
@@ -138,8 +154,9 @@ class _Loaded:
             else:
                 words += _words(kind, argument)
         self._format.pack_into(block, 0, *words)
-        if self._function(address):
-            raise RuntimeError(f"the kernel {self._function.__name__} failed")
+        function = self._functions[brief]
+        if function(address):
+            raise RuntimeError(f"the kernel {function.__name__} failed")
 
 
 def _address(memory: Any) -> int:
@@ -153,7 +170,7 @@ def _words(kind: str, argument: Array | Shared | int) -> tuple[int, ...]:
         if kind.endswith("]"):
             raise TypeError(f"a kernel takes {kind}, not {type(argument).__name__}")
         return (argument,)
-    array = argument.array if type(argument) is Shared else argument
+    array = argument.array if isinstance(argument, Shared) else argument
     if array.dtype.str[1:] + _BRACKETS[array.ndim] != kind or not array.flags.c_contiguous:
         raise TypeError(f"a kernel takes {kind}, not an array of {array.dtype}")
     return (array.ctypes.data, *array.shape)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,7 @@ from .options import InferenceOptions, Method, padded
 Vectors = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(NamedTuple):
     """Vectors of a call's documents."""
 
     vectors: Vectors

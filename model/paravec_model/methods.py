@@ -31,6 +31,9 @@ _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_co
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
 
+# Multiply-adds of a call that is not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
+_BRIEF = 10**6
+
 # Tokens of the longest document for which a thread keeps room to work in.
 _KEPT_ROOM = 1024
 
@@ -90,7 +93,10 @@ class Sgd:
                 end = min(epoch + step, options.epochs)
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
-                self._kernel(words, offsets[first : last + 1], vectors[first:last], rates, *draws.shared, *room)
+                part = words, offsets[first : last + 1], vectors[first:last]
+                self._kernel(
+                    *part, rates, *draws.shared, *room, brief=len(words) * options.epochs * self._cost < _BRIEF
+                )
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
@@ -107,6 +113,7 @@ class Map:
     def __init__(self, artifact: Artifact, map_lambda: float) -> None:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._size, self._terms = padded(algorithm.vector_size), 1 + _longest_path(artifact)
+        self._cost = self._terms * self._size * _PRODUCTS
         self._room = _Room(self._make_room)
         zeros, k = np.zeros(self._size, np.float32), np.float32(algorithm.negative)
         self._kernel = kernel(
@@ -124,9 +131,10 @@ class Map:
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, _: InferenceOptions, stop: Stop) -> None:
         """Solve for one document after the other."""
-        for first, last, longest in _groups(offsets, self._terms * self._size * _PRODUCTS):
+        for first, last, longest in _groups(offsets, self._cost):
             _unless(stop)
-            self._kernel(words, offsets[first : last + 1], vectors[first:last], *self._room(longest))
+            part = words, offsets[first : last + 1], vectors[first:last]
+            self._kernel(*part, *self._room(longest), brief=len(words) * self._cost < _BRIEF)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms

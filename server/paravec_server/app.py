@@ -1,13 +1,14 @@
 """The server process: listen, load the model, serve, drain."""
 
-import asyncio
+import gc
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -25,6 +26,9 @@ from .settings import Settings, SettingsError, names_of
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# Threads beyond those for calls that are taken on: for calls that are refused, health, reflection and GetModel.
+_SPARE_THREADS = 16
 
 # Seconds for what is under way on the wire when all work is done.
 _LAST_WORDS = 0.2
@@ -45,17 +49,21 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stopping = asyncio.Event()
-        self._health = health.aio.HealthServicer()
+        self._stopping, self._either = threading.Event(), threading.Event()
+        # Watchers of health share a thread: each of them stays for as long as its channel.
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
+        )
         self._service = EmbeddingService(settings)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = grpc.aio.server(
+        self._server = grpc.server(
+            ThreadPoolExecutor(settings.max_concurrent_rpcs + _SPARE_THREADS, thread_name_prefix="call"),
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 # A second server on the same port must fail, not share its connections.
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         self.port = 0
         """Where it listens, once it does; 0 for a Unix socket."""
@@ -65,40 +73,44 @@ class App:
         if not self._stopping.is_set():
             event(_log, logging.INFO, "draining", reason=reason, drain_seconds=self._settings.drain_seconds)
         self._stopping.set()
+        self._either.set()
 
-    async def run(self) -> None:
+    def run(self) -> None:
         """Serve until `stop`; ArtifactError or ListenError if it cannot begin."""
-        encoder = await self._unless_stopped(self._open)
+        encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
-        await self._listen()
+        self._listen()
         try:
-            if await self._unless_stopped(partial(self._warm, encoder)):
+            if self._unless_stopped(partial(self._warm, encoder)):
+                # What start-up left behind stays; collections need not look at it again.
+                gc.collect()
+                gc.freeze()
                 self._service.serve(encoder)
-                await self._health.set(SERVICE, _SERVING)
+                self._health.set(SERVICE, _SERVING)
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
-                await self._stopping.wait()
+                self._stopping.wait()
         finally:
-            await self._drain()
+            self._drain()
 
-    async def _unless_stopped(self, work: Callable[[], T]) -> T | None:
+    def _unless_stopped(self, work: Callable[[], T]) -> T | None:
         """What `work` returns, done on a thread; None as soon as the server is to stop."""
-        working = asyncio.get_running_loop().run_in_executor(self._starting, work)
-        stopping = asyncio.create_task(self._stopping.wait())
-        either: set[asyncio.Future[Any]] = {working, stopping}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        either = self._either = threading.Event()
         if self._stopping.is_set():
             return None
-        stopping.cancel()
-        return working.result()
+        working = self._starting.submit(work)
+        working.add_done_callback(lambda _: either.set())
+        either.wait()
+        return None if self._stopping.is_set() else working.result()
 
-    async def _listen(self) -> None:
+    def _listen(self) -> None:
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if self._settings.reflection:
             names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
-        await self._health.set(SERVICE, _NOT_SERVING)
+        self._health.set("", _SERVING)
+        self._health.set(SERVICE, _NOT_SERVING)
         listen = self._settings.listen
         try:
             self.port = self._server.add_insecure_port(listen)
@@ -106,7 +118,7 @@ class App:
             raise ListenError(
                 f"{listen}: cannot be listened on; is the address right, and no other server on the port?"
             ) from None
-        await self._server.start()
+        self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
 
     def _open(self) -> Encoder:
@@ -140,29 +152,24 @@ class App:
         event(_log, logging.INFO, "kernels ready", seconds=round(time.perf_counter() - began, 3))
         return True
 
-    async def _drain(self) -> None:
+    def _drain(self) -> None:
         """Readiness goes first, then calls in progress are finished, then what is left is cut off.
 
         While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
         """
-        await self._health.set(SERVICE, _NOT_SERVING)
+        self._health.set(SERVICE, _NOT_SERVING)
         self._service.drain()
-        drained = True
-        try:
-            await asyncio.wait_for(self._service.idle(), self._settings.drain_seconds)
-        except TimeoutError:
-            drained = False
+        drained = self._service.idle(self._settings.drain_seconds)
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
-            await asyncio.sleep(_LAST_WORDS)
-        await self._server.stop(_LAST_WORDS)
+            time.sleep(_LAST_WORDS)
+        self._server.stop(_LAST_WORDS).wait()
         event(_log, logging.INFO, "stopped", drained=drained)
 
 
-async def serve(settings: Settings) -> None:
+def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     app = App(settings)
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop, number.name)
-    await app.run()
+        signal.signal(number, lambda number, _: app.stop(signal.Signals(number).name))
+    app.run()

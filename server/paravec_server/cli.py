@@ -21,8 +21,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(argv: Sequence[str] | None) -> int:
-    import asyncio
-
     from paravec_model.errors import ModelError
 
     from .app import ListenError, serve
@@ -32,7 +30,7 @@ def _serve(argv: Sequence[str] | None) -> int:
     try:
         settings = read_settings(argv)
         configure(settings.log_level, settings.log_format)
-        asyncio.run(serve(settings))
+        serve(settings)
     except SettingsError as error:
         return _fail(str(error), 2)
     except (ModelError, ListenError) as error:

@@ -9,14 +9,15 @@ RequestError                    carries a google.rpc.Status
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from paravec_model.errors import StoppedError
 
 from .logs import event
 
@@ -27,8 +28,6 @@ MALFORMED = object()
 
 _log = logging.getLogger(__name__)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RequestError(Exception):
@@ -106,38 +105,38 @@ def _place(error: BaseException) -> dict[str, Any]:
     return {"error": type(error).__name__, "at": " > ".join(frames[-6:])}
 
 
-def unary(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def unary(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a unary handler, so that what it raises becomes the call's status."""
 
     @wraps(handler)
-    async def wrapped(self: Any, request: Any, context: Any) -> Any:
+    def wrapped(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             if request is MALFORMED:
                 raise MalformedError
-            return await handler(self, request, context)
+            return handler(self, request, context)
         except Exception as error:
-            return await _abort(context, error)
+            return _abort(context, error)
 
     return wrapped
 
 
-def streaming(handler: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncIterator[Any]]:
+def streaming(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """Wrap a streaming handler, so that what it raises becomes the stream's status."""
 
     @wraps(handler)
-    async def wrapped(self: Any, requests: Any, context: Any) -> AsyncIterator[Any]:
+    def wrapped(self: Any, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         try:
-            async with aclosing(handler(self, requests, context)) as responses:
-                async for response in responses:
-                    yield response
+            yield from handler(self, requests, context)
         except Exception as error:
-            await _abort(context, error)
+            _abort(context, error)
 
     return wrapped
 
 
-async def _abort(context: Any, error: Exception) -> None:
-    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
-        raise error
+def _abort(context: grpc.ServicerContext, error: Exception) -> None:
+    if isinstance(error, StoppedError):
+        # Nobody hears this any more.
+        context.abort(grpc.StatusCode.CANCELLED, "the caller is gone")
     status = status_of(error)
-    await context.abort(_CODES[status.code], status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(_CODES[status.code], status.message)

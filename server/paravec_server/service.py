@@ -1,17 +1,15 @@
 """The embedding service: reads a request, has the encoder infer, writes the response."""
 
-import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
-from typing import Any, TypeVar
+from queue import Empty, Full, Queue, SimpleQueue
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc import status_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
@@ -38,28 +36,39 @@ _RETRY_SECONDS = 0.1
 # Documents of a stream that are read ahead and inferred together.
 _READ_AHEAD = 64
 
+# Seconds between two looks whether somebody still waits for what waits itself.
+_LOOK = 0.05
+
 _END = object()
 
-T = TypeVar("T")
 Stop = Callable[[], bool]
 
 
 class EmbeddingService:
-    """paravec.v1.EmbeddingService over one encoder, which may come later than the service."""
+    """paravec.v1.EmbeddingService over one encoder, which may come later than the service.
+
+    Each call has a thread of the gRPC server, and computes on it, but no more of them at once than the settings say.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._encoder: Encoder | None = None
-        self._threads = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="infer")
+        self._turns: SimpleQueue[None] = SimpleQueue()
+        for _ in range(settings.inference_threads):
+            self._turns.put(None)
         self._draining = False
         self._in_progress = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def serve(self, encoder: Encoder) -> None:
         """Answer with this encoder from now on."""
-        self._encoder = encoder
         self._version = wire.write_version(encoder.manifest)
+        # Callers ask for the same few options again and again.
+        self._options = lru_cache(256)(
+            partial(wire.read_options, encoder=encoder, limits=self._settings, path="options")
+        )
+        self._encoder = encoder
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to call this service. Unlike the generated code's, it answers bytes that are no
@@ -80,117 +89,133 @@ class EmbeddingService:
 
     def drain(self) -> None:
         """Refuse calls from now on."""
-        self._draining = True
+        with self._changed:
+            self._draining = True
 
-    async def idle(self) -> None:
-        """Return once no call is in progress."""
-        await self._idle.wait()
+    def idle(self, seconds: float) -> bool:
+        """Wait until no call is in progress; False if it takes longer."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._in_progress, seconds)
 
     @unary
-    async def Embed(self, request: pb.EmbedRequest, _context: Any) -> pb.EmbedResponse:  # noqa: N802
+    def Embed(self, request: pb.EmbedRequest, context: grpc.ServicerContext) -> pb.EmbedResponse:  # noqa: N802
         """Embed the documents of one request."""
         with self._admitted() as encoder:
             limits = self._settings
             count = len(request.documents)
             if not 1 <= count <= limits.max_documents:
                 raise InvalidArgumentError("documents", f"must be 1 to {limits.max_documents}, not {count}")
-            options = wire.read_options(request.options, encoder, limits, "options")
-
-            def work(stop: Stop) -> list[pb.Embedding]:
+            options = self._options(request.options.SerializeToString())
+            stop = self._wait_for_turn(context)
+            try:
                 documents = [
                     wire.read_document(document, encoder.tokenize, options, limits, f"documents[{i}]")
                     for i, document in enumerate(request.documents)
                 ]
-                return _embed(encoder, documents, options.inference, stop)
-
-            embeddings = await self._in_thread(work)
-            return pb.EmbedResponse(embeddings=embeddings, model=self._version)
+                encoding = encoder.encode([d.tokens for d in documents], options.inference, stop)
+                response = pb.EmbedResponse(model=self._version)
+                wire.write_embeddings(documents, encoding, response.embeddings.add)
+                return response
+            finally:
+                self._turns.put(None)
 
     @streaming
-    async def EmbedStream(  # noqa: N802
-        self, requests: AsyncIterator[pb.EmbedStreamRequest], _context: Any
-    ) -> AsyncGenerator[pb.EmbedStreamResponse, None]:
+    def EmbedStream(  # noqa: N802
+        self, requests: Iterator[pb.EmbedStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.EmbedStreamResponse]:
         """Embed documents as they come, those that have come together."""
-        with self._admitted() as encoder:
-            queue: asyncio.Queue[Any] = asyncio.Queue(_READ_AHEAD)
-            reader = asyncio.create_task(_read_into(queue, requests))
-            try:
-                batch: list[Any] = []
-                while not batch or batch[-1] is not _END:
-                    batch = [await queue.get()]
-                    while not queue.empty():
-                        batch.append(queue.get_nowait())
-                    documents = [request for request in batch if request is not _END]
-                    for outcome in await self._in_thread(partial(self._outcomes, encoder, documents)):
-                        if isinstance(outcome, pb.Embedding):
-                            yield pb.EmbedStreamResponse(embedding=outcome, model=self._version)
-                        else:
-                            yield pb.EmbedStreamResponse(error=outcome, model=self._version)
-                await reader
-            finally:
-                reader.cancel()
+        with self._admitted() as encoder, _read_ahead(requests) as queue:
+            batch: list[Any] = []
+            while not batch or batch[-1] is not _END:
+                batch = [queue.get()]
+                while not queue.empty():
+                    batch.append(queue.get_nowait())
+                documents = [request for request in batch if request is not _END]
+                stop = self._wait_for_turn(context)
+                try:
+                    responses = self._responses(encoder, documents, stop)
+                finally:
+                    self._turns.put(None)
+                yield from responses
 
     @unary
-    async def GetModel(self, _request: pb.GetModelRequest, _context: Any) -> pb.GetModelResponse:  # noqa: N802
+    def GetModel(self, _request: pb.GetModelRequest, _context: grpc.ServicerContext) -> pb.GetModelResponse:  # noqa: N802
         """Describe the model."""
         with self._admitted(counted=False) as encoder:
             return pb.GetModelResponse(model=wire.write_model(encoder, self._settings))
 
-    def _outcomes(
+    def _responses(
         self, encoder: Encoder, requests: Sequence[pb.EmbedStreamRequest], stop: Stop
-    ) -> list[pb.Embedding | status_pb2.Status]:
+    ) -> list[pb.EmbedStreamResponse]:
         """What becomes of each document of a stream; those with the same options are inferred together."""
-        outcomes: list[pb.Embedding | status_pb2.Status] = []
-        parsed = [self._read(encoder, request) for request in requests]
-        for options, run in groupby(parsed, key=lambda item: item[0]):
+        responses: list[pb.EmbedStreamResponse] = []
+
+        def add(**outcome: Any) -> pb.EmbedStreamResponse:
+            responses.append(pb.EmbedStreamResponse(model=self._version, **outcome))
+            return responses[-1]
+
+        for options, run in groupby((self._read(encoder, request) for request in requests), key=lambda item: item[0]):
             items = [item[1] for item in run]
             if options is None:
-                outcomes += items
+                for status in items:
+                    add(error=status)
                 continue
             try:
-                outcomes += _embed(encoder, items, options, stop)
+                encoding = encoder.encode([d.tokens for d in items], options, stop)
             except StoppedError:
                 raise
             except Exception as error:
-                outcomes += [status_of(error)] * len(items)
-        return outcomes
+                status = status_of(error)
+                for _ in items:
+                    add(error=status)
+            else:
+                wire.write_embeddings(items, encoding, lambda **counts: add(embedding=pb.Embedding(**counts)).embedding)
+        return responses
 
     def _read(self, encoder: Encoder, request: pb.EmbedStreamRequest) -> tuple[InferenceOptions | None, Any]:
         """The options and tokens of a document, or None and why it cannot be embedded."""
         try:
             if request is MALFORMED:
                 raise MalformedError
-            options = wire.read_options(request.options, encoder, self._settings, "options")
+            options = self._options(request.options.SerializeToString())
             tokens = wire.read_document(request.document, encoder.tokenize, options, self._settings, "document")
         except Exception as error:
             return None, status_of(error)
         return options.inference, tokens
 
-    async def _in_thread(self, work: Callable[[Stop], T]) -> T:
-        """Run `work(stop)` on a thread for inference; stop() turns True when nobody waits for the result any more."""
-        gone = threading.Event()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, gone.is_set)
-        finally:
-            gone.set()
+    def _wait_for_turn(self, context: grpc.ServicerContext) -> Stop:
+        """Take one of as many turns to compute as there are at once; returns what tells that nobody waits any more."""
+
+        def stop() -> bool:
+            return not context.is_active()
+
+        while True:
+            try:
+                self._turns.get(timeout=_LOOK)
+            except Empty:
+                if stop():
+                    raise StoppedError("nobody waits for this turn any more") from None
+            else:
+                return stop
 
     @contextmanager
     def _admitted(self, *, counted: bool = True) -> Iterator[Encoder]:
         """Take a call on, or refuse it; `counted` calls are as many as the settings allow."""
-        if self._draining:
-            raise NotReadyError("the server is stopping")
-        if self._encoder is None:
-            raise NotReadyError("the model is loading")
-        if counted and self._in_progress >= self._settings.max_concurrent_rpcs:
-            raise OverloadedError(_RETRY_SECONDS)
-        self._in_progress += 1
-        self._idle.clear()
+        with self._lock:
+            if self._draining:
+                raise NotReadyError("the server is stopping")
+            if self._encoder is None:
+                raise NotReadyError("the model is loading")
+            if counted and self._in_progress >= self._settings.max_concurrent_rpcs:
+                raise OverloadedError(_RETRY_SECONDS)
+            self._in_progress += 1
         try:
             yield self._encoder
         finally:
-            self._in_progress -= 1
-            if not self._in_progress:
-                self._idle.set()
+            with self._lock:
+                self._in_progress -= 1
+                if not self._in_progress:
+                    self._changed.notify_all()
 
 
 def _parse(kind: type[Message], data: bytes) -> Any:
@@ -200,18 +225,30 @@ def _parse(kind: type[Message], data: bytes) -> Any:
         return MALFORMED
 
 
-def _embed(
-    encoder: Encoder, documents: Sequence[wire.Tokens], options: InferenceOptions, stop: Stop
-) -> list[pb.Embedding]:
-    return wire.write_embeddings(documents, encoder.encode([d.tokens for d in documents], options, stop))
+@contextmanager
+def _read_ahead(requests: Iterator[Any]) -> Iterator["Queue[Any]"]:
+    """A stream's requests, read on a thread of their own while there is room for them, and _END behind the last."""
+    queue: Queue[Any] = Queue(_READ_AHEAD)
+    gone = threading.Event()
 
+    def put(item: Any) -> None:
+        while not gone.is_set():
+            try:
+                queue.put(item, timeout=_LOOK)
+                break
+            except Full:
+                continue
 
-async def _read_into(queue: asyncio.Queue[Any], requests: AsyncIterator[Any]) -> None:
-    """Pass a stream's requests on, waiting while the queue is full, and mark its end."""
+    def read() -> None:
+        try:
+            for request in requests:
+                put(request)
+        except grpc.RpcError:
+            pass  # the caller is gone, which the call's own thread hears too
+        put(_END)
+
+    threading.Thread(target=read, name="read-ahead", daemon=True).start()
     try:
-        async for request in requests:
-            await queue.put(request)
-    except Exception:
-        await queue.put(_END)
-        raise
-    await queue.put(_END)
+        yield queue
+    finally:
+        gone.set()

@@ -28,10 +28,10 @@ class Settings:
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
     listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
-    threads: int = _setting(0, "threads that infer; 0 is one for each core", least=0, most=1024)
+    threads: int = _setting(0, "calls that compute at once; 0 is one for each core", least=0, most=1024)
     method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
                            choices=("model", "sgd", "map"))  # fmt: skip
-    max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=1_000_000)
+    max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=10_000)
     max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
     max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)

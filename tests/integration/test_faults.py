@@ -1,10 +1,10 @@
 """A fault of ours, which nothing outside can cause: the encoder is made to fail inside a real gRPC server."""
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +34,30 @@ class Broken:
         raise RuntimeError(f"cannot do {documents}")
 
 
-@asynccontextmanager
-async def stub_of(service: EmbeddingService) -> AsyncIterator[Any]:
+@contextmanager
+def stub_of(service: EmbeddingService) -> Iterator[Any]:
     """A stub that talks to a server of `service`."""
-    server = grpc.aio.server()
+    server = grpc.server(ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers((service.handlers(),))
     port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
     finally:
-        await server.stop(None)
+        server.stop(None).wait()
 
 
 def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
     """INTERNAL carries an id that is in the log with the place of the fault; the document's text is in neither."""
-
-    async def run() -> tuple[Any, Any]:
-        service = EmbeddingService(Settings(model=Path("m")))
-        service.serve(Broken(encoder))  # type: ignore[arg-type]
-        document = pb.Document(text=SECRET)
-        async with stub_of(service) as stub:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.Embed(pb.EmbedRequest(documents=[document]))
-            stream = stub.EmbedStream(iter([pb.EmbedStreamRequest(document=document)] * 2))
-            return caught.value, [answer async for answer in stream]
-
-    with caplog.at_level(logging.INFO, "paravec_server"):
-        error, answers = asyncio.run(run())
+    service = EmbeddingService(Settings(model=Path("m")))
+    service.serve(Broken(encoder))  # type: ignore[arg-type]
+    document = pb.Document(text=SECRET)
+    with caplog.at_level(logging.INFO, "paravec_server"), stub_of(service) as stub:
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Embed(pb.EmbedRequest(documents=[document]))
+        error: Any = caught.value
+        answers = list(stub.EmbedStream(iter([pb.EmbedStreamRequest(document=document)] * 2)))
     assert error.code() is grpc.StatusCode.INTERNAL
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     told = error_details_pb2.RequestInfo()
@@ -80,17 +75,14 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
 
 def test_before_the_model_is_ready_calls_are_unavailable() -> None:
     """A server that still loads says so, and is asked again later."""
-
-    async def run() -> None:
-        async with stub_of(EmbeddingService(Settings(model=Path("m")))) as stub:
-            for call in (
-                lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
-                lambda: stub.GetModel(pb.GetModelRequest()),
-                lambda: stub.EmbedStream(iter([pb.EmbedStreamRequest()])).read(),
-            ):
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await call()  # type: ignore[no-untyped-call]
-                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-                assert caught.value.details() == "the model is loading"
-
-    asyncio.run(run())
+    with stub_of(EmbeddingService(Settings(model=Path("m")))) as stub:
+        for call in (
+            lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
+            lambda: stub.GetModel(pb.GetModelRequest()),
+            lambda: next(stub.EmbedStream(iter([pb.EmbedStreamRequest()]))),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call()  # type: ignore[no-untyped-call]
+            error: Any = caught.value
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert error.details() == "the model is loading"

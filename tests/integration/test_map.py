@@ -215,5 +215,6 @@ def test_a_method_that_the_model_has_not_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command(plain.path, "--method", "map"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "(PARAVEC_METHOD) must be sgd for this model" in done.stderr
+    asked = pb.InferenceOptions(method=pb.METHOD_MAP).SerializeToString()
     with pytest.raises(InvalidArgumentError, match=r"options\.method: must be METHOD_SGD for this model"):
-        read_options(pb.InferenceOptions(method=pb.METHOD_MAP), Encoder(plain), Settings(model=plain.path), "options")
+        read_options(asked, Encoder(plain), Settings(model=plain.path), "options")
