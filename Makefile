@@ -95,8 +95,12 @@ proto: $(VENV)/.ready ## Generate the code of the contract
 parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each kind of model
 	@$(RUN) -m tests.parity
 
-bench: $(VENV)/.ready ## Measure documents per second beside gensim's
-	@$(RUN) benchmarks/inference.py $(ARGS)
+bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
+	@mkdir -p build/bench
+	@for part in inference limits growth serving; do \
+	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
+	  printf '\n=== %s\n' $$part; \
+	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done
 
 lock: $(VENV)/.ready ## Lock the dependencies anew
 	@$(RUN) -m pip install -qq uv
@@ -106,7 +110,9 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "server --extra server --no-emit-package numba --no-emit-package llvmlite pyproject.toml" \
 	    "train --extra model pyproject.toml" \
-	    "build requirements/build.in"; do \
+	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
+	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
+	    "bench-litserve requirements/bench-litserve.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

@@ -12,7 +12,6 @@ method map, which has none, is compared with gensim at 100.
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,11 +25,12 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-import gensim
-import numba
-import numpy as np
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
+from benchmarks.machine import cpu, software
+from benchmarks.models import random_gensim, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.corpora import named_corpus
 from paravec_model.encoder import Encoder
@@ -62,33 +62,40 @@ def main() -> int:
     pin_to_one_core()
     print(machine())
     stories = corpus()
+    words = [word for story in stories for word in story]
     sizes: tuple[int, ...] = (100, 300)
     lengths: tuple[int, ...] = (20, 250)
     count, models = 200, MODELS
     if arguments.short:
         sizes, lengths, count, models = (20,), (20,), 20, {"DBOW, negative": MODELS["DBOW, negative"]}
-    print("Lee corpus, documents per second; ratio to gensim: median, and lowest and highest of rounds\n")
+    print("Lee corpus, documents per second; ratio to gensim: median of rounds, lowest and highest\n")
     print(
         f"{'model':22} {'method':6} {'d':>4} {'tokens':>6} {'epochs':>6} {'gensim':>7}"
         f" {'paravec':>7} {'ratio':>22} {'batch':>7} {'ratio':>22}"
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
+
+    def measure(name: str, vector_size: int, model: Doc2Vec, encoder: Encoder, words: list[str]) -> None:
+        for tokens in lengths:
+            documents = cut(words, tokens, max(10, count * 20 // tokens))
+            for method in encoder.methods:
+                row: dict[str, Any] = {"model": name, "method": method, "vector_size": vector_size}
+                row |= {"tokens": tokens, "epochs": EPOCHS[method]}
+                row |= compare(model, encoder, method, documents, arguments.rounds)
+                rows.append(row)
+                print(
+                    f"{name:22} {method:6} {vector_size:4} {tokens:6} {row['epochs']:6} {row['gensim']:7.0f}"
+                    f" {row['single']:7.0f} {shown(row['single_ratio']):>22}"
+                    f" {row['batch']:7.0f} {shown(row['batch_ratio']):>22}",
+                    flush=True,
+                )
+
     for name, parameters in models.items():
         for vector_size in sizes:
-            model, encoder = train(stories, vector_size, parameters)
-            for tokens in lengths:
-                documents = cut(stories, tokens, max(10, count * 20 // tokens))
-                for method in encoder.methods:
-                    row: dict[str, Any] = {"model": name, "method": method, "vector_size": vector_size}
-                    row |= {"tokens": tokens, "epochs": EPOCHS[method]}
-                    row |= compare(model, encoder, method, documents, arguments.rounds)
-                    rows.append(row)
-                    print(
-                        f"{name:22} {method:6} {vector_size:4} {tokens:6} {row['epochs']:6} {row['gensim']:7.0f}"
-                        f" {row['single']:7.0f} {shown(row['single_ratio']):>22}"
-                        f" {row['batch']:7.0f} {shown(row['batch_ratio']):>22}",
-                        flush=True,
-                    )
+            measure(name, vector_size, *train(stories, vector_size, parameters), words)
+    if not arguments.short:
+        large = random_gensim(500_000, 300)
+        measure("500,000 random words", 300, large, encoder_of(large), random_words(500_000, 20_000))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
     return 0
@@ -128,7 +135,7 @@ def shown(ratio: list[float]) -> str:
     return f"{median:.1f}× ({lowest:.1f} to {highest:.1f})"
 
 
-def seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     """How long `work` takes."""
     began = time.perf_counter()
     work()
@@ -141,9 +148,8 @@ def corpus() -> list[list[str]]:
     return [tokenize(text) for _tags, text in named_corpus("lee")]
 
 
-def cut(stories: Documents, tokens: int, count: int) -> list[list[str]]:
-    """Documents of exactly so many tokens, cut from the corpus."""
-    words = [word for story in stories for word in story]
+def cut(words: list[str], tokens: int, count: int) -> list[list[str]]:
+    """Documents of exactly so many tokens."""
     return [words[i * tokens : (i + 1) * tokens] for i in range(min(count, len(words) // tokens))]
 
 
@@ -151,11 +157,16 @@ def train(stories: Documents, vector_size: int, parameters: dict[str, Any]) -> t
     """A gensim model, and an encoder of its artifact."""
     tagged = [TaggedDocument(story, [i]) for i, story in enumerate(stories)]
     model = Doc2Vec(tagged, vector_size=vector_size, min_count=2, epochs=EPOCHS["sgd"], workers=1, seed=1, **parameters)
+    return model, encoder_of(model)
+
+
+def encoder_of(model: Doc2Vec) -> Encoder:
+    """An encoder of a gensim model's artifact."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         write_artifact(path, GensimModel(model), name="bench", version="1", tokenizer=SimpleTokenizer())
         # The maps stay valid when the files are gone.
-        return model, Encoder(Artifact.open(path))
+        return Encoder(Artifact.open(path))
 
 
 def pin_to_one_core() -> None:
@@ -166,14 +177,7 @@ def pin_to_one_core() -> None:
 
 def machine() -> str:
     """What it was measured on."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    versions = f"gensim {gensim.__version__}, numpy {np.__version__}, numba {numba.__version__}"
-    return f"{cpu}, one core; Python {platform.python_version()}, {versions}"
+    return f"{cpu()}, one core; {', '.join(f'{name} {version}' for name, version in software().items())}"
 
 
 if __name__ == "__main__":

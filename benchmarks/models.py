@@ -1,21 +1,90 @@
-"""Models of any size for benchmarks: random numbers in the shape of what training makes."""
+"""Models for benchmarks: of any size, random numbers in the shape of what training makes; and a trained one."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from gensim.models.doc2vec import Doc2Vec
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
+from paravec_model.corpora import HELP_ROOT, named_corpus
 from paravec_model.export import GensimModel, write_artifact
+from paravec_model.prior import default
 from paravec_model.tokenizer import SimpleTokenizer
 
 
-def random_model(path: Path, words: int, vector_size: int) -> Path:
-    """Write a DBOW model with negative sampling to `path`, without what method map takes.
+def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False) -> Path:
+    """Write a DBOW model with negative sampling to `path`; `with_map`: with what method map takes.
 
     Its words w0, w1, ... are Zipf's in frequency.
     """
-    model = Doc2Vec(dm=0, vector_size=vector_size, min_count=1, sample=1e-3)
+    write_artifact(
+        path, GensimModel(random_gensim(words, vector_size)), name="random", version="1", tokenizer=SimpleTokenizer(),
+        choose=default if with_map else None,
+    )  # fmt: skip
+    return path
+
+
+def random_gensim(words: int, vector_size: int) -> Doc2Vec:
+    """The same as gensim has it."""
+    model = Doc2Vec(dm=0, vector_size=vector_size, min_count=1, sample=1e-3, epochs=20)
     model.build_vocab_from_freq({f"w{n}": 10**7 // (n + 10) + 1 for n in range(words)}, corpus_count=1)
     model.syn1neg[:] = np.random.default_rng(1).standard_normal(model.syn1neg.shape, np.float32) / 10
-    write_artifact(path, GensimModel(model), name="random", version="1", tokenizer=SimpleTokenizer(), choose=None)
-    return path
+    return model
+
+
+def random_words(words: int, count: int) -> list[str]:
+    """So many words, drawn as often as such a model says they are."""
+    weights = 1 / np.arange(10, words + 10)
+    return [f"w{n}" for n in np.random.default_rng(2).choice(words, count, p=weights / weights.sum())]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One model in gensim's file and as our artifact: DBOW, negative 5, 20 epochs."""
+
+    corpus: str
+    """What it learned from."""
+    gensim: Path
+    """gensim's file."""
+    artifact: Path
+    """Our artifact."""
+    vector_size: int
+    """Numbers in a vector."""
+    vocabulary_size: int
+    """Words that it knows."""
+    epochs: int
+    """Passes of training, and of inference by default."""
+
+
+def best_corpus() -> str:
+    """The Italian help if its package is installed, else gensim's Lee corpus."""
+    return "libreoffice-help-it" if (HELP_ROOT / "it/text").is_dir() else "lee"
+
+
+def trained_model(kept: Path, corpus: str, vector_size: int, artifact: Path) -> Trained:
+    """Train a model, or take the one in the folder `kept`, and write its artifact anew, in today's format."""
+    folder = kept / f"{corpus}-{vector_size}"
+    file = folder / "doc2vec.model"
+    if not file.exists():
+        tokenize = SimpleTokenizer()
+        documents = [TaggedDocument(tokenize(text), [n]) for n, (_, text) in enumerate(named_corpus(corpus))]
+        model = Doc2Vec(documents, dm=0, negative=5, vector_size=vector_size, min_count=2, epochs=20, seed=1, workers=1)
+        kept.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=kept) as place:
+            # Renamed whole: gensim puts large arrays in files of their own.
+            part = Path(place) / "part"
+            part.mkdir()
+            model.save(str(part / file.name))
+            part.rename(folder)
+    model = Doc2Vec.load(str(file))
+    write_artifact(artifact, GensimModel(model), name=corpus, version="1", tokenizer=SimpleTokenizer())
+    return Trained(corpus, file, artifact, vector_size, len(model.wv), model.epochs)
+
+
+def texts_of(trained: Trained, tokens: int, count: int) -> list[str]:
+    """So many different texts of so many tokens that the model knows, from all over what it learned from."""
+    known = set(Doc2Vec.load(str(trained.gensim)).wv.index_to_key)
+    words = [w for _, text in named_corpus(trained.corpus) for w in SimpleTokenizer()(text) if w in known]
+    step = max(len(words) // count, tokens)
+    return [" ".join(words[i : i + tokens]) for i in range(step // 2, len(words) - tokens, step)][:count]

@@ -8,7 +8,6 @@ different make give the same bits.
 import ctypes
 import hashlib
 import platform
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -113,7 +112,7 @@ def kernel(name: str, *model: Array | int) -> Kernel:
 
 
 class _Loaded:
-    """A kernel of the library. Each thread has a block of its own, whose end, the model, stays as it is.
+    """A kernel of the library. A block of arguments is kept for the next call; its end, the model, stays as it is.
 
     A brief call keeps the GIL: where threads contend, to get it back takes longer than a short text's kernel does.
     """
@@ -128,15 +127,9 @@ class _Loaded:
         self._model = model  # whose addresses are in use
         self._constant = [word for kind, value in zip(last, model, strict=True) for word in _words(kind, value)]
         self._format = Struct(f"{sum(1 + dimensions for _, dimensions, _ in self._types)}q")
-        self._threads = threading.local()
+        self._free: list[tuple[bytearray, int]] = []
 
     def __call__(self, *arguments: Array | Shared | int, brief: bool = False) -> None:
-        try:
-            block, address = self._threads.block
-        except AttributeError:
-            block = bytearray(self._format.size) + Struct(f"{len(self._constant)}q").pack(*self._constant)
-            address = _address(block)
-            self._threads.block = block, address
         words: list[int] = []
         for (dtype, dimensions, kind), argument in zip(self._types, arguments, strict=True):
             if type(argument) is Shared and argument.kind == kind:
@@ -153,10 +146,16 @@ class _Loaded:
                 words += argument.shape
             else:
                 words += _words(kind, argument)
+        try:
+            block, address = self._free.pop()
+        except IndexError:
+            block = bytearray(self._format.size) + Struct(f"{len(self._constant)}q").pack(*self._constant)
+            address = _address(block)
         self._format.pack_into(block, 0, *words)
         function = self._functions[brief]
         if function(address):
             raise RuntimeError(f"the kernel {function.__name__} failed")
+        self._free.append((block, address))
 
 
 def _address(memory: Any) -> int:

@@ -5,8 +5,8 @@ writes `vectors`, of shape (documents, padded vector_size). It hands the work to
 before each; once that says True, StoppedError is raised. What a document gets does not depend on the others.
 """
 
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ _PORTION = 10**8
 # Multiply-adds of a call that is not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
 _BRIEF = 10**6
 
-# Tokens of the longest document for which a thread keeps room to work in.
+# Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
 
 # Products of all rows with a vector that method map takes, as a rule.
@@ -78,7 +78,7 @@ class Sgd:
             self._width,
         )
         self._tree, self._window = algorithm.hs, algorithm.window
-        self._room = _Room(self._make_room)
+        self._rooms = _Rooms(self._make_room)
         self._cost = self._width * (algorithm.slots + 1) * self._size
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -86,7 +86,6 @@ class Sgd:
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last, longest in _groups(offsets, options.epochs * self._cost):
-            room = self._room(longest)
             step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
             for epoch in range(0, options.epochs, step):
                 _unless(stop)
@@ -94,9 +93,9 @@ class Sgd:
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
                 part = words, offsets[first : last + 1], vectors[first:last]
-                self._kernel(
-                    *part, rates, *draws.shared, *room, brief=len(words) * options.epochs * self._cost < _BRIEF
-                )
+                brief = len(words) * options.epochs * self._cost < _BRIEF
+                with self._rooms.room(longest) as room:
+                    self._kernel(*part, rates, *draws.shared, *room, brief=brief)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
@@ -114,7 +113,7 @@ class Map:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._size, self._terms = padded(algorithm.vector_size), 1 + _longest_path(artifact)
         self._cost = self._terms * self._size * _PRODUCTS
-        self._room = _Room(self._make_room)
+        self._rooms = _Rooms(self._make_room)
         zeros, k = np.zeros(self._size, np.float32), np.float32(algorithm.negative)
         self._kernel = kernel(
             "solve",
@@ -134,28 +133,33 @@ class Map:
         for first, last, longest in _groups(offsets, self._cost):
             _unless(stop)
             part = words, offsets[first : last + 1], vectors[first:last]
-            self._kernel(*part, *self._room(longest), brief=len(words) * self._cost < _BRIEF)
+            with self._rooms.room(longest) as room:
+                self._kernel(*part, *room, brief=len(words) * self._cost < _BRIEF)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms
         return np.empty(8 * self._size + 4 * terms, np.float32), np.empty(terms, np.uint64)
 
 
-class _Room:
-    """Arrays that a kernel works in, for documents of so many tokens. A thread keeps its own, if they are small."""
+class _Rooms:
+    """Arrays that a kernel works in, for documents of so many tokens. Small ones are kept for the next call."""
 
     def __init__(self, make: Callable[[int], tuple[Array, ...]]) -> None:
         self._make = make
-        self._threads = threading.local()
+        self._free: list[tuple[Shared, ...]] = []
 
-    def __call__(self, longest: int) -> tuple[Shared, ...]:
+    @contextmanager
+    def room(self, longest: int) -> Iterator[tuple[Shared, ...]]:
+        """One that nobody else uses meanwhile, the one used last if it is free: most of it is in the cache then."""
         if longest > _KEPT_ROOM:
-            return tuple(map(Shared, self._make(longest)))
+            yield tuple(map(Shared, self._make(longest)))
+            return
         try:
-            kept: tuple[Shared, ...] = self._threads.room
-        except AttributeError:
-            kept = self._threads.room = tuple(map(Shared, self._make(_KEPT_ROOM)))
-        return kept
+            room = self._free.pop()
+        except IndexError:
+            room = tuple(map(Shared, self._make(_KEPT_ROOM)))
+        yield room
+        self._free.append(room)
 
 
 def _unless(stop: Stop) -> None:

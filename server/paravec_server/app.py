@@ -30,6 +30,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 # Threads beyond those for calls that are taken on: for calls that are refused, health, reflection and GetModel.
 _SPARE_THREADS = 16
 
+# Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
+_YOUNG = 20_000
+
 # Seconds for what is under way on the wire when all work is done.
 _LAST_WORDS = 0.2
 
@@ -83,9 +86,10 @@ class App:
         self._listen()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
-                # What start-up left behind stays; collections need not look at it again.
+                # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
                 gc.collect()
                 gc.freeze()
+                gc.set_threshold(_YOUNG)
                 self._service.serve(encoder)
                 self._health.set(SERVICE, _SERVING)
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)

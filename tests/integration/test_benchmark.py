@@ -1,9 +1,12 @@
 """The benchmarks stay alive."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,3 +30,34 @@ def test_the_benchmark_of_delivery_runs(tmp_path: Path) -> None:
     assert "second pod" in ran.stdout
     assert all(seconds for seconds in json.loads((tmp_path / "out.json").read_text()).values())
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
+@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
+def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
+    """Its short mode measures the server with both methods beside an empty handler, and draws them."""
+    command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--short", "--charts", str(tmp_path)]
+    ran = subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    services = json.loads((tmp_path / "out.json").read_text())["services"]
+    assert [service["key"] for service in services] == ["empty", "paravec-map", "paravec-sgd"]
+    assert all(service["calls_per_second"][0] > 0 < service["documents_per_second"][0] for service in services)
+    assert "paravec, map" in (tmp_path / "serving.svg").read_text()
+
+
+def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
+    """Its short mode measures along each size, and draws it."""
+    command = [sys.executable, str(ROOT / "benchmarks/growth.py"), "--short", "--charts", str(tmp_path)]
+    subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert {row["along"] for row in rows} == {"tokens", "vector_size", "epochs", "vocabulary", "batch"}
+    assert all(row["documents_per_second"][0] > 0 for row in rows)
+    assert "words of the model" in (tmp_path / "growth.svg").read_text()
+
+
+def test_the_benchmark_of_limits_runs(tmp_path: Path) -> None:
+    """It measures the kernel and the peak beside it."""
+    command = [sys.executable, str(ROOT / "benchmarks/limits.py"), "--short", "--json", str(tmp_path / "out.json")]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert all(row["of_peak"] > 0 for row in rows)

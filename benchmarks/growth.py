@@ -1,0 +1,179 @@
+"""How cost grows: documents per second of the bare encoder on one core, along one size at a time.
+
+    python benchmarks/growth.py --json out.json --charts docs     # some minutes
+    python benchmarks/growth.py --short                           # seconds, small sizes
+
+Models are random numbers in the shape of a trained one (DBOW, negative 5), their words and those of documents Zipf's in
+frequency. What does not grow stays at 20 tokens, d100, 20 epochs, 20,000 words and 64 documents a call. Method map has
+no epochs; on a random model it may take more or fewer steps than on a trained one.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# One core for BLAS as well; must be set before numpy is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.charts import Curves, lines
+from benchmarks.machine import cpu, software
+from benchmarks.models import random_model, random_words
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+from paravec_model.options import Method
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What cost depends on."""
+
+    tokens: int = 20
+    """Of a document."""
+    vector_size: int = 100
+    """Numbers in a vector."""
+    epochs: int = 20
+    """Of method sgd."""
+    vocabulary: int = 20_000
+    """Words of the model."""
+    batch: int = 64
+    """Documents in a call."""
+
+
+TITLES = {
+    "tokens": "tokens of a document",
+    "vector_size": "numbers in a vector",
+    "epochs": "epochs",
+    "vocabulary": "words of the model",
+    "batch": "documents in a call",
+}
+
+FULL: dict[str, Sequence[int]] = {
+    "tokens": (6, 20, 50, 100, 250, 1000),
+    "vector_size": (50, 100, 200, 300, 600),
+    "epochs": (5, 10, 20, 50, 100),
+    "vocabulary": (1_000, 10_000, 50_000, 500_000),
+    "batch": (1, 4, 16, 64, 256),
+}
+
+SHORT: dict[str, Sequence[int]] = {
+    "tokens": (6, 20),
+    "vector_size": (20, 40),
+    "epochs": (5, 20),
+    "vocabulary": (1_000, 2_000),
+    "batch": (1, 16),
+}
+
+# Different documents, so that it is not always the same rows that are near at hand.
+_DOCUMENTS = 256
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="small sizes, one round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds for each figure [%(default)s]")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--charts", type=Path, metavar="DIR", help="write growth.svg into this folder")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    base, steps, rounds, seconds = Sizes(), FULL, arguments.rounds, 0.3
+    if arguments.short:
+        base, steps, rounds, seconds = Sizes(vector_size=20, vocabulary=1_000, batch=16), SHORT, 1, 0.02
+    with tempfile.TemporaryDirectory() as place:
+        rows = measure_all(Path(place), base, steps, rounds, seconds)
+    print(f"{cpu()}, one core; documents per second, median of rounds, lowest and highest\n")
+    for row in rows:
+        rates = row["documents_per_second"]
+        print(
+            f"{TITLES[row['along']]:22} {row['at']:8,} {row['method']:4} {statistics.median(rates):10,.0f}"
+            f"   ({min(rates):,.0f} to {max(rates):,.0f})"
+        )
+    if arguments.json:
+        facts = {"cpu": cpu(), "software": software(), "base": asdict(base), "rows": rows}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    if arguments.charts:
+        arguments.charts.mkdir(parents=True, exist_ok=True)
+        (arguments.charts / "growth.svg").write_text(chart(rows, base, rounds))
+    return 0
+
+
+def measure_all(
+    place: Path, base: Sizes, steps: dict[str, Sequence[int]], rounds: int, seconds: float
+) -> list[dict[str, Any]]:
+    """For each method, what grows and each size, documents per second in each round."""
+
+    @cache
+    def encoder(vocabulary: int, vector_size: int) -> Encoder:
+        path = place / f"{vocabulary}-{vector_size}"
+        found = Encoder(Artifact.open(random_model(path, vocabulary, vector_size, with_map=True)))
+        found.warm()
+        return found
+
+    rows: list[dict[str, Any]] = [
+        {"along": along, "at": size, "method": method, "documents_per_second": []}
+        for along, sizes in steps.items()
+        for method in (("sgd",) if along == "epochs" else ("sgd", "map"))
+        for size in sizes
+    ]
+    # Rounds outside: what else the machine does for a while falls on all sizes.
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for row in rows:
+            sizes = replace(base, **{row["along"]: row["at"]})
+            engine = encoder(sizes.vocabulary, sizes.vector_size)
+            row["documents_per_second"].append(rate(engine, sizes, row["method"], seconds))
+    return rows
+
+
+def rate(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) -> float:
+    """Documents per second, measured for about so long."""
+    options = replace(encoder.defaults, method=method, epochs=sizes.epochs)
+    documents = drawn(sizes.vocabulary, sizes.tokens)
+    calls = [documents[i : i + sizes.batch] for i in range(0, len(documents), sizes.batch)]
+    encoder.encode(calls[0], options)
+    done, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < seconds:
+        encoder.encode(calls[done % len(calls)], options)
+        done += 1
+    return done * sizes.batch / taken
+
+
+@cache
+def drawn(vocabulary: int, tokens: int) -> list[list[str]]:
+    """Documents of words drawn as often as the random model says they are."""
+    words = random_words(vocabulary, _DOCUMENTS * tokens)
+    return [words[i : i + tokens] for i in range(0, len(words), tokens)]
+
+
+def chart(rows: Sequence[dict[str, Any]], base: Sizes, rounds: int) -> str:
+    """A panel for each thing that grows, a line for each method."""
+    panels = []
+    for along in dict.fromkeys(row["along"] for row in rows):
+        found: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            if row["along"] == along:
+                point = row["at"], statistics.median(row["documents_per_second"])
+                found.setdefault(row["method"], []).append(point)
+        panels.append(Curves(TITLES[along], found))
+    foot = (
+        f"{cpu()}, one core; random model, DBOW, negative 5; rounds: {rounds}; what does not grow:"
+        f" {base.tokens} tokens, d{base.vector_size}, {base.epochs} epochs, {base.vocabulary:,} words,"
+        f" {base.batch} documents a call"
+    )
+    return lines("How the cost of a document grows", "documents per second", panels, foot)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

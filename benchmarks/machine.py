@@ -1,0 +1,19 @@
+"""What a benchmark was run on."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+
+def cpu() -> str:
+    """The make of the CPU, or else its kind."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    names = [line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    return (names or [platform.machine()])[0]
+
+
+def software() -> dict[str, str]:
+    """Versions of what matters for speed."""
+    names = ("paravec", "grpcio", "protobuf", "numpy", "numba", "gensim")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,213 @@
+"""The services that are measured: how each is installed, started on one core, waited for and ended."""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from paravec_model import compiled
+
+from .models import Trained
+from .wires import Json, OpenInference, Paravec, Wire
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build/bench"
+PEERS = ROOT / "benchmarks/peers"
+
+PEER_NAMES = ("flask", "mlserver", "bentoml", "litserve")
+
+_PATIENCE = 90.0
+"""Seconds that a service may take to answer for the first time."""
+
+
+class ServiceError(Exception):
+    """A service cannot be installed, started or asked; one line."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One way to serve the model."""
+
+    name: str
+    """As people know it."""
+    key: str
+    """As files and figures are called."""
+    wire: Wire
+    """What it speaks."""
+    batch: int
+    """Texts in one call when documents come in batches."""
+    command: Sequence[str]
+    """How it is started; {0}, {1} and {2} are free ports, and it listens to the first."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables for it, with the same ports."""
+    constant: bool = False
+    """It gives the same vector for each text."""
+
+    @contextmanager
+    def running(self, core: int, probes: Sequence[str]) -> Iterator[int]:
+        """The port at which it answers, while it runs on the core."""
+        ports = free_ports(3)
+        command = ["taskset", "-c", str(core), *(part.format(*ports) for part in self.command)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {name: value.format(*ports) for name, value in self.environment.items()}
+        BUILD.mkdir(parents=True, exist_ok=True)
+        with (BUILD / f"{self.key}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, env=environment, cwd=BUILD, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                self._wait(process, ports[0], probes)
+                yield ports[0]
+            finally:
+                _end(process)
+
+    def ask(self, port: int, texts: Sequence[str], vector_size: int) -> tuple[bytes, bytes]:
+        """Request and answer of one call; ServiceError unless that is a vector for each text."""
+        request = self.wire.request(texts)
+        try:
+            answer = self.wire.call(port, request)
+            vectors = np.array(self.wire.vectors(answer))
+        except grpc.RpcError as error:
+            raise ServiceError(f"{self.name}: {error.code().name}: {error.details()}") from error
+        except (OSError, HTTPException, LookupError, ValueError) as error:
+            raise ServiceError(f"{self.name}: {error}") from error
+        if vectors.shape != (len(texts), vector_size) or not (np.isfinite(vectors).all() and vectors.any(axis=1).all()):
+            raise ServiceError(f"{self.name}: what it answered is not {len(texts)} vectors of {vector_size} numbers")
+        if not self.constant and len(np.unique(vectors, axis=0)) < len(set(texts)):
+            raise ServiceError(f"{self.name}: gave one vector for different texts")
+        return request, answer
+
+    def _wait(self, process: subprocess.Popen[bytes], port: int, probes: Sequence[str]) -> None:
+        last = time.monotonic() + _PATIENCE
+        while True:
+            if process.poll() is not None:
+                raise ServiceError(f"{self.name}: ended before it answered, see {self._log}")
+            try:
+                self.wire.call(port, self.wire.request(probes))
+                return
+            except (grpc.RpcError, OSError, HTTPException) as error:
+                if time.monotonic() > last:
+                    why = error.details() if isinstance(error, grpc.RpcError) else error
+                    raise ServiceError(f"{self.name}: gave no answer, but {why}; see {self._log}") from error
+                time.sleep(0.1)
+
+    @property
+    def _log(self) -> str:
+        return str((BUILD / f"{self.key}.log").relative_to(ROOT))
+
+
+def ours(trained: Trained) -> list[Service]:
+    """paravec-server with each method, and the empty handler; they run with this Python."""
+    sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
+    environment = {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
+    server = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact)]
+    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning", "--method"]
+    handler = [sys.executable, str(PEERS / "empty_handler.py"), "{0}", str(trained.vector_size)]
+    return [
+        Service("empty gRPC handler", "empty", Paravec(), 256, handler, environment, constant=True),
+        Service("paravec, map", "paravec-map", Paravec(), 256, [*server, "map"], environment),
+        Service("paravec, sgd", "paravec-sgd", Paravec(), 256, [*server, "sgd"], environment),
+    ]
+
+
+def peer(key: str, trained: Trained) -> Service:
+    """A service with gensim behind it, installed if it is not yet; ServiceError if that fails."""
+    place = install(key)
+    tools, environment = place / "bin", {"BENCH_MODEL": str(trained.gensim), "PYTHONDONTWRITEBYTECODE": "1"}
+    if key == "flask":
+        command = [f"{tools}/python", "-m", "gunicorn", "--workers", "1", "--bind", "127.0.0.1:{0}"]
+        command += ["--chdir", str(PEERS), "--log-level", "warning", "with_flask:app"]
+        return Service("Flask, gunicorn", key, Json(), 64, command, environment)
+    if key == "mlserver":
+        environment |= {"MLSERVER_HOST": "127.0.0.1", "MLSERVER_DEBUG": "false", "MLSERVER_PARALLEL_WORKERS": "0"}
+        environment |= {"MLSERVER_GRPC_PORT": "{0}", "MLSERVER_HTTP_PORT": "{1}", "MLSERVER_METRICS_PORT": "{2}"}
+        environment |= {"MLSERVER_MODEL_NAME": "doc2vec", "MLSERVER_MODEL_IMPLEMENTATION": "with_mlserver.Embedder"}
+        command = [f"{tools}/python", f"{tools}/mlserver", "start", str(PEERS)]
+        return Service("MLServer", key, OpenInference(place, "doc2vec"), 64, command, environment)
+    if key == "bentoml":
+        environment |= {"BENTOML_HOME": str(place / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+        command = [f"{tools}/python", "-m", "bentoml", "serve", "with_bentoml:Embedder", "--working-dir", str(PEERS)]
+        command += ["--host", "127.0.0.1", "--port", "{0}", "--quiet"]
+        return Service("BentoML", key, Json(), 64, command, environment)
+    command = [f"{tools}/python", str(PEERS / "with_litserve.py"), "{0}"]
+    return Service("LitServe", key, Json(), 64, command, environment)
+
+
+def install(key: str) -> Path:
+    """The virtual environment of a peer, made from its lock if there is none for this lock."""
+    place, lock = BUILD / key, ROOT / f"requirements/bench-{key}.lock"
+    ready = place / ".ready"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if not ready.exists() or ready.read_text() != wanted:
+        print(f"installing {lock.name} into {place.relative_to(ROOT)}", file=sys.stderr)
+        pip = [f"{place}/bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        pip += ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+        for command in ([sys.executable, "-m", "venv", "--clear", str(place)], pip):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                lines = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
+                first = next((line for line in lines if line.startswith("ERROR")), lines[-1])
+                raise ServiceError(f"{key}: cannot be installed: {first}")
+        ready.write_text(wanted)
+    return place
+
+
+def versions(key: str) -> dict[str, str]:
+    """What of note is installed for a peer."""
+    program = "import importlib.metadata as m, sys; print(*(f'{n}={m.version(n)}' for n in sys.argv[1:]))"
+    names = {"flask": ["flask", "gunicorn"]}.get(key, [key])
+    done = subprocess.run(
+        [f"{BUILD / key}/bin/python", "-c", program, *names, "gensim", "numpy"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return dict(pair.split("=", 1) for pair in done.stdout.split())
+
+
+def _package() -> Path:
+    """The folder of a copy of paravec_model whose kernels are compiled, as in the image of the server."""
+    source, copy = ROOT / "model/paravec_model", BUILD / "package/paravec_model"
+    shutil.copytree(source, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    cpu = compiled.cpu()
+    if cpu is None or not (copy / compiled.library(cpu)).exists():
+        print("compiling the kernels", file=sys.stderr)
+        done = subprocess.run(
+            [sys.executable, "-m", "paravec_model.precompile", str(copy)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ServiceError(f"the kernels cannot be compiled: {done.stderr.strip().splitlines()[-1]}")
+    return copy.parent
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens to at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a service with all the processes that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,142 @@
+"""What the measured services speak: how texts become a request, and an answer vectors."""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+
+from paravec.v1 import embedding_pb2 as pb
+
+_TIMEOUT = 30.0
+
+_GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
+
+
+class Wire(Protocol):
+    """A way to call a service."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def grpc(self) -> bool:
+        """HTTP/2 and gRPC's frames, or else HTTP/1.1."""
+
+    @property
+    def path(self) -> str:
+        """Where calls go."""
+
+    @property
+    def headers(self) -> Sequence[str]:
+        """What each call bears."""
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        """The body of a call."""
+
+    def vectors(self, answer: bytes) -> list[list[float]]:
+        """What the body of an answer holds."""
+
+    def call(self, port: int, body: bytes) -> bytes:
+        """The body of the answer to one call; OSError or grpc.RpcError if there is none."""
+
+
+@dataclass(frozen=True)
+class Json:
+    """A JSON object over HTTP/1.1."""
+
+    name: str = "HTTP, JSON"
+    grpc: bool = False
+    path: str = "/embed"
+    headers: Sequence[str] = ("content-type: application/json",)
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        return json.dumps({"texts": list(texts)}).encode()
+
+    def vectors(self, answer: bytes) -> list[list[float]]:
+        vectors: list[list[float]] = json.loads(answer)["vectors"]
+        return vectors
+
+    def call(self, port: int, body: bytes) -> bytes:
+        connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+        try:
+            connection.request("POST", self.path, body, dict(header.split(": ") for header in self.headers))
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise OSError(f"HTTP status {response.status}")
+        return answer
+
+
+class _Grpc:
+    """Calls with gRPC's frames, which are part of a body: h2load sends a body as it is."""
+
+    grpc = True
+    path: str
+    headers: Sequence[str] = _GRPC_HEADERS
+
+    def call(self, port: int, body: bytes) -> bytes:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.path)
+            return framed(method(body[5:], timeout=_TIMEOUT))
+
+
+class Paravec(_Grpc):
+    """paravec.v1, ours."""
+
+    name = "gRPC, paravec.v1"
+    path = "/paravec.v1.EmbeddingService/Embed"
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        return framed(pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString())
+
+    def vectors(self, answer: bytes) -> list[list[float]]:
+        return [list(embedding.vector) for embedding in pb.EmbedResponse.FromString(answer[5:]).embeddings]
+
+
+@dataclass(frozen=True)
+class OpenInference(_Grpc):
+    """The Open Inference Protocol, with MLServer's generated code, which needs protobuf alone."""
+
+    environment: Path
+    """The virtual environment that MLServer is in."""
+    model: str
+    """The model's name."""
+    name: str = "gRPC, Open Inference"
+    path: str = "/inference.GRPCInferenceService/ModelInfer"
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        message = self._messages.ModelInferRequest(model_name=self.model)
+        tensor = message.inputs.add(name="texts", datatype="BYTES", shape=[len(texts), 1])
+        tensor.parameters["content_type"].string_param = "str"
+        tensor.contents.bytes_contents.extend(text.encode() for text in texts)
+        return framed(message.SerializeToString())
+
+    def vectors(self, answer: bytes) -> list[list[float]]:
+        (tensor,) = self._messages.ModelInferResponse.FromString(answer[5:]).outputs
+        count, size = tensor.shape
+        numbers = list(tensor.contents.fp32_contents)
+        return [numbers[i * size : (i + 1) * size] for i in range(count)]
+
+    @cached_property
+    def _messages(self) -> Any:
+        (file,) = self.environment.glob("lib/*/site-packages/mlserver/grpc/dataplane_pb2.py")
+        spec = importlib.util.spec_from_file_location("dataplane_pb2", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def framed(message: bytes) -> bytes:
+    """A message in gRPC's frame: not compressed, its length, the message."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
