@@ -38,7 +38,7 @@ A function of the library takes one pointer, to eight-byte words: for an array i
 """
 
 BLOCK = 6
-"""Rows that kernels take together: a word and five noise words. Buffers of targets are a multiple of this long."""
+"""Rows that kernels take together: a word and five noise words. The kernels write six out, this names it."""
 
 _SOURCES = ("kernels.py", "lanes.py", "descent.py", "architectures.py", "solver.py", "compiled.py")
 _BRACKETS = ("", "[]", "[,]")
@@ -65,8 +65,14 @@ def cpu() -> str | None:
 
 def library(cpu: str) -> str:
     """The name of the file that holds the kernels for a kind of CPU; other source, other name."""
+    return f"kernels-{platform.machine()}-{cpu}-{_source()}.so"
+
+
+@cache
+def _source() -> str:
+    """What the kernels are compiled from, in short."""
     source = b"".join(Path(__file__).with_name(name).read_bytes() for name in _SOURCES)
-    return f"kernels-{platform.machine()}-{cpu}-{hashlib.sha256(source).hexdigest()[:12]}.so"
+    return hashlib.sha256(source).hexdigest()[:12]
 
 
 @cache
@@ -194,6 +200,8 @@ def use_cache(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ".writable").touch()
+        # numba looks for changes only in the file that a kernel begins in.
+        directory = directory / _source()
     except OSError as error:
         raise ModelError(f"{directory}: cannot keep compiled kernels here: {error.strerror}") from error
     from numba import config

@@ -27,7 +27,7 @@ class Encoding(NamedTuple):
 
 
 class Encoder:
-    """Infers vectors with one artifact. Threads may share it: a call holds the GIL only to look words up.
+    """Infers vectors with one artifact. Threads may share it: a long call holds the GIL only to look words up.
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
     the documents beside it, on earlier calls, or on which thread, process or machine makes it (on CPUs of one level,

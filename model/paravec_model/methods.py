@@ -79,7 +79,8 @@ class Sgd:
         )
         self._tree, self._window = algorithm.hs, algorithm.window
         self._rooms = _Rooms(self._make_room)
-        self._cost = self._width * (algorithm.slots + 1) * self._size
+        around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
+        self._cost = (self._width * (algorithm.slots + 1) + around) * self._size
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Move all vectors from the same start through all epochs."""
@@ -101,7 +102,7 @@ class Sgd:
         targets = longest * self._width if self._tree else self._width
         return (
             np.zeros((1 + self._slots) * self._size + self._width + targets, np.float32),
-            np.empty(4 * self._window + targets + 2 * BLOCK, np.int64),
+            np.empty(2 * self._window + targets + BLOCK, np.int64),
             np.empty((3, longest), np.int64),
         )
 

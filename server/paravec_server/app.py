@@ -3,12 +3,12 @@
 import gc
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -27,8 +27,11 @@ from .settings import Settings, SettingsError, names_of
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-# Threads beyond those for calls that are taken on: for calls that are refused, health, reflection and GetModel.
+# Threads beyond those for calls that are taken on: for calls that are refused, reflection and GetModel.
 _SPARE_THREADS = 16
+
+# Threads for health: as many watchers as there may be at once, and for checks.
+_WATCHERS, _CHECKERS = 256, 4
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -43,6 +46,19 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class _Threads(ThreadPoolExecutor):
+    """Threads started as they are needed, for gRPC to run calls on."""
+
+    def submit(self, *work: Any, **named: Any) -> "Future[Any]":
+        """Where no further thread can be started, the work waits for one there is: the error would end gRPC's own."""
+        try:
+            return super().submit(*work, **named)
+        except RuntimeError:
+            queued: Future[Any] = Future()
+            queued.set_result(None)
+            return queued
+
+
 class ListenError(Exception):
     """The address cannot be listened on."""
 
@@ -52,15 +68,18 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stopping, self._either = threading.Event(), threading.Event()
-        # Watchers of health share a thread: each of them stays for as long as its channel.
+        self._reason = ""
+        # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        # A watcher of health keeps its thread for as long as its channel lives, and a check must not wait for calls.
         self._health = health.HealthServicer(
-            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
+            experimental_non_blocking=False, experimental_thread_pool=_Threads(_WATCHERS, "watch")
         )
+        health.HealthServicer.Check.experimental_thread_pool = _Threads(_CHECKERS, "check")
         self._service = EmbeddingService(settings)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._server = grpc.server(
-            ThreadPoolExecutor(settings.max_concurrent_rpcs + _SPARE_THREADS, thread_name_prefix="call"),
+            _Threads(settings.max_concurrent_rpcs + _SPARE_THREADS, "call"),
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -72,11 +91,9 @@ class App:
         """Where it listens, once it does; 0 for a Unix socket."""
 
     def stop(self, reason: str) -> None:
-        """Begin to drain."""
-        if not self._stopping.is_set():
-            event(_log, logging.INFO, "draining", reason=reason, drain_seconds=self._settings.drain_seconds)
-        self._stopping.set()
-        self._either.set()
+        """Begin to drain; may be called where a signal comes in."""
+        self._reason = self._reason or reason
+        self._wake.put(None)
 
     def run(self) -> None:
         """Serve until `stop`; ArtifactError or ListenError if it cannot begin."""
@@ -93,19 +110,18 @@ class App:
                 self._service.serve(encoder)
                 self._health.set(SERVICE, _SERVING)
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
-                self._stopping.wait()
+                while not self._reason:
+                    self._wake.get()
         finally:
             self._drain()
 
     def _unless_stopped(self, work: Callable[[], T]) -> T | None:
         """What `work` returns, done on a thread; None as soon as the server is to stop."""
-        either = self._either = threading.Event()
-        if self._stopping.is_set():
-            return None
         working = self._starting.submit(work)
-        working.add_done_callback(lambda _: either.set())
-        either.wait()
-        return None if self._stopping.is_set() else working.result()
+        working.add_done_callback(lambda _: self._wake.put(None))
+        while not self._reason and not working.done():
+            self._wake.get()
+        return None if self._reason else working.result()
 
     def _listen(self) -> None:
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
@@ -161,13 +177,14 @@ class App:
 
         While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
         """
+        event(_log, logging.INFO, "draining", reason=self._reason, drain_seconds=self._settings.drain_seconds)
         self._health.set(SERVICE, _NOT_SERVING)
         self._service.drain()
         drained = self._service.idle(self._settings.drain_seconds)
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
-        self._server.stop(_LAST_WORDS).wait()
+        self._server.stop(_LAST_WORDS).wait(10 * _LAST_WORDS)
         event(_log, logging.INFO, "stopped", drained=drained)
 
 

@@ -42,7 +42,7 @@ def _serve(argv: Sequence[str] | None) -> int:
     except (ModelError, ListenError) as error:
         return _fail(str(error), 1)
     sys.stderr.flush()
-    # Everything is drained; only a compilation that nobody waits for could still run, and would hold up the exit.
+    # Everything is drained; only what nobody waits for any more could still run, and would hold up the exit.
     os._exit(0)
 
 

@@ -36,8 +36,8 @@ _RETRY_SECONDS = 0.1
 # Documents of a stream that are read ahead and inferred together.
 _READ_AHEAD = 64
 
-# Seconds between two looks whether somebody still waits for what waits itself.
-_LOOK = 0.05
+# Seconds between two looks whether somebody still waits for what waits itself; a look at a turn costs its place.
+_LOOK = 1.0
 
 _END = object()
 
@@ -105,7 +105,7 @@ class EmbeddingService:
             count = len(request.documents)
             if not 1 <= count <= limits.max_documents:
                 raise InvalidArgumentError("documents", f"must be 1 to {limits.max_documents}, not {count}")
-            options = self._options(request.options.SerializeToString())
+            options = self._read_options(request.options)
             stop = self._wait_for_turn(context)
             try:
                 documents = [
@@ -128,7 +128,7 @@ class EmbeddingService:
             batch: list[Any] = []
             while not batch or batch[-1] is not _END:
                 batch = [queue.get()]
-                while not queue.empty():
+                while len(batch) < _READ_AHEAD and not queue.empty():
                     batch.append(queue.get_nowait())
                 documents = [request for request in batch if request is not _END]
                 stop = self._wait_for_turn(context)
@@ -177,7 +177,7 @@ class EmbeddingService:
         try:
             if request is MALFORMED:
                 raise MalformedError
-            options = self._options(request.options.SerializeToString())
+            options = self._read_options(request.options)
             tokens = wire.read_document(request.document, encoder.tokenize, options, self._settings, "document")
         except Exception as error:
             return None, status_of(error)
@@ -197,6 +197,11 @@ class EmbeddingService:
                     raise StoppedError("nobody waits for this turn any more") from None
             else:
                 return stop
+
+    def _read_options(self, message: pb.InferenceOptions) -> wire.Options:
+        # What this version does not know must not fill the cache.
+        message.DiscardUnknownFields()
+        return self._options(message.SerializeToString())
 
     @contextmanager
     def _admitted(self, *, counted: bool = True) -> Iterator[Encoder]:

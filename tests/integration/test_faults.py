@@ -86,3 +86,13 @@ def test_before_the_model_is_ready_calls_are_unavailable() -> None:
             error: Any = caught.value
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert error.details() == "the model is loading"
+
+
+def test_unknown_fields_of_options_are_not_kept(encoder: Encoder) -> None:
+    """Options are remembered by what they mean; a caller's junk, of up to a message's size, must not pile up."""
+    service = EmbeddingService(Settings(model=Path("m")))
+    service.serve(encoder)
+    for junk in (b"a", b"bc"):
+        unknown = b"\xfa\x07" + bytes([len(junk)]) + junk
+        service._read_options(pb.InferenceOptions.FromString(unknown))
+    assert service._options.cache_info().currsize == 1

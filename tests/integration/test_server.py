@@ -248,6 +248,47 @@ def services(channel: grpc.Channel) -> list[str]:
     return [service.name for service in answer.list_services_response.service]
 
 
+def test_watchers_that_come_and_go_leave_health_alone(server: Server, channel: grpc.Channel) -> None:
+    """Clients that check health on their side open a watch each, and close it with their channel."""
+    asked = health_pb2.HealthCheckRequest(service=SERVICE)
+    end = time.monotonic() + 1
+
+    def come_and_go() -> None:
+        with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as own:
+            while time.monotonic() < end:
+                watched = health_pb2_grpc.HealthStub(own).Watch(asked)
+                next(watched)
+                watched.cancel()
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    answer = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=PATIENCE)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_calls_that_send_nothing_leave_health_alone(artifact: Artifact, kernel_cache: Path) -> None:
+    """Callers that begin a call and do not send its message hold what they hold, but a probe is answered."""
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            hold = threading.Event()
+
+            def nothing() -> Iterator[bytes]:
+                hold.wait(PATIENCE)
+                yield b""
+
+            embed: Any = channel.stream_unary(f"/{SERVICE}/Embed")
+            calls = [embed.future(nothing()) for _ in range(40)]
+            asked = health_pb2.HealthCheckRequest(service=SERVICE)
+            answer = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=PATIENCE)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            hold.set()
+            assert all(call.exception(PATIENCE) is not None for call in calls)
+
+
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     """A client that knows nothing of paravec finds the service, with its messages."""
     assert {SERVICE, "grpc.health.v1.Health"} <= set(services(channel))
