@@ -28,7 +28,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Curves, lines
-from benchmarks.machine import cpu, software
+from benchmarks.machine import cpu, pin_to_one_core, software
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -87,7 +87,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write growth.svg into this folder")
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    pin_to_one_core()
     base, steps, rounds, seconds = Sizes(), FULL, arguments.rounds, 0.3
     if arguments.short:
         base, steps, rounds, seconds = Sizes(vector_size=20, vocabulary=1_000, batch=16), SHORT, 1, 0.02

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
-from benchmarks.machine import cpu, software
+from benchmarks.machine import cpu, pin_to_one_core, software
 from benchmarks.models import random_gensim, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.corpora import named_corpus
@@ -167,12 +167,6 @@ def encoder_of(model: Doc2Vec) -> Encoder:
         write_artifact(path, GensimModel(model), name="bench", version="1", tokenizer=SimpleTokenizer())
         # The maps stay valid when the files are gone.
         return Encoder(Artifact.open(path))
-
-
-def pin_to_one_core() -> None:
-    """Stay on one core, so that neither side gets help from another."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def machine() -> str:

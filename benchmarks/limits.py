@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from benchmarks import inference
+from benchmarks.machine import pin_to_one_core
 from paravec_model.compiled import BLOCK
 from paravec_model.descent import _dots, _spread, no_errors
 from paravec_model.encoder import Encoder
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="rounds; medians are printed [%(default)s]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    inference.pin_to_one_core()
+    pin_to_one_core()
     sizes, rounds = ((100,), 1) if arguments.short else ((100, 300), arguments.rounds)
     rows = []
     stories = inference.corpus()

@@ -1,5 +1,6 @@
 """What a benchmark was run on."""
 
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -17,3 +18,9 @@ def software() -> dict[str, str]:
     """Versions of what matters for speed."""
     names = ("paravec", "grpcio", "protobuf", "numpy", "numba", "gensim")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def pin_to_one_core() -> None:
+    """Stay on one core, so that neither side gets help from another."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

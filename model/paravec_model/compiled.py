@@ -99,7 +99,10 @@ class Shared:
 
 
 def kernel(name: str, *model: Array | int) -> Kernel:
-    """A kernel, to be called with its first arguments; those from `model` on stay the same."""
+    """A kernel, to be called with its first arguments; those from `model` on stay the same.
+
+    Called with `brief=True`, one of the library keeps the GIL, see `_Loaded`.
+    """
     kinds = ARGUMENTS[name].split()
     first, last = kinds[: len(kinds) - len(model)], kinds[len(kinds) - len(model) :]
     loaded = precompiled()

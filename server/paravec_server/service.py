@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import groupby
-from queue import Empty, Full, Queue, SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import grpc
@@ -28,18 +28,14 @@ from .errors import (
     unary,
 )
 from .settings import Settings
+from .streams import read_ahead
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 
 _RETRY_SECONDS = 0.1
 
-# Documents of a stream that are read ahead and inferred together.
-_READ_AHEAD = 64
-
-# Seconds between two looks whether somebody still waits for what waits itself; a look at a turn costs its place.
+# Seconds between two looks whether somebody still waits for a turn; a look costs its place.
 _LOOK = 1.0
-
-_END = object()
 
 Stop = Callable[[], bool]
 
@@ -124,16 +120,11 @@ class EmbeddingService:
         self, requests: Iterator[pb.EmbedStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.EmbedStreamResponse]:
         """Embed documents as they come, those that have come together."""
-        with self._admitted() as encoder, _read_ahead(requests) as queue:
-            batch: list[Any] = []
-            while not batch or batch[-1] is not _END:
-                batch = [queue.get()]
-                while len(batch) < _READ_AHEAD and not queue.empty():
-                    batch.append(queue.get_nowait())
-                documents = [request for request in batch if request is not _END]
+        with self._admitted() as encoder, read_ahead(requests) as batches:
+            for batch in batches:
                 stop = self._wait_for_turn(context)
                 try:
-                    responses = self._responses(encoder, documents, stop)
+                    responses = self._responses(encoder, batch, stop)
                 finally:
                     self._turns.put(None)
                 yield from responses
@@ -228,32 +219,3 @@ def _parse(kind: type[Message], data: bytes) -> Any:
         return kind.FromString(data)
     except DecodeError:
         return MALFORMED
-
-
-@contextmanager
-def _read_ahead(requests: Iterator[Any]) -> Iterator["Queue[Any]"]:
-    """A stream's requests, read on a thread of their own while there is room for them, and _END behind the last."""
-    queue: Queue[Any] = Queue(_READ_AHEAD)
-    gone = threading.Event()
-
-    def put(item: Any) -> None:
-        while not gone.is_set():
-            try:
-                queue.put(item, timeout=_LOOK)
-                break
-            except Full:
-                continue
-
-    def read() -> None:
-        try:
-            for request in requests:
-                put(request)
-        except grpc.RpcError:
-            pass  # the caller is gone, which the call's own thread hears too
-        put(_END)
-
-    threading.Thread(target=read, name="read-ahead", daemon=True).start()
-    try:
-        yield queue
-    finally:
-        gone.set()
