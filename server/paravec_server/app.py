@@ -5,14 +5,12 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
@@ -20,18 +18,15 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
+from .admission import Admission
+from .calls import Calls
+from .figures import Figures
+from .inference import Inference
 from .logs import event
+from .pool import Threads
+from .probes import HEALTH, Health, reflection_methods
 from .service import SERVICE, EmbeddingService
 from .settings import Settings, SettingsError, names_of
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-# Threads beyond those for calls that are taken on: for calls that are refused, reflection and GetModel.
-_SPARE_THREADS = 16
-
-# Threads for health: as many watchers as there may be at once, and for checks.
-_WATCHERS, _CHECKERS = 256, 4
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -46,19 +41,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class _Threads(ThreadPoolExecutor):
-    """Threads started as they are needed, for gRPC to run calls on."""
-
-    def submit(self, *work: Any, **named: Any) -> "Future[Any]":
-        """Where no further thread can be started, the work waits for one there is: the error would end gRPC's own."""
-        try:
-            return super().submit(*work, **named)
-        except RuntimeError:
-            queued: Future[Any] = Future()
-            queued.set_result(None)
-            return queued
-
-
 class ListenError(Exception):
     """The address cannot be listened on."""
 
@@ -71,15 +53,18 @@ class App:
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
-        # A watcher of health keeps its thread for as long as its channel lives, and a check must not wait for calls.
-        self._health = health.HealthServicer(
-            experimental_non_blocking=False, experimental_thread_pool=_Threads(_WATCHERS, "watch")
-        )
-        health.HealthServicer.Check.experimental_thread_pool = _Threads(_CHECKERS, "check")
-        self._service = EmbeddingService(settings)
+        self._health = Health(SERVICE)
+        row = Figures().rows[0]
+        self._admission = Admission(settings, row)
+        self._inference = Inference(settings.inference_threads, row)
+        self._service = EmbeddingService(settings, self._inference, self._admission)
+        methods = self._service.methods() | self._health.methods()
+        if settings.reflection:
+            methods |= reflection_methods(SERVICE, HEALTH)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._server = grpc.server(
-            _Threads(settings.max_concurrent_rpcs + _SPARE_THREADS, "call"),
+            Threads(settings.max_concurrent_rpcs, "call"),
+            handlers=[Calls(methods, self._admission, row)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -107,8 +92,10 @@ class App:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(_YOUNG)
+                self._inference.encoder = encoder
                 self._service.serve(encoder)
-                self._health.set(SERVICE, _SERVING)
+                self._admission.open()
+                self._health.set_ready(True)
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
                 while not self._reason:
                     self._wake.get()
@@ -124,13 +111,6 @@ class App:
         return None if self._reason else working.result()
 
     def _listen(self) -> None:
-        self._server.add_generic_rpc_handlers((self._service.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if self._settings.reflection:
-            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
-        self._health.set("", _SERVING)
-        self._health.set(SERVICE, _NOT_SERVING)
         listen = self._settings.listen
         try:
             self.port = self._server.add_insecure_port(listen)
@@ -178,9 +158,9 @@ class App:
         While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
         """
         event(_log, logging.INFO, "draining", reason=self._reason, drain_seconds=self._settings.drain_seconds)
-        self._health.set(SERVICE, _NOT_SERVING)
-        self._service.drain()
-        drained = self._service.idle(self._settings.drain_seconds)
+        self._health.set_ready(False)
+        self._admission.close()
+        drained = self._admission.idle(self._settings.drain_seconds)
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
