@@ -6,8 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import grpc
@@ -24,15 +25,20 @@ from .figures import Figures
 from .inference import Inference
 from .logs import event
 from .pool import Threads
+from .ports import ListenError
 from .probes import HEALTH, Health, reflection_methods
 from .service import SERVICE, EmbeddingService
 from .settings import Settings, SettingsError, names_of
+from .worker import Place
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
 
 # Seconds for what is under way on the wire when all work is done.
 _LAST_WORDS = 0.2
+
+# Seconds between two signs of life.
+_BEAT = 1.0
 
 _METHODS: dict[str, Method | None] = {"model": None, "sgd": "sgd", "map": "map"}
 
@@ -41,20 +47,18 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class ListenError(Exception):
-    """The address cannot be listened on."""
-
-
 class App:
-    """One server, from listening to stopped. It listens once the model is open; it is ready once the kernels are."""
+    """One server, from start to stopped. Alone, it listens once the model is open, and is ready once the kernels are;
+    one of several workers listens when it is ready, for a caller might have got another that is."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+        self._settings, self._place = settings, place
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._health = Health(SERVICE)
-        row = Figures().rows[0]
+        self._figures = place.figures if place else Figures()
+        self._row = row = place.row if place else self._figures.rows[0]
         self._admission = Admission(settings, row)
         self._inference = Inference(settings.inference_threads, row)
         self._service = EmbeddingService(settings, self._inference, self._admission)
@@ -68,8 +72,8 @@ class App:
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
-                # A second server on the same port must fail, not share its connections.
-                ("grpc.so_reuseport", 0),
+                # Workers share their parent's port; a second server on the same port must fail.
+                ("grpc.so_reuseport", int(place is not None)),
             ],
         )
         self.port = 0
@@ -85,7 +89,8 @@ class App:
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
-        self._listen()
+        if not self._place:
+            self._listen()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
@@ -96,9 +101,11 @@ class App:
                 self._service.serve(encoder)
                 self._admission.open()
                 self._health.set_ready(True)
+                if self._place:
+                    self._listen()
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
                 while not self._reason:
-                    self._wake.get()
+                    self._wait()
         finally:
             self._drain()
 
@@ -107,17 +114,24 @@ class App:
         working = self._starting.submit(work)
         working.add_done_callback(lambda _: self._wake.put(None))
         while not self._reason and not working.done():
-            self._wake.get()
+            self._wait()
         return None if self._reason else working.result()
 
+    def _wait(self) -> None:
+        """Until something happens or it is time to say again whether the process lives."""
+        hangs = self._inference.stuck > self._settings.hang_seconds
+        if not hangs:
+            self._row["heartbeat"] = time.monotonic()
+        self._health.set_alive(not hangs and not self._figures.hang)
+        with suppress(Empty):
+            self._wake.get(timeout=min(_BEAT, self._settings.hang_seconds / 4))
+
     def _listen(self) -> None:
-        listen = self._settings.listen
+        listen = self._place.listen if self._place else self._settings.listen
         try:
             self.port = self._server.add_insecure_port(listen)
         except RuntimeError:
-            raise ListenError(
-                f"{listen}: cannot be listened on; is the address right, and no other server on the port?"
-            ) from None
+            raise ListenError(listen) from None
         self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
 
@@ -168,9 +182,9 @@ class App:
         event(_log, logging.INFO, "stopped", drained=drained)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    app = App(settings)
+def serve(settings: Settings, place: Place | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, as one of several workers if there is a place among them."""
+    app = App(settings, place)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: app.stop(signal.Signals(number).name))
     app.run()

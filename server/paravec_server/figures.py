@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -81,16 +81,32 @@ class Row:
 
 
 class Figures:
-    """The rows of all workers."""
+    """The rows of all workers, and what their parent says."""
 
     def __init__(self, workers: int = 1, fd: int | None = None) -> None:
         """`fd`: the `fileno` of the process that made them; makes them if None."""
-        size = 8 * _FIELDS * workers
+        size = 8 * (_FIELDS * workers + 2)
         self.fileno = os.memfd_create("paravec-figures") if fd is None else fd
         if fd is None:
             os.ftruncate(self.fileno, size)
         cells = memoryview(mmap.mmap(self.fileno, size)).cast("d")
         self.rows = [Row(cells[_FIELDS * i : _FIELDS * (i + 1)]) for i in range(workers)]
+        self._shared: Any = cells[_FIELDS * workers :]
 
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
+    @property
+    def hang(self) -> bool:
+        """Whether a worker hangs."""
+        return bool(self._shared[0])
+
+    @hang.setter
+    def hang(self, hang: bool) -> None:
+        self._shared[0] = hang
+
+    @property
+    def restarts(self) -> int:
+        """How many workers were replaced."""
+        return int(self._shared[1])
+
+    @restarts.setter
+    def restarts(self, restarts: int) -> None:
+        self._shared[1] = restarts

@@ -28,11 +28,21 @@ class Inference:
         self._turns = Turns(threads)
         self._row = row
 
+    @property
+    def stuck(self) -> float:
+        """Seconds for which all turns are taken and none of them has got on."""
+        return self._turns.stuck
+
     def __call__(self, call: Call, documents: Sequence[Sequence[str]], options: InferenceOptions) -> Encoding:
         """Infer on the caller's thread, when it is its turn; StoppedError if nobody waits any more."""
+
+        def stop() -> bool:
+            self._turns.moved()
+            return call.stopped()
+
         with self._turns.turn(call.context.add_callback):
             began = perf_counter()
-            encoding = self.encoder.encode(documents, options, call.stopped)
+            encoding = self.encoder.encode(documents, options, stop)
             seconds = perf_counter() - began
         tokens, known = sum(map(len, documents)), sum(encoding.known_token_counts)
         call.documents += len(documents)

@@ -26,12 +26,16 @@ class Health:
         # A watcher that does not block would call back into gRPC from its own thread, and lock it up.
         self._servicer = health.HealthServicer(experimental_non_blocking=False)
         self._services = services
-        self.set_alive(True)
+        self._alive = True
+        self._servicer.set("", _WORDS[True])
         self.set_ready(False)
 
     def set_alive(self, alive: bool) -> None:
         """What "" says."""
-        self._servicer.set("", _WORDS[alive])
+        # Watchers hear whatever is set.
+        if alive != self._alive:
+            self._alive = alive
+            self._servicer.set("", _WORDS[alive])
 
     def set_ready(self, ready: bool) -> None:
         """What each service's name says."""

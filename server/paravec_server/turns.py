@@ -1,6 +1,7 @@
 """Turns to compute: as many at once as there are cores, first come first served."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +21,25 @@ class Turns:
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
+        self._moved = time.monotonic()
         self._line: deque[_Waiter] = deque()
         self._lock = threading.Lock()
+
+    def moved(self) -> None:
+        """Whoever holds a turn gets on; said every few ten milliseconds of work."""
+        self._moved = time.monotonic()
+
+    @property
+    def stuck(self) -> float:
+        """Seconds since any of the turns got on; 0 if one is free."""
+        return 0.0 if self._free else time.monotonic() - self._moved
 
     @contextmanager
     def turn(self, at_end: Callable[[Callable[[], None]], bool]) -> Iterator[None]:
         """Wait for a turn and hold it. `at_end` has a function called once nobody waits for the call any more, or is
         False if that is so already; StoppedError then."""
         self._wait(at_end)
+        self.moved()
         try:
             yield
         finally:
