@@ -58,8 +58,14 @@ class Service:
     @contextmanager
     def running(self, core: int, probes: Sequence[str]) -> Iterator[int]:
         """The port at which it answers, while it runs on the core."""
+        with self.process(str(core), probes) as (port, _):
+            yield port
+
+    @contextmanager
+    def process(self, cores: str, probes: Sequence[str], *flags: str) -> Iterator[tuple[int, int]]:
+        """The port at which it answers and its process id, while it runs on the cores, with further flags."""
         ports = free_ports(3)
-        command = ["taskset", "-c", str(core), *(part.format(*ports) for part in self.command)]
+        command = ["taskset", "-c", cores, *(part.format(*ports) for part in self.command), *flags]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment |= {name: value.format(*ports) for name, value in self.environment.items()}
@@ -70,7 +76,7 @@ class Service:
             )
             try:
                 self._wait(process, ports[0], probes)
-                yield ports[0]
+                yield ports[0], process.pid
             finally:
                 _end(process)
 
