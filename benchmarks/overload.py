@@ -33,6 +33,7 @@ from benchmarks.machine import cpu, software
 from benchmarks.models import best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, ours
 from paravec.v1 import embedding_pb2 as pb
+from paravec_server.settings import Settings
 
 EMBED, MODEL = "/paravec.v1.EmbeddingService/Embed", "/paravec.v1.EmbeddingService/GetModel"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -182,6 +183,9 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the Lee corpus, a second for each load")
     parser.add_argument("--seconds", type=float, default=15.0, help="for each load [%(default)s]")
     parser.add_argument("--documents", type=int, default=64, help="of 20 tokens in a call [%(default)s]")
+    parser.add_argument(
+        "--bound", type=int, default=Settings.max_documents_in_flight, help="documents in flight [%(default)s]"
+    )
     parser.add_argument("--method", choices=("sgd", "map"), default="sgd", help="of inference [%(default)s]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
@@ -193,7 +197,8 @@ def main() -> int:
         texts = texts_of(trained, 20, arguments.documents)
         request = pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString()
         service = next(one for one in ours(trained) if one.key == f"paravec-{arguments.method}")
-        with service.process(str(cores[0]), texts[:1]) as (port, pid):
+        bounds = ("--max-documents-in-flight", str(arguments.bound), "--max-tokens-in-flight", "1000000")
+        with service.process(str(cores[0]), texts[:1], *bounds) as (port, pid):
             os.sched_setaffinity(0, {cores[-1]})
             phases = asyncio.run(measure(port, pid, request, seconds))
     print(f"{cpu()}; {arguments.method}, {arguments.documents} documents of 20 tokens a call, one core\n")

@@ -120,7 +120,9 @@ def ours(trained: Trained) -> list[Service]:
     sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
     environment = {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
     server = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact)]
-    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning", "--method"]
+    # As many callers at once as there are: what is measured is its rate. For the bounds see overload.py.
+    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning"]
+    server += ["--max-documents-in-flight", "1000000", "--max-tokens-in-flight", "100000000", "--method"]
     handler = [sys.executable, str(PEERS / "empty_handler.py"), "{0}", str(trained.vector_size)]
     return [
         Service("empty gRPC handler", "empty", Paravec(), 256, handler, environment, constant=True),

@@ -1,12 +1,14 @@
 """How much work the server takes on: calls, documents and tokens in flight, each with a bound."""
 
+import random
 import threading
 
 from .errors import NotReadyError, OverloadedError
 from .figures import DRAINING, SERVING, Row
 from .settings import Settings
 
-_RETRY_SECONDS = 0.1
+# Who is refused is to come again after so long, not all at the same moment.
+_RETRY_MILLISECONDS = range(50, 150)
 
 
 class Admission:
@@ -86,7 +88,7 @@ class Admission:
 
     def _overloaded(self, what: str) -> OverloadedError:
         self._row[f"refused_{what}"] += 1
-        return OverloadedError(what, _RETRY_SECONDS)
+        return OverloadedError(what, random.choice(_RETRY_MILLISECONDS))  # noqa: S311
 
     def _add(self, what: str, amount: int) -> None:
         if amount:

@@ -22,7 +22,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .admission import Admission
-from .errors import NoMessageError, status_of
+from .errors import NoMessageError, RequestError, status_of
 from .figures import METHODS, Row
 from .logs import event
 from .pool import Inline
@@ -180,7 +180,9 @@ class Calls(grpc.GenericRpcHandler):
             late = context.time_remaining() == 0
             return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED), "nobody waits any more"
         status = status_of(error, call.request_id)
-        context.set_trailing_metadata(((REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())))
+        known = error.trailers if isinstance(error, RequestError) else ()
+        details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
+        context.set_trailing_metadata((*details, *known))
         return _CODES[status.code], status.message
 
     def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 class RequestError(Exception):
     """A call, or one document of a stream, that fails for a reason that the caller is told."""
 
+    trailers: tuple[tuple[str, str], ...] = ()
+    """Further metadata for the call's end."""
+
     def __init__(self, code: int, text: str, *details: message.Message) -> None:
         super().__init__(text)
         self.status = make_status(code, text, *details)
@@ -55,15 +58,17 @@ class NoMessageError(InvalidArgumentError):
 class OverloadedError(RequestError):
     """More work is in flight than the server takes on; `what` of it is too much: calls, documents or tokens."""
 
-    def __init__(self, what: str, retry_seconds: float) -> None:
+    def __init__(self, what: str, retry_milliseconds: int) -> None:
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(round(retry_seconds * 1000))
+        delay.FromMilliseconds(retry_milliseconds)
         super().__init__(
             code_pb2.RESOURCE_EXHAUSTED,
             f"too many {what} in flight, try again later",
             error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
             error_details_pb2.RetryInfo(retry_delay=delay),
         )
+        # What gRPC's own retries go by.
+        self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
 
 
 class NotReadyError(RequestError):
