@@ -4,7 +4,7 @@ import random
 import threading
 
 from .errors import NotReadyError, OverloadedError
-from .figures import DRAINING, SERVING, Row
+from .figures import CALLS, DOCUMENTS, DRAINING, SERVING, STATE, TOKENS, Row
 from .settings import Settings
 
 # Who is refused is to come again after so long, not all at the same moment.
@@ -20,15 +20,11 @@ class Admission:
     """
 
     def __init__(self, settings: Settings, row: Row) -> None:
-        self._row = row
-        self._bounds = {
-            "calls": settings.max_concurrent_rpcs,
-            "documents": settings.max_documents_in_flight,
-            "tokens": settings.max_tokens_in_flight,
-        }
-        self._amounts = dict.fromkeys(self._bounds, 0)
-        self._lock = row.lock
-        self._idle = threading.Condition(self._lock)
+        self._row, self._cells, self._lock = row, row.cells, row.lock
+        self._idle = threading.Condition(row.lock)
+        self._calls = settings.max_concurrent_rpcs
+        self._documents = settings.max_documents_in_flight
+        self._tokens = settings.max_tokens_in_flight
 
     def open(self) -> None:
         """Take calls on from now."""
@@ -42,16 +38,20 @@ class Admission:
     def idle(self, seconds: float) -> bool:
         """Wait until no call is in flight; False if it takes longer."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._amounts["calls"], seconds)
+            return self._idle.wait_for(lambda: not self._cells[CALLS], seconds)
 
     def enter(self) -> None:
         """Take a call on; NotReadyError or OverloadedError if it is not."""
+        cells = self._cells
         with self._lock:
             self._check_ready()
-            for what, amount in self._amounts.items():
-                if amount >= self._bounds[what]:
-                    raise self._overloaded(what)
-            self._add("calls", 1)
+            if cells[CALLS] >= self._calls:
+                raise self._overloaded("calls")
+            if cells[DOCUMENTS] >= self._documents:
+                raise self._overloaded("documents")
+            if cells[TOKENS] >= self._tokens:
+                raise self._overloaded("tokens")
+            cells[CALLS] += 1
 
     def check_ready(self) -> None:
         """NotReadyError unless calls are taken on."""
@@ -60,25 +60,27 @@ class Admission:
 
     def take(self, documents: int, tokens: int) -> None:
         """Add to what is in flight; OverloadedError, and nothing is added, if that is too much."""
+        cells = self._cells
         with self._lock:
-            for what, amount in ("documents", documents), ("tokens", tokens):
-                before = self._amounts[what]
-                if amount and before and before + amount > self._bounds[what]:
-                    raise self._overloaded(what)
-            self._add("documents", documents)
-            self._add("tokens", tokens)
+            if documents and 0 < cells[DOCUMENTS] > self._documents - documents:
+                raise self._overloaded("documents")
+            if tokens and 0 < cells[TOKENS] > self._tokens - tokens:
+                raise self._overloaded("tokens")
+            cells[DOCUMENTS] += documents
+            cells[TOKENS] += tokens
 
     def leave(self, documents: int, tokens: int) -> None:
         """A call has ended, and so has what it took."""
+        cells = self._cells
         with self._lock:
-            self._add("calls", -1)
-            self._add("documents", -documents)
-            self._add("tokens", -tokens)
-            if not self._amounts["calls"]:
+            cells[CALLS] -= 1
+            cells[DOCUMENTS] -= documents
+            cells[TOKENS] -= tokens
+            if not cells[CALLS]:
                 self._idle.notify_all()
 
     def _check_ready(self) -> None:
-        state = self._row["state"]
+        state = self._cells[STATE]
         if state == DRAINING:
             self._row["draining"] += 1
             raise NotReadyError("the server is stopping")
@@ -89,8 +91,3 @@ class Admission:
     def _overloaded(self, what: str) -> OverloadedError:
         self._row[f"refused_{what}"] += 1
         return OverloadedError(what, random.choice(_RETRY_MILLISECONDS))  # noqa: S311
-
-    def _add(self, what: str, amount: int) -> None:
-        if amount:
-            self._amounts[what] += amount
-            self._row[f"{what}_in_flight"] = self._amounts[what]

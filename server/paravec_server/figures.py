@@ -25,8 +25,11 @@ REASONS = ("refused_calls", "refused_documents", "refused_tokens", "loading", "d
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of a call's seconds."""
 
-GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "heartbeat", "state")
+GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "state", "heartbeat")
 """What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic()."""
+
+CALLS, DOCUMENTS, TOKENS, STATE = range(4)
+"""Cells of gauges, for whom a name would be too slow."""
 
 TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds")
 """What only rises."""
@@ -42,27 +45,30 @@ _POSITIONS = {code: i for i, code in enumerate(CODES)}
 
 
 class Row:
-    """The figures of one worker. The worker writes it under `lock`; others read it at any time."""
+    """The figures of one worker. The worker writes its `cells` under `lock`; others read them at any time."""
 
     def __init__(self, cells: "memoryview[float]") -> None:
-        self._cells: Any = cells
+        self.cells: Any = cells
         self.lock = threading.Lock()
 
     def __getitem__(self, name: str) -> float:
-        return float(self._cells[_INDEX[name]])
+        return float(self.cells[_INDEX[name]])
 
     def __setitem__(self, name: str, value: float) -> None:
-        self._cells[_INDEX[name]] = value
+        self.cells[_INDEX[name]] = value
 
-    def add(self, **amounts: float) -> None:
-        """Add to totals."""
+    def inferred(self, documents: int, tokens: int, unknown_tokens: int, seconds: float) -> None:
+        """Add to TOTALS."""
+        cells = self.cells
         with self.lock:
-            for name, amount in amounts.items():
-                self._cells[_INDEX[name]] += amount
+            cells[_INDEX["documents"]] += documents
+            cells[_INDEX["tokens"]] += tokens
+            cells[_INDEX["unknown_tokens"]] += unknown_tokens
+            cells[_INDEX["inference_seconds"]] += seconds
 
     def ended(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count a call."""
-        first, cells = _FIRST_CELLS[method], self._cells
+        first, cells = _FIRST_CELLS[method], self.cells
         with self.lock:
             cells[first + _POSITIONS[code]] += 1
             cells[first + len(CODES) + bisect_left(BUCKETS, seconds)] += 1
@@ -71,7 +77,7 @@ class Row:
     def calls(self, method: str) -> tuple[Sequence[float], Sequence[float], float]:
         """How many calls ended with each of CODES; how many in each of BUCKETS and beyond; their seconds in all."""
         first = _FIRST_CELLS[method]
-        cells = self._cells[first : first + _CALL].tolist()
+        cells = self.cells[first : first + _CALL].tolist()
         return cells[: len(CODES)], cells[len(CODES) : -1], cells[-1]
 
     def begin(self) -> None:

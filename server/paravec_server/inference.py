@@ -47,7 +47,7 @@ class Inference:
         tokens, known = sum(map(len, documents)), sum(encoding.known_token_counts)
         call.documents += len(documents)
         call.tokens += tokens
-        self._row.add(documents=len(documents), tokens=tokens, unknown_tokens=tokens - known, inference_seconds=seconds)
+        self._row.inferred(len(documents), tokens, tokens - known, seconds)
         return encoding
 
 
