@@ -30,7 +30,8 @@ def _make_private(module: Path) -> None:
     names, in the default one, and a pool takes a name once."""
     code = module.read_text()
     shared, own = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
-    assert code.count(shared) == 1, f"{module}: the generator writes {shared} no longer, or more than once"
+    if code.count(shared) != 1:
+        raise SystemExit(f"{module}: names {shared} {code.count(shared)} times, not once; adapt _make_private")
     module.write_text(code.replace(shared, own))
 
 

@@ -39,13 +39,13 @@ OUTPUTS = {
 """What there is to ask for; the meaning is that of paravec.v1.Embedding's fields."""
 
 _KINDS: dict[str, tuple[type, str]] = {
-    "method": (str, "string"),
-    "epochs": (int, "integer"),
-    "alpha": (float, "number"),
-    "min_alpha": (float, "number"),
-    "seed": (int, "integer"),
-    "normalize": (bool, "boolean"),
-    "truncate": (bool, "boolean"),
+    "method": (str, "a string"),
+    "epochs": (int, "an integer"),
+    "alpha": (float, "a number"),
+    "min_alpha": (float, "a number"),
+    "seed": (int, "an integer"),
+    "normalize": (bool, "a boolean"),
+    "truncate": (bool, "a boolean"),
 }
 
 # By the enum's own names too.
@@ -73,7 +73,7 @@ def read_options(parameters: Mapping[str, oip.InferParameter]) -> pb.InferenceOp
         choice = parameter.WhichOneof("parameter_choice")
         value = getattr(parameter, choice) if choice else None
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise InvalidArgumentError(path, f"must be a {word}")
+            raise InvalidArgumentError(path, f"must be {word}")
         if name == "method":
             if value not in _METHODS:
                 raise InvalidArgumentError(path, f"must be {' or '.join(METHODS)}")
