@@ -17,7 +17,7 @@ DESCRIPTOR = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE = DESCRIPTOR.full_name
 
 # Threads for questions about the model by its name.
-_ASKERS = 8
+_ASKERS = 32
 
 
 class OpenInferenceService:

@@ -174,6 +174,20 @@ def test_triton_sees_what_the_server_is(asker: Triton, artifact: Artifact, name:
                 asker.ask(method, *arguments)
 
 
+def test_the_documented_snippet_works(place: Path, server: Server, name: str) -> None:
+    """What docs/client.md shows for tritonclient gives vectors of unit length."""
+    _, _, after = (ROOT / "docs/client.md").read_text().partition("## Clients of KServe and Triton")
+    code = (
+        after.split("```python\n")[1]
+        .split("```")[0]
+        .replace("localhost:50051", server.target)
+        .replace('"lee"', repr(name))
+    )
+    code += "assert vectors.shape == (2, 50); assert abs((vectors**2).sum(1) - 1).max() < 1e-5; assert known.all()"
+    ran = subprocess.run([str(place / "bin/python"), "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_triton_is_answered_under_overload_and_in_a_drain(
     place: Path, artifact: Artifact, kernel_cache: Path, name: str
 ) -> None:
