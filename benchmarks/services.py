@@ -1,6 +1,5 @@
 """The services that are measured: how each is installed, started on one core, waited for and ended."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import numpy as np
 
 from paravec_model import compiled
 
+from . import environments
 from .models import Trained
 from .wires import Json, OpenInference, Paravec, Wire
 
@@ -155,22 +155,11 @@ def peer(key: str, trained: Trained) -> Service:
 
 
 def install(key: str) -> Path:
-    """The virtual environment of a peer, made from its lock if there is none for this lock."""
-    place, lock = BUILD / key, ROOT / f"requirements/bench-{key}.lock"
-    ready = place / ".ready"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not ready.exists() or ready.read_text() != wanted:
-        print(f"installing {lock.name} into {place.relative_to(ROOT)}", file=sys.stderr)
-        pip = [f"{place}/bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        pip += ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        for command in ([sys.executable, "-m", "venv", "--clear", str(place)], pip):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                lines = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
-                first = next((line for line in lines if line.startswith("ERROR")), lines[-1])
-                raise ServiceError(f"{key}: cannot be installed: {first}")
-        ready.write_text(wanted)
-    return place
+    """The virtual environment of a peer, made if there is none; ServiceError if that fails."""
+    try:
+        return environments.install(ROOT / f"requirements/bench-{key}.lock", BUILD / key)
+    except environments.InstallError as error:
+        raise ServiceError(f"{key}: {error}") from error
 
 
 def versions(key: str) -> dict[str, str]:

@@ -53,6 +53,11 @@ class Admission:
                 raise self._overloaded("tokens")
             cells[CALLS] += 1
 
+    @property
+    def ready(self) -> bool:
+        """Whether calls are taken on."""
+        return self._row["state"] == SERVING
+
     def check_ready(self) -> None:
         """NotReadyError unless calls are taken on."""
         with self._lock:

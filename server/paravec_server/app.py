@@ -19,15 +19,17 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
+from . import open_inference, probes, service
 from .admission import Admission
 from .calls import Calls
 from .figures import Figures
 from .inference import Inference
 from .logs import event
+from .open_inference import OpenInferenceService
 from .pool import Threads
 from .ports import ListenError
-from .probes import HEALTH, Health, reflection_methods
-from .service import SERVICE, EmbeddingService
+from .probes import Health, reflection_methods
+from .service import EmbeddingService
 from .settings import Settings, SettingsError, names_of
 from .worker import Place
 
@@ -56,15 +58,20 @@ class App:
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._health = Health(SERVICE)
+        self._health = Health(service.SERVICE, open_inference.SERVICE)
         self._figures = place.figures if place else Figures()
         self._row = row = place.row if place else self._figures.rows[0]
         self._admission = Admission(settings, row)
         self._inference = Inference(settings.inference_threads, row)
-        self._service = EmbeddingService(settings, self._inference, self._admission)
-        methods = self._service.methods() | self._health.methods()
+        self._services = (
+            EmbeddingService(settings, self._inference, self._admission),
+            OpenInferenceService(settings, self._inference, self._admission),
+        )
+        methods = self._health.methods()
+        for one in self._services:
+            methods |= one.methods()
         if settings.reflection:
-            methods |= reflection_methods(SERVICE, HEALTH)
+            methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._server = grpc.server(
             Threads(settings.max_concurrent_rpcs, "call"),
@@ -98,7 +105,8 @@ class App:
                 gc.freeze()
                 gc.set_threshold(_YOUNG)
                 self._inference.encoder = encoder
-                self._service.serve(encoder)
+                for one in self._services:
+                    one.serve(encoder)
                 self._admission.open()
                 self._health.set_ready(True)
                 if self._place:

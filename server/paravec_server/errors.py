@@ -5,6 +5,7 @@ RequestError                    carries a google.rpc.Status
 │   ├── MalformedError          the bytes are no message of the contract
 │   └── NoMessageError          the call ended without one
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
+├── NotFoundError               another model than the one served
 └── NotReadyError               the model is loading, or the server drains
 """
 
@@ -42,10 +43,10 @@ class InvalidArgumentError(RequestError):
 
 
 class MalformedError(InvalidArgumentError):
-    """The bytes of a request are no message of the contract."""
+    """The bytes of a request are no message of its kind, whose full name is given."""
 
-    def __init__(self) -> None:
-        super().__init__("request", "is not a message of paravec.v1 (text must be UTF-8)")
+    def __init__(self, name: str) -> None:
+        super().__init__("request", f"is not a {name} (text must be UTF-8)")
 
 
 class NoMessageError(InvalidArgumentError):
@@ -71,6 +72,13 @@ class OverloadedError(RequestError):
         self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
 
 
+class NotFoundError(RequestError):
+    """A model that is not the one served."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(code_pb2.NOT_FOUND, text)
+
+
 class NotReadyError(RequestError):
     """The model is still loading, or the server drains."""
 
@@ -83,7 +91,7 @@ def parse(kind: type[message.Message], data: bytes) -> Any:
     try:
         return kind.FromString(data)
     except message.DecodeError:
-        raise MalformedError from None
+        raise MalformedError(kind.DESCRIPTOR.full_name) from None
 
 
 def make_status(code: int, text: str, *details: message.Message) -> status_pb2.Status:

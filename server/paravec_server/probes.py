@@ -1,9 +1,12 @@
-"""What a server answers about itself besides GetModel: grpc.health.v1 and reflection, by grpcio's own services."""
+"""What a server answers about itself besides its model: grpc.health.v1 and reflection, by grpcio's own services."""
 
 from collections.abc import Iterator
 from functools import partial
 
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -14,7 +17,8 @@ from .pool import Threads
 # Threads for watchers of health, of whom each keeps one for as long as its channel lives; for checks; for reflection.
 _WATCHERS, _CHECKERS, _REFLECTORS = 256, 32, 8
 
-HEALTH = health.SERVICE_NAME
+DESCRIPTOR = health_pb2.DESCRIPTOR.services_by_name["Health"]
+HEALTH = DESCRIPTOR.full_name
 
 _WORDS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
@@ -59,14 +63,29 @@ class Health:
         }
 
 
-def reflection_methods(*services: str) -> dict[str, Method]:
-    """What the server answers for reflection of `services`."""
-    servicer = reflection.ReflectionServicer(services)
+def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
+    """What the server answers for reflection of `services`, and of the details of errors."""
+    pool = _pool(error_details_pb2.DESCRIPTOR, *(service.file for service in services))
+    servicer = reflection.ReflectionServicer([service.full_name for service in services], pool)
 
     def run(call: Call, messages: Iterator[bytes]) -> Iterator[Message]:
         requests = (parse(reflection_pb2.ServerReflectionRequest, message) for message in messages)
         yield from servicer.ServerReflectionInfo(requests, call.context)
 
-    pool = Threads(_REFLECTORS, "reflect")
+    threads = Threads(_REFLECTORS, "reflect")
     name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
-    return {name: Method(run, requests=True, responses=True, counted=False, pool=pool)}
+    return {name: Method(run, requests=True, responses=True, counted=False, pool=threads)}
+
+
+def _pool(*files: FileDescriptor) -> DescriptorPool:
+    """The files, wherever they are registered, and what they import."""
+    pool = DescriptorPool()
+
+    def add(file: FileDescriptor) -> None:
+        for imported in file.dependencies:
+            add(imported)
+        pool.AddSerializedFile(file.serialized_pb)
+
+    for file in files:
+        add(file)
+    return pool

@@ -1,7 +1,6 @@
 """The embedding service: reads a request, has the documents inferred, writes the response."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -13,13 +12,14 @@ from paravec_model.options import InferenceOptions
 from . import wire
 from .admission import Admission
 from .calls import Call, Method
-from .errors import InvalidArgumentError, parse, status_of
-from .inference import Inference, while_wanted
+from .errors import parse, status_of
+from .inference import Inference, Tokens, check_count, read_all, while_wanted
 from .pool import Inline
 from .settings import Settings
 from .streams import read_ahead
 
-SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
+DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
+SERVICE = DESCRIPTOR.full_name
 
 
 class EmbeddingService:
@@ -33,10 +33,7 @@ class EmbeddingService:
         self._version = wire.write_version(encoder.manifest)
         self._tokenize = encoder.tokenize
         self._model = pb.GetModelResponse(model=wire.write_model(encoder, self._settings))
-        # Callers ask for the same few options again and again.
-        self._options = lru_cache(256)(
-            partial(wire.read_options, encoder=encoder, limits=self._settings, path="options")
-        )
+        self._options = wire.OptionsReader(encoder, self._settings, "options")
 
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
@@ -48,16 +45,13 @@ class EmbeddingService:
 
     def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
         request = parse(pb.EmbedRequest, data)
-        limits, count = self._settings, len(request.documents)
-        if not 1 <= count <= limits.max_documents:
-            raise InvalidArgumentError("documents", f"must be 1 to {limits.max_documents}, not {count}")
-        options = self._read_options(request.options)
-        call.take(count, 0)
-        documents = [
-            wire.read_document(document, self._tokenize, options, limits, f"documents[{i}]")
-            for i, document in enumerate(while_wanted(call, request.documents))
-        ]
-        call.take(0, sum(len(document.tokens) for document in documents))
+        check_count(len(request.documents), self._settings.max_documents, "documents")
+        options = self._options(request.options)
+
+        def read(document: pb.Document, path: str) -> Tokens:
+            return wire.read_document(document, self._tokenize, options, self._settings, path)
+
+        documents = read_all(call, request.documents, read, "documents")
         encoding = self._inference(call, [document.tokens for document in documents], options.inference)
         response = pb.EmbedResponse(model=self._version)
         wire.write_embeddings(documents, encoding, response.embeddings.add)
@@ -104,13 +98,8 @@ class EmbeddingService:
         """The options and tokens of a document, or None and why it cannot be embedded."""
         try:
             request = parse(pb.EmbedStreamRequest, message)
-            options = self._read_options(request.options)
+            options = self._options(request.options)
             tokens = wire.read_document(request.document, self._tokenize, options, self._settings, "document")
         except Exception as error:
             return None, status_of(error, call.request_id)
         return options.inference, tokens
-
-    def _read_options(self, message: pb.InferenceOptions) -> wire.Options:
-        # What this version does not know must not fill the cache.
-        message.DiscardUnknownFields()
-        return self._options(message.SerializeToString())

@@ -106,5 +106,5 @@ def test_unknown_fields_of_options_are_not_kept(encoder: Encoder) -> None:
     service, _ = build(encoder)
     for junk in (b"a", b"bc"):
         unknown = b"\xfa\x07" + bytes([len(junk)]) + junk
-        service._read_options(pb.InferenceOptions.FromString(unknown))
-    assert service._options.cache_info().currsize == 1
+        service._options(pb.InferenceOptions.FromString(unknown))
+    assert service._options.read.cache_info().currsize == 1
