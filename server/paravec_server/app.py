@@ -11,8 +11,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-import grpc
-
 from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -73,9 +71,8 @@ class App:
         if settings.reflection:
             methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = grpc.server(
+        self._server = Calls(methods, self._admission, row).server(
             Threads(settings.max_concurrent_rpcs, "call"),
-            handlers=[Calls(methods, self._admission, row)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +84,7 @@ class Call:
         return not self.context.is_active()
 
 
-class Calls(grpc.GenericRpcHandler):
+class Calls(grpc.ServerInterceptor):
     """All that the server answers, by full name: /package.Service/Method."""
 
     def __init__(self, methods: Mapping[str, Method], admission: Admission, row: Row) -> None:
@@ -93,11 +93,23 @@ class Calls(grpc.GenericRpcHandler):
         self._waiting: dict[Call, float] = {}
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
 
-    def service(self, details: Any) -> Any:
-        """How a call that has come is handled; None if there is no such method."""
+    def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
+        """A gRPC server that answers them; what has no pool of its own runs on `pool`.
+
+        gRPC's core has a line of waiting calls for each method that it knows of, so that many calls of one do not hold up
+        those of another. All it knows is the name: the handler of each call is made by `intercept_service`.
+        """
+        server = grpc.server(pool, interceptors=[self], options=options)
+        for name in self._methods:
+            _, service, method = name.split("/")
+            server.add_registered_method_handlers(service, {method: _handler(self._answer, None)})
+        return server
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """How a call that has come is handled."""
         method = self._methods.get(details.method)
         if method is None:
-            return None
+            return continuation(details)
         call = Call(details.method.rpartition("/")[2], *self._name(details.invocation_metadata), self._admission)
         try:
             if method.counted:

@@ -53,7 +53,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
 @contextmanager
 def stub_of(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    server = grpc.server(ThreadPoolExecutor(4), handlers=[build(encoder)[1]])
+    server = build(encoder)[1].server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

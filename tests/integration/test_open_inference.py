@@ -228,7 +228,7 @@ def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     limits, row = Settings(model=Path("m")), Figures().rows[0]
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(1, row), admission)
-    server = grpc.server(ThreadPoolExecutor(4), handlers=[Calls(service.methods(), admission, row)])
+    server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
