@@ -96,8 +96,8 @@ class Calls(grpc.ServerInterceptor):
     def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
         """A gRPC server that answers them; what has no pool of its own runs on `pool`.
 
-        gRPC's core has a line of waiting calls for each method that it knows of, so that many calls of one do not hold up
-        those of another. All it knows is the name: the handler of each call is made by `intercept_service`.
+        gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
+        calls of another. All it knows is the name: the handler of each call is made by `intercept_service`.
         """
         server = grpc.server(pool, interceptors=[self], options=options)
         for name in self._methods:
