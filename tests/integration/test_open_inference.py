@@ -25,7 +25,6 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
-from paravec_model.encoder import Encoder
 from paravec_server.admission import Admission
 from paravec_server.calls import Calls
 from paravec_server.figures import Figures
@@ -257,14 +256,13 @@ def raw(name: str, *contents: bytes, shape: tuple[int, ...] = (1,)) -> oip.Model
     return request
 
 
-def test_typed_contents_are_taken_too(channel: grpc.Channel, encoder: Encoder, name: str) -> None:
+def test_typed_contents_are_taken_too(channel: grpc.Channel, client: EmbeddingClient, name: str) -> None:
     """bytes_contents, as generated stubs send them, with what KServe and MLServer say beside them."""
     request = typed(name, b"the fire", "fuoco è".encode())
     request.inputs[0].parameters["content_type"].string_param = "str"
     request.inputs[0].parameters["binary_data_size"].int64_param = 3
     answer = call(channel, "ModelInfer", request, oip.ModelInferResponse)
-    expected = encoder.encode([encoder.tokenize("the fire"), encoder.tokenize("fuoco è")]).vectors
-    assert answer.raw_output_contents[0] == expected.tobytes()
+    assert answer.raw_output_contents[0] == client.embed(["the fire", "fuoco è"]).tobytes()
 
 
 def wrong_requests(name: str) -> Iterator[tuple[str, oip.ModelInferRequest]]:
