@@ -25,10 +25,9 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
-from paravec_model.encoder import Encoder
 from paravec_server.admission import Admission
 from paravec_server.calls import Calls
-from paravec_server.figures import Figures
+from paravec_server.figures import CODES, Figures
 from paravec_server.inference import Inference
 from paravec_server.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
@@ -174,6 +173,15 @@ def test_triton_sees_what_the_server_is(asker: Triton, artifact: Artifact, name:
                 asker.ask(method, *arguments)
 
 
+def test_triton_gives_up_and_so_does_the_server(asker: Triton, name: str) -> None:
+    """Work whose deadline has passed is stopped, and does not hold up what comes after it."""
+    for _ in range(4):
+        heavy = refused(asker, name, ["fire " * 2000] * 64, parameters={"epochs": 2000}, client_timeout=0.3)
+        assert heavy.status == "StatusCode.DEADLINE_EXCEEDED"
+    # Each of the calls above would keep a thread busy for minutes.
+    assert asker.infer(name, TEXTS, client_timeout=10)
+
+
 def test_the_documented_snippet_works(place: Path, server: Server, name: str) -> None:
     """What docs/client.md shows for tritonclient gives vectors of unit length."""
     _, _, after = (ROOT / "docs/client.md").read_text().partition("## Clients of KServe and Triton")
@@ -240,6 +248,8 @@ def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
                 call(channel, method, b"", answer)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     server.stop(None).wait()
+    codes, _, _ = row.calls("ModelInfer")
+    assert {code: n for code, n in zip(CODES, codes, strict=True) if n} == {grpc.StatusCode.UNAVAILABLE: 1}
 
 
 def typed(name: str, *texts: bytes, shape: tuple[int, ...] = (), **tensor: Any) -> oip.ModelInferRequest:
@@ -257,14 +267,13 @@ def raw(name: str, *contents: bytes, shape: tuple[int, ...] = (1,)) -> oip.Model
     return request
 
 
-def test_typed_contents_are_taken_too(channel: grpc.Channel, encoder: Encoder, name: str) -> None:
+def test_typed_contents_are_taken_too(channel: grpc.Channel, client: EmbeddingClient, name: str) -> None:
     """bytes_contents, as generated stubs send them, with what KServe and MLServer say beside them."""
     request = typed(name, b"the fire", "fuoco è".encode())
     request.inputs[0].parameters["content_type"].string_param = "str"
     request.inputs[0].parameters["binary_data_size"].int64_param = 3
     answer = call(channel, "ModelInfer", request, oip.ModelInferResponse)
-    expected = encoder.encode([encoder.tokenize("the fire"), encoder.tokenize("fuoco è")]).vectors
-    assert answer.raw_output_contents[0] == expected.tobytes()
+    assert answer.raw_output_contents[0] == client.embed(["the fire", "fuoco è"]).tobytes()
 
 
 def wrong_requests(name: str) -> Iterator[tuple[str, oip.ModelInferRequest]]:
