@@ -18,8 +18,10 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
+from . import transport
 from .admission import Admission
 from .calls import Calls
+from .credentials import server_credentials
 from .figures import Figures
 from .inference import Inference
 from .logs import event
@@ -27,6 +29,7 @@ from .pool import Threads
 from .probes import HEALTH, Health, reflection_methods
 from .service import SERVICE, EmbeddingService
 from .settings import Settings, SettingsError, names_of
+from .tokens import Tokens
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -61,13 +64,14 @@ class App:
         methods = self._service.methods() | self._health.methods()
         if settings.reflection:
             methods |= reflection_methods(SERVICE, HEALTH)
+        tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
+        self._credentials = server_credentials(settings)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._server = grpc.server(
             Threads(settings.max_concurrent_rpcs, "call"),
-            handlers=[Calls(methods, self._admission, row)],
+            handlers=[Calls(methods, self._admission, row, tokens)],
             options=[
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
+                *transport.options(settings),
                 # A second server on the same port must fail, not share its connections.
                 ("grpc.so_reuseport", 0),
             ],
@@ -113,13 +117,18 @@ class App:
     def _listen(self) -> None:
         listen = self._settings.listen
         try:
-            self.port = self._server.add_insecure_port(listen)
+            self.port = self._add_port(listen)
         except RuntimeError:
             raise ListenError(
                 f"{listen}: cannot be listened on; is the address right, and no other server on the port?"
             ) from None
         self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
+
+    def _add_port(self, listen: str) -> int:
+        if self._credentials:
+            return self._server.add_secure_port(listen, self._credentials)
+        return self._server.add_insecure_port(listen)
 
     def _open(self) -> Encoder:
         began = time.perf_counter()
