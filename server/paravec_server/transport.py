@@ -44,6 +44,8 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", _ms(_HANDSHAKE)),
         ("grpc.keepalive_time_ms", _ms(_KEEPALIVE)),
         ("grpc.keepalive_timeout_ms", _ms(_ANSWER)),
+        # That alone has no effect below a minute, which is the default of this one (seen with gRPC 1.85).
+        ("grpc.http2.ping_timeout_ms", _ms(_ANSWER)),
         # Pings between calls too, and as often as it takes: else gRPC sends two and waits for data.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),

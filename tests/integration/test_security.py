@@ -385,7 +385,7 @@ def test_our_command_speaks_tls(artifact: Artifact, kernel_cache: Path, pem: Pem
 
 def test_a_client_that_cannot_be_made_says_why(pem: Pem, tmp_path: Path) -> None:
     """Files that are missing or do not match, and tokens that would go in plain text, are named before any call."""
-    (cert, key), (_, other) = pem.issue("one"), pem.issue("two")
+    (cert, _), (_, other) = pem.issue("one"), pem.issue("two")
     gone, empty = tmp_path / "gone", tmp_path / "empty"
     empty.touch()
     far = "vectors.example.com:50051"
@@ -396,7 +396,7 @@ def test_a_client_that_cannot_be_made_says_why(pem: Pem, tmp_path: Path) -> None
         (ClientConfig(tls=Tls(cert=cert, key=other)), f"{other} is not the key of {cert}"),
         (ClientConfig(token_file=gone), f"{gone}: No such file"),
         (ClientConfig(token_file=empty), f"{empty}: must be one token"),
-        (ClientConfig(token="two words"), "must be one token"),
+        (ClientConfig(token=f"{OLD} {NEW}"), "must be one token"),
         (ClientConfig(token=OLD, token_file=empty), "one of them"),
         (ClientConfig(far, token=OLD), "over plain text"),
         (ClientConfig("ipv4:10.0.0.1:50051", token=OLD), "over plain text"),
