@@ -92,7 +92,12 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     with echo() as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         idle = threading.Event()
         first = ask(channel)
-        channel.subscribe(lambda state: state is grpc.ChannelConnectivity.IDLE and idle.set())
+
+        def see(state: grpc.ChannelConnectivity) -> None:
+            if state is grpc.ChannelConnectivity.IDLE:
+                idle.set()
+
+        channel.subscribe(see)
         assert idle.wait(PATIENCE)
         assert ask(channel) != first
 
