@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from .settings import Settings
-
+# What the server listens on by default; to import its settings would take as long as all else.
+_LISTEN = "[::]:50051"
 _ALL = ("[::]", "0.0.0.0", "*")  # noqa: S104  these are what is asked at, not listened on
 _EMBEDDING = "paravec.v1.EmbeddingService"
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--service", default=_EMBEDDING, help='name to ask for; "" is the process [%(default)s]')
     parser.add_argument("--timeout", type=float, default=4.0, help="seconds that an answer may take [%(default)s]")
     for name, default, told in (
-        ("listen", Settings.listen, "where the server listens"),
+        ("listen", _LISTEN, "where the server listens"),
         ("tls_cert", None, "its certificate, which tells that it speaks TLS and is shown to it if it asks for one"),
         ("tls_key", None, "the certificate's key"),
     ):

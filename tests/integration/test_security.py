@@ -21,6 +21,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
+from paravec_server import check
+from paravec_server.settings import Settings
 
 from ..servers import PATIENCE, Server, command, running
 
@@ -419,6 +421,11 @@ def checked(*arguments: str, **environ: str) -> tuple[int, str]:
     ran = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
     assert ran.stdout == ""
     return ran.returncode, ran.stderr
+
+
+def test_the_check_asks_where_the_server_listens_by_default() -> None:
+    """The two defaults are one."""
+    assert Settings.listen == check._LISTEN
 
 
 def test_the_check_tells_whether_a_server_is_well(server: Server) -> None:

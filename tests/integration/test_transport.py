@@ -86,6 +86,26 @@ def test_an_old_connection_is_left_and_its_calls_are_finished() -> None:
         assert list(stream) == [first]
 
 
+def test_a_stream_may_outlast_its_connection_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the grace is over, what is left is cut off."""
+    monkeypatch.setattr(transport, "_GRACE", 0.3)
+    with echo(max_connection_age=1.0) as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        never = threading.Event()
+
+        def messages() -> Iterator[bytes]:
+            yield b""
+            never.wait(PATIENCE)
+
+        call: Any = channel.stream_stream("/any/Method")
+        stream = call(messages(), timeout=PATIENCE)
+        assert next(stream)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+        never.set()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert handler.ended.wait(PATIENCE)
+
+
 def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One without calls; the next call makes another."""
     monkeypatch.setattr(transport, "_IDLE", 0.3)
@@ -171,3 +191,17 @@ def test_streams_of_a_connection_have_a_bound() -> None:
         for i in range(0, len(settings), 6)
     }
     assert pairs[3] == 356
+
+
+def test_a_compressed_message_has_the_same_bound() -> None:
+    """What it is when unpacked counts, and it is not unpacked beyond that."""
+    with echo(max_message_bytes=100_000) as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.stream_stream("/any/Method")
+        for size, code in ((90_000, None), (200_000_000, grpc.StatusCode.RESOURCE_EXHAUSTED)):
+            answers = call(iter([bytes(size)]), timeout=PATIENCE, compression=grpc.Compression.Gzip)
+            if code is None:
+                assert len(list(answers)) == 1
+                continue
+            with pytest.raises(grpc.RpcError) as caught:
+                list(answers)
+            assert caught.value.code() is code
