@@ -22,7 +22,12 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
 from paravec_server import check
+from paravec_server.admission import Admission
+from paravec_server.calls import Calls, Method
+from paravec_server.figures import Figures
+from paravec_server.pool import Threads
 from paravec_server.settings import Settings
+from paravec_server.tokens import Tokens
 
 from ..servers import PATIENCE, Server, command, running
 
@@ -287,6 +292,28 @@ def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, ke
         assert '"code": "UNAUTHENTICATED"' in server.log
         assert OLD not in server.log
         assert NEW not in server.log
+
+
+def test_refusals_are_counted(tokens: Path) -> None:
+    """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
+    row = Figures().rows[0]
+    admission = Admission(Settings(model=Path("m")), row)
+    methods = {"/any/Method": Method(lambda call, data: pb.GetModelResponse())}
+    server = grpc.server(Threads(2, "test"), handlers=[Calls(methods, admission, row, Tokens(tokens))])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: Any = channel.unary_unary("/any/Method")
+            codes = []
+            for metadata in ((), bearer(NEW), bearer(OLD)):
+                with pytest.raises(grpc.RpcError) as caught:
+                    call(b"", metadata=metadata, timeout=PATIENCE)
+                codes.append(caught.value.code())
+    finally:
+        server.stop(0).wait()
+    assert codes == [grpc.StatusCode.UNAUTHENTICATED] * 2 + [grpc.StatusCode.UNAVAILABLE]
+    assert (row["credentials"], row["loading"], row["calls_in_flight"]) == (2, 1, 0)
 
 
 def test_tokens_are_rotated_without_a_restart(artifact: Artifact, kernel_cache: Path, tokens: Path) -> None:
