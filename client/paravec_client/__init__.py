@@ -3,6 +3,7 @@
 from .client import EmbeddingClient
 from .errors import (
     CancelledError,
+    ConfigError,
     DeadlineError,
     FieldViolation,
     InvalidArgumentError,
@@ -12,11 +13,12 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
+from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Tls, Vector
 
 __all__ = [
     "CancelledError",
     "ClientConfig",
+    "ConfigError",
     "DeadlineError",
     "Document",
     "Embedding",
@@ -29,6 +31,7 @@ __all__ = [
     "OverloadedError",
     "ParavecError",
     "ServerError",
+    "Tls",
     "UnauthenticatedError",
     "UnavailableError",
     "Vector",

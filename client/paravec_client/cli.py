@@ -11,16 +11,33 @@ from importlib.metadata import version
 from typing import Any, get_args
 
 from .client import EmbeddingClient
-from .errors import DeadlineError, InvalidArgumentError, OverloadedError, ParavecError, UnavailableError
-from .types import ClientConfig, Embedding, InferenceOptions, ModelInfo
+from .errors import (
+    ConfigError,
+    DeadlineError,
+    InvalidArgumentError,
+    OverloadedError,
+    ParavecError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from .types import ClientConfig, Embedding, InferenceOptions, ModelInfo, Tls
 
-# Exit codes by kind of failure; 2 is argparse's for a wrong command line, 1 any other.
+# Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.
 EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
     (InvalidArgumentError, 3),
     (UnavailableError, 4),
     (DeadlineError, 5),
     (OverloadedError, 6),
+    (UnauthenticatedError, 7),
+    (ConfigError, 2),
 )
+
+
+_TLS_FILES = {
+    "tls_ca": "authorities that the server's certificate goes back to",
+    "tls_cert": "certificate to show to the server",
+    "tls_key": "its private key",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Texts given as arguments are one call; a stream of lines takes as long as its lines do.
         whole = arguments.timeout if getattr(arguments, "texts", None) else ClientConfig.stream_timeout
-        config = ClientConfig(arguments.target, timeout=arguments.timeout, stream_timeout=whole)
+        config = ClientConfig(
+            arguments.target,
+            timeout=arguments.timeout,
+            stream_timeout=whole,
+            tls=_tls(arguments),
+            token_file=arguments.token_file,
+        )
         with EmbeddingClient(config=config) as client:
             code: int = arguments.run(client, arguments)
         sys.stdout.flush()
@@ -56,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     target = os.environ.get("PARAVEC_TARGET") or "localhost:50051"
     common.add_argument("--target", default=target, help="host:port of the server (PARAVEC_TARGET) [%(default)s]")
     common.add_argument("--timeout", type=float, default=30.0, help="seconds that a call may take [%(default)s]")
+    common.add_argument("--tls", action="store_true", help="speak TLS; so does each of the next four")
+    for flag, told in _TLS_FILES.items():
+        variable = f"PARAVEC_{flag.upper()}"
+        given = os.environ.get(variable) or None
+        common.add_argument("--" + flag.replace("_", "-"), default=given, metavar="FILE", help=f"{told} ({variable})")
+    common.add_argument("--tls-server-name", metavar="NAME", help="the name that its certificate is for [the target's]")
+    # A token itself is no flag: everybody on the machine can read a process's command line.
+    token = os.environ.get("PARAVEC_TOKEN_FILE") or None
+    common.add_argument("--token-file", default=token, metavar="FILE", help="bearer token (PARAVEC_TOKEN_FILE)")
     common.add_argument("--format", choices=("table", "json"), help="table for people, JSON for machines"
                         " [table on a terminal, else json]")  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -86,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     health.add_argument("--wait", type=float, metavar="SECONDS", help="wait that long for it to become ready")
     health.set_defaults(run=_health)
     return parser
+
+
+def _tls(arguments: argparse.Namespace) -> Tls | None:
+    given = {"server_name": arguments.tls_server_name}
+    given |= {name.removeprefix("tls_"): getattr(arguments, name) for name in _TLS_FILES}
+    return Tls(**given) if arguments.tls or any(given.values()) else None
 
 
 def _embed(client: EmbeddingClient, arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from paravec.v1 import embedding_pb2_grpc
 
 from . import wire
 from .errors import CancelledError, DeadlineError, ParavecError, UnavailableError, from_call, from_status
+from .security import Authorization, open_channel
 from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
@@ -48,13 +49,15 @@ class EmbeddingClient:
     """
 
     def __init__(self, target: str | None = None, *, timeout: float | None = None, config: ClientConfig | None = None):
-        """`target` and `timeout` (seconds for each call) go before those of `config`."""
+        """`target` and `timeout` (seconds for each call) go before those of `config`; ConfigError if its certificates
+        or token cannot be used."""
         self.config = config or ClientConfig()
         if target is not None:
             self.config = replace(self.config, target=target)
         if timeout is not None:
             self.config = replace(self.config, timeout=timeout)
-        self._channel = grpc.insecure_channel(self.config.target, options=_CHANNEL_OPTIONS)
+        self._authorization = Authorization(self.config)
+        self._channel = open_channel(self.config, _CHANNEL_OPTIONS)
         self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._limits: Limits | None = None
@@ -197,7 +200,8 @@ class EmbeddingClient:
 
     def _call(self, method: Any, request: Any, timeout: float | None = None) -> Any:
         try:
-            return method(request, timeout=self.config.timeout if timeout is None else timeout)
+            seconds = self.config.timeout if timeout is None else timeout
+            return method(request, timeout=seconds, metadata=self._authorization.metadata())
         except grpc.RpcError as error:
             raise from_call(error) from error
         except ValueError as error:

@@ -7,6 +7,7 @@ ParavecError
 ├── UnauthenticatedError      no or wrong credentials
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
+├── ConfigError               certificates or a token that a client cannot be made with
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
@@ -89,6 +90,10 @@ class DeadlineError(ParavecError):
 
 class CancelledError(ParavecError):
     """The call was cancelled."""
+
+
+class ConfigError(ParavecError):
+    """Certificates or a token that a client cannot be made with; raised before any call."""
 
 
 class ServerError(ParavecError):

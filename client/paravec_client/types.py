@@ -1,7 +1,8 @@
 """What goes into the client and comes out of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,23 @@ Document = str | Sequence[str]
 """A text, or a document's tokens."""
 
 Vector = npt.NDArray[np.float32]
+
+
+File = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """TLS, and whom to trust. The files are PEM, and are read when a client is made."""
+
+    ca: File | None = None
+    """Certificates of authorities that the server's certificate may go back to; None for those that gRPC brings."""
+    cert: File | None = None
+    """The client's own certificate, for a server that asks for one."""
+    key: File | None = None
+    """Its private key."""
+    server_name: str | None = None
+    """The name that the server's certificate must be for, if not the target's."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +41,14 @@ class ClientConfig:
     """Seconds that a call may take."""
     stream_timeout: float = 3600.0
     """Seconds that a stream may take, from its first document to its last vector."""
+    tls: Tls | None = None
+    """Tls() or Tls(ca="ca.pem") for TLS; None for plain text."""
+    token: str | None = field(default=None, repr=False)
+    """Bearer token that calls carry."""
+    token_file: File | None = None
+    """A file that holds it, read again when it changes."""
+    insecure_token: bool = False
+    """Send the token over plain text to another machine, too: where something else encrypts, a service mesh say."""
 
 
 @dataclass(frozen=True)

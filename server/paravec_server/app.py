@@ -17,9 +17,10 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
-from . import open_inference, probes, service
+from . import open_inference, probes, service, transport
 from .admission import Admission
 from .calls import Calls
+from .credentials import server_credentials
 from .figures import Figures
 from .inference import Inference
 from .logs import event
@@ -29,6 +30,7 @@ from .ports import ListenError
 from .probes import Health, reflection_methods
 from .service import EmbeddingService
 from .settings import Settings, SettingsError, names_of
+from .tokens import Tokens
 from .worker import Place
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
@@ -70,12 +72,13 @@ class App:
             methods |= one.methods()
         if settings.reflection:
             methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
+        tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
+        self._credentials = server_credentials(settings)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = Calls(methods, self._admission, row).server(
+        self._server = Calls(methods, self._admission, row, tokens).server(
             Threads(settings.max_concurrent_rpcs, "call"),
             options=[
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
+                *transport.options(settings),
                 # Workers share their parent's port; a second server on the same port must fail.
                 ("grpc.so_reuseport", int(place is not None)),
             ],
@@ -134,11 +137,16 @@ class App:
     def _listen(self) -> None:
         listen = self._place.listen if self._place else self._settings.listen
         try:
-            self.port = self._server.add_insecure_port(listen)
+            self.port = self._add_port(listen)
         except RuntimeError:
             raise ListenError(listen) from None
         self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
+
+    def _add_port(self, listen: str) -> int:
+        if self._credentials:
+            return self._server.add_secure_port(listen, self._credentials)
+        return self._server.add_insecure_port(listen)
 
     def _open(self) -> Encoder:
         began = time.perf_counter()

@@ -22,10 +22,11 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .admission import Admission
-from .errors import NoMessageError, RequestError, status_of
+from .errors import NoMessageError, RequestError, UnauthenticatedError, status_of
 from .figures import METHODS, Row
 from .logs import event
 from .pool import Inline
+from .tokens import Tokens
 
 REQUEST_ID = "x-request-id"
 """Metadata by which a caller may name a call, and which comes back in the trailers. Other calls are named here, and who
@@ -57,6 +58,8 @@ class Method:
     """Its message says something; if not, it is answered without waiting for it."""
     counted: bool = True
     """Is work. What is not is answered however busy the server is."""
+    open: bool = False
+    """Is answered without credentials."""
     pool: ThreadPoolExecutor | None = None
     """Where it runs, if not with the others."""
 
@@ -87,8 +90,11 @@ class Call:
 class Calls(grpc.ServerInterceptor):
     """All that the server answers, by full name: /package.Service/Method."""
 
-    def __init__(self, methods: Mapping[str, Method], admission: Admission, row: Row) -> None:
-        self._methods, self._admission, self._row = methods, admission, row
+    def __init__(
+        self, methods: Mapping[str, Method], admission: Admission, row: Row, tokens: Tokens | None = None
+    ) -> None:
+        """`tokens`: what a call must carry one of, if any."""
+        self._methods, self._admission, self._row, self._tokens = methods, admission, row, tokens
         self._prefix, self._numbers = token_hex(6), count()
         self._waiting: dict[Call, float] = {}
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
@@ -112,6 +118,9 @@ class Calls(grpc.ServerInterceptor):
             return continuation(details)
         call = Call(details.method.rpartition("/")[2], *self._name(details.invocation_metadata), self._admission)
         try:
+            if self._tokens and not method.open and not self._tokens.allow(details.invocation_metadata):
+                self._row.add("credentials")
+                raise UnauthenticatedError
             if method.counted:
                 self._admission.enter()
         except Exception as error:

@@ -4,6 +4,7 @@ RequestError                    carries a google.rpc.Status
 ├── InvalidArgumentError        BadRequest with the path of the field
 │   ├── MalformedError          the bytes are no message of the contract
 │   └── NoMessageError          the call ended without one
+├── UnauthenticatedError        no or wrong credentials
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
 ├── NotFoundError               another model than the one served
 └── NotReadyError               the model is loading, or the server drains
@@ -54,6 +55,13 @@ class NoMessageError(InvalidArgumentError):
 
     def __init__(self) -> None:
         super().__init__("request", "is missing")
+
+
+class UnauthenticatedError(RequestError):
+    """No or wrong credentials; never which of the two."""
+
+    def __init__(self) -> None:
+        super().__init__(code_pb2.UNAUTHENTICATED, "credentials are missing or wrong")
 
 
 class OverloadedError(RequestError):

@@ -57,6 +57,11 @@ class Row:
     def __setitem__(self, name: str, value: float) -> None:
         self.cells[_INDEX[name]] = value
 
+    def add(self, name: str, amount: float = 1) -> None:
+        """Add to a figure."""
+        with self.lock:
+            self[name] += amount
+
     def inferred(self, documents: int, tokens: int, unknown_tokens: int, seconds: float) -> None:
         """Add to TOTALS."""
         cells = self.cells

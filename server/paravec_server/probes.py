@@ -47,17 +47,21 @@ class Health:
             self._servicer.set(service, _WORDS[ready])
 
     def methods(self) -> dict[str, Method]:
-        """What the server answers for health."""
+        """What the server answers for health, to everybody: probes have no credentials."""
         read = partial(parse, health_pb2.HealthCheckRequest)
         check, watch = self._servicer.Check, self._servicer.Watch
         return {
             f"/{HEALTH}/Check": Method(
-                lambda call, data: check(read(data), call.context), counted=False, pool=Threads(_CHECKERS, "check")
+                lambda call, data: check(read(data), call.context),
+                counted=False,
+                open=True,
+                pool=Threads(_CHECKERS, "check"),
             ),
             f"/{HEALTH}/Watch": Method(
                 lambda call, data: watch(read(data), call.context),
                 responses=True,
                 counted=False,
+                open=True,
                 pool=Threads(_WATCHERS, "watch"),
             ),
         }

@@ -39,6 +39,20 @@ class Settings:
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
     max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)
     max_message_bytes: int = _setting(4 * 2**20, "size of one request message", least=1024, most=2**31 - 1)
+    max_connection_age: float = _setting(
+        600.0, "seconds until a client is asked to connect anew; its calls are finished", least=1, most=86400
+    )
+    tls_cert: Path | None = _setting(
+        None, "PEM file of the server's certificate and those that it goes back to [plain text]",
+        kind=Path, metavar="FILE",
+    )  # fmt: skip
+    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key", kind=Path, metavar="FILE")
+    tls_client_ca: Path | None = _setting(
+        None, "PEM file of authorities; clients must have a certificate of theirs [none]", kind=Path, metavar="FILE"
+    )
+    tokens_file: Path | None = _setting(
+        None, "file of bearer tokens, one a line; calls must carry one [none]", kind=Path, metavar="FILE"
+    )
     drain_seconds: float = _setting(
         30.0, "how long calls in progress may take to finish at a stop", least=0, most=86400
     )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from paravec_model import __version__
+from paravec_server.check import _parser
 
 from .manifests import (
     KUSTOMIZE,
@@ -306,3 +307,34 @@ def test_the_way_in_leads_to_the_pods(component: str, tmp_path: Path) -> None:
     assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
     assert route["spec"].keys() == {"parentRefs", "hostnames", "rules"}
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": name, "port": port["port"]}]}]
+
+
+def test_tls_comes_with_probes_that_speak_it(tmp_path: Path) -> None:
+    """The Secret's files are what the server reads; the probes ask the image's own check, of the same names."""
+    plain, objects = render(KUSTOMIZE / "base"), render(composed(tmp_path, "tls", "tokens"))
+    (server,), volumes = pod(objects)["containers"], {v["name"]: v for v in pod(objects)["volumes"]}
+    mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
+    secrets = {}
+    for name in ("TLS_CERT", "TLS_KEY", "TOKENS_FILE"):
+        file = Path(settings(objects)[f"PARAVEC_{name}"])
+        mount = mounts[str(file.parent)]
+        assert mount["readOnly"]
+        # A file mounted by itself is never renewed.
+        assert "subPath" not in mount
+        secret = volumes[mount["name"]]["secret"]
+        assert secret["defaultMode"] == 0o440
+        secrets[name] = (secret["secretName"], file.name)
+    assert secrets == {
+        "TLS_CERT": ("paravec-server-tls", "tls.crt"),
+        "TLS_KEY": ("paravec-server-tls", "tls.key"),
+        "TOKENS_FILE": ("paravec-server-tokens", "tokens"),
+    }
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = pod(plain)["containers"][0][probe]["grpc"]["service"]
+        assert "grpc" not in server[probe]
+        python, flag, module, *more = server[probe]["exec"]["command"]
+        assert (python, flag, module) == ("python", "-m", "paravec_server.check")
+        arguments = _parser().parse_args(more)
+        assert arguments.service == asked
+        assert server[probe]["timeoutSeconds"] > arguments.timeout
+    assert only(objects, "Service")["spec"]["ports"][0]["appProtocol"] == "https"
