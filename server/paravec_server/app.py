@@ -23,10 +23,11 @@ from .calls import Calls
 from .figures import Figures
 from .inference import Inference
 from .logs import event
+from .metrics import facts_of, serve_metrics
 from .pool import Threads
 from .probes import HEALTH, Health, reflection_methods
 from .service import SERVICE, EmbeddingService
-from .settings import Settings, SettingsError, names_of
+from .settings import ListenError, Settings, SettingsError, names_of
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -41,10 +42,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class ListenError(Exception):
-    """The address cannot be listened on."""
-
-
 class App:
     """One server, from listening to stopped. It listens once the model is open; it is ready once the kernels are."""
 
@@ -54,7 +51,9 @@ class App:
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._health = Health(SERVICE)
-        row = Figures().rows[0]
+        self._figures = Figures()
+        row = self._figures.rows[0]
+        row.begin()
         self._admission = Admission(settings, row)
         self._inference = Inference(settings.inference_threads, row)
         self._service = EmbeddingService(settings, self._inference, self._admission)
@@ -85,6 +84,9 @@ class App:
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
+        if address := self._settings.metrics_listen:
+            facts = facts_of(encoder.manifest, encoder.defaults.method, self._settings)
+            serve_metrics(address, self._figures, facts)
         self._listen()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):

@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(argv: Sequence[str] | None) -> int:
     from paravec_model.errors import ModelError
 
-    from .app import ListenError, serve
+    from .app import serve
     from .logs import configure
-    from .settings import SettingsError, read_settings
+    from .settings import ListenError, SettingsError, read_settings
 
     try:
         settings = read_settings(argv)

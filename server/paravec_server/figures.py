@@ -25,11 +25,11 @@ REASONS = ("refused_calls", "refused_documents", "refused_tokens", "loading", "d
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of a call's seconds."""
 
-GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "heartbeat", "state")
-"""What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic()."""
+GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "heartbeat", "state", "pid")
+"""What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic(); `pid` the worker's."""
 
-TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds")
-"""What only rises."""
+TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds", "restarts")
+"""What only rises. `restarts` is counted by who starts the workers."""
 
 STARTING, SERVING, DRAINING = 0.0, 1.0, 2.0
 """Values of the gauge `state`."""
@@ -75,9 +75,10 @@ class Row:
         return cells[: len(CODES)], cells[len(CODES) : -1], cells[-1]
 
     def begin(self) -> None:
-        """A worker starts on this row."""
+        """This process is now the worker of this row."""
         for name in GAUGES:
             self[name] = 0
+        self["pid"] = os.getpid()
 
 
 class Figures:
