@@ -1,11 +1,11 @@
 """What a Prometheus would read from a server of ours."""
 
 import json
-import urllib.request
+from http.client import HTTPConnection
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from .servers import Server
+from .servers import PATIENCE, Server
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -18,9 +18,13 @@ def address_of(server: Server) -> str:
 
 def scrape(address: str, accept: str = "") -> tuple[str, str]:
     """The content's type, and the content."""
-    request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return answer.headers["Content-Type"], answer.read().decode()
+    connection = HTTPConnection(address, timeout=PATIENCE)
+    connection.request("GET", "/metrics", headers={"Accept": accept})
+    answer = connection.getresponse()
+    content = answer.read().decode()
+    connection.close()
+    assert answer.status == 200
+    return answer.headers["Content-Type"], content
 
 
 class Scrape:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
@@ -28,6 +28,9 @@ from .pool import Threads
 from .probes import HEALTH, Health, reflection_methods
 from .service import SERVICE, EmbeddingService
 from .settings import ListenError, Settings, SettingsError, names_of
+
+if TYPE_CHECKING:
+    from .tracing import Tracing
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -60,10 +63,11 @@ class App:
         methods = self._service.methods() | self._health.methods()
         if settings.reflection:
             methods |= reflection_methods(SERVICE, HEALTH)
+        self._tracing = _begin_tracing() if settings.tracing else None
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._server = grpc.server(
             Threads(settings.max_concurrent_rpcs, "call"),
-            handlers=[Calls(methods, self._admission, row)],
+            handlers=[Calls(methods, self._admission, row, self._tracing)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -84,6 +88,8 @@ class App:
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
+        if self._tracing:
+            self._tracing.describe(encoder.manifest)
         if address := self._settings.metrics_listen:
             facts = facts_of(encoder.manifest, encoder.defaults.method, self._settings)
             serve_metrics(address, self._figures, facts)
@@ -167,7 +173,20 @@ class App:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
         self._server.stop(_LAST_WORDS).wait(10 * _LAST_WORDS)
+        if self._tracing:
+            self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)
+
+
+def _begin_tracing() -> "Tracing":
+    try:
+        from .tracing import Tracing
+
+        return Tracing()
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{names_of('tracing')} needs {error.name}: pip install 'paravec[otel]'") from None
+    except Exception as error:
+        raise SettingsError(f"{names_of('tracing')}: a variable OTEL_* cannot be: {error}") from error
 
 
 def serve(settings: Settings) -> None:

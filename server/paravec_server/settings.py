@@ -54,6 +54,9 @@ class Settings:
     kernel_cache: Path | None = _setting(
         None, "writable directory that keeps compiled kernels from start to start [none]", kind=Path, metavar="DIR"
     )
+    tracing: bool = _setting(
+        False, "send a span for each call by OTLP, as the variables OTEL_* say; needs paravec[otel]"
+    )
     log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "a line for people, or one JSON object", choices=("text", "json"))
 
