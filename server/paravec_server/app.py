@@ -183,8 +183,8 @@ def _begin_tracing() -> "Tracing":
         from .tracing import Tracing
 
         return Tracing()
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"{names_of('tracing')} needs {error.name}: pip install 'paravec[otel]'") from None
+    except ModuleNotFoundError:
+        raise SettingsError(f"{names_of('tracing')} needs more packages: pip install 'paravec[otel]'") from None
     except Exception as error:
         raise SettingsError(f"{names_of('tracing')}: a variable OTEL_* cannot be: {error}") from error
 
