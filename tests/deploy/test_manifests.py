@@ -54,8 +54,8 @@ def containers(objects: Objects) -> list[dict[str, Any]]:
 def settings(objects: Objects) -> dict[str, str]:
     """The data of the ConfigMap that the server reads."""
     (source,) = pod(objects)["containers"][0]["envFrom"]
-    config = only(objects, "ConfigMap")
-    assert source["configMapRef"]["name"] == config["metadata"]["name"]
+    name = source["configMapRef"]["name"]
+    (config,) = (o for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == name)
     data: dict[str, str] = config["data"]
     return data
 
@@ -182,7 +182,7 @@ def test_init_container_and_server_agree(overlay: str, objects: Objects) -> None
 def test_probes_ask_a_port_that_is_there(objects: Objects) -> None:
     """Start and readiness ask for the service, life asks for the process."""
     (server,) = pod(objects)["containers"]
-    (port,) = server["ports"]
+    (port,) = (port for port in server["ports"] if port["name"] == "grpc")
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert server[probe]["grpc"]["port"] == port["containerPort"]
         asked = "" if probe == "livenessProbe" else "paravec.v1.EmbeddingService"
