@@ -59,6 +59,20 @@ def pod(objects: Objects) -> dict[str, Any]:
     return spec
 
 
+def settings(objects: Objects) -> dict[str, str]:
+    """The data of the ConfigMap that the server reads."""
+    (source,) = pod(objects)["containers"][0]["envFrom"]
+    name = source["configMapRef"]["name"]
+    (data,) = (o["data"] for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == name)
+    return dict(data)
+
+
+def ports(objects: Objects) -> dict[str, int]:
+    """The server's ports by name."""
+    (server,) = pod(objects)["containers"]
+    return {port["name"]: port["containerPort"] for port in server["ports"]}
+
+
 def volume_kind(objects: Objects) -> str:
     """What kind of volume the model lies in."""
     (store,) = (volume for volume in pod(objects)["volumes"] if volume["name"] == "model-store")

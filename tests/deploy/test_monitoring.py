@@ -16,7 +16,7 @@ from paravec_server.figures import CODES
 
 from ..scrapes import Scrape, address_of
 from ..servers import running
-from .manifests import INSTALLED, KUSTOMIZE, OVERLAYS, Objects, only, pod, render
+from .manifests import INSTALLED, KUSTOMIZE, OVERLAYS, Objects, only, ports, render, settings
 
 COMPONENTS = KUSTOMIZE / "components"
 DASHBOARD = json.loads((COMPONENTS / "monitoring/paravec.json").read_text())
@@ -100,11 +100,10 @@ def test_alerts_say_what_is_wrong() -> None:
 @kubectl
 def test_the_port_is_one_everywhere(production: Objects) -> None:
     """Setting, container, annotations, monitor and network policy speak of the same port."""
-    (port,) = (port for port in pod(production)["containers"][0]["ports"] if port["name"] == "metrics")
-    (config,) = (o["data"] for o in production if "PARAVEC_METRICS_LISTEN" in o.get("data", {}))
-    assert config["PARAVEC_METRICS_LISTEN"] == f"[::]:{port['containerPort']}"
+    port = ports(production)["metrics"]
+    assert settings(production)["PARAVEC_METRICS_LISTEN"] == f"[::]:{port}"
     template = only(production, "Deployment")["spec"]["template"]["metadata"]
-    said = {"scrape": "true", "port": str(port["containerPort"]), "path": "/metrics"}
+    said = {"scrape": "true", "port": str(port), "path": "/metrics"}
     assert template["annotations"] == {f"prometheus.io/{key}": value for key, value in said.items()}
     opened = [rule["ports"][0]["port"] for rule in only(production, "NetworkPolicy")["spec"]["ingress"]]
     assert opened == ["grpc", "metrics"]
