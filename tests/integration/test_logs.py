@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,39 @@ def test_an_id_that_would_spoil_the_log_is_replaced(talkative: Server, stub: Any
     assert talkative.process.poll() is None
 
 
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A frame of HTTP/2."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def raw(port: int, *more: tuple[bytes, bytes]) -> None:
+    """A call of Embed with no message, by a client that checks no metadata; waits until the server has had its say."""
+    headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/paravec.v1.EmbeddingService/Embed"),
+               (b":authority", b"a"), (b"te", b"trailers"), (b"content-type", b"application/grpc"), *more]  # fmt: skip
+    block = b"".join(b"\x00" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in headers)
+    settings, end = frame(4, 0, 0), 0x1 | 0x4
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + frame(1, end, 1, block))
+        connection.settimeout(1)
+        said = b""
+        with suppress(TimeoutError, ConnectionError):
+            while b"grpc-status" not in said and (part := connection.recv(65536)):
+                said += part
+
+
+def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: Any) -> None:
+    """Line ends, control characters and bytes of no encoding, sent as they are: every line of the log is one event."""
+    for name in (b"a\nb", b"a\r\n{}", b"\xff\xfe", b"\x00", b"\x1b[2J", b"good"):
+        raw(talkative.port, (b"x-request-id", name))
+    stub.Embed(GOOD, metadata=[("x-request-id", "last")])
+    ids = []
+    while "last" not in ids:
+        ids.append(talkative.wait_for("call")["request_id"])
+    assert "good" in ids
+    assert all(re.fullmatch("[!-~]+", name) for name in ids)
+    assert all(json.loads(line)["event"] for line in talkative.lines)
+
+
 @pytest.mark.parametrize("name", ["a\nb", "a\r", "\x1b[2J", "ä", "\x00", "\u2028", "x\n" * 64])
 def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
     """Should it come through all the same."""
@@ -117,8 +152,8 @@ def test_a_log_that_cannot_be_written_fails_no_call(
     artifact: Artifact, kernel_cache: Path, tmp_path: Path, sink: str, style: str
 ) -> None:
     """A full disk, a closed standard error, a reader that is gone: calls are answered, and the stop is clean."""
-    socket = tmp_path / "socket"
-    arguments = command(artifact.path, "--kernel-cache", str(kernel_cache), "--listen", f"unix:{socket}")
+    path = tmp_path / "socket"
+    arguments = command(artifact.path, "--kernel-cache", str(kernel_cache), "--listen", f"unix:{path}")
     arguments += ["--log-level", "debug", "--log-format", style]
     with ExitStack() as stack:
         if sink == "closed":
@@ -132,9 +167,9 @@ def test_a_log_that_cannot_be_written_fails_no_call(
             process = stack.enter_context(subprocess.Popen(arguments, stderr=stack.enter_context(open(sink, "w"))))
         stack.callback(process.kill)
         latest = time.monotonic() + PATIENCE
-        while not socket.exists() and time.monotonic() < latest:
+        while not path.exists() and time.monotonic() < latest:
             time.sleep(0.01)
-        with EmbeddingClient(f"unix:{socket}") as client:
+        with EmbeddingClient(f"unix:{path}") as client:
             client.wait_until_ready(PATIENCE)
             for _ in range(100):
                 assert client.embed("fire").any()

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -269,6 +269,27 @@ def test_slow_clients_hold_nobody_up() -> None:
             connection.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert "paravec_calls_total" in scrape(address)[1]
         assert len(list(Path("/proc/self/task").iterdir())) < 40
+
+
+def drip(connection: socket.socket) -> None:
+    """Send a byte; ConnectionError if the other side has gone."""
+    connection.sendall(b"x")
+    with suppress(TimeoutError):
+        if not connection.recv(1):
+            raise ConnectionResetError
+
+
+def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To send a byte now and then does not keep a connection for longer than it may last."""
+    monkeypatch.setattr("paravec_server.endpoint._LONGEST", 0.2)
+    with endpoint(Figures()) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), PATIENCE) as connection:
+            connection.settimeout(0.05)
+            latest = time.monotonic() + PATIENCE
+            with pytest.raises(ConnectionError):  # noqa: PT012
+                while time.monotonic() < latest:
+                    drip(connection)
 
 
 def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> None:

@@ -15,8 +15,10 @@ import pytest
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
 
 from ..servers import PATIENCE, Server, command, running
+from .test_faults import Broken, build
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
@@ -151,6 +153,30 @@ def test_a_caller_cannot_break_it(state: str) -> None:
         assert re.fullmatch("[0-9a-f]{32}", span.names["trace_id"])
         assert (span.names["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
     tracing.close()
+
+
+def test_a_fault_of_ours_is_an_error_of_its_trace(
+    encoder: Encoder, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line in the log has the trace's id, the span is marked as failed, and neither quotes the document."""
+    from paravec_server.tracing import Tracing
+
+    _, calls = build(Broken(encoder))
+    calls._tracing = tracing = Tracing()
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[calls])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+        stub_of(channel).Embed(embed(SECRET), metadata=[TRACEPARENT])
+    server.stop(None).wait()
+    tracing.close()
+    (record,) = (record for record in caplog.records if record.getMessage() == "internal error")
+    assert record.__dict__["facts"]["trace_id"] == TRACE
+    (span,) = collector.spans
+    assert span.trace_id.hex() == TRACE
+    assert span.status.code == ERROR
+    assert facts(span)["rpc.grpc.status_code"] == grpc.StatusCode.INTERNAL.value[0]
+    assert SECRET.encode() not in collector.raw
 
 
 def test_a_collector_that_is_not_there_costs_no_call(
