@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
@@ -24,14 +25,18 @@ from .credentials import server_credentials
 from .figures import Figures
 from .inference import Inference
 from .logs import event
+from .metrics import facts_of, serve_metrics
 from .open_inference import OpenInferenceService
 from .pool import Threads
-from .ports import ListenError
+from .ports import CANNOT_LISTEN
 from .probes import Health, reflection_methods
 from .service import EmbeddingService
-from .settings import Settings, SettingsError, names_of
+from .settings import ListenError, Settings, SettingsError, names_of
 from .tokens import Tokens
 from .worker import Place
+
+if TYPE_CHECKING:
+    from .tracing import Tracing
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
@@ -61,6 +66,7 @@ class App:
         self._health = Health(service.SERVICE, open_inference.SERVICE)
         self._figures = place.figures if place else Figures()
         self._row = row = place.row if place else self._figures.rows[0]
+        row.reset(os.getpid())
         self._admission = Admission(settings, row)
         self._inference = Inference(settings.inference_threads, row)
         self._services = (
@@ -74,8 +80,9 @@ class App:
             methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
         tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = server_credentials(settings)
+        self._tracing = _begin_tracing() if settings.tracing else None
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = Calls(methods, self._admission, row, tokens).server(
+        self._server = Calls(methods, self._admission, row, tokens, self._tracing).server(
             Threads(settings.max_concurrent_rpcs, "call"),
             options=[
                 *transport.options(settings),
@@ -96,7 +103,11 @@ class App:
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
+        if self._tracing:
+            self._tracing.describe(encoder.manifest)
         if not self._place:
+            if address := self._settings.metrics_listen:
+                serve_metrics(address, self._figures, facts_of(encoder.manifest, self._settings))
             self._listen()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
@@ -139,7 +150,7 @@ class App:
         try:
             self.port = self._add_port(listen)
         except RuntimeError:
-            raise ListenError(listen) from None
+            raise ListenError(CANNOT_LISTEN.format(listen)) from None
         self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
 
@@ -192,7 +203,20 @@ class App:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
         self._server.stop(_LAST_WORDS).wait(10 * _LAST_WORDS)
+        if self._tracing:
+            self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)
+
+
+def _begin_tracing() -> "Tracing":
+    try:
+        from .tracing import Tracing
+
+        return Tracing()
+    except ModuleNotFoundError:
+        raise SettingsError(f"{names_of('tracing')} needs more packages: pip install 'paravec[otel]'") from None
+    except Exception as error:
+        raise SettingsError(f"{names_of('tracing')}: a variable OTEL_* cannot be: {error}") from error
 
 
 def serve(settings: Settings, place: Place | None = None) -> None:

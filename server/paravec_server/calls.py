@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -27,6 +27,9 @@ from .figures import METHODS, Row
 from .logs import event
 from .pool import Inline
 from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from .tracing import CallSpan, Tracing
 
 REQUEST_ID = "x-request-id"
 """Metadata by which a caller may name a call, and which comes back in the trailers. Other calls are named here, and who
@@ -75,12 +78,18 @@ class Call:
         """What it has brought so far."""
         self.held = (0, 0)
         """Documents and tokens of it that count as in flight."""
+        self.span: CallSpan | None = None
         self._admission = admission
 
     def take(self, documents: int, tokens: int) -> None:
         """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
         self._admission.take(documents, tokens)
         self.held = (self.held[0] + documents, self.held[1] + tokens)
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """What a line in the log tells of the call's trace, if it has one."""
+        return self.span.names if self.span else {}
 
     def stopped(self) -> bool:
         """Whether nobody waits any more: the caller is gone, or its deadline has passed."""
@@ -91,10 +100,16 @@ class Calls(grpc.ServerInterceptor):
     """All that the server answers, by full name: /package.Service/Method."""
 
     def __init__(
-        self, methods: Mapping[str, Method], admission: Admission, row: Row, tokens: Tokens | None = None
+        self,
+        methods: Mapping[str, Method],
+        admission: Admission,
+        row: Row,
+        tokens: Tokens | None = None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """`tokens`: what a call must carry one of, if any."""
-        self._methods, self._admission, self._row, self._tokens = methods, admission, row, tokens
+        self._methods, self._admission, self._row = methods, admission, row
+        self._tokens, self._tracing = tokens, tracing
         self._prefix, self._numbers = token_hex(6), count()
         self._waiting: dict[Call, float] = {}
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
@@ -117,6 +132,8 @@ class Calls(grpc.ServerInterceptor):
         if method is None:
             return continuation(details)
         call = Call(details.method.rpartition("/")[2], *self._name(details.invocation_metadata), self._admission)
+        if self._tracing and call.method in METHODS:
+            call.span = self._tracing.begin(details.method, details.invocation_metadata)
         try:
             if self._tokens and not method.open and not self._tokens.allow(details.invocation_metadata):
                 self._row.add("credentials")
@@ -200,7 +217,7 @@ class Calls(grpc.ServerInterceptor):
             # Nobody hears this any more; it is for the figures.
             late = context.time_remaining() == 0
             return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED), "nobody waits any more"
-        status = status_of(error, call.request_id)
+        status = status_of(error, call.request_id, **call.trace)
         known = error.trailers if isinstance(error, RequestError) else ()
         details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
         context.set_trailing_metadata((*details, *known))
@@ -213,9 +230,12 @@ class Calls(grpc.ServerInterceptor):
             return
         seconds = time.perf_counter() - call.began
         self._row.ended(call.method, code, seconds)
+        facts: dict[str, Any] = {"documents": call.documents, "tokens": call.tokens, "request_id": call.request_id}
+        if call.span:
+            call.span.end(code, **facts)
         if _log.isEnabledFor(logging.DEBUG):
-            facts = {"documents": call.documents, "tokens": call.tokens, "request_id": call.request_id}
-            event(_log, logging.DEBUG, "call", method=call.method, code=code.name, seconds=round(seconds, 6), **facts)
+            facts |= {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
+            event(_log, logging.DEBUG, "call", **facts, **call.trace)
 
 
 def _handler(run: Callable[..., Any], pool: ThreadPoolExecutor | None, *, responses: bool = False) -> Any:

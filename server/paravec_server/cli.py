@@ -17,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     _share_one_heap()
+    if sys.stderr is None:
+        # Closed: what is opened next must not take its place, and be written to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
     # gRPC's core writes lines of its own for what is reported here in one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
@@ -30,8 +34,7 @@ def _serve(argv: Sequence[str] | None) -> int:
     from paravec_model.errors import ModelError
 
     from .logs import configure
-    from .ports import ListenError
-    from .settings import SettingsError, read_settings
+    from .settings import ListenError, SettingsError, read_settings
     from .worker import my_place
 
     try:
@@ -49,7 +52,8 @@ def _serve(argv: Sequence[str] | None) -> int:
         return _fail(str(error), 2)
     except (ModelError, ListenError) as error:
         return _fail(str(error), 1)
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     # Everything is drained; only what nobody waits for any more could still run, and would hold up the exit.
     os._exit(0)
 

@@ -112,12 +112,12 @@ def make_status(code: int, text: str, *details: message.Message) -> status_pb2.S
     return status
 
 
-def status_of(error: Exception, request_id: str) -> status_pb2.Status:
+def status_of(error: Exception, request_id: str, **trace: str) -> status_pb2.Status:
     """The status for `error`. A fault of ours is logged with its place, and the caller told the call's id."""
     if isinstance(error, RequestError):
         return error.status
     # The exception's own text may quote the document, so only its kind and place are logged.
-    event(_log, logging.ERROR, "internal error", request_id=request_id, **_place(error))
+    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **_place(error))
     details = error_details_pb2.RequestInfo(request_id=request_id)
     return make_status(code_pb2.INTERNAL, f"internal error, id {request_id}", details)
 

@@ -25,14 +25,14 @@ REASONS = ("refused_calls", "refused_documents", "refused_tokens", "loading", "d
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of a call's seconds."""
 
-GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "state", "heartbeat")
-"""What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic()."""
+GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "state", "heartbeat", "pid")
+"""What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic(); `pid` the worker's."""
 
 CALLS, DOCUMENTS, TOKENS, STATE = range(4)
 """Cells of gauges, for whom a name would be too slow."""
 
-TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds")
-"""What only rises."""
+TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds", "restarts")
+"""What only rises. `restarts` is counted by who starts the workers."""
 
 STARTING, SERVING, DRAINING = 0.0, 1.0, 2.0
 """Values of the gauge `state`."""
@@ -85,10 +85,11 @@ class Row:
         cells = self.cells[first : first + _CALL].tolist()
         return cells[: len(CODES)], cells[len(CODES) : -1], cells[-1]
 
-    def begin(self) -> None:
-        """A worker starts on this row."""
+    def reset(self, pid: int = 0) -> None:
+        """The row has another worker now, or 0 for none: what rises and falls begins anew."""
         for name in GAUGES:
             self[name] = 0
+        self["pid"] = pid
 
 
 class Figures:
@@ -96,7 +97,7 @@ class Figures:
 
     def __init__(self, workers: int = 1, fd: int | None = None) -> None:
         """`fd`: the `fileno` of the process that made them; makes them if None."""
-        size = 8 * (_FIELDS * workers + 2)
+        size = 8 * (_FIELDS * workers + 1)
         self.fileno = os.memfd_create("paravec-figures") if fd is None else fd
         if fd is None:
             os.ftruncate(self.fileno, size)
@@ -112,12 +113,3 @@ class Figures:
     @hang.setter
     def hang(self, hang: bool) -> None:
         self._shared[0] = hang
-
-    @property
-    def restarts(self) -> int:
-        """How many workers were replaced."""
-        return int(self._shared[1])
-
-    @restarts.setter
-    def restarts(self, restarts: int) -> None:
-        self._shared[1] = restarts

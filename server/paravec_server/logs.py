@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+# What could begin another line, or make a terminal do something, is written as an escape.
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
 
 def event(log: logging.Logger, level: int, name: str, /, **facts: Any) -> None:
     """Log that `name` happened, with facts about it."""
@@ -16,6 +19,8 @@ def event(log: logging.Logger, level: int, name: str, /, **facts: Any) -> None:
 
 def configure(level: str, style: str, worker: int | None = None) -> None:
     """Send this package's events to standard error, in the given style ("text" or "json"), with the worker's number."""
+    # A log that cannot be written, the disk being full or nobody reading it, is not worth a call.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     if worker is not None:
         handler.addFilter(partial(_add_worker, worker))
@@ -39,7 +44,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{k}={v}" for k, v in getattr(record, "facts", {}).items())
         line = f"{_when(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
-        return line.replace("\n", "\\n")
+        return line.translate(_ESCAPES)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -3,14 +3,9 @@
 import socket
 from contextlib import ExitStack
 
-from .settings import SettingsError, names_of
+from .settings import ListenError, SettingsError, names_of
 
-
-class ListenError(Exception):
-    """The address cannot be listened on."""
-
-    def __init__(self, listen: str) -> None:
-        super().__init__(f"{listen}: cannot be listened on; is the address right, and no other server on the port?")
+CANNOT_LISTEN = "{}: cannot be listened on; is the address right, and no other server on the port?"
 
 
 def hold(listen: str, held: ExitStack) -> str:
@@ -35,7 +30,7 @@ def hold(listen: str, held: ExitStack) -> str:
                 if option == socket.SO_REUSEADDR:
                     taken.close()
     except OSError:
-        raise ListenError(listen) from None
+        raise ListenError(CANNOT_LISTEN.format(listen)) from None
     return f"{host}:{number}"
 
 

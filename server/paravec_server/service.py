@@ -87,7 +87,7 @@ class EmbeddingService:
             except StoppedError:
                 raise
             except Exception as error:
-                status = status_of(error, call.request_id)
+                status = status_of(error, call.request_id, **call.trace)
                 for _ in items:
                     add(error=status)
             else:
@@ -101,5 +101,5 @@ class EmbeddingService:
             options = self._options(request.options)
             tokens = wire.read_document(request.document, self._tokenize, options, self._settings, "document")
         except Exception as error:
-            return None, status_of(error, call.request_id)
+            return None, status_of(error, call.request_id, **call.trace)
         return options.inference, tokens

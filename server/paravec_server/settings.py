@@ -14,6 +14,10 @@ class SettingsError(Exception):
     """A setting is missing or out of range; one line that names it."""
 
 
+class ListenError(Exception):
+    """The address that a setting names cannot be listened on; one line that names it."""
+
+
 def _setting(default: Any, help_text: str, **extra: Any) -> Any:
     return field(default=default, metadata={"help": help_text, **extra})
 
@@ -28,6 +32,9 @@ class Settings:
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
     listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
+    metrics_listen: str = _setting(
+        "", "address of Prometheus' metrics, host:port; port 0 picks a free one [none]", metavar="ADDRESS"
+    )
     workers: int = _setting(1, "processes that share the port and the model; 0 is one for each core", least=0, most=256)
     threads: int = _setting(0, "calls that compute at once in each worker; 0 shares the cores out", least=0, most=1024)
     method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
@@ -63,6 +70,9 @@ class Settings:
     kernel_cache: Path | None = _setting(
         None, "writable directory that keeps compiled kernels from start to start [none]", kind=Path, metavar="DIR"
     )
+    tracing: bool = _setting(
+        False, "send a span for each call by OTLP, as the variables OTEL_* say; needs paravec[otel]"
+    )
     log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "a line for people, or one JSON object", choices=("text", "json"))
 
@@ -75,6 +85,8 @@ class Settings:
                 raise SettingsError(f"{names_of(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
             if "choices" in meta and value not in meta["choices"]:
                 raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
+        if self.metrics_listen:
+            read_address(self.metrics_listen)
 
     @property
     def processes(self) -> int:
@@ -112,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     for f in fields(Settings):
         meta = f.metadata
         choices = f" ({' | '.join(meta['choices'])})" if "choices" in meta else ""
-        default = "" if f.default is None else f" [{f.default}]"
+        default = "" if f.default in (None, "") else f" [{f.default}]"
         kind: dict[str, Any] = {"metavar": meta.get("metavar", f.name.rsplit("_", 1)[-1].upper())}
         if isinstance(f.default, bool):
             kind = {"action": argparse.BooleanOptionalAction}
@@ -133,6 +145,17 @@ def _convert(name: str, kind: Any, raw: Any) -> Any:
         return kind(raw)
     except ValueError:
         raise SettingsError(f"{names_of(name)} must be a number, not {raw!r}") from None
+
+
+def read_address(address: str) -> tuple[str, int]:
+    """Host, without brackets, and port of `metrics_listen`; SettingsError if it is no host:port."""
+    host, colon, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
+    if not colon or not 0 <= number <= 65535 or (":" in bare) != (bare != host):
+        problem = "must be host:port, e.g. 127.0.0.1:9464 or [::]:9464"
+        raise SettingsError(f"{names_of('metrics_listen')} {problem}, not {address!r}")
+    return bare, number
 
 
 def _flag(name: str) -> str:

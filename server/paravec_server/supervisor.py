@@ -15,8 +15,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 
+from paravec_model.manifest import read_manifest
+
 from .figures import SERVING, Figures
 from .logs import event
+from .metrics import facts_of, serve_metrics
 from .ports import hold
 from .settings import Settings
 from .worker import Place
@@ -45,7 +48,7 @@ class _Worker:
         self.has_served = False
 
     def start(self) -> None:
-        self.row.begin()
+        self.row.reset()
         self._started = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "paravec_server.cli", *self._arguments],
@@ -78,8 +81,8 @@ class _Worker:
         pause = 0.0 if long_lived else self._pause
         self._pause = _FIRST_PAUSE if long_lived else min(2 * self._pause, _LONGEST_PAUSE)
         self.process, self._due = None, now + pause
-        self.row.begin()
-        self._place.figures.restarts += 1
+        self.row.reset()
+        self.row["restarts"] += 1
         event(_log, logging.ERROR, "worker died", worker=self._place.number, code=code, next_in_seconds=pause)
 
 
@@ -112,6 +115,8 @@ class Supervisor:
                 if process is not None and (code := process.poll()) is not None:
                     return 1 if code < 0 else code
                 first.look(self._settings.hang_seconds)
+            if address := self._settings.metrics_listen:
+                serve_metrics(address, self.figures, facts_of(read_manifest(self._settings.model), self._settings))
             for worker in others:
                 worker.start()
             while not self._stopped():

@@ -21,6 +21,9 @@ SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
 IMAGE_VOLUMES = tuple(version for version in SUPPORTED if version >= "1.35")
 """Those of them that mount images as volumes."""
 
+INSTALLED = ("gateway.networking.k8s.io/", "monitoring.coreos.com/")
+"""Groups of kinds that a cluster only has by installing them. No overlay needs one."""
+
 Objects = list[dict[str, Any]]
 
 
@@ -34,8 +37,8 @@ def render(path: Path) -> Objects:
 def validate(objects: Objects, version: str) -> None:
     """Hold each object to the strict schema of a Kubernetes version; an unknown kind is an error, too."""
     for found in objects:
-        if found["apiVersion"].startswith("gateway.networking.k8s.io/"):
-            continue  # a resource that a cluster has by installing it; its test is by hand
+        if found["apiVersion"].startswith(INSTALLED):
+            continue  # its test is by hand
         kubernetes_validate.validate(found, version, strict=True)
 
 
@@ -54,6 +57,20 @@ def pod(objects: Objects) -> dict[str, Any]:
     """The pod's spec in the Deployment."""
     spec: dict[str, Any] = only(objects, "Deployment")["spec"]["template"]["spec"]
     return spec
+
+
+def settings(objects: Objects) -> dict[str, str]:
+    """The data of the ConfigMap that the server reads."""
+    (source,) = pod(objects)["containers"][0]["envFrom"]
+    name = source["configMapRef"]["name"]
+    (data,) = (o["data"] for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == name)
+    return dict(data)
+
+
+def ports(objects: Objects) -> dict[str, int]:
+    """The server's ports by name."""
+    (server,) = pod(objects)["containers"]
+    return {port["name"]: port["containerPort"] for port in server["ports"]}
 
 
 def volume_kind(objects: Objects) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, ROOT, Objects, only, pod, render, roll, volume_kind
+from .manifests import KUSTOMIZE, ROOT, Objects, pod, ports, render, roll, settings, volume_kind
 
 LAB = Path(__file__).parent / "lab"
 
@@ -131,7 +131,8 @@ def playable(objects: Objects, name: str, port: int) -> Objects:
             if "resourceFieldRef" in variable.pop("valueFrom", {}):
                 variable["value"] = container["resources"]["limits"]["cpu"]
         for published in container.get("ports", []):
-            published |= {"hostPort": port, "hostIP": "127.0.0.1"}
+            if published["name"] == "grpc":
+                published |= {"hostPort": port, "hostIP": "127.0.0.1"}
     return kept
 
 
@@ -140,12 +141,12 @@ def flags(objects: Objects, port: int) -> list[str]:
     spec = pod(objects)
     (server,) = spec["containers"]
     security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
-    settings = only(objects, "ConfigMap")["data"] | {"PARAVEC_THREADS": cpus}
+    variables = settings(objects) | {"PARAVEC_THREADS": cpus}
     references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
     return [
-        *("--pull=never", "--publish", f"127.0.0.1:{port}:{server['ports'][0]['containerPort']}"),
+        *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
         *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *_LOCKED),
-        *(f"--env={name}={value}" for name, value in settings.items()),
+        *(f"--env={name}={value}" for name, value in variables.items()),
         *(
             f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"
             for mount in server["volumeMounts"]

@@ -21,9 +21,11 @@ from .manifests import (
     images,
     only,
     pod,
+    ports,
     render,
     replicas,
     roll,
+    settings,
     validate,
     versions,
     volume_kind,
@@ -50,15 +52,6 @@ def objects(overlay: str) -> Objects:
 def containers(objects: Objects) -> list[dict[str, Any]]:
     """All containers of the pod, the init container first."""
     return [*(pod(objects).get("initContainers") or []), *pod(objects)["containers"]]
-
-
-def settings(objects: Objects) -> dict[str, str]:
-    """The data of the ConfigMap that the server reads."""
-    (source,) = pod(objects)["containers"][0]["envFrom"]
-    config = only(objects, "ConfigMap")
-    assert source["configMapRef"]["name"] == config["metadata"]["name"]
-    data: dict[str, str] = config["data"]
-    return data
 
 
 def beneath(value: Any, key: str) -> Iterator[Any]:
@@ -183,15 +176,15 @@ def test_init_container_and_server_agree(overlay: str, objects: Objects) -> None
 def test_probes_ask_a_port_that_is_there(objects: Objects) -> None:
     """Start and readiness ask for the service, life asks for the process."""
     (server,) = pod(objects)["containers"]
-    (port,) = server["ports"]
+    port = ports(objects)["grpc"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert server[probe]["grpc"]["port"] == port["containerPort"]
+        assert server[probe]["grpc"]["port"] == port
         asked = "" if probe == "livenessProbe" else "paravec.v1.EmbeddingService"
         assert server[probe]["grpc"]["service"] == asked
-    assert settings(objects)["PARAVEC_LISTEN"].endswith(f":{port['containerPort']}")
+    assert settings(objects)["PARAVEC_LISTEN"].endswith(f":{port}")
     service = only(objects, "Service")["spec"]
     assert service["clusterIP"] == "None"
-    assert [p["targetPort"] for p in service["ports"]] == [port["name"]]
+    assert [p["targetPort"] for p in service["ports"]] == ["grpc"]
 
 
 def test_a_stop_has_the_time_it_needs(objects: Objects) -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -83,6 +84,27 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
     while len(answered) < 2:
         assert np.array_equal(embed(pair), expected)
         answered.add(pair.wait_for("call")["worker"])
+
+
+def test_metrics_are_those_of_all(artifact: Artifact, kernel_cache: Path) -> None:
+    """One address tells what every worker did, and what one did that died."""
+    flags = ("--workers", "2", "--metrics-listen", "127.0.0.1:0")
+    with running(artifact.path, kernel_cache, *flags, ready=False) as server:
+        port = server.wait_for("metrics")["port"]
+
+        def value(sample: str) -> float:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as page:
+                lines = page.read().decode().splitlines()
+            return float(next(line.split()[-1] for line in lines if line.startswith(sample)))
+
+        until(lambda: value('paravec_workers{state="serving"}') == 2)
+        for _ in range(20):
+            embed(server)
+        assert value('paravec_calls_total{code="OK",method="Embed"}') == 20
+        os.kill(workers(server)[0], signal.SIGKILL)
+        until(lambda: value("paravec_worker_restarts_total") == 1)
+        until(lambda: value('paravec_workers{state="serving"}') == 2)
+        assert value('paravec_calls_total{code="OK",method="Embed"}') == 20
 
 
 def test_a_worker_that_dies_is_replaced(pair: Server) -> None:

@@ -25,12 +25,14 @@ ALLOWED = {
     "paravec": GOOGLE | {"grpc"},
     "paravec_model": {"numpy", "numba"},
     "paravec_client": GOOGLE | {"paravec", "grpc", "grpc_health", "numpy"},
-    "paravec_server": GOOGLE | {"paravec", "paravec_model", "grpc", "grpc_health", "grpc_reflection"},
+    "paravec_server": GOOGLE
+    | {"paravec", "paravec_model", "grpc", "grpc_health", "grpc_reflection", "prometheus_client"},
 }
 
 # The exceptions: what trains may import gensim, and one module of the server joins wire and model.
 ALSO = {
     "paravec_model/training.py": {"gensim", "tqdm"},
+    "paravec_server/tracing.py": {"opentelemetry"},
     "paravec_model/precompile.py": {"llvmlite"},
     "paravec_model/lanes.py": {"llvmlite"},
 }

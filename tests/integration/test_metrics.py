@@ -1,0 +1,323 @@
+"""What a real server, or a process that only looks after workers, tells a Prometheus."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
+from paravec_model.artifact import Artifact
+from paravec_server.figures import BUCKETS, METHODS, Figures
+from paravec_server.metrics import Facts, serve_metrics
+from paravec_server.settings import ListenError
+
+from ..scrapes import Scrape, address_of, scrape
+from ..servers import PATIENCE, Server, command, running
+
+FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, {"calls": 2, "documents": 3, "tokens": 5})
+
+
+@pytest.fixture(scope="module")
+def measured(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+    """A server that tells its metrics."""
+    with running(artifact.path, kernel_cache, "--metrics-listen", "127.0.0.1:0", "--max-documents", "8") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def address(measured: Server) -> str:
+    """Where it tells them."""
+    return address_of(measured)
+
+
+@pytest.fixture
+def stub(measured: Server) -> Iterator[Any]:
+    """A stub of it."""
+    with grpc.insecure_channel(measured.target) as channel:
+        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+
+
+@contextmanager
+def endpoint(figures: Figures) -> Iterator[str]:
+    """The address of metrics that this process serves, which has no gRPC server."""
+    served = serve_metrics("127.0.0.1:0", figures, FACTS)
+    try:
+        yield f"127.0.0.1:{served.port}"
+    finally:
+        served.close()
+
+
+def embed(*texts: str) -> pb.EmbedRequest:
+    """A request for the vectors of texts."""
+    return pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
+
+
+def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
+    """A call adds to its method and status, to the histogram, and to documents, tokens and unknown tokens."""
+    before = Scrape(address)
+    stub.Embed(embed("the fire in sydney", "xyzzy"))
+    list(stub.EmbedStream(iter([pb.EmbedStreamRequest(document=pb.Document(text="the fire"))])))
+    with pytest.raises(grpc.RpcError):
+        stub.Embed(pb.EmbedRequest())
+    # A call is answered before it is counted.
+    latest = time.monotonic() + PATIENCE
+    while (after := Scrape(address))("paravec_calls_in_flight") and time.monotonic() < latest:
+        pass
+
+    def rise(name: str, /, **labels: str) -> float:
+        return after(name, **labels) - before(name, **labels)
+
+    assert rise("paravec_calls_total", method="Embed", code="OK") == 1
+    assert rise("paravec_calls_total", method="EmbedStream", code="OK") == 1
+    assert rise("paravec_calls_total", method="Embed", code="INVALID_ARGUMENT") == 1
+    assert rise("paravec_call_duration_seconds_count", method="Embed") == 2
+    assert rise("paravec_call_duration_seconds_bucket", method="Embed", le="+Inf") == 2
+    assert rise("paravec_call_duration_seconds_sum", method="Embed") > 0
+    assert rise("paravec_documents_total") == 3
+    assert rise("paravec_tokens_total") == 7
+    assert rise("paravec_unknown_tokens_total") == 1
+    assert 0 < rise("paravec_inference_seconds_total") < PATIENCE
+    assert after("paravec_calls_in_flight") == after("paravec_tokens_in_flight") == 0
+
+
+def test_model_versions_and_workers_are_told(address: str, measured: Server, artifact: Artifact) -> None:
+    """Model, build, limits, state and the process's own figures."""
+    told = Scrape(address)
+    manifest = artifact.manifest
+    facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+    assert told("paravec_model_info", **facts, algorithm="dbow", method="sgd") == 1
+    assert {"version", "python", "grpcio"} <= told.labels()["paravec_build_info"]
+    assert told("paravec_calls_in_flight_limit") == 256
+    assert told("paravec_workers", state="serving") == 1
+    assert told("paravec_workers", state="stopped") == 0
+    assert told("paravec_worker_restarts_total") == 0
+    assert told("process_resident_memory_bytes", worker="0") > 2**20
+    assert told("process_cpu_seconds_total", worker="0") > 0
+
+
+def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Path) -> None:
+    """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
+    with running(artifact.path, kernel_cache, "--metrics-listen", "127.0.0.1:0") as server:
+        told = Scrape(address_of(server))
+    for method in METHODS:
+        for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
+            assert told("paravec_calls_total", method=method, code=code) == 0
+        assert told("paravec_call_duration_seconds_bucket", method=method, le="0.005") == 0
+    for reason in ("too_many_calls", "too_many_documents", "too_many_tokens", "loading", "draining", "credentials"):
+        assert told("paravec_calls_refused_total", reason=reason) == 0
+
+
+def test_refused_calls_have_a_reason(artifact: Artifact, kernel_cache: Path) -> None:
+    """A call beyond the bound is counted by reason, and as a call with its status."""
+    flags = ("--max-concurrent-rpcs", "1", "--metrics-listen", "127.0.0.1:0")
+    with running(artifact.path, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        free = threading.Event()
+
+        def requests() -> Iterator[pb.EmbedStreamRequest]:
+            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
+            free.wait(PATIENCE)
+
+        next(held := stub.EmbedStream(requests()))
+        with pytest.raises(grpc.RpcError):
+            stub.Embed(embed("fire"))
+        told = Scrape(address_of(server))
+        free.set()
+        assert not list(held)
+    assert told("paravec_calls_refused_total", reason="too_many_calls") == 1
+    assert told("paravec_calls_total", method="Embed", code="RESOURCE_EXHAUSTED") == 1
+    assert told("paravec_calls_in_flight") == told("paravec_calls_in_flight_limit") == 1
+
+
+def test_names_keep_prometheus_conventions(address: str) -> None:
+    """Every metric has help, a fixed set of labels, base units and our prefix or process_; counters end in _total."""
+    told = Scrape(address)
+    for family in told.families:
+        assert family.documentation.endswith("."), family.name
+        assert family.name.startswith(("paravec_", "process_")), family.name
+        assert not family.name.endswith(("_ms", "_milliseconds", "_mb", "_percent")), family.name
+        for sample in family.samples:
+            if family.type == "counter":
+                assert sample.name == family.name + "_total"
+        sets = {frozenset(sample.labels) for sample in family.samples if not sample.name.endswith("_bucket")}
+        assert len(sets) == 1, family.name
+    assert len({family.name for family in told.families}) == len(told.families)
+    assert len(told.samples) < 250
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")
+def test_promtool_finds_nothing(address: str) -> None:
+    """Prometheus' own linter agrees."""
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=scrape(address)[1], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_open_metrics_is_spoken_to_who_asks(address: str) -> None:
+    """The content's type and the text are OpenMetrics' for a scraper that accepts them."""
+    kind, content = scrape(address, "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3")
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    assert "paravec_calls" in {family.name for family in read_open_metrics(content)}  # type: ignore[no-untyped-call]
+    assert scrape(address, "text/plain;version=0.0.4")[0].startswith("text/plain; version=0.0.4")
+    assert scrape(address, "application/openmetrics-text; version=x\x0b")[0].startswith("application/openmetrics-text")
+
+
+def test_a_process_without_workers_tells_of_all() -> None:
+    """A parent that serves nothing sums what its workers counted; one that ended is stopped, and its counts stay."""
+    figures = Figures(3)
+    code = (
+        "import os, sys, grpc; from paravec_server.figures import *\n"
+        "row = Figures(3, int(sys.argv[1])).rows[int(sys.argv[2])]; row.reset(os.getpid()); row['state'] = SERVING\n"
+        "row.add('documents', 2); row['calls_in_flight'] = 4\n"
+        "row.ended('Embed', grpc.StatusCode.OK, 0.003); row.ended('Embed', grpc.StatusCode.OK, 99)\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, str(figures.fileno), str(number)],
+                    pass_fds=[figures.fileno], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )
+            for number in range(2)
+        ]  # fmt: skip
+        for worker in workers:
+            assert worker.stdout
+            worker.stdout.readline()
+        address = stack.enter_context(endpoint(figures))
+        told = Scrape(address)
+        assert told("paravec_documents_total") == 4
+        assert told("paravec_calls_in_flight") == 8
+        assert told("paravec_calls_in_flight_limit") == 6
+        assert told("paravec_calls_total", method="Embed", code="OK") == 4
+        assert told("paravec_call_duration_seconds_bucket", method="Embed", le="0.005") == 2
+        assert told("paravec_call_duration_seconds_bucket", method="Embed", le=str(BUCKETS[-1])) == 2
+        assert told("paravec_call_duration_seconds_bucket", method="Embed", le="+Inf") == 4
+        assert told("paravec_call_duration_seconds_sum", method="Embed") == pytest.approx(198.006)
+        assert told("paravec_workers", state="serving") == 2
+        assert told("paravec_workers", state="stopped") == 1
+        for number in "01":
+            assert told("process_resident_memory_bytes", worker=number) > 0
+        assert told("paravec_model_info", **FACTS.model) == 1
+
+        workers[0].kill()
+        workers[0].wait()
+        figures.rows[0].add("restarts")
+        told = Scrape(address)
+        assert told("paravec_documents_total") == 4
+        assert told("paravec_calls_in_flight") == 4
+        assert told("paravec_workers", state="stopped") == 2
+        assert told("paravec_worker_restarts_total") == 1
+        workers[1].kill()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/metrics", 200), ("GET", "/metrics?name[]=%00&x=%ff", 200), ("GET", "/", 404), ("HEAD", "/x", 404),
+        ("POST", "/metrics", 501), ("GET", "/" + "x" * 70_000, 414), ("BREW", "/metrics", 501),
+    ],
+)  # fmt: skip
+def test_odd_requests_are_answered(address: str, method: str, path: str, status: int) -> None:
+    """Other paths, methods and sizes get their status, and a HEAD no content."""
+    connection = HTTPConnection(address, timeout=PATIENCE)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    content = answer.read()
+    assert answer.status == status
+    assert not content or method != "HEAD"
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\x01", b"GET /metrics HTTP/9.9\r\n\r\n", b"GET /metrics\r\n", b"\r\n", b"",
+             b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * 70_000],
+)  # fmt: skip
+def test_junk_does_not_end_it(address: str, measured: Server, junk: bytes) -> None:
+    """Bytes that are no request, or far too many headers, end their connection and no more, and are not logged."""
+    before = measured.log
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(junk)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    assert Scrape(address)("paravec_workers", state="serving") == 1
+    assert measured.log == before
+
+
+def test_slow_clients_hold_nobody_up() -> None:
+    """However many connections say nothing, a scrape is answered, and no more threads are at work than there may be."""
+    with ExitStack() as stack, endpoint(Figures()) as address:
+        host, _, port = address.rpartition(":")
+        for _ in range(50):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), PATIENCE))
+            connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert "paravec_calls_total" in scrape(address)[1]
+        assert len(list(Path("/proc/self/task").iterdir())) < 40
+
+
+def drip(connection: socket.socket) -> None:
+    """Send a byte; ConnectionError if the other side has gone."""
+    connection.sendall(b"x")
+    with suppress(TimeoutError):
+        if not connection.recv(1):
+            raise ConnectionResetError
+
+
+def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To send a byte now and then does not keep a connection for longer than it may last."""
+    monkeypatch.setattr("paravec_server.endpoint._LONGEST", 0.2)
+    with endpoint(Figures()) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), PATIENCE) as connection:
+            connection.settimeout(0.05)
+            latest = time.monotonic() + PATIENCE
+            with pytest.raises(ConnectionError):  # noqa: PT012
+                while time.monotonic() < latest:
+                    drip(connection)
+
+
+def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> None:
+    """It names the setting and the address; exit code 1."""
+    done = subprocess.run(
+        command(artifact.path, "--metrics-listen", address),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    wanted = f"paravec-server: --metrics-listen (PARAVEC_METRICS_LISTEN) {address}: cannot be listened on"
+    assert last.startswith(wanted)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])
+def test_an_address_that_is_not_here_is_an_error(address: str) -> None:
+    """So that the operator is told, whatever is wrong with it."""
+    with pytest.raises(ListenError, match="cannot be listened on"):
+        serve_metrics(address, Figures(), FACTS)
+
+
+@pytest.mark.parametrize("host", ["", "[::]", "localhost"])
+def test_it_listens_for_ipv4_wherever_it_is_told_to(host: str) -> None:
+    """All addresses are those of IPv4, too."""
+    served = serve_metrics(f"{host}:0", Figures(), FACTS)
+    assert "paravec_workers" in scrape(f"127.0.0.1:{served.port}")[1]
+    served.close()
