@@ -31,7 +31,7 @@ def test_every_setting_can_be_a_variable() -> None:
     values |= {"method": "map", "log_level": "debug", "log_format": "json"}
     values |= {"metrics_listen": "localhost:0", "tracing": "1"}
     environ = {f"PARAVEC_{f.name.upper()}": values.get(f.name, "2000") for f in fields(Settings)}
-    environ["PARAVEC_THREADS"] = "3"
+    environ |= {"PARAVEC_THREADS": "3", "PARAVEC_WORKERS": "4"}
     settings = read_settings([], environ)
     assert settings.threads == 3
     assert all(getattr(settings, f.name) != f.default for f in fields(Settings))
