@@ -1,6 +1,5 @@
 """The synchronous client."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,26 +14,24 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 
 from . import wire
-from .errors import CancelledError, DeadlineError, ParavecError, UnavailableError, from_call, from_status
+from .errors import (
+    CancelledError,
+    DeadlineError,
+    ModelChangedError,
+    ParavecError,
+    UnavailableError,
+    from_call,
+    from_status,
+)
+from .policy import CHANNEL_OPTIONS, RETRIED, SERVICE, waits
 from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
-
-SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
+from .unanswered import Unanswered
 
 # Seconds between two looks at a server that is not ready.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # All pods behind a headless Service, not the first that answers.
-    ("grpc.lb_policy_name", "round_robin"),
-    # A server that comes up is noticed within a second, however long it was away.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
-
-# Documents of a stream that are sent and not yet answered.
-_IN_FLIGHT = 256
+# Bytes of one document that is sent without a look at the server's limits.
+_SHORT = 2**16
 
 
 class EmbeddingClient:
@@ -54,7 +51,7 @@ class EmbeddingClient:
             self.config = replace(self.config, target=target)
         if timeout is not None:
             self.config = replace(self.config, timeout=timeout)
-        self._channel = grpc.insecure_channel(self.config.target, options=_CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(self.config.target, options=CHANNEL_OPTIONS)
         self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._limits: Limits | None = None
@@ -96,7 +93,8 @@ class EmbeddingClient:
         messages = [wire.document_message(document, f"documents[{i}]") for i, document in enumerate(documents)]
         message = wire.options_message(options)
         embeddings: list[Embedding] = []
-        for batch in [messages] if len(messages) == 1 else wire.batches(messages, self._server_limits()):
+        short = len(messages) == 1 and messages[0].ByteSize() <= _SHORT
+        for batch in [messages] if short else wire.batches(messages, self._server_limits()):
             request = pb.EmbedRequest(documents=batch, options=message)
             try:
                 response = self._call(self._stub.Embed, request)
@@ -116,35 +114,29 @@ class EmbeddingClient:
 
         `documents` is read only as fast as the server works, so it may be endless. With errors="return" the
         ParavecError of a document at fault is yielded in its place; with "raise" it is raised and ends the stream.
+
+        A stream that breaks is resumed on another connection, with the documents that were not answered. It fails once
+        no server has answered over `ClientConfig.timeout` seconds of trying, or with ModelChangedError if the servers
+        have moved to another model.
         """
         message = wire.options_message(options)
         largest = self._server_limits().max_message_bytes
         faults: dict[int, ParavecError] = {}
-        failures: list[BaseException] = []
-        in_flight = threading.Semaphore(_IN_FLIGHT)
-        over = threading.Event()
 
         def requests() -> Iterator[pb.EmbedStreamRequest]:
-            try:
-                for i, document in enumerate(documents):
-                    try:
-                        content = wire.document_message(document, f"documents[{i}]", largest)
-                    except ParavecError as fault:
-                        # An empty message keeps the document's place in the stream; the server refuses it too.
-                        faults[i] = fault
-                        content = pb.Document()
-                    in_flight.acquire()
-                    if over.is_set():
-                        return
-                    yield pb.EmbedStreamRequest(document=content, options=message)
-            except Exception as failure:
-                # The documents' own iterator failed: what was sent is still answered, then its error is the caller's.
-                failures.append(failure)
+            for i, document in enumerate(documents):
+                try:
+                    content = wire.document_message(document, f"documents[{i}]", largest)
+                except ParavecError as fault:
+                    # An empty message keeps the document's place in the stream; the server refuses it too.
+                    faults[i] = fault
+                    content = pb.Document()
+                yield pb.EmbedStreamRequest(document=content, options=message)
 
-        call = self._call(self._stub.EmbedStream, requests(), self.config.stream_timeout)
+        unanswered = Unanswered(requests())
         try:
-            for i, response in enumerate(call):
-                in_flight.release()
+            for response in self._resumed(unanswered):
+                i = unanswered.answer()
                 if response.WhichOneof("outcome") == "embedding":
                     yield wire.read_embedding(response.embedding)
                     continue
@@ -152,14 +144,37 @@ class EmbeddingClient:
                 if errors == "raise":
                     raise outcome
                 yield outcome
-        except grpc.RpcError as error:
-            raise from_call(error) from error
         finally:
-            over.set()
-            in_flight.release()
-            call.cancel()
-        if failures:
-            raise failures[0]
+            unanswered.close()
+        if unanswered.failure:
+            # The documents' own iterator failed: what was sent is answered, now its error is the caller's.
+            raise unanswered.failure
+
+    def _resumed(self, unanswered: Unanswered[pb.EmbedStreamRequest]) -> Iterator[pb.EmbedStreamResponse]:
+        """The answers of a stream, and of those that follow it when it breaks."""
+        end = time.monotonic() + self.config.stream_timeout
+        pauses = waits(self.config.timeout)
+        model: pb.ModelVersion | None = None
+        while True:
+            call = self._call(self._stub.EmbedStream, unanswered.messages(), max(0, end - time.monotonic()))
+            try:
+                first = True
+                for response in call:
+                    if first:
+                        first, pauses = False, waits(self.config.timeout)
+                        if model and model != response.model:
+                            raise ModelChangedError(model.version, response.model.version)
+                        model = response.model
+                    yield response
+                return
+            except grpc.RpcError as error:
+                failure = from_call(error)
+                pause = next(pauses, None)
+                if failure.code not in RETRIED or pause is None or time.monotonic() + pause > end:
+                    raise failure from error
+            finally:
+                call.cancel()
+            time.sleep(pause)
 
     def model(self) -> ModelInfo:
         """The model that the server holds, its defaults and the server's limits."""

@@ -7,6 +7,7 @@ ParavecError
 ├── UnauthenticatedError      no or wrong credentials
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
+├── ModelChangedError         the servers moved to another model in the middle of a stream
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
@@ -89,6 +90,15 @@ class DeadlineError(ParavecError):
 
 class CancelledError(ParavecError):
     """The call was cancelled."""
+
+
+class ModelChangedError(ParavecError):
+    """The servers moved to another model in the middle of a stream: its vectors would not be comparable."""
+
+    def __init__(self, before: str, after: str) -> None:
+        """`before`, `after`: versions of the models."""
+        text = f"the model changed from version {before} to {after} in the middle of the stream; start it anew"
+        super().__init__(text, code="ABORTED")
 
 
 class ServerError(ParavecError):

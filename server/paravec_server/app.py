@@ -70,6 +70,13 @@ class App:
                 ("grpc.max_send_message_length", -1),
                 # A second server on the same port must fail, not share its connections.
                 ("grpc.so_reuseport", 0),
+                # A caller whose machine is lost sends no reset, and would hold its place for hours.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                # Callers may probe as often as our client does; by default those of idle connections are thrown out.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ],
         )
         self.port = 0
