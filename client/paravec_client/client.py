@@ -23,9 +23,11 @@ from .errors import (
     from_call,
     from_status,
 )
-from .policy import CHANNEL_OPTIONS, RETRIED, SERVICE, waits
+from .policy import CALL_PATIENCE, CHANNEL_OPTIONS, RETRIED, Retries
 from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
 from .unanswered import Unanswered
+
+SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 
 # Seconds between two looks at a server that is not ready.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
@@ -55,6 +57,7 @@ class EmbeddingClient:
         self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._limits: Limits | None = None
+        self._retries = Retries()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +100,7 @@ class EmbeddingClient:
         for batch in [messages] if short else wire.batches(messages, self._server_limits()):
             request = pb.EmbedRequest(documents=batch, options=message)
             try:
-                response = self._call(self._stub.Embed, request)
+                response = self._retried(self._stub.Embed, request)
             except ParavecError as error:
                 raise error.shifted(len(embeddings)) from error.__cause__
             embeddings += map(wire.read_embedding, response.embeddings)
@@ -153,32 +156,29 @@ class EmbeddingClient:
     def _resumed(self, unanswered: Unanswered[pb.EmbedStreamRequest]) -> Iterator[pb.EmbedStreamResponse]:
         """The answers of a stream, and of those that follow it when it breaks."""
         end = time.monotonic() + self.config.stream_timeout
-        pauses = waits(self.config.timeout)
+        pauses = self._retries.pauses(self.config.timeout)
         model: pb.ModelVersion | None = None
         while True:
-            call = self._call(self._stub.EmbedStream, unanswered.messages(), max(0, end - time.monotonic()))
+            call = self._begun(self._stub.EmbedStream, unanswered.messages(), end - time.monotonic())
             try:
                 first = True
                 for response in call:
                     if first:
-                        first, pauses = False, waits(self.config.timeout)
+                        first, pauses = False, self._retries.pauses(self.config.timeout)
+                        self._retries.answered()
                         if model and model != response.model:
                             raise ModelChangedError(model.version, response.model.version)
                         model = response.model
                     yield response
                 return
             except grpc.RpcError as error:
-                failure = from_call(error)
-                pause = next(pauses, None)
-                if failure.code not in RETRIED or pause is None or time.monotonic() + pause > end:
-                    raise failure from error
+                self._pause_after(error, pauses, end)
             finally:
                 call.cancel()
-            time.sleep(pause)
 
     def model(self) -> ModelInfo:
         """The model that the server holds, its defaults and the server's limits."""
-        model = wire.read_model(self._call(self._stub.GetModel, pb.GetModelRequest()).model)
+        model = wire.read_model(self._retried(self._stub.GetModel, pb.GetModelRequest()).model)
         self._limits = model.limits
         return model
 
@@ -210,11 +210,38 @@ class EmbeddingClient:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
+    def _retried(self, method: Any, request: Any) -> Any:
+        """The response of a call, or of another try of it."""
+        end = time.monotonic() + self.config.timeout
+        pauses = self._retries.pauses(CALL_PATIENCE)
+        while True:
+            try:
+                response = self._begun(method, request, end - time.monotonic())
+            except grpc.RpcError as error:
+                self._pause_after(error, pauses, end)
+            else:
+                self._retries.answered()
+                return response
+
+    def _pause_after(self, error: grpc.RpcError, pauses: Iterator[float], end: float) -> None:
+        """Return when it is time to try again; raise the error's like if there is no sense in it."""
+        failure = from_call(error)
+        pause = next(pauses, None) if failure.code in RETRIED else None
+        if pause is not None:
+            pause += failure.retry_after or 0
+        if pause is None or time.monotonic() + pause > end:
+            raise failure from error
+        time.sleep(pause)
+
     def _call(self, method: Any, request: Any, timeout: float | None = None) -> Any:
         try:
-            return method(request, timeout=self.config.timeout if timeout is None else timeout)
+            return self._begun(method, request, self.config.timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise from_call(error) from error
+
+    def _begun(self, method: Any, request: Any, timeout: float) -> Any:
+        try:
+            return method(request, timeout=timeout)
         except ValueError as error:
             raise CancelledError("the client is closed", code="CANCELLED") from error
 

@@ -1,45 +1,16 @@
-"""How the client holds out while servers fail: connections that notice, calls that are tried again."""
+"""How the client holds out while servers fail: connections that notice, calls that are tried again.
 
-import json
+gRPC's own retryPolicy is not used. It tries five times at most, too few if one of three servers refuses all
+(one call in 243 fails), and in grpcio 1.85 its throttling takes tokens for failures and gives none back for successes.
+"""
+
 import random
+import threading
 from collections.abc import Iterator
-
-from paravec.v1 import embedding_pb2 as pb
-
-SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
-
-RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
-"""Statuses of a call that may do better elsewhere or later. To embed a document twice does no harm."""
-
-# Seconds before a call is tried again, each a fifth more or less: 3.3 in all, in which a server restarts.
-_FIRST_WAIT, _LONGEST_WAIT, _GROWTH, _JITTER = 0.1, 2.0, 3.0, 0.2
-
-_SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            # Not EmbedStream, which is resumed where it broke, nor health, which is asked for the moment.
-            "name": [{"service": SERVICE, "method": method} for method in ("Embed", "GetModel")],
-            "retryPolicy": {
-                # gRPC takes no more than five.
-                "maxAttempts": 5,
-                "initialBackoff": f"{_FIRST_WAIT}s",
-                "maxBackoff": f"{_LONGEST_WAIT}s",
-                "backoffMultiplier": _GROWTH,
-                "retryableStatusCodes": sorted(RETRIED),
-            },
-        }
-    ],
-    # One of two servers may fail every call. Beyond that, and a burst of 500, a failure is the answer, so that callers
-    # at most double the load that a fleet cannot bear.
-    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1},
-}
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # A request that is larger than this is not tried again; the default of 256 KiB is less than a long batch.
-    ("grpc.per_rpc_retry_buffer_size", 5 * 2**20),
     # All pods behind a headless Service, not the first that answers.
     ("grpc.lb_policy_name", "round_robin"),
     # A server that comes up is noticed within a second, however long it was away.
@@ -53,11 +24,43 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 
+RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"})
+"""Statuses from a server whose call may do better elsewhere or later; CANCELLED is what gRPC's core says of calls that
+reach a server in its last moment. To embed a document twice does no harm."""
 
-def waits(total: float) -> Iterator[float]:
-    """Seconds to wait before each further try, as gRPC does for calls, until `total` is used up."""
-    wait = _FIRST_WAIT
-    while total > 0:
-        yield wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
-        total -= wait
-        wait = min(_GROWTH * wait, _LONGEST_WAIT)
+CALL_PATIENCE = 4.0
+"""Seconds of pauses that a call makes before its failure is the answer; a server restarts in less."""
+
+# Seconds of the first pause and of the longest; each is half as long again as drawn, or half as short.
+_FIRST, _LONGEST = 0.05, 1.0
+
+# Tries again that are in reserve for a burst of failures, as when a node with many calls in progress is lost.
+_RESERVE = 500
+
+
+class Retries:
+    """Tries again, of all calls of a client together: no more than there were answers, and the reserve.
+
+    So where servers are at their limit, callers at most double the load.
+    """
+
+    def __init__(self) -> None:
+        self._left = _RESERVE
+        self._lock = threading.Lock()
+
+    def answered(self) -> None:
+        """A call was answered."""
+        with self._lock:
+            self._left = min(self._left + 1, _RESERVE)
+
+    def pauses(self, patience: float) -> Iterator[float]:
+        """Seconds to wait before each further try of a call, `patience` or a little more in all."""
+        pause = _FIRST
+        while patience > 0:
+            with self._lock:
+                if not self._left:
+                    return
+                self._left -= 1
+            yield pause * random.uniform(0.5, 1.5)  # noqa: S311  no secret
+            patience -= pause
+            pause = min(2 * pause, _LONGEST)
