@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ _TEXTS = [
     f"fire in sydney {word}" for word in ["the", "of", "and", "cricket", "government", "australia", "said", "police"]
 ]
 
-# More than a call's keepalive: time, timeout, and another try.
-_CUT_SECONDS = 25.0
+# Seconds that a link is cut: more than a call's keepalive, or, in the short form, than TCP waits for what was sent.
+_CUT_SECONDS, _SHORT_CUT_SECONDS = 25.0, 8.0
 
 
 @dataclass
@@ -136,7 +137,7 @@ class Fleet:
         command = [sys.executable, "-m", "paravec_server.cli", "--model", str(self._model), "--listen", address]
         command += ["--kernel-cache", str(self._cache), "--threads", "1", "--log-level", "warning"]
         # Endless streams last until the drain ends, and are resumed on another node.
-        command += ["--drain-seconds", "3"]
+        command += ["--drain-seconds", "2"]
         self._servers[node] = self._place.start(node, command)
         with EmbeddingClient(address) as client:
             client.wait_until_ready(_PATIENCE)
@@ -158,13 +159,13 @@ class Fleet:
     def kill(self) -> None:
         """SIGKILL of one, which is back after some seconds."""
         self.end(0, signal.SIGKILL)
-        time.sleep(3)
+        time.sleep(1)
         self.start(0)
 
-    def cut(self) -> None:
+    def cut(self, seconds: float) -> None:
         """The link of one is cut, and mended later."""
         self._place.cut(1)
-        time.sleep(_CUT_SECONDS)
+        time.sleep(seconds)
         self._place.mend(1)
 
     def close(self) -> None:
@@ -210,7 +211,7 @@ def main() -> int:
                 ("none", lambda: None),
                 ("rolling restart", servers.rolling_restart),
                 ("SIGKILL of a node", servers.kill),
-                ("link of a node cut", servers.cut),
+                ("link of a node cut", partial(servers.cut, _SHORT_CUT_SECONDS if arguments.short else _CUT_SECONDS)),
             ]
             print(f"{'fault':20}{'calls':>8}{'failed':>8}{'longest call':>14}{'streamed':>10}{'longest pause':>15}")
             for name, cause in faults:

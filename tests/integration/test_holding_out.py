@@ -36,7 +36,7 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
         self.digest = "one"
         self.calls = 0
 
-    def GetModel(self, request: Any, context: grpc.ServicerContext) -> pb.GetModelResponse:  # noqa: N802
+    def GetModel(self, *_: Any) -> pb.GetModelResponse:  # noqa: N802
         """Limits."""
         return pb.GetModelResponse(model=pb.ModelInfo(limits=pb.Limits(max_documents=9, max_message_bytes=10**6)))
 
@@ -142,7 +142,7 @@ def test_a_stream_that_breaks_after_its_last_document_is_resumed() -> None:
 
 
 def test_a_stream_breaks_while_its_source_waits() -> None:
-    """A document that the broken stream's thread was waiting for is sent by the next; an endless source stays bounded."""
+    """A document that a broken stream's thread waited for is sent by the next; an endless source stays bounded."""
     with flaky() as (server, client):
         server.stream_lengths = [1, 2, 3]
         go, taken = threading.Semaphore(1), itertools.count()
