@@ -16,6 +16,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+    if sys.stderr is None:
+        # Closed by who started it. Whatever is opened next must not become standard error.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  for the life of the process
     _share_one_heap()
     # gRPC's core writes lines of its own for what is reported here in one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
