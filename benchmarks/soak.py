@@ -152,15 +152,18 @@ def main() -> int:
         code = server.stop()
     tenth = len(curve) // 10
     settled, last = statistics.median(curve[tenth : 2 * tenth]), statistics.median(curve[-tenth:])
-    growth = last / settled - 1
+    growth, late = last / settled - 1, last / statistics.median(curve[5 * tenth : 6 * tenth]) - 1
     ended = {kind: {c: n for (k, c), n in sorted(load.ended.items()) if k == kind} for kind, _ in sorted(load.ended)}
     for kind, codes in ended.items():
         print(f"{kind:12}", ", ".join(f"{count:,} {name}" for name, count in codes.items()))
     faults = [name for codes in ended.values() for name in codes if name in _FAULTS]
-    print(f"memory {settled:.1f} MiB -> {last:.1f} MiB, {growth:+.2%}; exit code {code}; faults: {faults or 'none'}")
+    memory = f"memory {settled:.1f} MiB -> {last:.1f} MiB, {growth:+.2%} ({late:+.2%} in the second half)"
+    print(f"{memory}; exit code {code}; faults: {faults or 'none'}")
     if arguments.json:
         figures = {"cpu": cpu(), "software": software(), "seconds": arguments.seconds, "mib": curve}
-        arguments.json.write_text(json.dumps(figures | {"growth": growth, "calls": ended, "faults": faults}) + "\n")
+        arguments.json.write_text(
+            json.dumps(figures | {"growth": growth, "late": late, "calls": ended, "faults": faults}) + "\n"
+        )
     return int(growth > arguments.growth or bool(faults) or code != 0)
 
 
