@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench lock clean
+.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench soak chaos fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,20 @@ bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (AR
 	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
 	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done
+
+SECONDS ?= 600
+
+soak: $(MODEL)/manifest.json ## Load a server with everything for ten minutes, and watch its memory (SECONDS=600)
+	@mkdir -p build/bench
+	@$(RUN) benchmarks/soak.py --model $(MODEL) --seconds $(SECONDS) --json build/bench/soak.json $(ARGS)
+
+chaos: $(MODEL)/manifest.json ## Restart, kill and cut off servers under load: no call may fail (root, iproute2)
+	@mkdir -p build/bench
+	@$(RUN) benchmarks/chaos.py --model $(MODEL) --json build/bench/chaos.json $(ARGS)
+
+fuzz: $(MODEL)/manifest.json ## Ask a server 100,000 things that nobody means
+	@mkdir -p build/bench
+	@$(RUN) benchmarks/fuzz.py --model $(MODEL) --json build/bench/fuzz.json $(ARGS)
 
 lock: $(VENV)/.ready ## Lock the dependencies anew
 	@$(RUN) -m pip install -qq uv

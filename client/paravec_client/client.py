@@ -1,6 +1,5 @@
 """The synchronous client."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,27 +14,27 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 
 from . import wire
-from .errors import CancelledError, DeadlineError, ParavecError, UnavailableError, from_call, from_status
+from .errors import (
+    CancelledError,
+    DeadlineError,
+    ModelChangedError,
+    ParavecError,
+    UnavailableError,
+    from_call,
+    from_status,
+)
+from .policy import CALL_PATIENCE, CHANNEL_OPTIONS, RETRIED, Retries
 from .security import Authorization, open_channel
 from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
+from .unanswered import Unanswered
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 
 # Seconds between two looks at a server that is not ready.
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # All pods behind a headless Service, not the first that answers.
-    ("grpc.lb_policy_name", "round_robin"),
-    # A server that comes up is noticed within a second, however long it was away.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
-
-# Documents of a stream that are sent and not yet answered.
-_IN_FLIGHT = 256
+# Bytes of one document that is sent without a look at the server's limits.
+_SHORT = 2**16
 
 
 class EmbeddingClient:
@@ -57,10 +56,11 @@ class EmbeddingClient:
         if timeout is not None:
             self.config = replace(self.config, timeout=timeout)
         self._authorization = Authorization(self.config)
-        self._channel = open_channel(self.config, _CHANNEL_OPTIONS)
+        self._channel = open_channel(self.config, CHANNEL_OPTIONS)
         self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._limits: Limits | None = None
+        self._retries = Retries()
 
     def __enter__(self) -> Self:
         return self
@@ -99,10 +99,11 @@ class EmbeddingClient:
         messages = [wire.document_message(document, f"documents[{i}]") for i, document in enumerate(documents)]
         message = wire.options_message(options)
         embeddings: list[Embedding] = []
-        for batch in [messages] if len(messages) == 1 else wire.batches(messages, self._server_limits()):
+        short = len(messages) == 1 and messages[0].ByteSize() <= _SHORT
+        for batch in [messages] if short else wire.batches(messages, self._server_limits()):
             request = pb.EmbedRequest(documents=batch, options=message)
             try:
-                response = self._call(self._stub.Embed, request)
+                response = self._retried(self._stub.Embed, request)
             except ParavecError as error:
                 raise error.shifted(len(embeddings)) from error.__cause__
             embeddings += map(wire.read_embedding, response.embeddings)
@@ -119,35 +120,29 @@ class EmbeddingClient:
 
         `documents` is read only as fast as the server works, so it may be endless. With errors="return" the
         ParavecError of a document at fault is yielded in its place; with "raise" it is raised and ends the stream.
+
+        A stream that breaks is resumed on another connection, with the documents that were not answered. It fails once
+        no server has answered over `ClientConfig.timeout` seconds of trying, or with ModelChangedError if the servers
+        have moved to another model.
         """
         message = wire.options_message(options)
         largest = self._server_limits().max_message_bytes
         faults: dict[int, ParavecError] = {}
-        failures: list[BaseException] = []
-        in_flight = threading.Semaphore(_IN_FLIGHT)
-        over = threading.Event()
 
         def requests() -> Iterator[pb.EmbedStreamRequest]:
-            try:
-                for i, document in enumerate(documents):
-                    try:
-                        content = wire.document_message(document, f"documents[{i}]", largest)
-                    except ParavecError as fault:
-                        # An empty message keeps the document's place in the stream; the server refuses it too.
-                        faults[i] = fault
-                        content = pb.Document()
-                    in_flight.acquire()
-                    if over.is_set():
-                        return
-                    yield pb.EmbedStreamRequest(document=content, options=message)
-            except Exception as failure:
-                # The documents' own iterator failed: what was sent is still answered, then its error is the caller's.
-                failures.append(failure)
+            for i, document in enumerate(documents):
+                try:
+                    content = wire.document_message(document, f"documents[{i}]", largest)
+                except ParavecError as fault:
+                    # An empty message keeps the document's place in the stream; the server refuses it too.
+                    faults[i] = fault
+                    content = pb.Document()
+                yield pb.EmbedStreamRequest(document=content, options=message)
 
-        call = self._call(self._stub.EmbedStream, requests(), self.config.stream_timeout)
+        unanswered = Unanswered(requests())
         try:
-            for i, response in enumerate(call):
-                in_flight.release()
+            for response in self._resumed(unanswered):
+                i = unanswered.answer()
                 if response.WhichOneof("outcome") == "embedding":
                     yield wire.read_embedding(response.embedding)
                     continue
@@ -155,18 +150,38 @@ class EmbeddingClient:
                 if errors == "raise":
                     raise outcome
                 yield outcome
-        except grpc.RpcError as error:
-            raise from_call(error) from error
         finally:
-            over.set()
-            in_flight.release()
-            call.cancel()
-        if failures:
-            raise failures[0]
+            unanswered.close()
+        if unanswered.failure:
+            # The documents' own iterator failed: what was sent is answered, now its error is the caller's.
+            raise unanswered.failure
+
+    def _resumed(self, unanswered: Unanswered[pb.EmbedStreamRequest]) -> Iterator[pb.EmbedStreamResponse]:
+        """The answers of a stream, and of those that follow it when it breaks."""
+        end = time.monotonic() + self.config.stream_timeout
+        pauses = self._retries.pauses(self.config.timeout)
+        model: pb.ModelVersion | None = None
+        while True:
+            call = self._begun(self._stub.EmbedStream, unanswered.messages(), end - time.monotonic())
+            try:
+                first = True
+                for response in call:
+                    if first:
+                        first, pauses = False, self._retries.pauses(self.config.timeout)
+                        self._retries.answered()
+                        if model and model != response.model:
+                            raise ModelChangedError(model.version, response.model.version)
+                        model = response.model
+                    yield response
+                return
+            except grpc.RpcError as error:
+                self._pause_after(error, pauses, end)
+            finally:
+                call.cancel()
 
     def model(self) -> ModelInfo:
         """The model that the server holds, its defaults and the server's limits."""
-        model = wire.read_model(self._call(self._stub.GetModel, pb.GetModelRequest()).model)
+        model = wire.read_model(self._retried(self._stub.GetModel, pb.GetModelRequest()).model)
         self._limits = model.limits
         return model
 
@@ -198,12 +213,38 @@ class EmbeddingClient:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
+    def _retried(self, method: Any, request: Any) -> Any:
+        """The response of a call, or of another try of it."""
+        end = time.monotonic() + self.config.timeout
+        pauses = self._retries.pauses(CALL_PATIENCE)
+        while True:
+            try:
+                response = self._begun(method, request, end - time.monotonic())
+            except grpc.RpcError as error:
+                self._pause_after(error, pauses, end)
+            else:
+                self._retries.answered()
+                return response
+
+    def _pause_after(self, error: grpc.RpcError, pauses: Iterator[float], end: float) -> None:
+        """Return when it is time to try again; raise the error's like if there is no sense in it."""
+        failure = from_call(error)
+        pause = next(pauses, None) if failure.code in RETRIED else None
+        if pause is not None:
+            pause += failure.retry_after or 0
+        if pause is None or time.monotonic() + pause > end:
+            raise failure from error
+        time.sleep(pause)
+
     def _call(self, method: Any, request: Any, timeout: float | None = None) -> Any:
         try:
-            seconds = self.config.timeout if timeout is None else timeout
-            return method(request, timeout=seconds, metadata=self._authorization.metadata())
+            return self._begun(method, request, self.config.timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise from_call(error) from error
+
+    def _begun(self, method: Any, request: Any, timeout: float) -> Any:
+        try:
+            return method(request, timeout=timeout, metadata=self._authorization.metadata())
         except ValueError as error:
             raise CancelledError("the client is closed", code="CANCELLED") from error
 

@@ -8,6 +8,7 @@ ParavecError
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
 ├── ConfigError               certificates or a token that a client cannot be made with
+├── ModelChangedError         the servers moved to another model in the middle of a stream
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
@@ -94,6 +95,15 @@ class CancelledError(ParavecError):
 
 class ConfigError(ParavecError):
     """Certificates or a token that a client cannot be made with; raised before any call."""
+
+
+class ModelChangedError(ParavecError):
+    """The servers moved to another model in the middle of a stream: its vectors would not be comparable."""
+
+    def __init__(self, before: str, after: str) -> None:
+        """`before`, `after`: versions of the models."""
+        text = f"the model changed from version {before} to {after} in the middle of the stream; start it anew"
+        super().__init__(text, code="ABORTED")
 
 
 class ServerError(ParavecError):

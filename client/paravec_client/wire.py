@@ -20,9 +20,14 @@ def document_message(document: Document, path: str, largest: int | None = None) 
     `largest`: bytes of a message that the server takes, if that is to be checked.
     """
     message = _document(document, path)
-    if largest is not None and message.ByteSize() > largest - _OVERHEAD:
-        raise invalid(path, f"has {message.ByteSize()} bytes, the server takes messages of {largest}")
+    if largest is not None:
+        _check_size(message, path, largest)
     return message
+
+
+def _check_size(message: pb.Document, path: str, largest: int) -> None:
+    if message.ByteSize() > largest - _OVERHEAD:
+        raise invalid(path, f"has {message.ByteSize()} bytes, the server takes messages of {largest}")
 
 
 def _document(document: Document, path: str) -> pb.Document:
@@ -57,11 +62,12 @@ def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
 
 
 def batches(documents: Iterable[pb.Document], limits: Limits) -> Iterator[list[pb.Document]]:
-    """Cut documents into lists that the server accepts in one call."""
+    """Cut documents into lists that the server accepts in one call; InvalidArgumentError for one too large for any."""
     batch: list[pb.Document] = []
     room = limits.max_message_bytes - _OVERHEAD
     size = 0
-    for document in documents:
+    for i, document in enumerate(documents):
+        _check_size(document, f"documents[{i}]", limits.max_message_bytes)
         # A field's tag and length take up to ten bytes.
         need = document.ByteSize() + 10
         if batch and (len(batch) == limits.max_documents or size + need > room):

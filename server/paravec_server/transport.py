@@ -19,9 +19,9 @@ _HANDSHAKE = 10.0
 # without a word is stopped within their sum.
 _KEEPALIVE, _ANSWER = 30.0, 10.0
 
-# Seconds between two pings that a client may send, with calls or without: ours sends one every 20. Who sends more than
+# Seconds between two pings that a client may send, with calls or without: ours sends one every 10. Who sends more than
 # this many too early is told too_many_pings and loses its connection.
-_PINGS, _STRIKES = 10.0, 2
+_PINGS, _STRIKES = 5.0, 2
 
 # Streams of one connection beyond the calls that are taken on: those that are refused, which is quick, and those that
 # ask for health. A proxy may bring all callers on one connection, so this cannot be less.

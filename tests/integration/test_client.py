@@ -223,9 +223,10 @@ def test_every_call_has_a_deadline(server: Server) -> None:
 
 
 def test_a_message_too_large_is_named(client: EmbeddingClient) -> None:
-    """One document beyond the server's message size is an error of its own kind."""
-    with pytest.raises(OverloadedError, match="larger than max"):
-        client.embed("x" * 2_100_000)
+    """One document beyond the server's message size is the caller's fault, found before it is sent."""
+    for documents in ("x" * 2_100_000, ["fire", "x" * 2_100_000]):
+        with pytest.raises(InvalidArgumentError, match=r"documents\[[01]\]: has 2100005 bytes, .* of 2000000"):
+            client.embed(documents)
 
 
 def test_overload_tells_when_to_come_back(artifact: Artifact, kernel_cache: Path) -> None:

@@ -1,0 +1,310 @@
+"""What callers, disks and operators do to a running server: it goes on, or ends as it should."""
+
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
+from paravec_client import EmbeddingClient, InferenceOptions
+from paravec_model.artifact import Artifact
+
+from ..servers import PATIENCE, Server, command, running
+
+ROOT = Path(__file__).parents[2]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""How a connection of HTTP/2 begins, with empty settings."""
+
+EMBED_HEADERS = (
+    # :method POST and :scheme http by their numbers in HPACK's table, the rest spelled out.
+    b"\x83\x86\x04\x22/paravec.v1.EmbeddingService/Embed\x01\x01a"
+    b"\x00\x02te\x08trailers\x00\x0ccontent-type\x10application/grpc"
+)
+
+
+def frame(kind: int, flags: int, payload: bytes) -> bytes:
+    """A frame of stream 1."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + (1).to_bytes(4, "big") + payload
+
+
+def connect(server: Server) -> socket.socket:
+    """A bare connection."""
+    return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+
+
+def takes_on(server: Server) -> bool:
+    """It has a place for a call; asked without trying again."""
+    try:
+        return serves(server)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return False
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Whether it comes to be so in time."""
+    end = time.monotonic() + 10
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def serves(server: Server) -> bool:
+    """It answers, on a new connection."""
+    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
+        return bool(stub.Embed(request, timeout=PATIENCE, wait_for_ready=True).embeddings)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        bytes(range(256)) * 64,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 500,
+        PREFACE + b"\xff" * 5000,
+        PREFACE[:20],
+        PREFACE + frame(1, 4, b"\xff\xff\xff\xff"),
+    ],
+    ids=["http1", "bytes", "tls", "frames", "half a preface", "headers"],
+)
+def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
+    """Whatever is sent, even if the connection then stays open, others are answered."""
+    with connect(server) as one, connect(server) as other:
+        for connection in (one, other):
+            with suppress(OSError):
+                connection.sendall(sent)
+        one.close()
+        assert serves(server)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00\x00", b"\x00\x00\x00\x10\x00" + b"a" * 100],
+    ids=["no message", "half a length", "half a message"],
+)
+def test_half_requests_give_their_place_back(artifact: Artifact, kernel_cache: Path, data: bytes) -> None:
+    """A call whose message never ends holds its place only while its connection lasts."""
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "2") as server:
+        for _ in range(3):
+            with ExitStack() as stack:
+                for _ in range(2):
+                    connection = stack.enter_context(connect(server))
+                    connection.sendall(PREFACE + frame(1, 4, EMBED_HEADERS) + (frame(0, 0, data) if data else b""))
+                assert wait_until(lambda: not takes_on(server))
+            assert wait_until(lambda: takes_on(server))
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
+    """A stream whose answers nobody reads stops at flow control, others are answered; it goes on when it is read."""
+    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        requests = [pb.EmbedStreamRequest(document=pb.Document(text="fire"))] * 2000
+        streams = [stub.EmbedStream(iter(requests), timeout=PATIENCE) for _ in range(4)]
+        for _ in range(20):
+            assert serves(server)
+        assert [sum(1 for _ in stream) for stream in streams] == [2000] * 4
+
+
+def test_two_thousand_idle_connections(artifact: Artifact, kernel_cache: Path) -> None:
+    """They cost a descriptor each; calls go on, and so does the server when they all go."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 5000:
+        pytest.skip(f"only {hard} open files are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 5000), hard))
+    try:
+        with running(artifact.path, kernel_cache) as server:
+            with ExitStack() as stack:
+                for _ in range(2000):
+                    stack.enter_context(connect(server)).sendall(PREFACE)
+                assert serves(server)
+            assert serves(server)
+            assert server.stop() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_descriptors_left(artifact: Artifact, kernel_cache: Path) -> None:
+    """A server that has no descriptor for another connection serves those it has, and new ones once there is room."""
+    with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
+        assert stub.Embed(request, timeout=PATIENCE)
+        pid = server.process.pid
+        held = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
+        with ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(connect(server))
+            for _ in range(20):
+                assert stub.Embed(request, timeout=PATIENCE)
+        assert serves(server)
+        assert server.stop() == 0
+
+
+KILLED = """
+import sys
+from paravec_client import EmbeddingClient, InferenceOptions
+client = EmbeddingClient(sys.argv[1])
+for _ in client.embed_stream((["fire"] * 2000 for _ in iter(int, 1)), InferenceOptions(epochs=int(sys.argv[2]))):
+    print("answered", flush=True)
+"""
+
+
+def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact, kernel_cache: Path) -> None:
+    """SIGKILL of a caller with minutes of work in progress: the only place and the only turn are free at once."""
+    limits = ("--max-concurrent-rpcs", "1", "--threads", "1", "--max-epochs", "1000")
+    with running(artifact.path, kernel_cache, *limits) as server:
+        for _ in range(3):
+            program = [sys.executable, "-c", KILLED, server.target, "20"]
+            with subprocess.Popen(program, stdout=subprocess.PIPE) as caller:
+                assert caller.stdout
+                assert caller.stdout.readline() == b"answered\n"
+                caller.kill()
+            began = time.monotonic()
+            with EmbeddingClient(server.target) as client:
+                client.embed("fire")
+            assert time.monotonic() - began < 5
+        assert server.stop() == 0
+
+
+def test_a_turn_is_given_up_promptly(artifact: Artifact, kernel_cache: Path) -> None:
+    """A long batch whose deadline passes, or whose caller goes, leaves the only turn within moments."""
+    heavy = pb.EmbedRequest(
+        documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
+        options=pb.InferenceOptions(epochs=1000),
+    )
+    with running(artifact.path, kernel_cache, "--threads", "1") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+            light = pb.EmbedRequest(documents=[pb.Document(text="fire")])
+            waits = []
+            for n in range(6):
+                call = stub.Embed.future(heavy, timeout=0.3 if n % 2 else PATIENCE)
+                time.sleep(0.3)  # it computes now
+                call.cancel()
+                began = time.monotonic()
+                stub.Embed(light, timeout=PATIENCE)
+                waits.append(time.monotonic() - began)
+            assert sorted(waits)[len(waits) // 2] < 0.5
+
+
+def test_the_model_is_removed_or_replaced_while_it_is_served(
+    artifact: Artifact, kernel_cache: Path, tmp_path: Path
+) -> None:
+    """What is mapped stays: the vectors are the same to the bit, whatever becomes of the directory."""
+    served = shutil.copytree(artifact.path, tmp_path / "model")
+    with running(served, kernel_cache) as server, EmbeddingClient(server.target) as client:
+        texts = [f"fire in sydney {n}" for n in range(20)]
+        before = client.embed("fire"), client.embed(texts, InferenceOptions(method="map"))
+        shutil.rmtree(served)
+        served.mkdir()
+        (served / "manifest.json").write_text("{}")
+        after = client.embed("fire"), client.embed(texts, InferenceOptions(method="map"))
+        assert all(np.array_equal(b, a) for b, a in zip(before, after, strict=True))
+        assert client.model().digest == artifact.manifest.digest
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("stderr", ["full", "closed"])
+def test_a_log_that_cannot_be_written_is_no_reason_to_stop(
+    artifact: Artifact, kernel_cache: Path, tmp_path: Path, stderr: str
+) -> None:
+    """With a full disk or a closed standard error the server starts, answers and drains with exit code 0."""
+    address = f"unix:{tmp_path}/socket"
+    flags = ["--listen", address, "--kernel-cache", str(kernel_cache), "--log-level", "debug"]
+    shell = {"full": 'exec "$@" 2>/dev/full', "closed": 'exec "$@" 2>&-'}[stderr]
+    program = ["sh", "-c", shell, "sh", *command(artifact.path), *flags]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            with EmbeddingClient(address) as client:
+                client.wait_until_ready(PATIENCE)
+                for _ in range(20):
+                    client.embed("fire")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+
+
+def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact, kernel_cache: Path) -> None:
+    """From its first instruction to serving under load, a server that is told to stop ends with 0 and no traceback."""
+    for moment in range(20):
+        with subprocess.Popen(
+            command(artifact.path, "--kernel-cache", str(kernel_cache)), stderr=subprocess.PIPE, text=True
+        ) as process:
+            # Python itself takes some hundredths of a second until it can have a handler.
+            time.sleep(0.1 * moment)
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0 or (moment < 4 and process.returncode == -signal.SIGTERM), (moment, log)
+        assert "Traceback" not in log
+
+
+def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel_cache: Path) -> None:
+    """Calls of a server that stops are answered, or refused so that they can go elsewhere."""
+    codes: set[str] = set()
+
+    def call(stub: Any, over: threading.Event) -> None:
+        while not over.is_set():
+            try:
+                stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="fire")] * 9), timeout=PATIENCE)
+            except grpc.RpcError as error:
+                codes.add(error.code().name)
+
+    for moment in range(3):
+        with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+            stub, over = embedding_pb2_grpc.EmbeddingServiceStub(channel), threading.Event()
+            threads = [threading.Thread(target=call, args=(stub, over)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.1 * moment)
+            assert server.stop() == 0
+            over.set()
+            for thread in threads:
+                thread.join(PATIENCE)
+            assert "Traceback" not in server.log
+    # gRPC's core says CANCELLED of what comes between the end of the drain and that of the connection.
+    assert codes <= {"UNAVAILABLE", "CANCELLED"}
+
+
+def test_requests_that_nobody_means(artifact: Artifact, kernel_cache: Path) -> None:
+    """Thousands of random and damaged requests, in streams and calls: no INTERNAL, no UNKNOWN, no crash."""
+    assert part("fuzz", artifact, kernel_cache, "--requests", "2500").startswith("2,500 requests")
+
+
+def test_memory_under_load_of_all_kinds(artifact: Artifact, kernel_cache: Path) -> None:
+    """Seconds of what `make soak` does in ten minutes."""
+    assert "faults: none" in part("soak", artifact, kernel_cache, "--seconds", "10", "--growth", "0.2")
+
+
+def part(name: str, artifact: Artifact, kernel_cache: Path, *flags: str) -> str:
+    """The last line that a part of the benchmarks prints."""
+    program = [sys.executable, str(ROOT / f"benchmarks/{name}.py"), "--model", str(artifact.path)]
+    ran = subprocess.run(
+        [*program, "--kernel-cache", str(kernel_cache), *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout.strip().splitlines()[-1]
