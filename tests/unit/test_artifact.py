@@ -15,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravec_model.artifact import Artifact, verify
+from paravec_model.draws import DRAWS, Noise
+from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError
 from paravec_model.files import file_sha256
 from paravec_model.manifest import MANIFEST, FileEntry, Manifest, read_manifest
+from paravec_model.vocabulary import vocabulary_arrays
 
 from .. import parity
 
@@ -51,7 +54,7 @@ def sign(folder: Path, **changes: object) -> None:
 def test_what_was_written_is_read_back(hs_model: Doc2Vec, sound: Path) -> None:
     """The artifact holds gensim's words, rows and doctags."""
     artifact = Artifact.open(sound, verify=True)
-    assert artifact.vocabulary == hs_model.wv.index_to_key
+    assert list(artifact.vocabulary) == hs_model.wv.index_to_key
     assert artifact.doctags == hs_model.dv.index_to_key
     assert (artifact.arrays["doctag_vectors"] == hs_model.dv.vectors).all()
     rows = artifact.arrays["syn1neg"].reshape(len(artifact.vocabulary), 5, 16)
@@ -111,18 +114,20 @@ def test_a_truncated_or_missing_file_is_named(copy: Path) -> None:
     with pytest.raises(ArtifactError, match=r"syn1neg\.npy: has \d+ bytes, the manifest says \d+"):
         Artifact.open(copy)
     file.unlink()
-    (copy / "vocabulary.json").unlink()
-    assert [p.rsplit("/", 1)[1] for p in verify(copy)] == ["syn1neg.npy: is missing", "vocabulary.json: is missing"]
+    (copy / "vocabulary_text.npy").unlink()
+    assert [p.rsplit("/", 1)[1] for p in verify(copy)] == ["syn1neg.npy: is missing", "vocabulary_text.npy: is missing"]
 
 
-def test_an_unknown_format_version_is_named(copy: Path) -> None:
-    """A newer format says that a newer paravec is needed."""
+@pytest.mark.parametrize("version", [1, 3])
+def test_an_unknown_format_version_is_named(copy: Path, version: int) -> None:
+    """A newer format says that a newer paravec is needed, an older one that the artifact must be made again."""
     manifest = copy / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 2'))
-    assert "format version 2 is not known" in verify(copy)[0]
+    manifest.write_text(manifest.read_text().replace('"format_version": 2', f'"format_version": {version}'))
+    assert f"format version {version} is not known" in verify(copy)[0]
+    assert "install a paravec that knows it, or train or convert again" in verify(copy)[0]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 2}', "[" * 100_000])
 def test_a_manifest_that_is_none_is_one_clear_error(copy: Path, text: str) -> None:
     """Whatever lies at its place, the error names the manifest."""
     (copy / MANIFEST).write_text(text)
@@ -146,6 +151,12 @@ def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
         ("hs_offsets", lambda a: a[::-1].copy(), "does not cut"),
         ("cum_table", lambda a: a[::-1].copy(), "not a cumulative distribution"),
         ("cum_table", lambda a: a * 0, "not a cumulative distribution"),
+        ("vocabulary_offsets", lambda a: a[::-1].copy(), "does not cut"),
+        ("vocabulary_offsets", lambda a: a + 1, "does not cut"),
+        ("vocabulary_offsets", lambda a: a.astype(np.int32), "the model needs <i8"),
+        ("vocabulary_slots", lambda a: a[:-1], "the model needs <u8"),
+        ("vocabulary_slots", lambda a: a * 0, "needs its null word"),
+        ("noise_guide", lambda a: a[:-1], "the model needs <u4"),
         ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
         ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
         ("word_vectors", lambda a: np.asfortranarray(a), "not an array of numbers in C order"),
@@ -197,13 +208,38 @@ def test_a_path_that_cannot_be_is_one_clear_error() -> None:
         Artifact.open("x" * 300)
 
 
-@pytest.mark.parametrize("words", [["a", "a"], [1, 2], ["a"], "ab"])
-def test_a_forged_vocabulary_is_refused(copy: Path, words: object) -> None:
-    """Words must be distinct strings, as many as there are rows."""
-    (copy / "vocabulary.json").write_text(json.dumps(words))
+def twice(text: np.ndarray) -> np.ndarray:
+    """The bytes of the words with all letters alike, so that many words are the same."""
+    return np.where(text > 0, np.uint8(ord("a")), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("vocabulary_text", twice),
+        ("vocabulary_text", lambda a: a | 0x80),
+        ("vocabulary_slots", lambda a: np.roll(a, 1)),
+        ("vocabulary_slots", lambda a: a * 0),
+        ("cum_table", lambda a: np.concatenate([a[-2::-1], a[-1:]])),
+        ("noise_guide", lambda a: np.full_like(a, 2**32 - 1)),
+        ("noise_guide", lambda a: a * 0),
+    ],
+)
+def test_a_forged_table_harms_nobody_and_is_found(
+    tmp_path: Path, artifact: Artifact, name: str, change: object
+) -> None:
+    """Tables that lead astray are followed without harm where hashes are trusted, and refused where all is verified."""
+    copy = shutil.copytree(artifact.path, tmp_path / "model")
+    file = copy / f"{name}.npy"
+    np.save(file, change(np.load(file)))  # type: ignore[operator]
     sign(copy)
-    with pytest.raises(ArtifactError, match=r"vocabulary\.json"):
-        Artifact.open(copy)
+    encoder = Encoder(Artifact.open(copy))
+    encoder.warm()
+    assert encoder.encode([list(artifact.vocabulary), ["unheard-of"]]).vectors.shape[0] == 2
+    table = "cum_table" if name == "cum_table" else "noise_guide" if name == "noise_guide" else "vocabulary"
+    assert table in verify(copy)[0]
+    with pytest.raises(ArtifactError, match=table):
+        Artifact.open(copy, verify=True)
 
 
 def test_files_cannot_lie_elsewhere(copy: Path) -> None:
@@ -254,9 +290,10 @@ def test_opening_costs_no_memory_for_the_matrices(copy: Path) -> None:
         rows += 1
     for file in copy.iterdir():
         file.unlink()
-    words = [f"w{i}" for i in range(rows)]
-    (copy / "vocabulary.json").write_text(json.dumps(words))
-    np.save(copy / "cum_table.npy", np.arange(1, rows + 1, dtype=np.uint32))
+    noise = Noise.of(np.linspace(1, DRAWS, rows).astype(np.uint32))
+    arrays = vocabulary_arrays([f"w{i}" for i in range(rows)])
+    for name, array in (arrays | {"cum_table": noise.cum_table, "noise_guide": noise.guide}).items():
+        np.save(copy / f"{name}.npy", array)
     with (copy / "syn1neg.npy").open("wb") as matrix:
         header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
         np.lib.format.write_array_header_1_0(matrix, header)
