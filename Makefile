@@ -60,7 +60,7 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/buf lint build/paravec.binpb --path paravec/v1/embedding.proto
+	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 
@@ -86,11 +86,11 @@ format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff format .
 
 # buf reads what protoc parsed, because google/rpc/status.proto lies in an installed package.
-build/paravec.binpb: proto/paravec/v1/embedding.proto | $(VENV)/.ready
+build/paravec.binpb: $(wildcard proto/paravec/*/*.proto proto/paravec/*/*/*.proto) | $(VENV)/.ready
 	@mkdir -p build
 	@$(RUN) proto/generate.py --descriptors $@
 
-proto: $(VENV)/.ready ## Generate the code of the contract
+proto: $(VENV)/.ready ## Generate the code of the contracts
 	@$(RUN) proto/generate.py proto
 
 parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each kind of model
@@ -113,7 +113,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

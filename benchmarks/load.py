@@ -27,8 +27,8 @@ class Load:
     """Connections held open, or opened anew if the server closes them."""
     streams: int
     """Calls at once on each; 1 for HTTP/1.1."""
-    core: int
-    """Where the generator runs."""
+    core: int | str
+    """Where the generator runs: a core, or several as taskset names them."""
 
     def rate(self, wire: Wire, port: int, body: Path, answer: int, seconds: float) -> float:
         """Calls per second, measured for about so long, each answered by `answer` bytes; LoadError if not all were."""

@@ -10,7 +10,7 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from paravec_model.corpora import HELP_ROOT, named_corpus
 from paravec_model.export import GensimModel, write_artifact
 from paravec_model.prior import default
-from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 
 
 def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False) -> Path:
@@ -18,10 +18,9 @@ def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = F
 
     Its words w0, w1, ... are Zipf's in frequency.
     """
-    write_artifact(
-        path, GensimModel(random_gensim(words, vector_size)), name="random", version="1", tokenizer=SimpleTokenizer(),
-        choose=default if with_map else None,
-    )  # fmt: skip
+    model, tokenizer = GensimModel(random_gensim(words, vector_size)), WhitespaceTokenizer()
+    choose = default if with_map else None
+    write_artifact(path, model, name="random", version="1", tokenizer=tokenizer, choose=choose)
     return path
 
 

@@ -1,6 +1,5 @@
 """The services that are measured: how each is installed, started on one core, waited for and ended."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import numpy as np
 
 from paravec_model import compiled
 
+from . import environments
 from .models import Trained
 from .wires import Json, OpenInference, Paravec, Wire
 
@@ -58,8 +58,14 @@ class Service:
     @contextmanager
     def running(self, core: int, probes: Sequence[str]) -> Iterator[int]:
         """The port at which it answers, while it runs on the core."""
+        with self.process(str(core), probes) as (port, _):
+            yield port
+
+    @contextmanager
+    def process(self, cores: str, probes: Sequence[str], *flags: str) -> Iterator[tuple[int, int]]:
+        """The port at which it answers and its process id, while it runs on the cores, with further flags."""
         ports = free_ports(3)
-        command = ["taskset", "-c", str(core), *(part.format(*ports) for part in self.command)]
+        command = ["taskset", "-c", cores, *(part.format(*ports) for part in self.command), *flags]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment |= {name: value.format(*ports) for name, value in self.environment.items()}
@@ -70,7 +76,7 @@ class Service:
             )
             try:
                 self._wait(process, ports[0], probes)
-                yield ports[0]
+                yield ports[0], process.pid
             finally:
                 _end(process)
 
@@ -114,7 +120,9 @@ def ours(trained: Trained) -> list[Service]:
     sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
     environment = {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
     server = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact)]
-    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning", "--method"]
+    # As many callers at once as there are: what is measured is its rate. For the bounds see overload.py.
+    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning"]
+    server += ["--max-documents-in-flight", "1000000", "--max-tokens-in-flight", "100000000", "--method"]
     handler = [sys.executable, str(PEERS / "empty_handler.py"), "{0}", str(trained.vector_size)]
     return [
         Service("empty gRPC handler", "empty", Paravec(), 256, handler, environment, constant=True),
@@ -147,22 +155,11 @@ def peer(key: str, trained: Trained) -> Service:
 
 
 def install(key: str) -> Path:
-    """The virtual environment of a peer, made from its lock if there is none for this lock."""
-    place, lock = BUILD / key, ROOT / f"requirements/bench-{key}.lock"
-    ready = place / ".ready"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not ready.exists() or ready.read_text() != wanted:
-        print(f"installing {lock.name} into {place.relative_to(ROOT)}", file=sys.stderr)
-        pip = [f"{place}/bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        pip += ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
-        for command in ([sys.executable, "-m", "venv", "--clear", str(place)], pip):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                lines = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
-                first = next((line for line in lines if line.startswith("ERROR")), lines[-1])
-                raise ServiceError(f"{key}: cannot be installed: {first}")
-        ready.write_text(wanted)
-    return place
+    """The virtual environment of a peer, made if there is none; ServiceError if that fails."""
+    try:
+        return environments.install(ROOT / f"requirements/bench-{key}.lock", BUILD / key)
+    except environments.InstallError as error:
+        raise ServiceError(f"{key}: {error}") from error
 
 
 def versions(key: str) -> dict[str, str]:

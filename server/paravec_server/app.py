@@ -5,14 +5,11 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, TypeVar
-
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
@@ -20,24 +17,28 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
+from . import open_inference, probes, service
+from .admission import Admission
+from .calls import Calls
+from .figures import Figures
+from .inference import Inference
 from .logs import event
-from .service import SERVICE, EmbeddingService
+from .open_inference import OpenInferenceService
+from .pool import Threads
+from .ports import ListenError
+from .probes import Health, reflection_methods
+from .service import EmbeddingService
 from .settings import Settings, SettingsError, names_of
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-# Threads beyond those for calls that are taken on: for calls that are refused, reflection and GetModel.
-_SPARE_THREADS = 16
-
-# Threads for health: as many watchers as there may be at once, and for checks.
-_WATCHERS, _CHECKERS = 256, 4
+from .worker import Place
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls.
 _YOUNG = 20_000
 
 # Seconds for what is under way on the wire when all work is done.
 _LAST_WORDS = 0.2
+
+# Seconds between two signs of life.
+_BEAT = 1.0
 
 _METHODS: dict[str, Method | None] = {"model": None, "sgd": "sgd", "map": "map"}
 
@@ -46,45 +47,37 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class _Threads(ThreadPoolExecutor):
-    """Threads started as they are needed, for gRPC to run calls on."""
-
-    def submit(self, *work: Any, **named: Any) -> "Future[Any]":
-        """Where no further thread can be started, the work waits for one there is: the error would end gRPC's own."""
-        try:
-            return super().submit(*work, **named)
-        except RuntimeError:
-            queued: Future[Any] = Future()
-            queued.set_result(None)
-            return queued
-
-
-class ListenError(Exception):
-    """The address cannot be listened on."""
-
-
 class App:
-    """One server, from listening to stopped. It listens once the model is open; it is ready once the kernels are."""
+    """One server, from start to stopped. Alone, it listens once the model is open, and is ready once the kernels are;
+    one of several workers listens when it is ready, for a caller might have got another that is."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+        self._settings, self._place = settings, place
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
-        # A watcher of health keeps its thread for as long as its channel lives, and a check must not wait for calls.
-        self._health = health.HealthServicer(
-            experimental_non_blocking=False, experimental_thread_pool=_Threads(_WATCHERS, "watch")
+        self._health = Health(service.SERVICE, open_inference.SERVICE)
+        self._figures = place.figures if place else Figures()
+        self._row = row = place.row if place else self._figures.rows[0]
+        self._admission = Admission(settings, row)
+        self._inference = Inference(settings.inference_threads, row)
+        self._services = (
+            EmbeddingService(settings, self._inference, self._admission),
+            OpenInferenceService(settings, self._inference, self._admission),
         )
-        health.HealthServicer.Check.experimental_thread_pool = _Threads(_CHECKERS, "check")
-        self._service = EmbeddingService(settings)
+        methods = self._health.methods()
+        for one in self._services:
+            methods |= one.methods()
+        if settings.reflection:
+            methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = grpc.server(
-            _Threads(settings.max_concurrent_rpcs + _SPARE_THREADS, "call"),
+        self._server = Calls(methods, self._admission, row).server(
+            Threads(settings.max_concurrent_rpcs, "call"),
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
-                # A second server on the same port must fail, not share its connections.
-                ("grpc.so_reuseport", 0),
+                # Workers share their parent's port; a second server on the same port must fail.
+                ("grpc.so_reuseport", int(place is not None)),
             ],
         )
         self.port = 0
@@ -100,7 +93,8 @@ class App:
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
-        self._listen()
+        if not self._place:
+            self._listen()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
@@ -109,11 +103,16 @@ class App:
                     gc.collect()
                 gc.freeze()
                 gc.set_threshold(_YOUNG)
-                self._service.serve(encoder)
-                self._health.set(SERVICE, _SERVING)
+                self._inference.encoder = encoder
+                for one in self._services:
+                    one.serve(encoder)
+                self._admission.open()
+                self._health.set_ready(True)
+                if self._place:
+                    self._listen()
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
                 while not self._reason:
-                    self._wake.get()
+                    self._wait()
         finally:
             self._drain()
 
@@ -122,24 +121,24 @@ class App:
         working = self._starting.submit(work)
         working.add_done_callback(lambda _: self._wake.put(None))
         while not self._reason and not working.done():
-            self._wake.get()
+            self._wait()
         return None if self._reason else working.result()
 
+    def _wait(self) -> None:
+        """Until something happens or it is time to say again whether the process lives."""
+        hangs = self._inference.stuck > self._settings.hang_seconds
+        if not hangs:
+            self._row["heartbeat"] = time.monotonic()
+        self._health.set_alive(not hangs and not self._figures.hang)
+        with suppress(Empty):
+            self._wake.get(timeout=min(_BEAT, self._settings.hang_seconds / 4))
+
     def _listen(self) -> None:
-        self._server.add_generic_rpc_handlers((self._service.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if self._settings.reflection:
-            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
-        self._health.set("", _SERVING)
-        self._health.set(SERVICE, _NOT_SERVING)
-        listen = self._settings.listen
+        listen = self._place.listen if self._place else self._settings.listen
         try:
             self.port = self._server.add_insecure_port(listen)
         except RuntimeError:
-            raise ListenError(
-                f"{listen}: cannot be listened on; is the address right, and no other server on the port?"
-            ) from None
+            raise ListenError(listen) from None
         self._server.start()
         event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
 
@@ -180,9 +179,9 @@ class App:
         While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
         """
         event(_log, logging.INFO, "draining", reason=self._reason, drain_seconds=self._settings.drain_seconds)
-        self._health.set(SERVICE, _NOT_SERVING)
-        self._service.drain()
-        drained = self._service.idle(self._settings.drain_seconds)
+        self._health.set_ready(False)
+        self._admission.close()
+        drained = self._admission.idle(self._settings.drain_seconds)
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
@@ -190,9 +189,9 @@ class App:
         event(_log, logging.INFO, "stopped", drained=drained)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    app = App(settings)
+def serve(settings: Settings, place: Place | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, as one of several workers if there is a place among them."""
+    app = App(settings, place)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: app.stop(signal.Signals(number).name))
     app.run()

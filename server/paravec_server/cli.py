@@ -28,21 +28,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(argv: Sequence[str] | None) -> int:
-    # To look for garbage during imports, which make next to none, took a tenth of the start.
-    gc.disable()
-    try:
-        from paravec_model.errors import ModelError
+    from paravec_model.errors import ModelError
 
-        from .app import ListenError, serve
-        from .logs import configure
-        from .settings import SettingsError, read_settings
-    finally:
-        gc.enable()
+    from .logs import configure
+    from .ports import ListenError
+    from .settings import SettingsError, read_settings
+    from .worker import my_place
 
     try:
         settings = read_settings(argv)
-        configure(settings.log_level, settings.log_format)
-        serve(settings)
+        place = my_place()
+        configure(settings.log_level, settings.log_format, place.number if place else None)
+        if settings.processes > 1 and not place:
+            from .supervisor import supervise
+
+            return supervise(settings, sys.argv[1:] if argv is None else argv)
+        # To look for garbage during imports, which make next to none, took a tenth of the start.
+        gc.disable()
+        from .app import serve
+
+        gc.enable()
+        serve(settings, place)
     except SettingsError as error:
         return _fail(str(error), 2)
     except (ModelError, ListenError) as error:

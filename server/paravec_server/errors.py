@@ -2,36 +2,31 @@
 
 RequestError                    carries a google.rpc.Status
 ├── InvalidArgumentError        BadRequest with the path of the field
-│   └── MalformedError          the bytes are no message of the contract
+│   ├── MalformedError          the bytes are no message of the contract
+│   └── NoMessageError          the call ended without one
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
+├── NotFoundError               another model than the one served
 └── NotReadyError               the model is loading, or the server drains
 """
 
 import logging
-import secrets
-from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any
 
-import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-
-from paravec_model.errors import StoppedError
 
 from .logs import event
 
 DOMAIN = "paravec"
 
-MALFORMED = object()
-"""Stands in for a request whose bytes could not be read."""
-
 _log = logging.getLogger(__name__)
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class RequestError(Exception):
     """A call, or one document of a stream, that fails for a reason that the caller is told."""
+
+    trailers: tuple[tuple[str, str], ...] = ()
+    """Further metadata for the call's end."""
 
     def __init__(self, code: int, text: str, *details: message.Message) -> None:
         super().__init__(text)
@@ -48,24 +43,40 @@ class InvalidArgumentError(RequestError):
 
 
 class MalformedError(InvalidArgumentError):
-    """The bytes of a request are no message of the contract."""
+    """The bytes of a request are no message of its kind, whose full name is given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("request", f"is not a {name} (text must be UTF-8)")
+
+
+class NoMessageError(InvalidArgumentError):
+    """The caller ended its side of the call without a message."""
 
     def __init__(self) -> None:
-        super().__init__("request", "is not a message of paravec.v1 (text must be UTF-8)")
+        super().__init__("request", "is missing")
 
 
 class OverloadedError(RequestError):
-    """More work is in progress than the server takes on."""
+    """More work is in flight than the server takes on; `what` of it is too much: calls, documents or tokens."""
 
-    def __init__(self, retry_seconds: float) -> None:
+    def __init__(self, what: str, retry_milliseconds: int) -> None:
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(round(retry_seconds * 1000))
+        delay.FromMilliseconds(retry_milliseconds)
         super().__init__(
             code_pb2.RESOURCE_EXHAUSTED,
-            "too many calls in progress, try again later",
+            f"too many {what} in flight, try again later",
             error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
             error_details_pb2.RetryInfo(retry_delay=delay),
         )
+        # What gRPC's own retries go by.
+        self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
+
+
+class NotFoundError(RequestError):
+    """A model that is not the one served."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(code_pb2.NOT_FOUND, text)
 
 
 class NotReadyError(RequestError):
@@ -73,6 +84,14 @@ class NotReadyError(RequestError):
 
     def __init__(self, text: str) -> None:
         super().__init__(code_pb2.UNAVAILABLE, text)
+
+
+def parse(kind: type[message.Message], data: bytes) -> Any:
+    """The message of this kind that `data` holds; MalformedError if it holds none."""
+    try:
+        return kind.FromString(data)
+    except message.DecodeError:
+        raise MalformedError(kind.DESCRIPTOR.full_name) from None
 
 
 def make_status(code: int, text: str, *details: message.Message) -> status_pb2.Status:
@@ -85,11 +104,10 @@ def make_status(code: int, text: str, *details: message.Message) -> status_pb2.S
     return status
 
 
-def status_of(error: Exception) -> status_pb2.Status:
-    """The status for `error`. A fault of ours gets an id, which is logged with the trace and told to the caller."""
+def status_of(error: Exception, request_id: str) -> status_pb2.Status:
+    """The status for `error`. A fault of ours is logged with its place, and the caller told the call's id."""
     if isinstance(error, RequestError):
         return error.status
-    request_id = secrets.token_hex(8)
     # The exception's own text may quote the document, so only its kind and place are logged.
     event(_log, logging.ERROR, "internal error", request_id=request_id, **_place(error))
     details = error_details_pb2.RequestInfo(request_id=request_id)
@@ -103,40 +121,3 @@ def _place(error: BaseException) -> dict[str, Any]:
         frames.append(f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}")
         trace = trace.tb_next
     return {"error": type(error).__name__, "at": " > ".join(frames[-6:])}
-
-
-def unary(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a unary handler, so that what it raises becomes the call's status."""
-
-    @wraps(handler)
-    def wrapped(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            if request is MALFORMED:
-                raise MalformedError
-            return handler(self, request, context)
-        except Exception as error:
-            return _abort(context, error)
-
-    return wrapped
-
-
-def streaming(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Wrap a streaming handler, so that what it raises becomes the stream's status."""
-
-    @wraps(handler)
-    def wrapped(self: Any, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        try:
-            yield from handler(self, requests, context)
-        except Exception as error:
-            _abort(context, error)
-
-    return wrapped
-
-
-def _abort(context: grpc.ServicerContext, error: Exception) -> None:
-    if isinstance(error, StoppedError):
-        # Nobody hears this any more.
-        context.abort(grpc.StatusCode.CANCELLED, "the caller is gone")
-    status = status_of(error)
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(_CODES[status.code], status.message)

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 
@@ -13,14 +14,21 @@ def event(log: logging.Logger, level: int, name: str, /, **facts: Any) -> None:
         log.log(level, name, extra={"facts": facts})
 
 
-def configure(level: str, style: str) -> None:
-    """Send this package's events to standard error, in the given style ("text" or "json")."""
+def configure(level: str, style: str, worker: int | None = None) -> None:
+    """Send this package's events to standard error, in the given style ("text" or "json"), with the worker's number."""
     handler = logging.StreamHandler(sys.stderr)
+    if worker is not None:
+        handler.addFilter(partial(_add_worker, worker))
     handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("paravec_server").setLevel(level.upper())
+
+
+def _add_worker(worker: int, record: logging.LogRecord) -> bool:
+    record.facts = {"worker": worker} | getattr(record, "facts", {})
+    return True
 
 
 def _when(record: logging.LogRecord) -> str:

@@ -28,10 +28,13 @@ class Settings:
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
     listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
-    threads: int = _setting(0, "calls that compute at once; 0 is one for each core", least=0, most=1024)
+    workers: int = _setting(1, "processes that share the port and the model; 0 is one for each core", least=0, most=256)
+    threads: int = _setting(0, "calls that compute at once in each worker; 0 shares the cores out", least=0, most=1024)
     method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
                            choices=("model", "sgd", "map"))  # fmt: skip
     max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=10_000)
+    max_documents_in_flight: int = _setting(1024, "documents of all calls in progress", least=1, most=10**9)
+    max_tokens_in_flight: int = _setting(10**6, "tokens of all calls in progress", least=1, most=10**12)
     max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
     max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)
@@ -39,6 +42,7 @@ class Settings:
     drain_seconds: float = _setting(
         30.0, "how long calls in progress may take to finish at a stop", least=0, most=86400
     )
+    hang_seconds: float = _setting(10.0, "how long all may stand still until liveness says so", least=0.1, most=3600)
     verify: str = _setting("manifest", "check of the model at start: sizes and digest, or every file's hash too",
                            choices=("manifest", "full"))  # fmt: skip
     reflection: bool = _setting(True, "answer gRPC server reflection")
@@ -59,9 +63,14 @@ class Settings:
                 raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
 
     @property
+    def processes(self) -> int:
+        """Workers, with 0 resolved."""
+        return self.workers or _cores()
+
+    @property
     def inference_threads(self) -> int:
-        """Threads that infer, with 0 resolved."""
-        return self.threads or _cores()
+        """Calls that compute at once in one worker, with 0 resolved."""
+        return self.threads or max(1, _cores() // self.processes)
 
 
 def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

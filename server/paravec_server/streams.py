@@ -1,61 +1,72 @@
-"""A stream's requests, read while earlier ones are worked on and handed out in batches of what has come together."""
+"""A stream's messages, read while earlier ones are worked on and handed out in batches of what has come together."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Full, Queue
-from typing import Any
+from functools import partial
 
 import grpc
 
-# Requests that are read ahead, and at most come together.
-_READ_AHEAD = 64
-
-# Seconds between two looks whether the stream's call has ended.
-_LOOK = 1.0
-
-_END = object()
+# Messages, and bytes of them, that are read ahead and at most come together. One message may be larger.
+_MESSAGES, _BYTES = 64, 2**20
 
 
-@contextmanager
-def read_ahead(requests: Iterator[Any]) -> Iterator[Iterator[list[Any]]]:
-    """The stream's requests in batches, read on a thread of their own while there is room for them."""
-    queue: Queue[Any] = Queue(_READ_AHEAD)
-    gone = threading.Event()
+class _Buffer:
+    """Between the thread that reads and the one that works."""
 
-    def put(item: Any) -> None:
-        while not gone.is_set():
-            try:
-                queue.put(item, timeout=_LOOK)
-                break
-            except Full:
-                continue
+    def __init__(self) -> None:
+        self._messages: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._changed = threading.Condition()
 
-    def read() -> None:
+    def fill(self, messages: Iterator[bytes]) -> None:
+        """Read while there is room; what there is no room for waits at the caller's, by flow control."""
         try:
-            for request in requests:
-                put(request)
+            for message in messages:
+                with self._changed:
+                    self._changed.wait_for(partial(self._takes, len(message)))
+                    if self._ended:
+                        return
+                    self._messages.append(message)
+                    self._size += len(message)
+                    self._changed.notify_all()
         except grpc.RpcError:
             pass  # the caller is gone, which the call's own thread hears too
         finally:
-            put(_END)
+            self.end()
 
-    threading.Thread(target=read, name="read-ahead", daemon=True).start()
-    try:
-        yield _batches(queue)
-    finally:
-        gone.set()
+    def _takes(self, size: int) -> bool:
+        room = len(self._messages) < _MESSAGES and self._size + size <= _BYTES
+        return self._ended or not self._messages or room
 
+    def end(self) -> None:
+        """Nothing more will come, or be taken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
-def _batches(queue: "Queue[Any]") -> Iterator[list[Any]]:
-    while True:
-        batch = [queue.get()]
-        while len(batch) < _READ_AHEAD and not queue.empty():
-            batch.append(queue.get_nowait())
-        ended = batch[-1] is _END
-        if ended:
-            batch.pop()
-        if batch:
+    def batches(self) -> Iterator[list[bytes]]:
+        """What has come since the last batch, as soon as there is something."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._messages)
+                batch = list(self._messages)
+                self._messages.clear()
+                self._size = 0
+                self._changed.notify_all()
+            if not batch:
+                return
             yield batch
-        if ended:
-            return
+
+
+@contextmanager
+def read_ahead(messages: Iterator[bytes]) -> Iterator[Iterator[list[bytes]]]:
+    """The stream's messages in batches, read on a thread of their own."""
+    buffer = _Buffer()
+    threading.Thread(target=buffer.fill, args=(messages,), name="read-ahead", daemon=True).start()
+    try:
+        yield buffer.batches()
+    finally:
+        buffer.end()

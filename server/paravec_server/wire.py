@@ -1,7 +1,8 @@
-"""Between the messages of paravec.v1 and the types of paravec_model: the one module that knows both."""
+"""Between the messages of paravec.v1 and the types of paravec_model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from paravec.v1 import embedding_pb2 as pb
@@ -12,10 +13,11 @@ from paravec_model.options import InferenceOptions
 from paravec_model.tokenizer import Tokenizer
 
 from .errors import InvalidArgumentError
+from .inference import Tokens, cut
 from .settings import Settings
 
-_METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
-_METHOD_NAMES = {number: name for name, number in _METHODS.items()}
+METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
+_METHOD_NAMES = {number: name for name, number in METHODS.items()}
 _ALGORITHMS = {
     "dbow": pb.ALGORITHM_DBOW,
     "dm_mean": pb.ALGORITHM_DM_MEAN,
@@ -31,16 +33,17 @@ class Options(NamedTuple):
     truncate: bool
 
 
-class Tokens(NamedTuple):
-    """A document's tokens, cut to the limit, and how many there were."""
+class OptionsReader:
+    """Reads options as `read_options` does. Callers ask for the same few again and again, and those it keeps."""
 
-    tokens: Sequence[str]
-    before: int
+    def __init__(self, encoder: Encoder, limits: Settings, path: str) -> None:
+        self.read = lru_cache(256)(partial(read_options, encoder=encoder, limits=limits, path=path))
 
-    @property
-    def truncated(self) -> bool:
-        """Whether some were cut off."""
-        return len(self.tokens) < self.before
+    def __call__(self, message: pb.InferenceOptions) -> Options:
+        """The options that the message says."""
+        # What this version does not know must not fill the cache.
+        message.DiscardUnknownFields()
+        return self.read(message.SerializeToString())
 
 
 def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> Options:
@@ -54,7 +57,7 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
     if message.method:
         changes["method"] = _METHOD_NAMES.get(message.method)
         if changes["method"] not in encoder.methods:
-            known = " or ".join(pb.Method.Name(_METHODS[method]) for method in encoder.methods)
+            known = " or ".join(pb.Method.Name(METHODS[method]) for method in encoder.methods)
             raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model")
     if changes.get("epochs", 0) > limits.max_epochs:
         raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
@@ -73,14 +76,7 @@ def read_document(document: pb.Document, tokenize: Tokenizer, options: Options, 
     if content is None:
         raise InvalidArgumentError(path, "must have text or tokens")
     tokens = tokenize(document.text) if content == "text" else list(document.tokens.tokens)
-    count = len(tokens)
-    if count > limits.max_tokens:
-        if not options.truncate:
-            raise InvalidArgumentError(
-                f"{path}.{content}", f"has {count} tokens, at most {limits.max_tokens} are taken (see options.truncate)"
-            )
-        tokens = tokens[: limits.max_tokens]
-    return Tokens(tokens, count)
+    return cut(tokens, limits.max_tokens, f"{path}.{content}", truncate=options.truncate)
 
 
 def write_embeddings(documents: Sequence[Tokens], encoding: Encoding, add: Callable[..., pb.Embedding]) -> None:
@@ -124,9 +120,9 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
         vocabulary_size=manifest.vocabulary_size,
         negative=algorithm.negative,
         hierarchical_softmax=algorithm.hs,
-        methods=[_METHODS[method] for method in encoder.methods],
+        methods=[METHODS[method] for method in encoder.methods],
         defaults=pb.InferenceOptions(
-            method=_METHODS[defaults.method],
+            method=METHODS[defaults.method],
             epochs=defaults.epochs,
             alpha=defaults.alpha,
             min_alpha=defaults.min_alpha,

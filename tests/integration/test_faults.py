@@ -15,6 +15,10 @@ from google.rpc import error_details_pb2, status_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
+from paravec_server.admission import Admission
+from paravec_server.calls import Calls
+from paravec_server.figures import Figures
+from paravec_server.inference import Inference
 from paravec_server.logs import _JsonFormatter
 from paravec_server.service import EmbeddingService
 from paravec_server.settings import Settings
@@ -34,11 +38,22 @@ class Broken:
         raise RuntimeError(f"cannot do {documents}")
 
 
+def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
+    """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
+    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    admission, inference = Admission(settings, row), Inference(settings.inference_threads, row)
+    service = EmbeddingService(settings, inference, admission)
+    if encoder:
+        inference.encoder = encoder
+        service.serve(encoder)
+        admission.open()
+    return service, Calls(service.methods(), admission, row)
+
+
 @contextmanager
-def stub_of(service: EmbeddingService) -> Iterator[Any]:
-    """A stub that talks to a server of `service`."""
-    server = grpc.server(ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((service.handlers(),))
+def stub_of(encoder: Any = None) -> Iterator[Any]:
+    """A stub that talks to a server with this encoder, or with none yet."""
+    server = build(encoder)[1].server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -50,10 +65,8 @@ def stub_of(service: EmbeddingService) -> Iterator[Any]:
 
 def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
     """INTERNAL carries an id that is in the log with the place of the fault; the document's text is in neither."""
-    service = EmbeddingService(Settings(model=Path("m")))
-    service.serve(Broken(encoder))  # type: ignore[arg-type]
     document = pb.Document(text=SECRET)
-    with caplog.at_level(logging.INFO, "paravec_server"), stub_of(service) as stub:
+    with caplog.at_level(logging.INFO, "paravec_server"), stub_of(Broken(encoder)) as stub:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Embed(pb.EmbedRequest(documents=[document]))
         error: Any = caught.value
@@ -75,7 +88,7 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
 
 def test_before_the_model_is_ready_calls_are_unavailable() -> None:
     """A server that still loads says so, and is asked again later."""
-    with stub_of(EmbeddingService(Settings(model=Path("m")))) as stub:
+    with stub_of() as stub:
         for call in (
             lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
             lambda: stub.GetModel(pb.GetModelRequest()),
@@ -90,9 +103,8 @@ def test_before_the_model_is_ready_calls_are_unavailable() -> None:
 
 def test_unknown_fields_of_options_are_not_kept(encoder: Encoder) -> None:
     """Options are remembered by what they mean; a caller's junk, of up to a message's size, must not pile up."""
-    service = EmbeddingService(Settings(model=Path("m")))
-    service.serve(encoder)
+    service, _ = build(encoder)
     for junk in (b"a", b"bc"):
         unknown = b"\xfa\x07" + bytes([len(junk)]) + junk
-        service._read_options(pb.InferenceOptions.FromString(unknown))
-    assert service._options.cache_info().currsize == 1
+        service._options(pb.InferenceOptions.FromString(unknown))
+    assert service._options.read.cache_info().currsize == 1

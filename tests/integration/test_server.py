@@ -474,10 +474,8 @@ def test_a_damaged_model_is_found_when_asked_to_verify(artifact: Artifact, tmp_p
 
 def test_a_missing_extra_is_one_clear_line() -> None:
     """Installed as a client only, the server's command says what to install."""
-    program = (
-        "import sys; sys.modules['grpc_reflection'] = None; from paravec_server.cli import main; sys.exit(main([]))"
-    )
-    code, log = failure(sys.executable, "-c", program)
+    program = "import sys; sys.modules['grpc_reflection'] = None; from paravec_server.cli import main; sys.exit(main())"
+    code, log = failure(sys.executable, "-c", program, "--model", "models/mine")
     assert code == 1
     assert "pip install 'paravec[server]'" in last_line(log)
 

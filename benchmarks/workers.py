@@ -1,0 +1,114 @@
+"""What further workers bring and cost: documents per second, and memory, with a large model.
+
+    python benchmarks/workers.py --json out.json        # needs nghttp2-client; makes a model of 1.2 GB
+    python benchmarks/workers.py --short
+
+A random model of 500,000 words, 300 numbers each. Servers with 1, 2, ... workers, in turns, asked for batches of 64
+documents over 32 connections by h2load, which shares the cores with them. Memory is the sum of the processes' PSS,
+which shares a page that several map out between them, once every row of the model has been read.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.load import Load
+from benchmarks.machine import cpu, software
+from benchmarks.models import Trained, random_model, random_words
+from benchmarks.services import ours
+
+_BATCH = 64
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="a small model, one round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are printed [%(default)s]")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    arguments = parser.parse_args()
+    words, rounds, seconds = (2_000, 1, 0.2) if arguments.short else (500_000, arguments.rounds, 4.0)
+    with tempfile.TemporaryDirectory() as place:
+        model = random_model(Path(place) / "model", words, 300)
+        size = sum(file.stat().st_size for file in model.iterdir())
+        counts = (1, 2) if arguments.short else (1, 2, 3, 4)
+        rows = measure(model, words, counts, rounds, seconds, Path(place) / "body")
+    print(f"{cpu()}, {len(os.sched_getaffinity(0))} cores; a model of {size / 2**20:.0f} MiB\n")
+    for row in rows:
+        grown = (row["pss"] - rows[0]["pss"]) / max(1, row["workers"] - 1) / size
+        print(
+            f"{row['workers']} workers  {statistics.median(row['documents_per_second']):8,.0f} documents/s"
+            f"  {statistics.median(row['ratios']):.2f} times one"
+            f" ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})  {row['pss'] / 2**20:7,.0f} MiB"
+            + (f", each further worker {grown:.1%} of the model" if row is not rows[0] else "")
+        )
+    if arguments.json:
+        facts = {"cpu": cpu(), "software": software(), "model_bytes": size, "rows": rows}
+        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    return 0
+
+
+def measure(
+    model: Path, words: int, counts: tuple[int, ...], rounds: int, seconds: float, body: Path
+) -> list[dict[str, Any]]:
+    """For each number of workers its rate and that over one worker's, in each round, and bytes of memory."""
+    trained = Trained("random", model, model, 300, words, 20)
+    service = next(one for one in ours(trained) if one.key == "paravec-sgd")
+    texts = [" ".join(part) for part in np.array(random_words(words, 20 * _BATCH)).reshape(_BATCH, 20)]
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    load = Load(connections=32, streams=1, core=cores)
+    rows: list[dict[str, Any]] = [
+        {"workers": count, "documents_per_second": [], "ratios": [], "pss": 0} for count in counts
+    ]
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for row in rows:
+            with service.process(cores, texts[:1], "--workers", str(row["workers"])) as (port, pid):
+                until_all_listen(pid, port, row["workers"])
+                request, answer = service.ask(port, texts, 300)
+                body.write_bytes(request)
+                rate = _BATCH * load.rate(service.wire, port, body, len(answer), seconds)
+                row["documents_per_second"].append(rate)
+                row["ratios"].append(rate / rows[0]["documents_per_second"][-1])
+                row["pss"] = max(row["pss"], sum(map(pss, family(pid))))
+    return rows
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def until_all_listen(pid: int, port: int, workers: int) -> None:
+    """Wait until so many sockets listen on the port."""
+    end = time.monotonic() + 60
+    while listening(port) < workers:
+        if time.monotonic() > end:
+            raise SystemExit(f"{workers} workers did not listen within a minute; is {pid} well?")
+        time.sleep(0.1)
+
+
+def listening(port: int) -> int:
+    """Sockets that listen on a port."""
+    lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)
+
+
+def pss(pid: int) -> int:
+    """Bytes of a process, those that others map too shared out."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,217 @@
+"""The life of a call, whatever it asks for: taken on or refused, run, ended with a status, counted, logged.
+
+gRPC asks `Calls` for a handler as soon as a call's headers are there. Refusals are answered then and there, on gRPC's
+own thread, before the message is read. Every method is handled as a stream of bytes, which on the wire it is: so its
+handler runs even when no message comes, and can tell.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from secrets import token_hex
+from typing import Any
+
+import grpc
+
+from paravec_model.errors import StoppedError
+
+from .admission import Admission
+from .errors import NoMessageError, RequestError, status_of
+from .figures import METHODS, Row
+from .logs import event
+from .pool import Inline
+
+REQUEST_ID = "x-request-id"
+"""Metadata by which a caller may name a call, and which comes back in the trailers. Other calls are named here, and who
+called is told if they fail: a trailer costs as much as a tenth of a short call."""
+
+_GOOD_ID = re.compile(r"[!-~]{1,128}")
+_DETAILS = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+# Seconds that the message of a call may take to come, and between two looks.
+_PATIENCE, _LOOK = 30.0, 1.0
+
+_INLINE = Inline(1)
+
+_log = logging.getLogger(__name__)
+
+Trailers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of a service. `run` gets the call, and the bytes of its message or, if `requests`, an iterator of them;
+    it returns the response, or if `responses` an iterator of them, as protobuf messages."""
+
+    run: Callable[..., Any]
+    requests: bool = False
+    responses: bool = False
+    reads: bool = True
+    """Its message says something; if not, it is answered without waiting for it."""
+    counted: bool = True
+    """Is work. What is not is answered however busy the server is."""
+    pool: ThreadPoolExecutor | None = None
+    """Where it runs, if not with the others."""
+
+
+class Call:
+    """One call in progress."""
+
+    def __init__(self, method: str, request_id: str, trailers: Trailers, admission: Admission) -> None:
+        self.method, self.request_id, self.trailers = method, request_id, trailers
+        self.began = time.perf_counter()
+        self.context: Any = None
+        self.documents = self.tokens = 0
+        """What it has brought so far."""
+        self.held = (0, 0)
+        """Documents and tokens of it that count as in flight."""
+        self._admission = admission
+
+    def take(self, documents: int, tokens: int) -> None:
+        """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
+        self._admission.take(documents, tokens)
+        self.held = (self.held[0] + documents, self.held[1] + tokens)
+
+    def stopped(self) -> bool:
+        """Whether nobody waits any more: the caller is gone, or its deadline has passed."""
+        return not self.context.is_active()
+
+
+class Calls(grpc.ServerInterceptor):
+    """All that the server answers, by full name: /package.Service/Method."""
+
+    def __init__(self, methods: Mapping[str, Method], admission: Admission, row: Row) -> None:
+        self._methods, self._admission, self._row = methods, admission, row
+        self._prefix, self._numbers = token_hex(6), count()
+        self._waiting: dict[Call, float] = {}
+        threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
+
+    def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
+        """A gRPC server that answers them; what has no pool of its own runs on `pool`.
+
+        gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
+        calls of another. All it knows is the name: the handler of each call is made by `intercept_service`.
+        """
+        server = grpc.server(pool, interceptors=[self], options=options)
+        for name in self._methods:
+            _, service, method = name.split("/")
+            server.add_registered_method_handlers(service, {method: _handler(self._answer, None)})
+        return server
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """How a call that has come is handled."""
+        method = self._methods.get(details.method)
+        if method is None:
+            return continuation(details)
+        call = Call(details.method.rpartition("/")[2], *self._name(details.invocation_metadata), self._admission)
+        try:
+            if method.counted:
+                self._admission.enter()
+        except Exception as error:
+            return _handler(partial(self._refuse, call, error), _INLINE)
+        if method.responses:
+            return _handler(partial(self._answer_many, method, call), method.pool, responses=True)
+        return _handler(partial(self._answer, method, call), method.pool)
+
+    def _name(self, metadata: Any) -> tuple[str, Trailers]:
+        """The id of a call, and the trailers that tell it if the caller wants to hear it."""
+        for key, value in metadata:
+            if key == REQUEST_ID and _GOOD_ID.fullmatch(value):
+                return value, ((REQUEST_ID, value),)
+        return f"{self._prefix}{next(self._numbers):x}", ()
+
+    def _refuse(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
+        code, text = self._fail(call, error, context)
+        self._end(call, code, counted=False)
+        context.abort(code, text)
+
+    def _answer(self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        call.context = context
+        code, text = grpc.StatusCode.OK, ""
+        try:
+            response = method.run(call, self._message(method, call, messages)).SerializeToString()
+            if call.trailers:
+                context.set_trailing_metadata(call.trailers)
+            return response
+        except Exception as error:
+            code, text = self._fail(call, error, context)
+        finally:
+            self._end(call, code, counted=method.counted)
+        return context.abort(code, text)
+
+    def _answer_many(
+        self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        call.context = context
+        # What stands if the caller goes: then gRPC drops this generator.
+        code, text = grpc.StatusCode.CANCELLED, ""
+        try:
+            for response in method.run(call, messages if method.requests else self._message(method, call, messages)):
+                yield response.SerializeToString()
+            if call.trailers:
+                context.set_trailing_metadata(call.trailers)
+            code = grpc.StatusCode.OK
+            return
+        except Exception as error:
+            code, text = self._fail(call, error, context)
+        finally:
+            self._end(call, code, counted=method.counted)
+        context.abort(code, text)
+
+    def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
+        if not method.reads:
+            return b""
+        self._waiting[call] = time.monotonic()
+        try:
+            return next(messages)
+        except StopIteration:
+            raise NoMessageError from None
+        finally:
+            del self._waiting[call]
+
+    def _hurry(self) -> None:
+        """Cancel calls whose message does not come: each holds a thread."""
+        while True:
+            time.sleep(_LOOK)
+            latest = time.monotonic() - _PATIENCE
+            for call, since in list(self._waiting.items()):
+                if since < latest:
+                    call.context.cancel()
+
+    def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
+        """The status that `error` gives the call, its details among the trailers already."""
+        if isinstance(error, StoppedError | grpc.RpcError):
+            # Nobody hears this any more; it is for the figures.
+            late = context.time_remaining() == 0
+            return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED), "nobody waits any more"
+        status = status_of(error, call.request_id)
+        known = error.trailers if isinstance(error, RequestError) else ()
+        details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
+        context.set_trailing_metadata((*details, *known))
+        return _CODES[status.code], status.message
+
+    def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:
+        if counted:
+            self._admission.leave(*call.held)
+        if call.method not in METHODS:
+            return
+        seconds = time.perf_counter() - call.began
+        self._row.ended(call.method, code, seconds)
+        if _log.isEnabledFor(logging.DEBUG):
+            facts = {"documents": call.documents, "tokens": call.tokens, "request_id": call.request_id}
+            event(_log, logging.DEBUG, "call", method=call.method, code=code.name, seconds=round(seconds, 6), **facts)
+
+
+def _handler(run: Callable[..., Any], pool: ThreadPoolExecutor | None, *, responses: bool = False) -> Any:
+    """A handler of bytes, run on `pool` if there is one."""
+    if pool is not None:
+        # gRPC's own way to say so, though it calls it experimental.
+        run.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return grpc.stream_stream_rpc_method_handler(run) if responses else grpc.stream_unary_rpc_method_handler(run)

@@ -1,0 +1,107 @@
+"""The Open Inference Protocol: what clients of KServe and Triton ask of the model that paravec.v1 serves."""
+
+from paravec.inference.v2 import open_inference_pb2 as oip
+from paravec_model import __version__
+from paravec_model.encoder import Encoder
+
+from . import tensors
+from .admission import Admission
+from .calls import Call, Method
+from .errors import NotFoundError, parse
+from .inference import Inference, Tokens, cut, read_all
+from .pool import Inline, Threads
+from .settings import Settings
+from .wire import OptionsReader
+
+DESCRIPTOR = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+SERVICE = DESCRIPTOR.full_name
+
+# Threads for questions about the model by its name.
+_ASKERS = 32
+
+
+class OpenInferenceService:
+    """inference.GRPCInferenceService."""
+
+    def __init__(self, settings: Settings, inference: Inference, admission: Admission) -> None:
+        self._settings, self._inference, self._admission = settings, inference, admission
+
+    def serve(self, encoder: Encoder) -> None:
+        """Answer with this encoder from now on."""
+        self._manifest = encoder.manifest
+        self._tokenize = encoder.tokenize
+        self._options = OptionsReader(encoder, self._settings, "parameters")
+        size = self._manifest.algorithm.vector_size
+        metadata = oip.ModelMetadataResponse.TensorMetadata
+        self._metadata = oip.ModelMetadataResponse(
+            name=self._manifest.name,
+            versions=[self._manifest.version],
+            platform="paravec_doc2vec",
+            inputs=[metadata(name=tensors.INPUT, datatype=tensors.TYPE, shape=[-1])],
+            outputs=[
+                metadata(name=name, datatype=output.datatype, shape=output.shape(-1, size))
+                for name, output in tensors.OUTPUTS.items()
+            ],
+        )
+
+    def methods(self) -> dict[str, Method]:
+        """What the server answers for this service."""
+        inline, threads = Inline(1), Threads(_ASKERS, "ask")
+        return {
+            f"/{SERVICE}/ServerLive": Method(self._live, reads=False, counted=False, pool=inline),
+            f"/{SERVICE}/ServerReady": Method(self._ready, reads=False, counted=False, pool=inline),
+            f"/{SERVICE}/ServerMetadata": Method(self._describe, reads=False, counted=False, pool=inline),
+            f"/{SERVICE}/ModelReady": Method(self._model_ready, counted=False, pool=threads),
+            f"/{SERVICE}/ModelMetadata": Method(self._describe_model, counted=False, pool=threads),
+            f"/{SERVICE}/ModelInfer": Method(self._infer),
+        }
+
+    def _live(self, _call: Call, _data: bytes) -> oip.ServerLiveResponse:
+        return oip.ServerLiveResponse(live=True)
+
+    def _ready(self, _call: Call, _data: bytes) -> oip.ServerReadyResponse:
+        return oip.ServerReadyResponse(ready=self._admission.ready)
+
+    def _describe(self, _call: Call, _data: bytes) -> oip.ServerMetadataResponse:
+        return oip.ServerMetadataResponse(name="paravec", version=__version__)
+
+    def _model_ready(self, _call: Call, data: bytes) -> oip.ModelReadyResponse:
+        request = parse(oip.ModelReadyRequest, data)
+        # Before it is loaded, the model's name is not known.
+        ready = self._admission.ready
+        if ready:
+            self._check_model(request.name, request.version)
+        return oip.ModelReadyResponse(ready=ready)
+
+    def _describe_model(self, _call: Call, data: bytes) -> oip.ModelMetadataResponse:
+        request = parse(oip.ModelMetadataRequest, data)
+        self._admission.check_ready()
+        self._check_model(request.name, request.version)
+        return self._metadata
+
+    def _infer(self, call: Call, data: bytes) -> oip.ModelInferResponse:
+        request = parse(oip.ModelInferRequest, data)
+        self._check_model(request.model_name, request.model_version)
+        texts, path = tensors.read_texts(request, self._settings.max_documents)
+        wanted = tensors.read_wanted(request.outputs)
+        options = self._options(tensors.read_options(request.parameters))
+
+        def read(text: bytes, path: str) -> Tokens:
+            tokens = self._tokenize(tensors.read_text(text, path))
+            return cut(tokens, self._settings.max_tokens, path, truncate=options.truncate)
+
+        documents = read_all(call, texts, read, path)
+        encoding = self._inference(call, [document.tokens for document in documents], options.inference)
+        manifest = self._manifest
+        response = oip.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
+        response.parameters["digest"].string_param = manifest.digest
+        tensors.write_outputs(wanted, documents, encoding, response)
+        return response
+
+    def _check_model(self, name: str, version: str) -> None:
+        """NotFoundError unless this is the model; no version is the one there is."""
+        manifest = self._manifest
+        if name != manifest.name:
+            raise NotFoundError(f"no such model; here is {manifest.name}")
+        if version not in ("", manifest.version):
+            raise NotFoundError(f"no such version of {name}; here is {manifest.version}")

@@ -1,0 +1,48 @@
+"""The address to listen on."""
+
+import socket
+from contextlib import ExitStack
+
+from .settings import SettingsError, names_of
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+    def __init__(self, listen: str) -> None:
+        super().__init__(f"{listen}: cannot be listened on; is the address right, and no other server on the port?")
+
+
+def hold(listen: str, held: ExitStack) -> str:
+    """Take a TCP address, as long as `held` does, for processes that share it by SO_REUSEPORT; no other server gets it.
+
+    Returns it, with a free port in place of port 0; SettingsError if it has no port, ListenError if it is taken.
+    """
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or listen.startswith(("unix:", "vsock:")):
+        raise SettingsError(f"{names_of('workers')}: several share a port, so {names_of('listen')} must be host:port")
+    number = int(port)
+    try:
+        for family, address in _addresses(host.strip("[]"), number):
+            # The first fails where another server listens, which the second would not.
+            for option in socket.SO_REUSEADDR, socket.SO_REUSEPORT:
+                taken = socket.socket(family, socket.SOCK_STREAM)
+                held.callback(taken.close)
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.setsockopt(socket.SOL_SOCKET, option, 1)
+                taken.bind((address, number))
+                number = taken.getsockname()[1]
+                if option == socket.SO_REUSEADDR:
+                    taken.close()
+    except OSError:
+        raise ListenError(listen) from None
+    return f"{host}:{number}"
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = {(family, str(address[0])) for family, _, _, _, address in found}
+    if "::" in host and not socket.has_dualstack_ipv6():
+        # gRPC too falls back to IPv4 where the machine has nothing else.
+        return [(socket.AF_INET, "0.0.0.0")]  # noqa: S104
+    return sorted(addresses)

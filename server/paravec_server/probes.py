@@ -1,0 +1,91 @@
+"""What a server answers about itself besides its model: grpc.health.v1 and reflection, by grpcio's own services."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from .calls import Call, Method
+from .errors import parse
+from .pool import Threads
+
+# Threads for watchers of health, of whom each keeps one for as long as its channel lives; for checks; for reflection.
+_WATCHERS, _CHECKERS, _REFLECTORS = 256, 32, 8
+
+DESCRIPTOR = health_pb2.DESCRIPTOR.services_by_name["Health"]
+HEALTH = DESCRIPTOR.full_name
+
+_WORDS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
+
+
+class Health:
+    """grpc.health.v1.Health: "" is the process, the name of a service its readiness."""
+
+    def __init__(self, *services: str) -> None:
+        # A watcher that does not block would call back into gRPC from its own thread, and lock it up.
+        self._servicer = health.HealthServicer(experimental_non_blocking=False)
+        self._services = services
+        self._alive = True
+        self._servicer.set("", _WORDS[True])
+        self.set_ready(False)
+
+    def set_alive(self, alive: bool) -> None:
+        """What "" says."""
+        # Watchers hear whatever is set.
+        if alive != self._alive:
+            self._alive = alive
+            self._servicer.set("", _WORDS[alive])
+
+    def set_ready(self, ready: bool) -> None:
+        """What each service's name says."""
+        for service in self._services:
+            self._servicer.set(service, _WORDS[ready])
+
+    def methods(self) -> dict[str, Method]:
+        """What the server answers for health."""
+        read = partial(parse, health_pb2.HealthCheckRequest)
+        check, watch = self._servicer.Check, self._servicer.Watch
+        return {
+            f"/{HEALTH}/Check": Method(
+                lambda call, data: check(read(data), call.context), counted=False, pool=Threads(_CHECKERS, "check")
+            ),
+            f"/{HEALTH}/Watch": Method(
+                lambda call, data: watch(read(data), call.context),
+                responses=True,
+                counted=False,
+                pool=Threads(_WATCHERS, "watch"),
+            ),
+        }
+
+
+def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
+    """What the server answers for reflection of `services`, and of the details of errors."""
+    pool = _pool(error_details_pb2.DESCRIPTOR, *(service.file for service in services))
+    servicer = reflection.ReflectionServicer([service.full_name for service in services], pool)
+
+    def run(call: Call, messages: Iterator[bytes]) -> Iterator[Message]:
+        requests = (parse(reflection_pb2.ServerReflectionRequest, message) for message in messages)
+        yield from servicer.ServerReflectionInfo(requests, call.context)
+
+    threads = Threads(_REFLECTORS, "reflect")
+    name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+    return {name: Method(run, requests=True, responses=True, counted=False, pool=threads)}
+
+
+def _pool(*files: FileDescriptor) -> DescriptorPool:
+    """The files, wherever they are registered, and what they import."""
+    pool = DescriptorPool()
+
+    def add(file: FileDescriptor) -> None:
+        for imported in file.dependencies:
+            add(imported)
+        pool.AddSerializedFile(file.serialized_pb)
+
+    for file in files:
+        add(file)
+    return pool

@@ -1,0 +1,152 @@
+"""Several worker processes behind one port: started, watched, replaced when they die or hang, drained together.
+
+Each worker is a whole server. All listen on the same address with SO_REUSEPORT, so that the kernel spreads connections
+over them; they share the mapped model by the page cache, and `figures` by a file in memory. A worker listens only once
+it can answer, so whoever gets a connection gets one that is ready.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
+
+from .figures import SERVING, Figures
+from .logs import event
+from .ports import hold
+from .settings import Settings
+from .worker import Place
+
+# Seconds between two looks at the workers.
+_LOOK = 0.1
+
+# Seconds after which a worker that died is replaced: at once if it had lived for long, else later each time.
+_LONG_LIFE, _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 0.5, 30.0
+
+# Seconds beyond the drain that a worker is given to end.
+_GRACE = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Worker:
+    """One place for a worker, and who holds it now."""
+
+    def __init__(self, place: Place, arguments: Sequence[str]) -> None:
+        self._place, self._arguments = place, arguments
+        self.row = place.row
+        self.process: subprocess.Popen[bytes] | None = None
+        self._started = self._due = 0.0
+        self._pause = _FIRST_PAUSE
+        self.has_served = False
+
+    def start(self) -> None:
+        self.row.begin()
+        self._started = time.monotonic()
+        self.process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "paravec_server.cli", *self._arguments],
+            env=os.environ | self._place.environment(),
+            pass_fds=[self._place.figures.fileno],
+        )
+        event(_log, logging.INFO, "worker started", worker=self._place.number, pid=self.process.pid)
+
+    def look(self, hang_seconds: float) -> bool:
+        """Replace it if it has ended, end it if it has hung for long; whether it can be relied on."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self._due:
+                self.start()
+            return True
+        code = self.process.poll()
+        if code is not None:
+            self._ended(code, now)
+            return True
+        if self.row["state"] == SERVING:
+            self.has_served = True
+        silent = now - self.row["heartbeat"] if self.row["heartbeat"] else 0
+        if silent > 3 * hang_seconds:
+            event(_log, logging.ERROR, "worker hangs", worker=self._place.number, seconds=round(silent, 1))
+            self.process.kill()
+        return silent <= hang_seconds
+
+    def _ended(self, code: int, now: float) -> None:
+        long_lived = now - self._started > _LONG_LIFE
+        pause = 0.0 if long_lived else self._pause
+        self._pause = _FIRST_PAUSE if long_lived else min(2 * self._pause, _LONGEST_PAUSE)
+        self.process, self._due = None, now + pause
+        self.row.begin()
+        self._place.figures.restarts += 1
+        event(_log, logging.ERROR, "worker died", worker=self._place.number, code=code, next_in_seconds=pause)
+
+
+class Supervisor:
+    """The parent of the workers; it answers no calls itself."""
+
+    def __init__(self, settings: Settings, arguments: Sequence[str]) -> None:
+        self._settings = settings
+        self._held = ExitStack()
+        listen = hold(settings.listen, self._held)
+        self.figures = Figures(settings.processes)
+        places = (Place(self.figures, number, listen) for number in range(settings.processes))
+        self._workers = [_Worker(place, arguments) for place in places]
+        self._reasons: SimpleQueue[str] = SimpleQueue()
+
+    def stop(self, reason: str) -> None:
+        """Begin to drain; may be called where a signal comes in."""
+        self._reasons.put(reason)
+
+    def run(self) -> int:
+        """Serve until `stop`; the exit code: that of the first worker if it cannot begin, 0 after a drain."""
+        first, *others = self._workers
+        first.start()
+        try:
+            # One first: what is wrong with the model is said once, and what it compiles is there for the others.
+            while not first.has_served:
+                if self._stopped():
+                    return 0
+                process = first.process
+                if process is not None and (code := process.poll()) is not None:
+                    return 1 if code < 0 else code
+                first.look(self._settings.hang_seconds)
+            for worker in others:
+                worker.start()
+            while not self._stopped():
+                sound = [worker.look(self._settings.hang_seconds) for worker in self._workers]
+                self.figures.hang = not all(sound)
+            return 0
+        finally:
+            self._drain()
+            self._held.close()
+
+    def _stopped(self) -> bool:
+        try:
+            reason = self._reasons.get(timeout=_LOOK)
+        except Empty:
+            return False
+        event(_log, logging.INFO, "stopping workers", reason=reason)
+        return True
+
+    def _drain(self) -> None:
+        running = [worker.process for worker in self._workers if worker.process is not None]
+        for process in running:
+            process.terminate()
+        end = time.monotonic() + self._settings.drain_seconds + _GRACE
+        for process in running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
+                continue
+            event(_log, logging.ERROR, "worker did not drain", pid=process.pid)
+            process.kill()
+            process.wait()
+
+
+def supervise(settings: Settings, arguments: Sequence[str]) -> int:
+    """Serve with several workers until SIGTERM or SIGINT; the exit code."""
+    supervisor = Supervisor(settings, arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: supervisor.stop(signal.Signals(number).name))
+    return supervisor.run()

@@ -1,0 +1,158 @@
+"""Several workers behind one port: shared, replaced when they die or hang, drained together."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
+from paravec_client import EmbeddingClient
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+
+from ..servers import PATIENCE, Server, command, running
+
+TEXT = "The fire in Sydney spread"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def channel(server: Server) -> grpc.Channel:
+    """A connection of its own: it reaches one of the workers."""
+    return grpc.insecure_channel(server.target, options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+def embed(server: Server) -> Any:
+    """The vector of TEXT, over a new connection."""
+    with closing(channel(server)) as connection:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(connection)
+        request = pb.EmbedRequest(documents=[pb.Document(text=TEXT)])
+        return np.array(stub.Embed(request, timeout=PATIENCE).embeddings[0].vector, np.float32)
+
+
+def answers_within(server: Server, seconds: float) -> bool:
+    """Whether a probe as the kubelet's finds the process alive."""
+    with closing(channel(server)) as connection:
+        stub: Any = health_pb2_grpc.HealthStub(connection)
+        try:
+            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds).status
+        except grpc.RpcError as error:
+            assert isinstance(error, grpc.Call)
+            assert error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+            return False
+        return bool(status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.fixture
+def pair(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+    """A server of two workers, both listening."""
+    flags = ("--workers", "2", "--log-level", "debug", "--hang-seconds", "1")
+    with running(artifact.path, kernel_cache, *flags) as server:
+        server.wait_for("listening")
+        yield server
+        assert server.stop() == 0, server.log
+
+
+def workers(server: Server) -> list[int]:
+    """The workers' process ids."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
+    """Connections are spread over the workers, and it makes no difference which is reached."""
+    expected = encoder.encode([encoder.tokenize(TEXT)]).vectors[0]
+    answered: set[int] = set()
+    while len(answered) < 2:
+        assert np.array_equal(embed(pair), expected)
+        answered.add(pair.wait_for("call")["worker"])
+
+
+def test_a_worker_that_dies_is_replaced(pair: Server) -> None:
+    """Meanwhile whoever connects reaches the other, and calls with retries do not fail."""
+    victim, other = workers(pair)
+    with EmbeddingClient(pair.target) as client:
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in workers(pair))
+        while len(workers(pair)) < 2:
+            assert len(embed(pair))
+            assert client.health() == "SERVING"
+        pair.wait_for("listening")
+        assert client.health() == "SERVING"
+    assert other in workers(pair)
+
+
+def test_a_worker_that_hangs_turns_liveness_red(pair: Server) -> None:
+    """All say so, and it is replaced in the end."""
+    victim, _ = workers(pair)
+    os.kill(victim, signal.SIGSTOP)
+    # Which of them is reached is the kernel's choice, and the one that stands still answers nothing.
+    until(lambda: not answers_within(pair, 1.0))
+    pair.wait_for("worker hangs")
+    pair.wait_for("listening")
+    until(lambda: answers_within(pair, PATIENCE))
+    assert victim not in workers(pair)
+
+
+def test_no_worker_outlives_its_parent(artifact: Artifact, kernel_cache: Path) -> None:
+    """Not even when that is killed."""
+    with running(artifact.path, kernel_cache, "--workers", "2") as server:
+        server.wait_for("listening")
+        pids = workers(server)
+        server.process.kill()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def ends(model: Path, *flags: str) -> tuple[int, list[str]]:
+    """Exit code, and the lines that are no log, of a server that cannot begin."""
+    done = subprocess.run(command(model, *flags), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("paravec-server:")]
+
+
+def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
+    """By the first worker, not by each."""
+    code, lines = ends(tmp_path / "none", "--workers", "3")
+    assert code == 1
+    assert len(lines) == 1
+    assert "none" in lines[0]
+
+
+def test_workers_need_a_port(artifact: Artifact, tmp_path: Path) -> None:
+    """A Unix socket cannot be shared."""
+    code, lines = ends(artifact.path, "--workers", "2", "--listen", f"unix:{tmp_path}/socket")
+    assert code == 2
+    assert "PARAVEC_WORKERS" in lines[0]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("others", ["1", "2"])
+def test_a_port_is_not_shared_with_another_server(pair: Server, artifact: Artifact, others: str) -> None:
+    """Half of the connections would get another model."""
+    code, lines = ends(artifact.path, "--workers", others, "--listen", pair.target)
+    assert code == 1
+    assert pair.target in lines[0]
+    assert len(lines) == 1
+
+
+def test_a_port_that_anybody_listens_on_is_refused(artifact: Artifact) -> None:
+    """With one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        target = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert ends(artifact.path, "--workers", "2", "--listen", target)[0] == 1
