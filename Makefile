@@ -33,7 +33,8 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 
 model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee news corpus)
 
-$(MODEL)/manifest.json: | $(VENV)/.ready
+# Made again when the artifact's format may have changed.
+$(MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
 	  --dm 0 --vector-size 100 --min-count 2 --epochs 40

@@ -68,8 +68,8 @@ def measured(encoder: Encoder, documents: inference.Documents, rounds: int) -> d
     """Figures of some documents, and of the peak in the same rounds."""
     width = encoder.artifact.arrays["syn1neg"].shape[1]
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32
-    words = [encoder.artifact.index[t] for document in documents for t in document if t in encoder.artifact.index]
-    taken = float(sum(keep[words])) * encoder.defaults.epochs
+    words, _ = encoder.artifact.vocabulary.rows(documents)
+    taken = float(sum(keep[np.asarray(words)])) * encoder.defaults.epochs
     rows, vector, times = np.ones((BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
     _peak(rows, vector, 1)
     encoder.encode(documents)

@@ -1,7 +1,7 @@
 """The model artifact: a directory of JSON and .npy that any process can map and none can be harmed by.
 
-Opening maps the arrays and reads the vocabulary; nothing else grows with the model. The matrices' rows are padded
-with zeros to whole cache lines (see `options.padded`), which is what the kernels want.
+Opening maps the arrays. What it reads of them is a number here and there, and the tree of hierarchical softmax. The
+matrices' rows are padded with zeros to whole cache lines (see `options.padded`), which is what the kernels want.
 """
 
 import json
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .draws import DRAWS, Noise, guide_shift
 from .errors import ArtifactError
 from .files import file_sha256
 from .manifest import MANIFEST, Manifest, read_manifest
 from .options import Algorithm, padded
+from .vocabulary import Vocabulary, slot_count
 
-VOCABULARY = "vocabulary.json"
 DOCTAGS = "doctags.json"
 
 Array = npt.NDArray[Any]
@@ -31,17 +32,27 @@ def array_specs(
 ) -> dict[str, tuple[str, Shape]]:
     """The .npy files that an artifact must have: name -> (dtype, shape), None for a length that is free.
 
-    The names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution of negative sampling),
-    `syn1` (inner nodes of the hierarchical softmax; word i's path is `hs_points`, `hs_codes` from `hs_offsets[i]` to
-    `hs_offsets[i + 1]`), `word_vectors` (the context of DM), `sample_int` (how likely sub-sampling keeps a word, of
-    2^32 - 1). Method map with negative sampling has its own (see `rotation`): `map_syn1neg` and `map_syn1`, the same
-    rows in another basis; `map_basis`, `map_eigenvalues`, `map_mean`.
+    `vocabulary_text`, `vocabulary_offsets`, `vocabulary_slots`: the words and where to find them, see `lookup`. Most
+    other names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution of negative sampling;
+    `noise_guide` says where to begin to look in it), `syn1` (inner nodes of the hierarchical softmax; word i's path is
+    `hs_points`, `hs_codes` from `hs_offsets[i]` to `hs_offsets[i + 1]`), `word_vectors` (the context of DM),
+    `sample_int` (how likely sub-sampling keeps a word, of 2^32 - 1). Method map with negative sampling has its own (see
+    `rotation`): `map_syn1neg` and `map_syn1`, the same rows in another basis; `map_basis`, `map_eigenvalues`,
+    `map_mean`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.slots * size
-    specs: dict[str, tuple[str, Shape]] = {}
+    specs: dict[str, tuple[str, Shape]] = {
+        "vocabulary_text": ("|u1", (None,)),
+        "vocabulary_offsets": ("<i8", (vocabulary_size + 1,)),
+        "vocabulary_slots": ("<u8", (slot_count(vocabulary_size),)),
+    }
     if algorithm.negative:
-        specs |= {"syn1neg": ("<f4", (vocabulary_size, layer1_size)), "cum_table": ("<u4", (vocabulary_size,))}
+        specs |= {
+            "syn1neg": ("<f4", (vocabulary_size, layer1_size)),
+            "cum_table": ("<u4", (vocabulary_size,)),
+            "noise_guide": ("<u4", ((DRAWS >> guide_shift(vocabulary_size)) + 1,)),
+        }
     if algorithm.hs:
         specs |= {
             "syn1": ("<f4", (vocabulary_size, layer1_size)),
@@ -67,8 +78,6 @@ class Artifact:
 
     path: Path
     manifest: Manifest
-    vocabulary: list[str]
-    """The words, in the order of the matrices' rows."""
     arrays: dict[str, Array]
     """Arrays by name, as `array_specs` lists them, without the suffix."""
 
@@ -84,15 +93,17 @@ class Artifact:
         if problems:
             raise ArtifactError(problems[0])
         arrays = {name.removesuffix(".npy"): _map(path / name) for name in manifest.files if name.endswith(".npy")}
-        vocabulary = _read_strings(path / VOCABULARY, manifest.vocabulary_size)
-        artifact = cls(path, manifest, vocabulary, arrays)
+        artifact = cls(path, manifest, arrays)
         artifact._check_indices()
+        if verify:
+            artifact.check_tables()
         return artifact
 
     @cached_property
-    def index(self) -> dict[str, int]:
-        """Row of each word."""
-        return {word: i for i, word in enumerate(self.vocabulary)}
+    def vocabulary(self) -> Vocabulary:
+        """The words, in the order of the matrices' rows."""
+        arrays = self.arrays
+        return Vocabulary(arrays["vocabulary_text"], arrays["vocabulary_offsets"], arrays["vocabulary_slots"])
 
     @cached_property
     def doctags(self) -> list[str | int]:
@@ -103,22 +114,31 @@ class Artifact:
 
     def _check_indices(self) -> None:
         """The kernels follow these numbers without a check, so a hostile artifact must not pass here."""
-        size = self.manifest.vocabulary_size
-        if len(self.index) != size:
-            raise ArtifactError(f"{self.path / VOCABULARY}: has the same word twice")
-        if "cum_table" in self.arrays:
-            table = self.arrays["cum_table"]
-            if not 1 <= int(table[-1]) < 2**31 or bool((table[1:] < table[:-1]).any()):
-                raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
+        offsets = self.arrays["vocabulary_offsets"]
+        if offsets[0] != 0 or offsets[-1] != len(self.arrays["vocabulary_text"]):
+            raise ArtifactError(f"{self.path / 'vocabulary_offsets.npy'}: does not cut vocabulary_text into words")
+        if "cum_table" in self.arrays and self.arrays["cum_table"][-1] != DRAWS:
+            raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
         if "hs_offsets" in self.arrays:
             offsets, points, codes = (self.arrays[name] for name in ("hs_offsets", "hs_points", "hs_codes"))
             whole = offsets[0] == 0 and offsets[-1] == len(points) == len(codes)
             if not whole or bool((offsets[1:] < offsets[:-1]).any()):
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not cut hs_points and hs_codes into paths")
-            if len(points) and (int(points.max()) >= size or int(codes.max()) > 1):
+            if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
-        if self.manifest.algorithm.mode == "dm_concat" and "\0" not in self.index:
-            raise ArtifactError(f"{self.path / VOCABULARY}: DM concat needs its null word '\\0'")
+        if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.row("\0") is None:
+            raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: DM concat needs its null word '\\0'")
+
+    def check_tables(self) -> None:
+        """ArtifactError if words or noise would not be found as they should; to be sure takes time for each word."""
+        if not self.vocabulary.is_sound():
+            raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: does not lead from each word to its row")
+        if "cum_table" in self.arrays:
+            table = self.arrays["cum_table"]
+            if bool((table[1:] < table[:-1]).any()):
+                raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
+            if bool((Noise.of(table).guide != self.arrays["noise_guide"]).any()):
+                raise ArtifactError(f"{self.path / 'noise_guide.npy'}: is not cum_table's")
 
 
 def verify(path: str | Path) -> list[str]:
@@ -129,6 +149,7 @@ def verify(path: str | Path) -> list[str]:
         problems = check_files(path, manifest, hashes=True)
         if not problems:
             artifact = Artifact.open(path)
+            artifact.check_tables()
             _ = artifact.doctags
     except ArtifactError as error:
         return [str(error)]
@@ -140,7 +161,7 @@ def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
     specs = array_specs(
         manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count, has_map=manifest.map_lambda is not None
     )
-    expected = {*specs, VOCABULARY} | ({DOCTAGS} if manifest.doctag_count else set())
+    expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
     if odd := expected ^ manifest.files.keys():
         return [f"{path / MANIFEST}: the model needs other files than it lists: {', '.join(sorted(odd))}"]
     problems = []
@@ -201,11 +222,4 @@ def _read_list(file: Path, length: int) -> list[Any]:
         raise ArtifactError(f"{file}: is not JSON: {error}") from error
     if not isinstance(values, list) or len(values) != length:
         raise ArtifactError(f"{file}: must be a list of {length} entries")
-    return values
-
-
-def _read_strings(file: Path, length: int) -> list[str]:
-    values = _read_list(file, length)
-    if not set(map(type, values)) <= {str}:
-        raise ArtifactError(f"{file}: must hold strings only")
     return values

@@ -8,11 +8,12 @@ different make give the same bits.
 import ctypes
 import hashlib
 import platform
+from array import array
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from .errors import ModelError
 
 Array = npt.NDArray[Any]
+Argument: TypeAlias = "Array | Shared | array[int] | int"
 Kernel = Callable[..., None]
 
 _DOCUMENTS = "u4[] i8[] f4[,] f4[] u4[,] u4[,] u4[,] f4[] i8[] i8[,]"
@@ -27,6 +29,8 @@ _MODEL = "i8 f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[,] i8 i8 i8 i8"
 ARGUMENTS = {
     "fill_draws": "u8[] u4[,] u4[,] u4[] u4[] u4",
     "fill_windows": "u8[] u4[,] u4",
+    "fill_slots": "u1[] i8[] u8[]",
+    "look_up": "u1[] u4[] i8[] u1[] i8[] u8[]",
     "dbow": f"{_DOCUMENTS} {_MODEL}",
     "dm": f"{_DOCUMENTS} {_MODEL}",
     "dm_concat": f"{_DOCUMENTS} {_MODEL}",
@@ -40,8 +44,10 @@ A function of the library takes one pointer, to eight-byte words: for an array i
 BLOCK = 6
 """Rows that kernels take together: a word and five noise words. The kernels write six out, this names it."""
 
-_SOURCES = ("kernels.py", "lanes.py", "descent.py", "architectures.py", "solver.py", "compiled.py")
+_SOURCES = ("kernels.py", "lookup.py", "lanes.py", "descent.py", "architectures.py", "solver.py", "compiled.py")
 _BRACKETS = ("", "[]", "[,]")
+_CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
+"""What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""
 
 _LEVELS = {
     "x86-64-v3": {"abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
@@ -101,7 +107,7 @@ class Shared:
 def kernel(name: str, *model: Array | int) -> Kernel:
     """A kernel, to be called with its first arguments; those from `model` on stay the same.
 
-    Called with `brief=True`, one of the library keeps the GIL, see `_Loaded`.
+    Called with `brief=True`, one of the library keeps the GIL, see `_loaded`.
     """
     kinds = ARGUMENTS[name].split()
     first, last = kinds[: len(kinds) - len(model)], kinds[len(kinds) - len(model) :]
@@ -113,36 +119,45 @@ def kernel(name: str, *model: Array | int) -> Kernel:
             for kind, value in zip(last, model, strict=True)
         ]
 
-        def call(*arguments: Array | Shared | int, brief: bool = False) -> None:  # noqa: ARG001  # numba's never hold the GIL
-            compiled(*(a.array if type(a) is Shared else a for a in arguments), *typed)
+        def call(*arguments: Argument, brief: bool = False) -> None:  # noqa: ARG001  # numba's never hold the GIL
+            compiled(*map(_as_numba_takes_it, arguments), *typed)
 
         return call
-    return _Loaded(loaded[name], _holding_gil(loaded)[name], first, last, model)
+    return _loaded(loaded[name], _holding_gil(loaded)[name], first, last, model)
 
 
-class _Loaded:
+def _as_numba_takes_it(argument: Argument) -> Array | int:
+    if isinstance(argument, Shared):
+        return argument.array
+    return np.asarray(argument) if isinstance(argument, array) else argument
+
+
+def _loaded(function: Any, brief: Any, first: list[str], last: list[str], model: tuple[Array | int, ...]) -> Kernel:
     """A kernel of the library. A block of arguments is kept for the next call; its end, the model, stays as it is.
 
     A brief call keeps the GIL: where threads contend, to get it back takes longer than a short text's kernel does.
     """
+    functions = (function, brief)
+    for each in functions:
+        each.argtypes, each.restype = [ctypes.c_void_p], ctypes.c_int32
+    types = [(np.dtype(kind[:2]), _BRACKETS.index(kind[2:]), kind, _CODES.get(kind)) for kind in first]
+    variable = Struct(f"{sum(1 + dimensions for _, dimensions, *_ in types)}q")
+    pack_into = variable.pack_into
 
-    def __init__(
-        self, function: Any, brief: Any, first: list[str], last: list[str], model: tuple[Array | int, ...]
-    ) -> None:
-        for each in (function, brief):
-            each.argtypes, each.restype = [ctypes.c_void_p], ctypes.c_int32
-        self._functions = (function, brief)
-        self._types = [(np.dtype(kind[:2]), _BRACKETS.index(kind[2:]), kind) for kind in first]
-        self._model = model  # whose addresses are in use
-        self._constant = [word for kind, value in zip(last, model, strict=True) for word in _words(kind, value)]
-        self._format = Struct(f"{sum(1 + dimensions for _, dimensions, _ in self._types)}q")
-        self._free: list[tuple[bytearray, int]] = []
+    def new_block() -> tuple[bytearray, int]:
+        constant = [word for kind, value in zip(last, model, strict=True) for word in _words(kind, value)]
+        block = bytearray(variable.size) + Struct(f"{len(constant)}q").pack(*constant)
+        return block, _address(block)
 
-    def __call__(self, *arguments: Array | Shared | int, brief: bool = False) -> None:
+    free = [new_block()]
+
+    def call(*arguments: Argument, brief: bool = False) -> None:
         words: list[int] = []
-        for (dtype, dimensions, kind), argument in zip(self._types, arguments, strict=True):
+        for (dtype, dimensions, kind, code), argument in zip(types, arguments, strict=True):
             if type(argument) is Shared and argument.kind == kind:
                 words += argument.words
+            elif type(argument) is array and argument.typecode == code:
+                words += argument.buffer_info()
             elif (
                 type(argument) is np.ndarray
                 and argument.dtype is dtype
@@ -156,15 +171,15 @@ class _Loaded:
             else:
                 words += _words(kind, argument)
         try:
-            block, address = self._free.pop()
+            block, address = free.pop()
         except IndexError:
-            block = bytearray(self._format.size) + Struct(f"{len(self._constant)}q").pack(*self._constant)
-            address = _address(block)
-        self._format.pack_into(block, 0, *words)
-        function = self._functions[brief]
-        if function(address):
+            block, address = new_block()
+        pack_into(block, 0, *words)
+        if functions[brief](address):
             raise RuntimeError(f"the kernel {function.__name__} failed")
-        self._free.append((block, address))
+        free.append((block, address))
+
+    return call
 
 
 def _address(memory: Any) -> int:
@@ -172,28 +187,28 @@ def _address(memory: Any) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
-def _words(kind: str, argument: Array | Shared | int) -> tuple[int, ...]:
+def _words(kind: str, argument: Argument) -> tuple[int, ...]:
     """What stands for an argument in a block. The types are checked: machine code would not notice."""
     if isinstance(argument, int):
         if kind.endswith("]"):
             raise TypeError(f"a kernel takes {kind}, not {type(argument).__name__}")
         return (argument,)
-    array = argument.array if isinstance(argument, Shared) else argument
-    if array.dtype.str[1:] + _BRACKETS[array.ndim] != kind or not array.flags.c_contiguous:
-        raise TypeError(f"a kernel takes {kind}, not an array of {array.dtype}")
-    return (array.ctypes.data, *array.shape)
+    items = np.asarray(_as_numba_takes_it(argument))
+    if items.dtype.str[1:] + _BRACKETS[items.ndim] != kind or not items.flags.c_contiguous:
+        raise TypeError(f"a kernel takes {kind}, not an array of {items.dtype}")
+    return (items.ctypes.data, *items.shape)
 
 
 def numba_kernel(name: str) -> Any:
     """A kernel of `ARGUMENTS` as numba has it."""
     try:
-        from . import architectures, kernels, solver
+        from . import architectures, kernels, lookup, solver
     except ModuleNotFoundError as error:
         raise ModelError(
             f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
             f"is not installed to compile them now: pip install numba"
         ) from None
-    return next(getattr(module, name) for module in (kernels, architectures, solver) if hasattr(module, name))
+    return next(getattr(module, name) for module in (kernels, lookup, architectures, solver) if hasattr(module, name))
 
 
 def use_cache(directory: Path) -> None:

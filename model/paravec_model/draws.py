@@ -21,6 +21,9 @@ Seeds = npt.NDArray[np.uint64]
 TABLE_ENTRIES = 2**21
 """Largest tables that are kept, in draws: 2^21 are 16 MiB of noise and sub-sampling. Larger ones are made each time."""
 
+DRAWS = 2**31 - 1
+"""Draws of noise that there are: what the noise distribution of every model is scaled to."""
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _KEPT_SEEDS = 4
 
@@ -58,22 +61,35 @@ def window_seeds(seed: int, epochs: int) -> Seeds:
     return _stream(seed, 2, epochs) >> np.uint64(16)
 
 
+def guide_shift(words: int) -> int:
+    """The guide has an entry for every 2^shift draws: four to eight a word."""
+    return max(0, 29 - words.bit_length())
+
+
 @dataclass(frozen=True)
 class Noise:
     """The noise distribution, as gensim's `cum_table`, with a guide to search it from."""
 
     cum_table: Uints
+    """Words by cumulative frequency; ends with the number of draws that there are, `DRAWS` in a model."""
     guide: Uints
-    shift: int
+    """The first word at or after every 2^shift-th draw."""
 
     @classmethod
-    def of(cls, cum_table: Uints | None) -> "Noise":
-        """Make the guide: the first word at or after every 2^shift-th value, about four entries a word."""
-        if cum_table is None:
-            return cls(np.ones(1, np.uint32), np.zeros(2, np.uint32), 31)
-        shift = max(0, 29 - len(cum_table).bit_length())
+    def of(cls, cum_table: Uints) -> "Noise":
+        """Make the guide."""
+        shift = guide_shift(len(cum_table))
         marks = np.arange((int(cum_table[-1]) >> shift) + 1, dtype=np.uint64) << np.uint64(shift)
-        return cls(cum_table, np.searchsorted(cum_table, marks).astype(np.uint32), shift)
+        return cls(cum_table, np.searchsorted(cum_table, marks).astype(np.uint32))
+
+    @property
+    def shift(self) -> int:
+        """See `guide_shift`."""
+        return guide_shift(len(self.cum_table))
+
+
+NO_NOISE = Noise.of(np.ones(1, np.uint32))
+"""For a model without negative sampling."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Text or tokens in, vectors out: the whole of inference, without any wire."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
@@ -39,7 +40,6 @@ class Encoder:
         self.artifact = artifact
         self.manifest = artifact.manifest
         self.tokenize = artifact.manifest.tokenizer
-        self._index = artifact.index
         self._methods: dict[Method, InferenceMethod] = {"sgd": Sgd(artifact)}
         if self.manifest.map_lambda is not None:
             self._methods["map"] = Map(artifact, self.manifest.map_lambda)
@@ -64,8 +64,10 @@ class Encoder:
 
     def warm(self) -> None:
         """Load or compile what this model needs, so that the first document does not wait for it."""
-        for method in self.methods:
-            self.encode([self.artifact.vocabulary[:1]], InferenceOptions(method=method, epochs=1))
+        self.artifact.vocabulary.row("")
+        for name, method in self._methods.items():
+            vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
+            method(array("I", [0]), array("q", [0, 1]), vector, InferenceOptions(method=name, epochs=1), lambda: False)
 
     def encode(
         self,
@@ -80,16 +82,12 @@ class Encoder:
         """
         options = options or self.defaults
         self._check(options)
-        index, size = self._index, self.manifest.algorithm.vector_size
-        words: list[int] = []
-        ends = [0]
-        for tokens in documents:
-            words += [index[token] for token in tokens if token in index]
-            ends.append(len(words))
+        size = self.manifest.algorithm.vector_size
+        words, ends = self.artifact.vocabulary.rows(documents)
         known = [end - begin for begin, end in pairwise(ends)]
         vectors = np.zeros((len(known), padded(size)), np.float32)
         if words:
-            self._methods[options.method](np.array(words, np.uint32), np.array(ends, np.int64), vectors, options, stop)
+            self._methods[options.method](words, ends, vectors, options, stop)
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0

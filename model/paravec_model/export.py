@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
-from .artifact import DOCTAGS, VOCABULARY, Artifact, array_specs, check_files
+from .artifact import DOCTAGS, Artifact, array_specs, check_files
+from .draws import DRAWS, Noise
 from .errors import ConversionError
 from .files import creation_time, new_directory, write_array, write_json
 from .manifest import MANIFEST, FileEntry, Manifest
@@ -18,14 +19,13 @@ from .prior import DEFAULT_LAMBDA, Chooser, default
 from .rotation import LARGEST, map_arrays
 from .tokenizer import Tokenizer
 from .unpickler import PickledArray
+from .vocabulary import vocabulary_arrays
 
 Array = npt.NDArray[Any]
 
 # What a manifest keeps of gensim's own parameters, for people; inference needs none of them.
 _TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_count", "ns_exponent", "seed",
              "corpus_count", "corpus_total_words")  # fmt: skip
-
-_DOMAIN = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,22 @@ class GensimModel:
             raise ConversionError("the model has an empty vocabulary")
         if not all(type(word) is str for word in words):
             raise ConversionError("the model has words that are not strings")
+        if len(set(words)) != len(words):
+            raise ConversionError("the model has the same word twice")
         return words
 
     def matrices(self, algorithm: Algorithm) -> dict[str, Array]:
-        """All arrays of an artifact but the doctags', by the names of `array_specs`, unpadded."""
+        """All arrays of an artifact but the vocabulary's and the doctags', by `array_specs`' names, unpadded."""
         arrays: dict[str, Array] = {}
         if algorithm.negative:
             counts = self._per_word("count", "word counts")
             exponent = float(getattr(self.model, "ns_exponent", 0.75))
-            arrays |= {"syn1neg": self.array("", "syn1neg"), "cum_table": cum_table(counts, exponent)}
+            noise = Noise.of(cum_table(counts, exponent))
+            arrays |= {
+                "syn1neg": self.array("", "syn1neg"),
+                "cum_table": noise.cum_table,
+                "noise_guide": noise.guide,
+            }
         if algorithm.hs:
             points = [_as_array(path, "point") for path in self._per_word("point", "tree paths")]
             codes = [_as_array(path, "code") for path in self._per_word("code", "tree codes")]
@@ -145,7 +152,7 @@ def _as_array(value: Any, what: str) -> Array:
 def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
     """The cumulative noise distribution over words, scaled to 2^31 - 1, as gensim's make_cum_table computes it."""
     cumulative = list(accumulate(float(count**ns_exponent) for count in counts.tolist()))
-    return np.array([round(c / cumulative[-1] * _DOMAIN) for c in cumulative], np.uint32)
+    return np.array([round(c / cumulative[-1] * DRAWS) for c in cumulative], np.uint32)
 
 
 def write_artifact(
@@ -166,14 +173,14 @@ def write_artifact(
     `doctags`: keep the training documents' tags and vectors. `choose`: how λ of method map is chosen, for a model
     that can be used with it; None: leave method map out. ModelError if anything is missing or `output` exists.
     """
-    algorithm, vocabulary = source.algorithm(), source.vocabulary()
-    matrices = source.matrices(algorithm)
+    algorithm, words = source.algorithm(), source.vocabulary()
+    matrices = source.matrices(algorithm) | vocabulary_arrays(words)
     if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
         choose = None
     tags = [int(t) if isinstance(t, int | np.integer) else t for t in source.model.dv.index_to_key] if doctags else []
     if tags:
         matrices["doctag_vectors"] = source.array("dv", "vectors")
-    specs = array_specs(algorithm, len(vocabulary), len(tags), has_map=choose is not None)
+    specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:
         for file, (dtype, shape) in specs.items():
@@ -186,7 +193,6 @@ def write_artifact(
             padding = file.startswith(("syn1", "word", "map_syn1"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
-        files[VOCABULARY] = write_json(directory / VOCABULARY, vocabulary)
         if tags:
             files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
         manifest = Manifest(
@@ -195,7 +201,7 @@ def write_artifact(
             created=creation_time(),
             tool=f"paravec {__version__}",
             algorithm=algorithm,
-            vocabulary_size=len(vocabulary),
+            vocabulary_size=len(words),
             doctag_count=len(tags),
             defaults=defaults or source.defaults(),
             tokenizer=tokenizer,

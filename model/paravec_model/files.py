@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -52,7 +51,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        private = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+        private = path.parent / f".{path.name}.{os.urandom(4).hex()}.part"
         private.mkdir()
     except OSError as error:
         raise ModelError(f"{path}: cannot be made: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """How kernels are compiled, and those that lay out draws.
 
-Nothing is checked in a kernel: the artifact's indices are checked when it is opened, the options by the encoder.
-Nothing is allocated or raised either, so that it needs no help from numba when it runs; `compiled` says how to call it.
+Little is checked in a kernel: what can be is checked when the artifact is opened, the options by the encoder. Nothing
+is allocated or raised either, so that it needs no help from numba when it runs; `compiled` says how to call it.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ _MULTIPLIER, _INCREMENT, _48_BITS, _16 = np.uint64(25214903917), np.uint64(11), 
 @njit(**COMPILED)
 def fill_draws(seeds, raw, noise, cum_table, guide, shift):
     """Lay out each epoch's stream: `raw` 32-bit draws, and `noise` the words that they stand for."""
-    end = cum_table[-1]
+    end, last = cum_table[-1], np.uintp(cum_table.shape[0] - 1)
     for e in range(seeds.shape[0]):
         state = seeds[e]
         for p in range(raw.shape[1]):
@@ -34,7 +34,8 @@ def fill_draws(seeds, raw, noise, cum_table, guide, shift):
             state = (state * _MULTIPLIER + _INCREMENT) & _48_BITS
             raw[e, p] = draw
             draw = draw % end
-            word = np.uintp(guide[draw >> shift])
+            word = min(np.uintp(guide[draw >> shift]), last)
+            # Ends at the last word, as draws are below `end`.
             while cum_table[word] < draw:
                 word += np.uintp(1)
             noise[e, p] = word

@@ -13,7 +13,7 @@ from .options import Algorithm, InferenceOptions
 from .tokenizer import Tokenizer, tokenizer_from_dict, tokenizer_to_dict
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # What does not change a vector does not change the model's identity.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -115,7 +115,7 @@ def read_manifest(directory: Path) -> Manifest:
     if content.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this is paravec for format {FORMAT_VERSION}; install a paravec that knows it, or make the artifact again"
+            f" this is paravec for format {FORMAT_VERSION}; install a paravec that knows it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or raw != _text(content):
         raise ArtifactError(f"{path}: its checksum is wrong, the manifest was changed or damaged")

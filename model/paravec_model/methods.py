@@ -5,25 +5,25 @@ writes `vectors`, of shape (documents, padded vector_size). It hands the work to
 before each; once that says True, StoppedError is raised. What a document gets does not depend on the others.
 """
 
+from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
 from .compiled import BLOCK, Shared, kernel
-from .draws import DrawTables, Noise, start_vector
+from .draws import NO_NOISE, DrawTables, Noise, start_vector
 from .errors import StoppedError
 from .options import InferenceOptions, padded
 
 Array = npt.NDArray[Any]
 Vectors = npt.NDArray[np.float32]
-Words = npt.NDArray[np.uint32]
-Offsets = npt.NDArray[np.int64]
+Words: TypeAlias = "array[int]"
+Offsets: TypeAlias = "array[int]"
 Stop = Callable[[], bool]
 
 _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
@@ -60,9 +60,9 @@ class Sgd:
             algorithm.slots,
         )
         reduced = algorithm.mode in ("dm_mean", "dm_sum") and algorithm.shrink_windows
-        self._draws = DrawTables(
-            Noise.of(arrays.get("cum_table")), algorithm.negative, algorithm.window if reduced else 1
-        )
+        null_word = artifact.vocabulary.row("\0") if algorithm.mode == "dm_concat" else None
+        noise = Noise(arrays["cum_table"], arrays["noise_guide"]) if algorithm.negative else NO_NOISE
+        self._draws = DrawTables(noise, algorithm.negative, algorithm.window if reduced else 1)
         self._width = algorithm.negative + 1 + _longest_path(artifact) + BLOCK
         self._kernel = kernel(
             _KERNELS[algorithm.mode],
@@ -74,7 +74,7 @@ class Sgd:
             arrays.get("word_vectors", _NO_ROWS),
             algorithm.window,
             int(algorithm.mode == "dm_mean"),
-            artifact.index.get("\0", 0),
+            null_word or 0,
             self._width,
         )
         self._tree, self._window = algorithm.hs, algorithm.window
@@ -87,7 +87,7 @@ class Sgd:
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last, longest in _groups(offsets, options.epochs * self._cost):
-            step = max(1, _PORTION // (max(1, int(offsets[last] - offsets[first])) * self._cost))
+            step = max(1, _PORTION // (max(1, offsets[last] - offsets[first]) * self._cost))
             for epoch in range(0, options.epochs, step):
                 _unless(stop)
                 end = min(epoch + step, options.epochs)
@@ -95,8 +95,9 @@ class Sgd:
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
                 part = words, offsets[first : last + 1], vectors[first:last]
                 brief = len(words) * options.epochs * self._cost < _BRIEF
-                with self._rooms.room(longest) as room:
-                    self._kernel(*part, rates, *draws.shared, *room, brief=brief)
+                room = self._rooms.take(longest)
+                self._kernel(*part, rates, *draws.shared, *room, brief=brief)
+                self._rooms.give_back(room, longest)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
@@ -134,8 +135,9 @@ class Map:
         for first, last, longest in _groups(offsets, self._cost):
             _unless(stop)
             part = words, offsets[first : last + 1], vectors[first:last]
-            with self._rooms.room(longest) as room:
-                self._kernel(*part, *room, brief=len(words) * self._cost < _BRIEF)
+            room = self._rooms.take(longest)
+            self._kernel(*part, *room, brief=len(words) * self._cost < _BRIEF)
+            self._rooms.give_back(room, longest)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms
@@ -149,18 +151,19 @@ class _Rooms:
         self._make = make
         self._free: list[tuple[Shared, ...]] = []
 
-    @contextmanager
-    def room(self, longest: int) -> Iterator[tuple[Shared, ...]]:
+    def take(self, longest: int) -> tuple[Shared, ...]:
         """One that nobody else uses meanwhile, the one used last if it is free: most of it is in the cache then."""
-        if longest > _KEPT_ROOM:
-            yield tuple(map(Shared, self._make(longest)))
-            return
         try:
-            room = self._free.pop()
+            if longest <= _KEPT_ROOM:
+                return self._free.pop()
         except IndexError:
-            room = tuple(map(Shared, self._make(_KEPT_ROOM)))
-        yield room
-        self._free.append(room)
+            longest = _KEPT_ROOM
+        return tuple(map(Shared, self._make(longest)))
+
+    def give_back(self, room: tuple[Shared, ...], longest: int) -> None:
+        """For the next call, unless it is large."""
+        if longest <= _KEPT_ROOM:
+            self._free.append(room)
 
 
 def _unless(stop: Stop) -> None:
@@ -170,11 +173,10 @@ def _unless(stop: Stop) -> None:
 
 def _groups(offsets: Offsets, cost: int) -> Iterator[tuple[int, int, int]]:
     """Cut a call into ranges of documents, of about a portion of work at `cost` a token; and the longest one's size."""
-    ends = offsets.tolist()
     first, longest = 0, 1
-    for i in range(1, len(ends)):
-        longest = max(longest, ends[i] - ends[i - 1])
-        if (ends[i] - ends[first]) * cost >= _PORTION or i == len(ends) - 1:
+    for i in range(1, len(offsets)):
+        longest = max(longest, offsets[i] - offsets[i - 1])
+        if (offsets[i] - offsets[first]) * cost >= _PORTION or i == len(offsets) - 1:
             yield first, i, longest
             first, longest = i, 1
 

@@ -67,7 +67,8 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
     The default method is `method`, or the one that finds better if None.
     """
     encoder = Encoder(artifact)
-    known = [[token for token in tokens if token in artifact.index] for tokens in documents]
+    words = set(artifact.vocabulary)
+    known = [[token for token in tokens if token in words] for tokens in documents]
     known = [tokens for tokens in known if len(tokens) >= _SHORTEST]
     if len(known) < _FEWEST:
         return Choice(DEFAULT_LAMBDA, method or "sgd")

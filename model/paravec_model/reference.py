@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 def infer(artifact: Artifact, tokens: Sequence[str], options: InferenceOptions) -> npt.NDArray[np.float32]:
     """The vector of one document, shape (vector_size,), without normalization."""
     model = _Model(artifact)
-    words = [artifact.index[t] for t in tokens if t in artifact.index]
+    words = [model.index[t] for t in tokens if t in model.index]
     vector = start_vector(options.seed, model.vector_size).astype(np.float64)
     if not words:
         return np.zeros(model.vector_size, np.float32)
@@ -49,7 +49,8 @@ class _Model:
         self.shrink_windows = algorithm.shrink_windows
         self.slots = algorithm.slots
         self.sample_int = self.arrays.get("sample_int", np.empty(0))
-        self.null_word = artifact.index.get("\0", 0)
+        self.index = {word: row for row, word in enumerate(artifact.vocabulary)}
+        self.null_word = self.index.get("\0", 0)
 
     def row(self, matrix: str, index: int) -> Floats:
         """A row of a matrix without its padding."""

@@ -112,7 +112,9 @@ class App:
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
-                gc.collect()
+                if compiled.precompiled() is None:
+                    # numba leaves much garbage behind; without it, looking for some took longer than opening the model.
+                    gc.collect()
                 gc.freeze()
                 gc.set_threshold(_YOUNG)
                 self._inference.encoder = encoder

@@ -338,7 +338,7 @@ def empty(folder: Path) -> None:
 SPOILERS: dict[str, Callable[[Path], object]] = {
     "a flipped bit": lambda copy: flip(copy / "syn1neg.npy"),
     "a truncated file": lambda copy: os.truncate(copy / "syn1neg.npy", 100),
-    "a missing file": lambda copy: shutil.move(copy / "vocabulary.json", copy / "elsewhere"),
+    "a missing file": lambda copy: shutil.move(copy / "vocabulary_text.npy", copy / "elsewhere"),
     "a damaged manifest": lambda copy: flip(copy / "manifest.json"),
     "an empty folder": empty,
     "a file in its place": become_a_file,

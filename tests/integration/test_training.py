@@ -144,7 +144,7 @@ def test_the_architecture_is_the_one_asked_for(flags: tuple[str, ...], mode: str
     """Each mode is trained and recorded; gensim's constructor alone would make a mean of the sum."""
     artifact = trained(tmp_path / "model", "--jsonl", jsonl(tmp_path, [0] * 40), "--field", "text", *flags)
     assert artifact.manifest.algorithm.mode == mode
-    assert Encoder(artifact).encode([artifact.vocabulary[:5]]).vectors.any()
+    assert Encoder(artifact).encode([list(artifact.vocabulary)[:5]]).vectors.any()
 
 
 def test_a_sum_is_not_a_mean() -> None:

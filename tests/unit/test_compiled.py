@@ -54,7 +54,8 @@ def beforehand(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tmp_path: Path) -> None:
     """A replica that compiled its kernels and one that found them made give one text one vector."""
     artifact = parity.to_artifact(parity.train(epochs=2, **kind), tmp_path / "model")
-    documents = [artifact.vocabulary[n : 3 * n] for n in (1, 7, 40, 150)] + [["unheard-of"]]
+    words = list(artifact.vocabulary)
+    documents = [words[n : 3 * n] for n in (1, 7, 40, 150)] + [["unheard-of"]]
     there = Encoder(artifact)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "precompiled", lambda: None)

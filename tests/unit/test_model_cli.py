@@ -184,11 +184,11 @@ def test_verify_finds_a_flipped_byte_in_any_file(copy: Path, capsys: Capture) ->
 
 def test_verify_tells_all_that_is_wrong(copy: Path, capsys: Capture) -> None:
     """Each damaged file has its line."""
-    (copy / "vocabulary.json").unlink()
+    (copy / "vocabulary_text.npy").unlink()
     (copy / "syn1neg.npy").write_bytes(b"")
     assert main(["verify", str(copy)]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1] for line in lines] == [str(copy / "syn1neg.npy"), str(copy / "vocabulary.json")]
+    assert [line.split(": ")[1] for line in lines] == [str(copy / "syn1neg.npy"), str(copy / "vocabulary_text.npy")]
 
 
 def test_convert_reports_what_it_wrote(gensim_model: Doc2Vec, tmp_path: Path, capsys: Capture) -> None:

@@ -1,0 +1,88 @@
+"""The mapped vocabulary: equal to a dict for whatever is asked, and harmless whatever its arrays hold."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from paravec_model import lookup
+from paravec_model.vocabulary import Vocabulary, slot_count, vocabulary_arrays
+
+TOKENS = st.text(st.characters(exclude_categories=()), max_size=6) | st.text("aé\0\n€\ud800😀", max_size=3)
+
+
+def vocabulary_of(words: list[str]) -> Vocabulary:
+    """The vocabulary of these words."""
+    return Vocabulary(*vocabulary_arrays(words).values())
+
+
+@given(st.data(), st.lists(TOKENS, min_size=1, max_size=40, unique=True))
+def test_it_finds_what_a_dict_finds(data: st.DataObject, words: list[str]) -> None:
+    """Any string may be a word or a token: empty, NUL, half of a surrogate pair."""
+    vocabulary, index = vocabulary_of(words), {word: row for row, word in enumerate(words)}
+    documents = data.draw(st.lists(st.lists(st.sampled_from(words) | TOKENS, max_size=8), max_size=5))
+    known = [[index[token] for token in tokens if token in index] for tokens in documents]
+    rows, ends = vocabulary.rows(documents)
+    assert rows.tolist() == list(chain.from_iterable(known))
+    assert ends.tolist() == [0, *np.cumsum([len(found) for found in known])]
+    assert [vocabulary.row(word) for word in words] == list(range(len(words)))
+    assert list(vocabulary) == words
+    assert vocabulary.is_sound()
+
+
+def test_tokens_are_not_taken_for_their_neighbours() -> None:
+    """Where one token ends and the next begins matters."""
+    vocabulary = vocabulary_of(["ab", "a", "b", "", "c" * 70_000])
+    assert vocabulary.rows([["a", "b"], ["ab"], ["", "abc"], ["c" * 70_000, "c" * 69_999]])[0].tolist() == [
+        1,
+        2,
+        0,
+        3,
+        4,
+    ]
+
+
+def test_a_large_vocabulary_is_found_whole() -> None:
+    """Hashes that meet in the table lead on to the right word."""
+    vocabulary = vocabulary_of([f"w{n}" for n in range(20_000)])
+    assert vocabulary.is_sound()
+    assert not vocabulary.rows([[f"x{n}" for n in range(20_000)]])[0]
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_array_leads_it_astray(data: st.DataObject) -> None:
+    """Whatever the arrays hold, a search ends, reads nothing outside them and gives rows that there are.
+
+    It runs as Python here, which would notice.
+    """
+    words = data.draw(st.lists(st.text("ab", max_size=2), min_size=1, max_size=4, unique=True))
+    made = vocabulary_arrays(words)
+    text, offsets, slots = made["vocabulary_text"], made["vocabulary_offsets"].copy(), made["vocabulary_slots"].copy()
+    wild = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 12)
+    for n in data.draw(st.lists(st.integers(0, len(offsets) - 1))):
+        offsets[n] = data.draw(wild)
+    # The hash stays, so that rows are followed; the row becomes any.
+    upper = slots & np.uint64(0xFFFFFFFF00000000)
+    full = data.draw(arrays(np.uint64, slots.shape, elements=st.integers(0, 9) | st.integers(0, 2**32 - 1)))
+    slots = data.draw(st.sampled_from([upper, np.full_like(slots, upper.max())])) | full
+    tokens = data.draw(st.lists(st.sampled_from(words) | st.text("ab", max_size=3), max_size=5))
+    rows, ends = np.array([len(token) for token in tokens], np.uint32), np.array([0, len(tokens)])
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for name in ("_hashed", "_row", "_same"):
+            patch.setattr(lookup, name, getattr(lookup, name).py_func)
+        asked = np.frombuffer("".join(tokens).encode(), np.uint8)
+        lookup.look_up.py_func(asked, rows, ends, text, offsets, slots)
+    assert 0 <= ends[1] <= len(tokens)
+    assert all(row < len(words) for row in rows[: ends[1]])
+
+
+def test_a_table_has_room() -> None:
+    """A search for what is no word soon meets an empty slot."""
+    for size in (1, 2, 3, 4, 7, 8, 1023, 1024):
+        slots = slot_count(size)
+        assert 2 * size <= slots <= 4 * size
+        assert slots & (slots - 1) == 0
