@@ -111,6 +111,23 @@ def spread(_context: Any, value: Any) -> Any:
 
 
 @intrinsic
+def spread_all(_context: Any, numbers: Any) -> Any:
+    """For each of some numbers, lanes that all hold it."""
+    result = types.UniTuple(lanes, len(numbers))
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        firsts = [
+            builder.insert_element(
+                ir.Constant(_VECTOR, ir.Undefined), builder.extract_value(arguments[0], k), ir.Constant(_INT, 0)
+            )
+            for k in range(len(numbers))
+        ]
+        return context.make_tuple(builder, result, [_shuffled(builder, a, a, [0] * LANES) for a in firsts])
+
+    return result(numbers), code
+
+
+@intrinsic
 def spread_each(_context: Any, value: Any, like: Any) -> Any:
     """For as many of the lanes as a tuple has members, lanes that all hold that one's number."""
     result = types.UniTuple(lanes, len(like))
