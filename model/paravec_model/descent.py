@@ -13,8 +13,18 @@ from numba import njit
 from .compiled import BLOCK
 from .kernels import PART
 from .lanes import (
-    STEP, add_products, address, addresses, load, spread, spread_all, spread_each, store, total, weighted,
-)  # fmt: skip
+    STEP,
+    add_products,
+    address,
+    addresses,
+    load,
+    spread,
+    spread_all,
+    spread_each,
+    store,
+    total,
+    weighted,
+)
 
 _F = np.float32
 _ZERO, _ONE, _LIMIT, _SCALE = _F(0), _F(1), _F(6), _F(83)
@@ -140,7 +150,8 @@ def descend(vector, last, last_errors, context, share, slots, targets, count, ze
     if odd:
         three = addresses(at, _THREE)
         sums_of_three = _move_and_dots(vector, last, last_errors, context, share, slots, three, size)
-        found, rows, begin = _three_errors(sums_of_three, labels, alpha) + _NO_ERRORS, three + (zeros, zeros, zeros), 3
+        found = _three_errors(sums_of_three, labels, alpha) + _NO_ERRORS
+        rows, begin = (three[0], three[1], three[2], zeros, zeros, zeros), 3
     else:
         rows, begin = addresses(at, _SIX), 6
         found = _six_errors(_move_and_dots(vector, last, last_errors, context, share, slots, rows, size), labels, alpha)
