@@ -25,12 +25,12 @@ from .kernels import COMPILED, PART
 from .lanes import STEP, add_products, address, addresses, load, spread, spread_each, store, totals, weighted
 from .terms import collect, fill_up
 
-# Where the optimum is nearer than this, as far as the slope and the lengths of the steps tell.
-_NEAR = np.float32(5e-5)
+# Here the optimum is near enough: it is no farther than the slope is long, in units of the least curvature there is.
+_NEAR = np.float32(1e-4)
 # What may be left of the slope along a direction when its length is found.
 _LEFT = np.float32(0.25)
 # Never reached, but by a model of enormous numbers.
-_STEPS, _LENGTHS = 200, 20
+_STEPS, _LENGTHS = 2000, 20
 
 _EIGHT = (0,) * LANES
 
@@ -148,7 +148,7 @@ def solve(
         for q in range(size):
             vector[q] = before[q] = direction[q] = _ZERO
             precision[q] = total * curvature[q] + prior[q]
-        square, along, longest = _ONE, _ZERO, _ZERO
+        square, along = _ONE, _ZERO
         for _ in range(_STEPS):
             for q in range(size):
                 slope[q] = -total * mean[q] - precision[q] * vector[q]
@@ -159,7 +159,7 @@ def solve(
                 now += scaled[q] * slope[q]
                 mixed += scaled[q] * before[q]
                 far += scaled[q] * scaled[q]
-            if longest and not far * longest * longest > _NEAR * _NEAR:
+            if not far > _NEAR * _NEAR:
                 break
             turn = max((now - mixed) / square, _ZERO)
             # The slope along the direction: of its old part, what the last length left. It must lead up.
@@ -173,7 +173,6 @@ def solve(
                 bend += precision[q] * direction[q] * direction[q]
             _products(address(rows), full, address(direction), address(changes), stride)
             length, along = _length(along, bend, weights, yes, margins, changes, pulls, curvatures)
-            longest = max(longest, length)
             for i in range(full):
                 margins[i] += length * changes[i]
             for q in range(size):
