@@ -20,19 +20,19 @@ from numba import njit
 from benchmarks import inference
 from benchmarks.machine import pin_to_one_core
 from paravec_model.compiled import BLOCK
-from paravec_model.descent import _dots, _spread, no_errors
+from paravec_model.descent import add_dots
 from paravec_model.encoder import Encoder
 from paravec_model.kernels import COMPILED
-from paravec_model.lanes import address, total
+from paravec_model.lanes import address, spread, spread_each, total
 
 
 @njit(**COMPILED)
 def _peak(rows, vector, times):
     at, size = address(rows), 4 * rows.shape[1]
     six = (at, at + size, at + 2 * size, at + 3 * size, at + 4 * size, at + 5 * size)
-    sums = _spread(no_errors())
+    sums = spread_each(spread(np.float32(0)), six)
     for _ in range(times):
-        sums = _dots(sums, address(vector), six, 0, size)
+        sums = add_dots(sums, address(vector), six, 0, size)
     return total(sums[0])
 
 

@@ -121,7 +121,7 @@ def _architecture(*, contextual, slotted):
                         _look_around(kept, left, i, window, inputs, size, null_word, slots)
                     if contextual:
                         count = _neighbours(kept, left, i, window - np.int64(windows[e, i]), inputs, size, around)
-                        fill_up(around, count, zeros)
+                        fill_up(around, count, zeros, BLOCK)
                         _gather(context, around, count, size)
                         # gensim takes the mean of what goes in but not of the update; of a sum, it is the reverse.
                         share = _ONE / np.float32(count + 1)

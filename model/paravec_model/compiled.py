@@ -34,7 +34,7 @@ ARGUMENTS = {
     "dbow": f"{_DOCUMENTS} {_MODEL}",
     "dm": f"{_DOCUMENTS} {_MODEL}",
     "dm_concat": f"{_DOCUMENTS} {_MODEL}",
-    "solve": "u4[] i8[] f4[,] f4[] u8[] i8 f4[,] f4[] f4[] f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[]",
+    "solve": "u4[] i8[] f4[,] f4[,] f4[,] i8[] u4[] u4[] i8 f4[,] f4[] f4[] f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[]",
 }
 """The type of each argument as NumPy writes it, and the dimensions of an array, whose rows lie end to end.
 
@@ -44,7 +44,12 @@ A function of the library takes one pointer, to eight-byte words: for an array i
 BLOCK = 6
 """Rows that kernels take together: a word and five noise words. The kernels write six out, this names it."""
 
-_SOURCES = ("kernels.py", "lookup.py", "lanes.py", "descent.py", "architectures.py", "solver.py", "compiled.py")
+LANES = 8
+"""Floats that one vector instruction takes, see `lanes`. Rows are padded to a multiple of it."""
+
+_SOURCES = (
+    "kernels.py", "lookup.py", "lanes.py", "descent.py", "architectures.py", "terms.py", "solver.py", "compiled.py",
+)  # fmt: skip
 _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
 """What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""

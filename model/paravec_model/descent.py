@@ -1,7 +1,8 @@
 """A step of stochastic gradient descent, as gensim takes it: a word's targets say how wrong they are, the vector moves.
 
-Targets are rows of the output layer. They are taken six at a time, by address: as many as a CPU has registers for. Six
-that are not full are filled up with a row of zeros. A row's place is an address, a size and a stride are in bytes.
+Targets are rows of the output layer. They are taken six at a time, by address: as many as a CPU has registers for; but
+the first three alone where that comes nearer to how many there are. What is missing is filled up with a row of zeros.
+A row's place is an address, a size and a stride are in bytes.
 """
 
 import math
@@ -11,10 +12,24 @@ from numba import njit
 
 from .compiled import BLOCK
 from .kernels import PART
-from .lanes import STEP, load, spread, store, total
+from .lanes import (
+    STEP,
+    add_products,
+    address,
+    addresses,
+    load,
+    spread,
+    spread_all,
+    spread_each,
+    store,
+    total,
+    weighted,
+)
 
 _F = np.float32
 _ZERO, _ONE, _LIMIT, _SCALE = _F(0), _F(1), _F(6), _F(83)
+_NO_ERRORS = (_ZERO, _ZERO, _ZERO)
+_THREE, _SIX = (0,) * 3, (0,) * BLOCK
 
 
 def _sigmoid_table() -> np.ndarray:
@@ -38,7 +53,15 @@ def _error(dot, label, alpha):
 
 
 @njit(**PART)
-def _errors(sums, labels, alpha):
+def _three_errors(sums, labels, alpha):
+    a, b, c = sums
+    return (
+        _error(total(a), labels[0], alpha), _error(total(b), labels[1], alpha), _error(total(c), labels[2], alpha)
+    )  # fmt: skip
+
+
+@njit(**PART)
+def _six_errors(sums, labels, alpha):
     a, b, c, d, e, f = sums
     return (
         _error(total(a), labels[0], alpha), _error(total(b), labels[1], alpha), _error(total(c), labels[2], alpha),
@@ -47,114 +70,104 @@ def _errors(sums, labels, alpha):
 
 
 @njit(**PART)
-def six(array):
-    return array[0], array[1], array[2], array[3], array[4], array[5]
-
-
-@njit(**PART)
-def _spread(numbers):
-    a, b, c, d, e, f = numbers
-    return spread(a), spread(b), spread(c), spread(d), spread(e), spread(f)
-
-
-@njit(**PART)
 def no_errors():
     return _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
 
 
 @njit(**PART)
-def _pull(rows, errors, q):
-    """Σ error·row over six targets at byte q; summed first, and so rounded into the vector once."""
-    a, b, c, d, e, f = rows
-    ea, eb, ec, ed, ee, ef = errors
-    s = ea * load(a, q) + eb * load(b, q) + ec * load(c, q)
-    return s + (ed * load(d, q) + ee * load(e, q) + ef * load(f, q))
+def six(array):
+    return array[0], array[1], array[2], array[3], array[4], array[5]
 
 
 @njit(**PART)
-def _dot(sums, h, rows, q):
-    """To six sums, the products of h with the rows at byte q."""
-    a, b, c, d, e, f = rows
-    sa, sb, sc, sd, se, sf = sums
-    return (
-        sa + h * load(a, q), sb + h * load(b, q), sc + h * load(c, q),
-        sd + h * load(d, q), se + h * load(e, q), sf + h * load(f, q),
-    )  # fmt: skip
+def _put_six(array, k, numbers):
+    array[k], array[k + 1], array[k + 2], array[k + 3], array[k + 4], array[k + 5] = numbers
 
 
 @njit(**PART)
-def _dots(sums, at, rows, shift, size):
-    """To six sums, the products of the vector at an address with the rows from byte `shift` on."""
+def add_dots(sums, at, rows, shift, size):
+    """To each row's sum, the products of the vector at an address with the row from byte `shift` on."""
     q = 0
     while q < size:
-        sums = _dot(sums, load(at, q), rows, shift + q)
+        sums = add_products(sums, load(at, q), rows, shift + q)
         q += STEP
     return sums
 
 
 @njit(**PART)
 def move(vector, rows, errors, size):
-    """vector += Σ error·row over six targets."""
-    each = _spread(errors)
+    """vector += Σ error·row; summed first, and so rounded into the vector once."""
+    each = spread_all(errors)
     q = 0
     while q < size:
-        store(vector, q, load(vector, q) + _pull(rows, each, q))
+        store(vector, q, load(vector, q) + weighted(each, rows, q))
         q += STEP
-
-
-@njit(**PART)
-def _move_and_dots(vector, last, errors, context, share, rows, size):
-    """`move` by the last targets and `_dots` with the next ones, in one pass: so neither waits for the other's loads.
-
-    With a context, which is the sum of the words around, that and the vector become the hidden layer in its place.
-    """
-    sums, each = _spread(no_errors()), _spread(errors)
-    q = 0
-    while q < size:
-        h = load(vector, q) + _pull(last, each, q)
-        store(vector, q, h)
-        if context is not None:
-            h = (load(context, q) + h) * spread(share)
-            store(context, q, h)
-        sums = _dot(sums, h, rows, q)
-        q += STEP
-    return sums
 
 
 @njit(**PART)
 def _beside(sums, slots, rows, size):
-    """To six sums, the products of the words in the slots with their parts of the rows."""
-    for s in range(slots.shape[0]):
-        sums = _dots(sums, slots[s], rows, (s + 1) * size, size)
+    """To each row's sum, the products of the words in the slots with their parts of the row."""
+    if slots is not None:
+        for s in range(slots.shape[0]):
+            sums = add_dots(sums, slots[s], rows, (s + 1) * size, size)
     return sums
 
 
 @njit(**PART)
-def fill_up(targets, count, zeros):
-    for k in range(count, count + BLOCK):
-        targets[k] = zeros
+def _move_and_dots(vector, last, errors, context, share, slots, rows, size):
+    """`move` by the last targets and dots with the next ones, in one pass: so neither waits for the other's loads.
+
+    With a context, which is the sum of the words around, that and the vector become the hidden layer in its place.
+    """
+    sums, each = spread_each(spread(_ZERO), rows), spread_all(errors)
+    q = 0
+    while q < size:
+        h = load(vector, q) + weighted(each, last, q)
+        store(vector, q, h)
+        if context is not None:
+            h = (load(context, q) + h) * spread(share)
+            store(context, q, h)
+        sums = add_products(sums, h, rows, q)
+        q += STEP
+    return _beside(sums, slots, rows, size)
+
+
+@njit(**PART)
+def fill_up(targets, count, zeros, rest):
+    for k in range(count, count + rest):
+        targets[np.uintp(k)] = zeros  # a signed index could be one from the end, which takes a look
 
 
 @njit(**PART)
 def descend(vector, last, last_errors, context, share, slots, targets, count, zeros, labels, alpha, errors, size):
     """The step that a word's targets ask for: all errors are taken at one place, then the vector moves.
 
-    By the last six targets, which are returned with their errors, it moves in the pass over the next word's first six.
+    By the last six targets, which are returned with their errors, it moves in the pass over the next word's first.
     """
-    fill_up(targets, count, zeros)
-    rows = six(targets)
-    sums = _move_and_dots(vector, last, last_errors, context, share, rows, size)
-    if slots is not None:
-        sums = _beside(sums, slots, rows, size)
-    found = _errors(sums, labels, alpha)
-    for k in range(BLOCK, count, BLOCK):
-        errors[k - 6], errors[k - 5], errors[k - 4], errors[k - 3], errors[k - 2], errors[k - 1] = found
-        rows = six(targets[k:])
-        sums = _spread(no_errors())
-        sums = _dots(sums, vector if context is None else context, rows, 0, size)
-        if slots is not None:
-            sums = _beside(sums, slots, rows, size)
-        found = _errors(sums, labels[k:], alpha)
-    for k in range(0, count - BLOCK, BLOCK):
-        move(vector, six(targets[k:]), six(errors[k:]), size)
+    fill_up(targets, count, zeros, 2)
+    at, hidden = address(targets), vector if context is None else context
+    odd = (count + 2) // 3 % 2 == 1
+    if odd:
+        three = addresses(at, _THREE)
+        sums_of_three = _move_and_dots(vector, last, last_errors, context, share, slots, three, size)
+        found = _three_errors(sums_of_three, labels, alpha) + _NO_ERRORS
+        rows, begin = (three[0], three[1], three[2], zeros, zeros, zeros), 3
+    else:
+        rows, begin = addresses(at, _SIX), 6
+        found = _six_errors(_move_and_dots(vector, last, last_errors, context, share, slots, rows, size), labels, alpha)
+    if count <= begin:
+        return rows, found
+    first = found
+    for k in range(begin, count, BLOCK):
+        if k > begin:
+            _put_six(errors, k - BLOCK, found)
+        rows = addresses(at + 8 * k, _SIX)
+        sums = _beside(add_dots(spread_each(spread(_ZERO), rows), hidden, rows, 0, size), slots, rows, size)
+        found = _six_errors(sums, labels[k:], alpha)
+    if odd:
+        move(vector, addresses(at, _THREE), first[:3], size)
+    else:
+        move(vector, addresses(at, _SIX), first, size)
+    for k in range(begin, count - BLOCK, BLOCK):
+        move(vector, addresses(at + 8 * k, _SIX), six(errors[k:]), size)
     return rows, found

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .compiled import BLOCK, Shared, kernel
+from .compiled import BLOCK, LANES, Shared, kernel
 from .draws import NO_NOISE, DrawTables, Noise, start_vector
 from .errors import StoppedError
 from .options import InferenceOptions, padded
@@ -37,8 +37,8 @@ _BRIEF = 10**6
 # Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
 
-# Products of all rows with a vector that method map takes, as a rule.
-_PRODUCTS = 30
+# Products with all rows that method map takes, as a rule.
+_PRODUCTS = 20
 
 
 class InferenceMethod(Protocol):
@@ -115,6 +115,7 @@ class Map:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._size, self._terms = padded(algorithm.vector_size), 1 + _longest_path(artifact)
         self._cost = self._terms * self._size * _PRODUCTS
+        self._nodes = max(1, len(arrays.get("syn1", _NO_ROWS)))
         self._rooms = _Rooms(self._make_room)
         zeros, k = np.zeros(self._size, np.float32), np.float32(algorithm.negative)
         self._kernel = kernel(
@@ -140,8 +141,14 @@ class Map:
             self._rooms.give_back(room, longest)
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
-        terms = longest * self._terms
-        return np.empty(8 * self._size + 4 * terms, np.float32), np.empty(terms, np.uint64)
+        terms = longest * self._terms + LANES
+        return (
+            np.zeros((7, self._size), np.float32),
+            np.empty((6, terms), np.float32),
+            np.empty(terms, np.int64),
+            np.empty(longest, np.uint32),
+            np.zeros(self._nodes, np.uint32),
+        )
 
 
 class _Rooms:

@@ -10,22 +10,29 @@ keeps the word; N is the sum of that over the words. The middle part is what noi
 order around 0: log σ(−x) ≈ −log 2 − x/2 − x²/8, so m = k/2 μ and c = k/4 Λ with k = `negative`, and μ and C = QΛQᵀ mean
 and second moment of the output rows under the noise distribution. Rows lie rotated by Q, which makes it diagonal.
 
-It is solved by Newton's method: a step leads to where a quadratic of the same slope and curvature is largest, found
-nearly by conjugate gradients, preconditioned by the curvature's diagonal (Nocedal, Wright: Numerical Optimization,
-2006, 7.1), which takes products with the rows alone; it is halved while it leads too far. Three to six steps do, for
-texts of any length. Like the others, this kernel checks and allocates nothing.
+It is solved by conjugate gradients (Polak and Ribière's; Nocedal, Wright: Numerical Optimization, 2006, 5.2), in units
+of the curvature that all terms but the first have, which is diagonal. As each row is one term, with how often it should
+say yes and how often no, a step takes two products with the rows: how the direction changes the terms' margins v_i·d,
+by which alone its length is found, and the new slope. Five steps do, or a dozen with a hierarchical softmax, for texts
+of any length. Like the others, this kernel checks and allocates nothing.
 """
 
 import numpy as np
 from numba import njit
 
+from .compiled import LANES
 from .kernels import COMPILED, PART
+from .lanes import STEP, add_products, address, addresses, load, spread, spread_each, store, totals, weighted
+from .terms import collect, fill_up
 
-# A step is found to _NEARLY of it: the next one starts from a better place. So after a step shorter than _SHORT, the
-# vector is within some 1e-5 of the optimum.
-_NEARLY, _SHORT = np.float32(0.1), np.float32(2e-4)
+# Here the optimum is near enough: it is no farther than the slope is long, in units of the least curvature there is.
+_NEAR = np.float32(1e-4)
+# What may be left of the slope along a direction when its length is found.
+_LEFT = np.float32(0.25)
 # Never reached, but by a model of enormous numbers.
-_STEPS, _DIRECTIONS, _HALVINGS = 50, 60, 20
+_STEPS, _LENGTHS = 2000, 20
+
+_EIGHT = (0,) * LANES
 
 _F = np.float32
 _ZERO, _HALF, _ONE = _F(0), _F(0.5), _F(1)
@@ -50,186 +57,126 @@ def _sigmoid(x):
 
 
 @njit(**PART)
-def _slope(rows, keys, weights, margins, curvatures, slope, diagonal):
-    """Add what the terms have to the slope, and to the diagonal of the curvature; and remember each one's curvature."""
-    for i in range(keys.shape[0]):
-        row, sign = keys[i] >> np.uint64(1), _ONE - _F(keys[i] & np.uint64(1)) * _F(2)
-        share = _sigmoid(-margins[i])
-        pull, curvature = weights[i] * share * sign, weights[i] * share * (_ONE - share)
-        curvatures[i] = curvature
-        for q in range(slope.shape[0]):
-            value = rows[row, q]
-            slope[q] += pull * value
-            diagonal[q] += curvature * value * value
+def _products(rows, count, vector, products, size):
+    """The products of the rows with a vector, eight rows at a time."""
+    for k in range(0, count, LANES):
+        eight = addresses(rows + 8 * k, _EIGHT)
+        sums = spread_each(spread(_ZERO), _EIGHT)
+        q = 0
+        while q < size:
+            sums = add_products(sums, load(vector, q), eight, q)
+            q += STEP
+        store(products, 4 * k, totals(sums))
 
 
 @njit(**PART)
-def _multiply(rows, keys, curvatures, direction, product):
-    """Add what the terms have to the product of the curvature with a direction."""
-    for i in range(keys.shape[0]):
-        row = keys[i] >> np.uint64(1)
-        s = _ZERO
-        for q in range(direction.shape[0]):
-            s += rows[row, q] * direction[q]
-        s *= curvatures[i]
-        for q in range(direction.shape[0]):
-            product[q] += s * rows[row, q]
+def _pull(rows, count, pulls, slope, size):
+    """slope += Σ pull·row. From the last row on: those that `_products` had last are still in the first cache."""
+    for k in range((count - 1) // LANES * LANES, -1, -LANES):
+        eight = addresses(rows + 8 * k, _EIGHT)
+        each = spread_each(load(pulls, 4 * k), _EIGHT)
+        q = 0
+        while q < size:
+            store(slope, q, load(slope, q) + weighted(each, eight, q))
+            q += STEP
 
 
 @njit(**PART)
-def _changes(rows, keys, step, changes):
-    """By how much a step changes the terms' margins s_i v_i·d."""
-    for i in range(keys.shape[0]):
-        row, sign = keys[i] >> np.uint64(1), _ONE - _F(keys[i] & np.uint64(1)) * _F(2)
-        s = _ZERO
-        for q in range(step.shape[0]):
-            s += rows[row, q] * step[q]
-        changes[i] = s * sign
+def _respond(weights, yes, margins, changes, length, pulls, curvatures):
+    """What the terms pull when the margins have changed so far, and their curvature; the sums of both along the way."""
+    along, bend = _ZERO, _ZERO
+    for i in range(weights.shape[0]):
+        share = _sigmoid(margins[i] + length * changes[i])
+        pull, curvature = yes[i] - weights[i] * share, weights[i] * share * (_ONE - share)
+        pulls[i], curvatures[i] = pull, curvature
+        along += pull * changes[i]
+        bend += curvature * changes[i] * changes[i]
+    return along, bend
 
 
 @njit(**PART)
-def _length(weights, margins, changes, first, second):
-    """How much of a step to take: all, a half, a quarter, ... until the slope along it, first + second·length + terms',
-    no longer leads back."""
-    length = _ONE
-    for _ in range(_HALVINGS):
-        along = first + second * length
-        for i in range(weights.shape[0]):
-            along += weights[i] * _sigmoid(-(margins[i] + length * changes[i])) * changes[i]
-        if along > _NEARLY * second:
+def _length(along, bend, weights, yes, margins, changes, pulls, curvatures):
+    """How far to go in a direction, and the slope along it there; from that here and from how the quadratic part bends.
+
+    By Newton's method, which needs one step as a rule; where it would leave what is known to hold the answer, halfway.
+    """
+    first, low, high = along, _ZERO, _F(np.inf)
+    here, there = along, bend
+    for i in range(weights.shape[0]):
+        here -= pulls[i] * changes[i]
+        there += curvatures[i] * changes[i] * changes[i]
+    length = along / there
+    for _ in range(_LENGTHS):
+        along, there = _respond(weights, yes, margins, changes, length, pulls, curvatures)
+        along += here - length * bend
+        if not abs(along) > _LEFT * first:
             break
-        length *= _HALF
-    return length
-
-
-@njit(**PART)
-def _sort(keys, weights):
-    """Shell's sort, which takes no room."""
-    gap = 1
-    while gap * 3 < keys.shape[0]:
-        gap = gap * 3 + 1
-    while gap > 0:
-        for i in range(gap, keys.shape[0]):
-            key, weight = keys[i], weights[i]
-            j = i
-            while j >= gap and keys[j - gap] > key:
-                keys[j], weights[j] = keys[j - gap], weights[j - gap]
-                j -= gap
-            keys[j], weights[j] = key, weight
-        gap //= 3
-
-
-@njit(**PART)
-def _merge(keys, weights):
-    """Sort, and make one term of equal ones; how many are left. So no order of words can make a difference."""
-    _sort(keys, weights)
-    count = 0
-    for i in range(keys.shape[0]):
-        if count and keys[count - 1] == keys[i]:
-            weights[count - 1] += weights[i]
+        if along > _ZERO:
+            low = length
         else:
-            keys[count], weights[count] = keys[i], weights[i]
-            count += 1
-    return count
+            high = length
+        length += along / (there + bend)
+        if not low < length < high:
+            length = _HALF * (low + high)
+    return length, along
 
 
 @njit(**COMPILED)
 def solve(
-    words, offsets, vectors, numbers, indices,
+    words, offsets, vectors, room, terms, rows, known, seats,
     negative, syn1neg, mean, curvature, basis, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, prior,
 ):  # fmt: skip
-    """Solve for each document into its row of `vectors`; in `indices` there is room for each
-    term, in `numbers` for eight vectors and for four numbers of each term.
+    """Solve for each document into its row of `vectors`.
 
-    A term's key is twice its row, plus the code. The words come first in the room, then the nodes.
+    Room to work in: `room` for seven vectors, the last of them zero, `terms` for six numbers of each term, `rows` for
+    their addresses, `known` for a document's words, `seats` for a number of each node. `methods` says how much.
     """
-    size, room = prior.shape[0], indices.shape[0]
-    vector, slope, step = numbers[:size], numbers[size : 2 * size], numbers[2 * size : 3 * size]
-    rest, direction, product = numbers[3 * size : 4 * size], numbers[4 * size : 5 * size], numbers[5 * size : 6 * size]
-    scale, precision, numbers = numbers[6 * size : 7 * size], numbers[7 * size : 8 * size], numbers[8 * size :]
-    weights, margins = numbers[:room], numbers[room : 2 * room]
-    changes, curvatures = numbers[2 * room : 3 * room], numbers[3 * room : 4 * room]
+    vector, slope, scaled, before, direction, precision = room[0], room[1], room[2], room[3], room[4], room[5]
+    size, stride = prior.shape[0], 4 * prior.shape[0]
     for n in range(vectors.shape[0]):
-        count = offsets[n + 1] - offsets[n]
-        for i in range(count):
-            indices[i] = np.uint64(words[offsets[n] + i]) << np.uint64(1)
-            weights[i] = _ONE
-        known = _merge(indices[:count], weights[:count])
-        total = _ZERO
-        for i in range(known):
-            if sample:
-                weights[i] *= _F(sample_int[indices[i] >> np.uint64(1)]) * _F(2.0**-32)
-            total += weights[i]
-        end = known
-        if hs:
-            for i in range(known):
-                word = indices[i] >> np.uint64(1)
-                for j in range(hs_offsets[word], hs_offsets[word + np.uint64(1)]):
-                    indices[end] = (np.uint64(hs_points[j]) << np.uint64(1)) + np.uint64(hs_codes[j])
-                    weights[end] = weights[i]
-                    end += 1
-            end = known + _merge(indices[known:end], weights[known:end])
-        first = 0 if negative else known
-        for i in range(first, end):
-            margins[i] = _ZERO
+        document = words[offsets[n] : offsets[n + 1]]
+        count, total = collect(
+            document, known, rows, terms[0], terms[1], seats,
+            negative, address(syn1neg), hs, address(syn1), stride, hs_offsets, hs_points, hs_codes, sample, sample_int,
+        )  # fmt: skip
+        full = fill_up(count, rows, terms[0], terms[1], address(room[6]))
+        weights, yes, margins = terms[0, :full], terms[1, :full], terms[2, :full]
+        changes, pulls, curvatures = terms[3, :full], terms[4, :full], terms[5, :full]
+        for i in range(full):
+            margins[i] = changes[i] = _ZERO
+        _respond(weights, yes, margins, changes, _ZERO, pulls, curvatures)
         for q in range(size):
-            vector[q] = _ZERO
+            vector[q] = before[q] = direction[q] = _ZERO
             precision[q] = total * curvature[q] + prior[q]
+        square, along = _ONE, _ZERO
         for _ in range(_STEPS):
             for q in range(size):
                 slope[q] = -total * mean[q] - precision[q] * vector[q]
-                scale[q] = precision[q]
-            if negative:
-                _slope(syn1neg, indices[:known], weights, margins, curvatures, slope, scale)
-            if hs:
-                _slope(syn1, indices[known:end], weights[known:], margins[known:], curvatures[known:], slope, scale)
-            square = _ZERO
+            _pull(address(rows), full, address(pulls), address(slope), stride)
+            now, mixed, far = _ZERO, _ZERO, _ZERO
             for q in range(size):
-                scale[q] = _ONE / scale[q]
-                rest[q] = slope[q]
-                direction[q] = scale[q] * rest[q]
-                step[q] = _ZERO
-                square += rest[q] * direction[q]
-            enough = _NEARLY * _NEARLY * square
-            for _ in range(_DIRECTIONS):
-                for q in range(size):
-                    product[q] = precision[q] * direction[q]
-                if negative:
-                    _multiply(syn1neg, indices[:known], curvatures, direction, product)
-                if hs:
-                    _multiply(syn1, indices[known:end], curvatures[known:], direction, product)
-                bend = _ZERO
-                for q in range(size):
-                    bend += direction[q] * product[q]
-                if not bend > _ZERO:
-                    break
-                far, before = square / bend, square
-                square = _ZERO
-                for q in range(size):
-                    step[q] += far * direction[q]
-                    rest[q] -= far * product[q]
-                    square += rest[q] * rest[q] * scale[q]
-                if not square > enough:
-                    break
-                for q in range(size):
-                    direction[q] = scale[q] * rest[q] + square / before * direction[q]
-            if negative:
-                _changes(syn1neg, indices[:known], step, changes)
-            if hs:
-                _changes(syn1, indices[known:end], step, changes[known:])
-            along, back = _ZERO, _ZERO
-            for q in range(size):
-                along -= (total * mean[q] + precision[q] * vector[q]) * step[q]
-                back -= precision[q] * step[q] * step[q]
-            length = _length(weights[first:end], margins[first:end], changes[first:end], along, back)
-            moved = _ZERO
-            for q in range(size):
-                vector[q] += length * step[q]
-                moved += length * step[q] * length * step[q]
-            for i in range(first, end):
-                margins[i] += length * changes[i]
-            if not moved > _SHORT * _SHORT:
+                scaled[q] = slope[q] / precision[q]
+                now += scaled[q] * slope[q]
+                mixed += scaled[q] * before[q]
+                far += scaled[q] * scaled[q]
+            if not far > _NEAR * _NEAR:
                 break
+            turn = max((now - mixed) / square, _ZERO)
+            # The slope along the direction: of its old part, what the last length left. It must lead up.
+            along = now + turn * along
+            if not along > _ZERO:
+                turn, along = _ZERO, now
+            square, bend = now, _ZERO
+            for q in range(size):
+                direction[q] = scaled[q] + turn * direction[q]
+                before[q] = slope[q]
+                bend += precision[q] * direction[q] * direction[q]
+            _products(address(rows), full, address(direction), address(changes), stride)
+            length, along = _length(along, bend, weights, yes, margins, changes, pulls, curvatures)
+            for i in range(full):
+                margins[i] += length * changes[i]
+            for q in range(size):
+                vector[q] += length * direction[q]
         for q in range(size):
             s = vector[q]
             if negative:

@@ -110,6 +110,16 @@ def test_numbers_beyond_all_measure_end(tmp_path: Path) -> None:
     np.testing.assert_allclose(vectors[1:6], near, rtol=0, atol=1e-4)
 
 
+def test_it_does_not_stop_early_where_the_tree_is_steep(tmp_path: Path) -> None:
+    """Nodes ten times as long: steps are short, but the optimum is still far."""
+    model = parity.train(dm=0, epochs=2, negative=0, hs=1)
+    model.syn1 *= 10
+    artifact = parity.to_artifact(model, tmp_path / "model")
+    documents = parity.documents(30)[1:6]
+    near = [optimum(model, tokens, artifact.manifest.map_lambda or 0) for tokens in documents]
+    np.testing.assert_allclose(Encoder(artifact).encode(documents, MAP).vectors, near, rtol=0, atol=1e-4)
+
+
 def found_by_the_other_half(encoder: Encoder, options: InferenceOptions) -> float:
     """How many halves of Lee's stories find their other half first."""
     even, odd = ([story[start::2] for story in parity.lee()] for start in (0, 1))
