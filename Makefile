@@ -54,7 +54,7 @@ serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:5005
 	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051 --kernel-cache build/kernels
 
 test: $(VENV)/.ready ## Run all tests
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
 	@$(BIN)/ruff check .

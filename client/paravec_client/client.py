@@ -229,7 +229,9 @@ class EmbeddingClient:
     def _pause_after(self, error: grpc.RpcError, pauses: Iterator[float], end: float) -> None:
         """Return when it is time to try again; raise the error's like if there is no sense in it."""
         failure = from_call(error)
-        pause = next(pauses, None) if failure.code in RETRIED else None
+        # What gRPC itself refuses, such as a message that is too large, has no word on when to come again.
+        hopeless = failure.code == "RESOURCE_EXHAUSTED" and failure.retry_after is None
+        pause = next(pauses, None) if failure.code in RETRIED and not hopeless else None
         if pause is not None:
             pause += failure.retry_after or 0
         if pause is None or time.monotonic() + pause > end:

@@ -84,7 +84,6 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
         raise ConfigError("tls: a certificate needs its key, and a key its certificate")
     # Tried out here: gRPC would say no more than that a handshake failed.
     ca, cert, key = map(_content, (tls.ca, tls.cert, tls.key))
-    # Tried out here: gRPC would say no more than that a handshake failed.
     tried = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca is not None:

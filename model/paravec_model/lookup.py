@@ -3,7 +3,8 @@
 Words and tokens are bytes of UTF-8, end to end; word r lies in `words` from `offsets[r]` to `offsets[r + 1]`. `slots`
 is an open table with linear probing, its length a power of two: a slot's upper half is that of the word's hash, its
 lower half the row + 1; 0 is an empty slot. The arrays are an artifact's and may hold anything: none of their numbers is
-followed unchecked, and a search ends after as many slots as there are.
+followed unchecked, and a search ends after some thousand slots: a word that lies further off is not found, and the
+table not sound.
 """
 
 import numpy as np
@@ -13,6 +14,9 @@ from .kernels import COMPILED, PART
 
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _ONE, _HALF, _LOWER = np.uint64(1), np.uint64(32), np.uint64(2**32 - 1)
+# The longest run of slots without an empty one is some dozens long, a table being half empty at least.
+_LONGEST_SEARCH = 1024
+
 _MARK, _CONTINUATION = np.uint8(0xC0), np.uint8(0x80)
 
 
@@ -39,7 +43,7 @@ def _row(state, text, begin, end, words, offsets, slots):
     """The row of a token of this hash; as many as there are rows if it is no word."""
     rows = np.uint64(offsets.shape[0] - 1)
     mask = np.uint64(slots.shape[0] - 1)
-    for step in range(slots.shape[0]):
+    for step in range(min(slots.shape[0], _LONGEST_SEARCH)):
         slot = slots[(state + np.uint64(step)) & mask]
         if slot == 0:
             break

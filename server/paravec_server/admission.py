@@ -25,6 +25,7 @@ class Admission:
         self._calls = settings.max_concurrent_rpcs
         self._documents = settings.max_documents_in_flight
         self._tokens = settings.max_tokens_in_flight
+        self._answers = 0
 
     def open(self) -> None:
         """Take calls on from now."""
@@ -36,16 +37,17 @@ class Admission:
             self._row["state"] = DRAINING
 
     def idle(self, seconds: float) -> bool:
-        """Wait until no call is in flight; False if it takes longer."""
+        """Wait until no call is in flight and all answers are sent; False if it takes longer."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._cells[CALLS], seconds)
+            return self._idle.wait_for(lambda: not self._cells[CALLS] and not self._answers, seconds)
 
     def enter(self) -> None:
         """Take a call on; NotReadyError or OverloadedError if it is not."""
         cells = self._cells
         with self._lock:
             self._check_ready()
-            if cells[CALLS] >= self._calls:
+            # Answers that nobody reads take memory, but their calls have left.
+            if cells[CALLS] >= self._calls or self._answers >= self._calls:
                 raise self._overloaded("calls")
             if cells[DOCUMENTS] >= self._documents:
                 raise self._overloaded("documents")
@@ -82,6 +84,18 @@ class Admission:
             cells[DOCUMENTS] -= documents
             cells[TOKENS] -= tokens
             if not cells[CALLS]:
+                self._idle.notify_all()
+
+    def answered(self) -> None:
+        """A call that has left has an answer, which gRPC has yet to send."""
+        with self._lock:
+            self._answers += 1
+
+    def sent(self) -> None:
+        """Such an answer is sent, or never will be."""
+        with self._lock:
+            self._answers -= 1
+            if not self._answers:
                 self._idle.notify_all()
 
     def _check_ready(self) -> None:

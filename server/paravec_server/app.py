@@ -108,7 +108,8 @@ class App:
         if not self._place:
             if address := self._settings.metrics_listen:
                 serve_metrics(address, self._figures, facts_of(encoder.manifest, self._settings))
-            self._listen()
+            self._bind()
+            self._start()
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
@@ -120,10 +121,12 @@ class App:
                 self._inference.encoder = encoder
                 for one in self._services:
                     one.serve(encoder)
+                if self._place:
+                    self._bind()
                 self._admission.open()
                 self._health.set_ready(True)
                 if self._place:
-                    self._listen()
+                    self._start()
                 event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
                 while not self._reason:
                     self._wait()
@@ -147,14 +150,17 @@ class App:
         with suppress(Empty):
             self._wake.get(timeout=min(_BEAT, self._settings.hang_seconds / 4))
 
-    def _listen(self) -> None:
+    def _bind(self) -> None:
+        """Who connects from now waits for `_start`."""
         listen = self._place.listen if self._place else self._settings.listen
         try:
             self.port = self._add_port(listen)
         except RuntimeError:
             raise ListenError(CANNOT_LISTEN.format(listen)) from None
+
+    def _start(self) -> None:
         self._server.start()
-        event(_log, logging.INFO, "listening", version=__version__, listen=listen, port=self.port)
+        event(_log, logging.INFO, "listening", version=__version__, listen=self._settings.listen, port=self.port)
 
     def _add_port(self, listen: str) -> int:
         if self._credentials:

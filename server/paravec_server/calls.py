@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from secrets import token_hex
@@ -42,6 +42,9 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # Seconds that the message of a call may take to come, and between two looks.
 _PATIENCE, _LOOK = 30.0, 1.0
 
+# Seconds between the end of a call's messages and its own, if that is why they ended.
+_MOMENT = 0.05
+
 _INLINE = Inline(1)
 
 _log = logging.getLogger(__name__)
@@ -65,6 +68,10 @@ class Method:
     """Is answered without credentials."""
     pool: ThreadPoolExecutor | None = None
     """Where it runs, if not with the others."""
+    most_waiting: int = 10**6
+    """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
+    waiting: "dict[Call, float]" = field(default_factory=dict)
+    """Its calls that wait for their message, and since when; who came first is first."""
 
 
 class Call:
@@ -80,6 +87,7 @@ class Call:
         """Documents and tokens of it that count as in flight."""
         self.span: CallSpan | None = None
         self._admission = admission
+        self._wake: Callable[[], None] | None = None
 
     def take(self, documents: int, tokens: int) -> None:
         """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
@@ -94,6 +102,17 @@ class Call:
     def stopped(self) -> bool:
         """Whether nobody waits any more: the caller is gone, or its deadline has passed."""
         return not self.context.is_active()
+
+    def at_end(self, wake: Callable[[], None]) -> bool:
+        """Have `wake` called when nobody waits any more, in place of what was to be called before; False if that is so
+        already."""
+        first, self._wake = self._wake is None, wake
+        # gRPC keeps what it is to call until the call ends, and a stream may wait for many turns.
+        return self.context.add_callback(self._wake_up) if first else not self.stopped()
+
+    def _wake_up(self) -> None:
+        if self._wake:
+            self._wake()
 
 
 class Calls(grpc.ServerInterceptor):
@@ -111,7 +130,6 @@ class Calls(grpc.ServerInterceptor):
         self._methods, self._admission, self._row = methods, admission, row
         self._tokens, self._tracing = tokens, tracing
         self._prefix, self._numbers = token_hex(6), count()
-        self._waiting: dict[Call, float] = {}
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
 
     def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
@@ -140,6 +158,8 @@ class Calls(grpc.ServerInterceptor):
                 raise UnauthenticatedError
             if method.counted:
                 self._admission.enter()
+            elif len(method.waiting) >= method.most_waiting:
+                self._cancel(next(iter(method.waiting.copy()), None))
         except Exception as error:
             return _handler(partial(self._refuse, call, error), _INLINE)
         if method.responses:
@@ -176,15 +196,18 @@ class Calls(grpc.ServerInterceptor):
         self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         call.context = context
-        # What stands if the caller goes: then gRPC drops this generator.
-        code, text = grpc.StatusCode.CANCELLED, ""
+        code, text = grpc.StatusCode.OK, ""
         try:
             for response in method.run(call, messages if method.requests else self._message(method, call, messages)):
                 yield response.SerializeToString()
             if call.trailers:
                 context.set_trailing_metadata(call.trailers)
-            code = grpc.StatusCode.OK
+            if call.stopped():
+                raise StoppedError("the stream ended because its caller did")
             return
+        except GeneratorExit:
+            code, _ = self._fail(call, StoppedError("the caller takes no more"), context)
+            raise
         except Exception as error:
             code, text = self._fail(call, error, context)
         finally:
@@ -194,22 +217,29 @@ class Calls(grpc.ServerInterceptor):
     def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
         if not method.reads:
             return b""
-        self._waiting[call] = time.monotonic()
+        method.waiting[call] = time.monotonic()
         try:
             return next(messages)
         except StopIteration:
-            raise NoMessageError from None
+            # gRPC tells the end of the messages first, and then that it is that of the call.
+            time.sleep(_MOMENT)
+            raise (StoppedError("gone") if call.stopped() else NoMessageError()) from None
         finally:
-            del self._waiting[call]
+            del method.waiting[call]
 
     def _hurry(self) -> None:
         """Cancel calls whose message does not come: each holds a thread."""
         while True:
             time.sleep(_LOOK)
             latest = time.monotonic() - _PATIENCE
-            for call, since in list(self._waiting.items()):
-                if since < latest:
-                    call.context.cancel()
+            for method in self._methods.values():
+                for call, since in method.waiting.copy().items():
+                    if since < latest:
+                        self._cancel(call)
+
+    def _cancel(self, call: Call | None) -> None:
+        if call and call.context:
+            call.context.cancel()
 
     def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
         """The status that `error` gives the call, its details among the trailers already."""
@@ -226,6 +256,9 @@ class Calls(grpc.ServerInterceptor):
     def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:
         if counted:
             self._admission.leave(*call.held)
+            self._admission.answered()
+            if not call.context.add_callback(self._admission.sent):
+                self._admission.sent()
         if call.method not in METHODS:
             return
         seconds = time.perf_counter() - call.began

@@ -17,9 +17,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    if sys.stderr is None:
-        # Closed by who started it. Whatever is opened next must not become standard error.
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  for the life of the process
     _share_one_heap()
     if sys.stderr is None:
         # Closed: what is opened next must not take its place, and be written to.

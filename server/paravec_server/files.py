@@ -32,6 +32,7 @@ class Renewed(Generic[T]):
         self._looked = time.monotonic()
         # Looked at before they are read: a change in between is then seen at the next look.
         self._state = self._look()
+        self._complained: object = None
         self._value = load()
 
     def get(self) -> T:
@@ -50,12 +51,15 @@ class Renewed(Generic[T]):
         state = self._look()
         if state == self._state:
             return
-        self._state = state
         try:
             self._value = self._load()
-        except SettingsError as error:
-            event(_log, logging.WARNING, f"{self._name} kept", problem=error)
+        except (SettingsError, OSError) as error:
+            # What could not be read for a moment is read at the next look, though nothing changes then.
+            if state != self._complained:
+                self._complained = state
+                event(_log, logging.WARNING, f"{self._name} kept", problem=error)
         else:
+            self._state = state
             event(_log, logging.INFO, f"{self._name} renewed")
 
     def _look(self) -> list[tuple[int, ...] | None]:

@@ -53,7 +53,7 @@ class Inference:
             self._turns.moved()
             return call.stopped()
 
-        with self._turns.turn(call.context.add_callback):
+        with self._turns.turn(call.at_end):
             began = perf_counter()
             encoding = self.encoder.encode(documents, options, stop)
             seconds = perf_counter() - began

@@ -106,7 +106,7 @@ def serve_metrics(address: str, figures: Figures, facts: Facts) -> Endpoint:
         return kind, write(registry)
 
     try:
-        endpoint = Endpoint(*read_address(address), _PATH, page)
+        endpoint = Endpoint(*read_address("metrics_listen", address), _PATH, page)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no such host"
         raise ListenError(f"{names_of('metrics_listen')} {address}: cannot be listened on: {reason}") from None

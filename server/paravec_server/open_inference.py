@@ -1,5 +1,7 @@
 """The Open Inference Protocol: what clients of KServe and Triton ask of the model that paravec.v1 serves."""
 
+from functools import partial
+
 from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec_model import __version__
 from paravec_model.encoder import Encoder
@@ -16,8 +18,8 @@ from .wire import OptionsReader
 DESCRIPTOR = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE = DESCRIPTOR.full_name
 
-# Threads for questions about the model by its name.
-_ASKERS = 32
+# Threads for questions about the model by its name, and how many of each kind may wait for it.
+_ASKERS, _WAITING = 32, 8
 
 
 class OpenInferenceService:
@@ -46,13 +48,13 @@ class OpenInferenceService:
 
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
-        inline, threads = Inline(1), Threads(_ASKERS, "ask")
+        inline, by_name = Inline(1), partial(Method, counted=False, pool=Threads(_ASKERS, "ask"), most_waiting=_WAITING)
         return {
             f"/{SERVICE}/ServerLive": Method(self._live, reads=False, counted=False, pool=inline),
             f"/{SERVICE}/ServerReady": Method(self._ready, reads=False, counted=False, pool=inline),
             f"/{SERVICE}/ServerMetadata": Method(self._describe, reads=False, counted=False, pool=inline),
-            f"/{SERVICE}/ModelReady": Method(self._model_ready, counted=False, pool=threads),
-            f"/{SERVICE}/ModelMetadata": Method(self._describe_model, counted=False, pool=threads),
+            f"/{SERVICE}/ModelReady": by_name(self._model_ready),
+            f"/{SERVICE}/ModelMetadata": by_name(self._describe_model),
             f"/{SERVICE}/ModelInfer": Method(self._infer),
         }
 

@@ -3,7 +3,7 @@
 import socket
 from contextlib import ExitStack
 
-from .settings import ListenError, SettingsError, names_of
+from .settings import NO_PORT, ListenError, SettingsError, names_of, read_address
 
 CANNOT_LISTEN = "{}: cannot be listened on; is the address right, and no other server on the port?"
 
@@ -13,12 +13,11 @@ def hold(listen: str, held: ExitStack) -> str:
 
     Returns it, with a free port in place of port 0; SettingsError if it has no port, ListenError if it is taken.
     """
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or listen.startswith(("unix:", "vsock:")):
+    if listen.startswith(NO_PORT):
         raise SettingsError(f"{names_of('workers')}: several share a port, so {names_of('listen')} must be host:port")
-    number = int(port)
+    host, number = read_address("listen", listen)
     try:
-        for family, address in _addresses(host.strip("[]"), number):
+        for family, address in _addresses(host, number):
             # The first fails where another server listens, which the second would not.
             for option in socket.SO_REUSEADDR, socket.SO_REUSEPORT:
                 taken = socket.socket(family, socket.SOCK_STREAM)
@@ -29,9 +28,9 @@ def hold(listen: str, held: ExitStack) -> str:
                 number = taken.getsockname()[1]
                 if option == socket.SO_REUSEADDR:
                     taken.close()
-    except OSError:
+    except (OSError, UnicodeError):
         raise ListenError(CANNOT_LISTEN.format(listen)) from None
-    return f"{host}:{number}"
+    return f"{listen.rpartition(':')[0]}:{number}"
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -17,6 +17,9 @@ from .pool import Threads
 # Threads for watchers of health, of whom each keeps one for as long as its channel lives; for checks; for reflection.
 _WATCHERS, _CHECKERS, _REFLECTORS = 256, 32, 8
 
+# Checks that may wait for their message: it comes with the headers, or who asks has something else in mind.
+_WAITING = 24
+
 DESCRIPTOR = health_pb2.DESCRIPTOR.services_by_name["Health"]
 HEALTH = DESCRIPTOR.full_name
 
@@ -56,6 +59,7 @@ class Health:
                 counted=False,
                 open=True,
                 pool=Threads(_CHECKERS, "check"),
+                most_waiting=_WAITING,
             ),
             f"/{HEALTH}/Watch": Method(
                 lambda call, data: watch(read(data), call.context),

@@ -9,6 +9,9 @@ from typing import Any
 
 from paravec_model import __version__
 
+NO_PORT = ("unix:", "unix-abstract:", "vsock:")
+"""How addresses begin that are no host:port."""
+
 
 class SettingsError(Exception):
     """A setting is missing or out of range; one line that names it."""
@@ -86,7 +89,9 @@ class Settings:
             if "choices" in meta and value not in meta["choices"]:
                 raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
         if self.metrics_listen:
-            read_address(self.metrics_listen)
+            read_address("metrics_listen", self.metrics_listen)
+        if not self.listen.startswith(NO_PORT):
+            read_address("listen", self.listen)
 
     @property
     def processes(self) -> int:
@@ -147,14 +152,14 @@ def _convert(name: str, kind: Any, raw: Any) -> Any:
         raise SettingsError(f"{names_of(name)} must be a number, not {raw!r}") from None
 
 
-def read_address(address: str) -> tuple[str, int]:
-    """Host, without brackets, and port of `metrics_listen`; SettingsError if it is no host:port."""
+def read_address(setting: str, address: str) -> tuple[str, int]:
+    """Host, without brackets, and port of an address; SettingsError, which names the setting, if it is no host:port."""
     host, colon, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
     if not colon or not 0 <= number <= 65535 or (":" in bare) != (bare != host):
         problem = "must be host:port, e.g. 127.0.0.1:9464 or [::]:9464"
-        raise SettingsError(f"{names_of('metrics_listen')} {problem}, not {address!r}")
+        raise SettingsError(f"{names_of(setting)} {problem}, not {address!r}")
     return bare, number
 
 

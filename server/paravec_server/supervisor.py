@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 
 from paravec_model.manifest import read_manifest
 
-from .figures import SERVING, Figures
+from .figures import DRAINING, SERVING, Figures
 from .logs import event
 from .metrics import facts_of, serve_metrics
 from .ports import hold
@@ -26,6 +26,9 @@ from .worker import Place
 
 # Seconds between two looks at the workers.
 _LOOK = 0.1
+
+# Seconds without a look after which it is this process that stood still.
+_ASLEEP = 1.0
 
 # Seconds after which a worker that died is replaced: at once if it had lived for long, else later each time.
 _LONG_LIFE, _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 0.5, 30.0
@@ -39,8 +42,9 @@ _log = logging.getLogger(__name__)
 class _Worker:
     """One place for a worker, and who holds it now."""
 
-    def __init__(self, place: Place, arguments: Sequence[str]) -> None:
+    def __init__(self, place: Place, arguments: Sequence[str], settings: Settings) -> None:
         self._place, self._arguments = place, arguments
+        self._hang, self._drain = settings.hang_seconds, settings.drain_seconds + _GRACE
         self.row = place.row
         self.process: subprocess.Popen[bytes] | None = None
         self._started = self._due = 0.0
@@ -51,18 +55,18 @@ class _Worker:
         self.row.reset()
         self._started = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "paravec_server.cli", *self._arguments],
+            [sys.executable, "-P", "-m", "paravec_server.cli", *self._arguments],
             env=os.environ | self._place.environment(),
             pass_fds=[self._place.figures.fileno],
         )
         event(_log, logging.INFO, "worker started", worker=self._place.number, pid=self.process.pid)
 
-    def look(self, hang_seconds: float) -> bool:
-        """Replace it if it has ended, end it if it has hung for long; whether it can be relied on."""
-        now = time.monotonic()
+    def look(self, now: float, awake: float) -> bool:
+        """Replace it if it has ended, end it if it has hung for long; whether it can be relied on. What it did before
+        the moment `awake` is not known."""
         if self.process is None:
             if now >= self._due:
-                self.start()
+                self._restart(now)
             return True
         code = self.process.poll()
         if code is not None:
@@ -70,11 +74,20 @@ class _Worker:
             return True
         if self.row["state"] == SERVING:
             self.has_served = True
-        silent = now - self.row["heartbeat"] if self.row["heartbeat"] else 0
-        if silent > 3 * hang_seconds:
+        silent = now - max(self.row["heartbeat"], awake) if self.row["heartbeat"] else 0
+        patience = self._drain if self.row["state"] == DRAINING else self._hang
+        if silent > 3 * patience:
             event(_log, logging.ERROR, "worker hangs", worker=self._place.number, seconds=round(silent, 1))
             self.process.kill()
-        return silent <= hang_seconds
+        return silent <= patience
+
+    def _restart(self, now: float) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            # No process can be had at the moment; the others go on.
+            self._due = now + _LONGEST_PAUSE
+            event(_log, logging.ERROR, "worker not started", worker=self._place.number, problem=error.strerror)
 
     def _ended(self, code: int, now: float) -> None:
         long_lived = now - self._started > _LONG_LIFE
@@ -95,8 +108,9 @@ class Supervisor:
         listen = hold(settings.listen, self._held)
         self.figures = Figures(settings.processes)
         places = (Place(self.figures, number, listen) for number in range(settings.processes))
-        self._workers = [_Worker(place, arguments) for place in places]
+        self._workers = [_Worker(place, arguments, settings) for place in places]
         self._reasons: SimpleQueue[str] = SimpleQueue()
+        self._looked = self._awake = time.monotonic()
 
     def stop(self, reason: str) -> None:
         """Begin to drain; may be called where a signal comes in."""
@@ -114,18 +128,26 @@ class Supervisor:
                 process = first.process
                 if process is not None and (code := process.poll()) is not None:
                     return 1 if code < 0 else code
-                first.look(self._settings.hang_seconds)
+                self._look([first])
             if address := self._settings.metrics_listen:
                 serve_metrics(address, self.figures, facts_of(read_manifest(self._settings.model), self._settings))
             for worker in others:
                 worker.start()
             while not self._stopped():
-                sound = [worker.look(self._settings.hang_seconds) for worker in self._workers]
-                self.figures.hang = not all(sound)
+                self._look(self._workers)
             return 0
         finally:
             self._drain()
             self._held.close()
+
+    def _look(self, workers: Sequence[_Worker]) -> None:
+        now = time.monotonic()
+        if now - self._looked > _ASLEEP:
+            # All of them may have stood still as this process did, in a machine that was paused.
+            self._awake = now
+        self._looked = now
+        sound = [worker.look(now, self._awake) for worker in workers]
+        self.figures.hang = not all(sound)
 
     def _stopped(self) -> bool:
         try:

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
@@ -111,6 +112,53 @@ def test_half_requests_give_their_place_back(artifact: Artifact, kernel_cache: P
             assert wait_until(lambda: takes_on(server))
         assert server.stop() == 0
         assert "Traceback" not in server.log
+
+
+def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None:
+    """Health is open to anybody; so many that ask nothing must not make a probe fail."""
+    path = b"/grpc.health.v1.Health/Check"
+    headers = EMBED_HEADERS.replace(b"\x22/paravec.v1.EmbeddingService/Embed", bytes([len(path)]) + path)
+    with ExitStack() as connections:
+        for _ in range(100):
+            connection = connections.enter_context(connect(server))
+            connection.sendall(PREFACE + frame(1, 4, headers))
+        with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            for _ in range(20):
+                assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True).status == 1
+
+
+def test_answers_that_nobody_reads_are_bounded(artifact: Artifact, kernel_cache: Path) -> None:
+    """Their calls have left, but they lie in memory: of as many as may be in flight, the next call is refused."""
+    request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * 60).SerializeToString()
+    data = b"\0" + len(request).to_bytes(4, "big") + request
+    # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
+    no_window = b"\x00\x00\x06\x04\x00" + bytes(4) + b"\x00\x04" + bytes(4)
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "4") as server:
+        with ExitStack() as connections:
+            while takes_on(server):
+                connection = connections.enter_context(connect(server))
+                connection.sendall(PREFACE + no_window + frame(1, 4, EMBED_HEADERS) + frame(0, 1, data))
+        assert wait_until(lambda: takes_on(server))
+        assert server.stop() == 0
+
+
+def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact, kernel_cache: Path) -> None:
+    """Lines that cannot be written at once are lost; calls and the drain go on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        target = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = ("--kernel-cache", str(kernel_cache), "--log-level", "debug", "--listen", target)
+    with subprocess.Popen(command(artifact.path, *flags), stderr=subprocess.PIPE) as process:
+        try:
+            with EmbeddingClient(target) as client:
+                client.wait_until_ready(PATIENCE)
+                # A call is a line of about 150 bytes, a pipe holds 64 KiB.
+                for _ in range(1000):
+                    client.embed("fire")
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 def test_slow_readers_hold_up_only_themselves(server: Server) -> None:

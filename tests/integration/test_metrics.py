@@ -92,6 +92,33 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     assert after("paravec_calls_in_flight") == after("paravec_tokens_in_flight") == 0
 
 
+def test_what_a_caller_heard_is_what_is_counted(address: str, stub: Any) -> None:
+    """A stream, or a call without a message, that its caller leaves or whose deadline passes is none that went well."""
+    before, waiting = Scrape(address), threading.Event()
+
+    def requests() -> Iterator[pb.EmbedStreamRequest]:
+        yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
+        waiting.wait(PATIENCE)
+
+    try:
+        next(left := stub.EmbedStream(requests()))
+        left.cancel()
+        with pytest.raises(grpc.RpcError) as late:
+            list(stub.EmbedStream(requests(), timeout=0.3))
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+        def told(code: str) -> float:
+            name, labels = "paravec_calls_total", {"method": "EmbedStream", "code": code}
+            return Scrape(address)(name, **labels) - before(name, **labels)
+
+        latest = time.monotonic() + PATIENCE
+        while (told("CANCELLED"), told("DEADLINE_EXCEEDED")) != (1, 1) and time.monotonic() < latest:
+            time.sleep(0.01)
+        assert (told("OK"), told("CANCELLED"), told("DEADLINE_EXCEEDED")) == (0, 1, 1)
+    finally:
+        waiting.set()
+
+
 def test_model_versions_and_workers_are_told(address: str, measured: Server, artifact: Artifact) -> None:
     """Model, build, limits, state and the process's own figures."""
     told = Scrape(address)
