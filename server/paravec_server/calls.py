@@ -158,8 +158,6 @@ class Calls(grpc.ServerInterceptor):
                 raise UnauthenticatedError
             if method.counted:
                 self._admission.enter()
-            elif len(method.waiting) >= method.most_waiting:
-                self._cancel(next(iter(method.waiting.copy()), None))
         except Exception as error:
             return _handler(partial(self._refuse, call, error), _INLINE)
         if method.responses:
@@ -217,6 +215,9 @@ class Calls(grpc.ServerInterceptor):
     def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
         if not method.reads:
             return b""
+        if len(method.waiting) >= method.most_waiting:
+            # More may wait for a thread; as this goes on, their turn comes, and that of who has something to ask.
+            self._cancel(next(iter(method.waiting.copy()), None))
         method.waiting[call] = time.monotonic()
         try:
             return next(messages)
@@ -238,7 +239,7 @@ class Calls(grpc.ServerInterceptor):
                         self._cancel(call)
 
     def _cancel(self, call: Call | None) -> None:
-        if call and call.context:
+        if call:
             call.context.cancel()
 
     def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
