@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from secrets import token_hex
@@ -22,6 +21,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .admission import Admission
+from .call import Call, Method, Trailers
 from .errors import NoMessageError, RequestError, UnauthenticatedError, status_of
 from .figures import METHODS, Row
 from .logs import event
@@ -29,7 +29,7 @@ from .pool import Inline
 from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from .tracing import CallSpan, Tracing
+    from .tracing import Tracing
 
 REQUEST_ID = "x-request-id"
 """Metadata by which a caller may name a call, and which comes back in the trailers. Other calls are named here, and who
@@ -48,71 +48,6 @@ _MOMENT = 0.05
 _INLINE = Inline(1)
 
 _log = logging.getLogger(__name__)
-
-Trailers = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method of a service. `run` gets the call, and the bytes of its message or, if `requests`, an iterator of them;
-    it returns the response, or if `responses` an iterator of them, as protobuf messages."""
-
-    run: Callable[..., Any]
-    requests: bool = False
-    responses: bool = False
-    reads: bool = True
-    """Its message says something; if not, it is answered without waiting for it."""
-    counted: bool = True
-    """Is work. What is not is answered however busy the server is."""
-    open: bool = False
-    """Is answered without credentials."""
-    pool: ThreadPoolExecutor | None = None
-    """Where it runs, if not with the others."""
-    most_waiting: int = 10**6
-    """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
-    waiting: "dict[Call, float]" = field(default_factory=dict)
-    """Its calls that wait for their message, and since when; who came first is first."""
-
-
-class Call:
-    """One call in progress."""
-
-    def __init__(self, method: str, request_id: str, trailers: Trailers, admission: Admission) -> None:
-        self.method, self.request_id, self.trailers = method, request_id, trailers
-        self.began = time.perf_counter()
-        self.context: Any = None
-        self.documents = self.tokens = 0
-        """What it has brought so far."""
-        self.held = (0, 0)
-        """Documents and tokens of it that count as in flight."""
-        self.span: CallSpan | None = None
-        self._admission = admission
-        self._wake: Callable[[], None] | None = None
-
-    def take(self, documents: int, tokens: int) -> None:
-        """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
-        self._admission.take(documents, tokens)
-        self.held = (self.held[0] + documents, self.held[1] + tokens)
-
-    @property
-    def trace(self) -> dict[str, str]:
-        """What a line in the log tells of the call's trace, if it has one."""
-        return self.span.names if self.span else {}
-
-    def stopped(self) -> bool:
-        """Whether nobody waits any more: the caller is gone, or its deadline has passed."""
-        return not self.context.is_active()
-
-    def at_end(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called when nobody waits any more, in place of what was to be called before; False if that is so
-        already."""
-        first, self._wake = self._wake is None, wake
-        # gRPC keeps what it is to call until the call ends, and a stream may wait for many turns.
-        return self.context.add_callback(self._wake_up) if first else not self.stopped()
-
-    def _wake_up(self) -> None:
-        if self._wake:
-            self._wake()
 
 
 class Calls(grpc.ServerInterceptor):

@@ -8,7 +8,7 @@ from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions
 
-from .calls import Call
+from .call import Call
 from .errors import InvalidArgumentError
 from .figures import Row
 from .turns import Turns

@@ -8,7 +8,7 @@ from paravec_model.encoder import Encoder
 
 from . import tensors
 from .admission import Admission
-from .calls import Call, Method
+from .call import Call, Method
 from .errors import NotFoundError, parse
 from .inference import Inference, Tokens, cut, read_all
 from .pool import Inline, Threads

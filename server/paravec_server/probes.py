@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .calls import Call, Method
+from .call import Call, Method
 from .errors import parse
 from .pool import Threads
 

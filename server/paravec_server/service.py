@@ -11,7 +11,7 @@ from paravec_model.options import InferenceOptions
 
 from . import wire
 from .admission import Admission
-from .calls import Call, Method
+from .call import Call, Method
 from .errors import parse, status_of
 from .inference import Inference, Tokens, check_count, read_all, while_wanted
 from .pool import Inline

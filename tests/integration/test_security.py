@@ -23,7 +23,8 @@ from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, Unau
 from paravec_model.artifact import Artifact
 from paravec_server import check
 from paravec_server.admission import Admission
-from paravec_server.calls import Calls, Method
+from paravec_server.call import Method
+from paravec_server.calls import Calls
 from paravec_server.figures import Figures
 from paravec_server.pool import Threads
 from paravec_server.settings import Settings
