@@ -1,5 +1,6 @@
 """Virtual environments for programs that are not to share ours, made from hashed locks."""
 
+import fcntl
 import hashlib
 import subprocess
 import sys
@@ -12,6 +13,15 @@ class InstallError(Exception):
 
 def install(lock: Path, place: Path) -> Path:
     """`place`, with what the lock holds installed, unless it is there already."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lockfile:
+        # Tests run in several processes.
+        fcntl.flock(lockfile, fcntl.LOCK_EX)
+        _install(lock, place)
+    return place
+
+
+def _install(lock: Path, place: Path) -> None:
     ready = place / ".ready"
     wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not ready.exists() or ready.read_text() != wanted:
@@ -25,4 +35,3 @@ def install(lock: Path, place: Path) -> Path:
                 first = next((line for line in lines if line.startswith("ERROR")), lines[-1])
                 raise InstallError(f"cannot be installed: {first}")
         ready.write_text(wanted)
-    return place

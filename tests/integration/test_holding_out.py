@@ -23,6 +23,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import Embedding, EmbeddingClient, InvalidArgumentError, ModelChangedError, UnavailableError
 from paravec_client.unanswered import Unanswered
 from paravec_model.artifact import Artifact
+from paravec_server.errors import OverloadedError
 
 from ..servers import PATIENCE, Server, running
 
@@ -34,6 +35,7 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
         self.failures: list[grpc.StatusCode] = []
         self.stream_lengths: list[int] = []
         self.digest = "one"
+        self.come_again = False
         self.calls = 0
 
     def GetModel(self, *_: Any) -> pb.GetModelResponse:  # noqa: N802
@@ -44,6 +46,9 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Fails while failures are left."""
         self.calls += 1
         if self.failures:
+            if self.come_again:
+                status = OverloadedError("calls", 1).status
+                context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
             context.abort(self.failures.pop(), "told to fail")
         return pb.EmbedResponse(embeddings=[_vector(document) for document in request.documents])
 
@@ -84,14 +89,15 @@ def lengths(outcomes: Any) -> list[int]:
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"])
 def test_a_call_is_tried_again(code: str) -> None:
-    """What another try may mend is not the caller's business."""
+    """What another try may mend is not the caller's business; a bound, if the server says when to come again."""
     with flaky() as (server, client):
+        server.come_again = code == "RESOURCE_EXHAUSTED"
         server.failures = [grpc.StatusCode[code]] * 4
         assert client.embed("four") == [4]
         assert server.calls == 5
 
 
-@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "UNAUTHENTICATED"])
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"])
 def test_a_call_at_fault_is_not_tried_again(code: str) -> None:
     """What would fail again is told at once."""
     with flaky() as (server, client):
