@@ -37,6 +37,10 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _METADATA),
         ("grpc.absolute_max_metadata_size", _METADATA),
         ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs + _SPARE_STREAMS),
+        # Calls of a method that wait for our code to see them: it refuses some thousands a second, and who waits longer
+        # than that takes might as well hear it from gRPC's core at once, though only as CANCELLED.
+        ("grpc.server.max_pending_requests", settings.max_concurrent_rpcs),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_concurrent_rpcs),
         # A channel looks addresses up when it connects: pods that came later get their share no later than this.
         ("grpc.max_connection_age_ms", _ms(settings.max_connection_age)),
         ("grpc.max_connection_age_grace_ms", _ms(_GRACE)),
