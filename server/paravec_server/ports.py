@@ -18,19 +18,26 @@ def hold(listen: str, held: ExitStack) -> str:
     host, number = read_address("listen", listen)
     try:
         for family, address in _addresses(host, number):
-            # The first fails where another server listens, which the second would not.
-            for option in socket.SO_REUSEADDR, socket.SO_REUSEPORT:
-                taken = socket.socket(family, socket.SOCK_STREAM)
-                held.callback(taken.close)
-                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                taken.setsockopt(socket.SOL_SOCKET, option, 1)
-                taken.bind((address, number))
-                number = taken.getsockname()[1]
-                if option == socket.SO_REUSEADDR:
-                    taken.close()
+            # Fails where another server listens, which the one that is held would not.
+            with _bound(family, address, number, share=False) as alone:
+                number = alone.getsockname()[1]
+            held.enter_context(_bound(family, address, number, share=True))
     except (OSError, UnicodeError):
         raise ListenError(CANNOT_LISTEN.format(listen)) from None
     return f"{listen.rpartition(':')[0]}:{number}"
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int, *, share: bool) -> socket.socket:
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections of an earlier server that have not quite ended are in nobody's way.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, share)
+        taken.bind((address, port))
+    except OSError:
+        taken.close()
+        raise
+    return taken
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

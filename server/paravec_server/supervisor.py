@@ -51,22 +51,12 @@ class _Worker:
         self._pause = _FIRST_PAUSE
         self.has_served = False
 
-    def start(self) -> None:
-        self.row.reset()
-        self._started = time.monotonic()
-        self.process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "paravec_server.cli", *self._arguments],
-            env=os.environ | self._place.environment(),
-            pass_fds=[self._place.figures.fileno],
-        )
-        event(_log, logging.INFO, "worker started", worker=self._place.number, pid=self.process.pid)
-
     def look(self, now: float, awake: float) -> bool:
-        """Replace it if it has ended, end it if it has hung for long; whether it can be relied on. What it did before
-        the moment `awake` is not known."""
+        """Start it, or another in its place, if there is none; end it if it has hung for long; whether it can be relied
+        on. What it did before the moment `awake` is not known."""
         if self.process is None:
             if now >= self._due:
-                self._restart(now)
+                self._start(now)
             return True
         code = self.process.poll()
         if code is not None:
@@ -81,13 +71,21 @@ class _Worker:
             self.process.kill()
         return silent <= patience
 
-    def _restart(self, now: float) -> None:
+    def _start(self, now: float) -> None:
+        self.row.reset()
+        self._started = now
         try:
-            self.start()
+            self.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "paravec_server.cli", *self._arguments],
+                env=os.environ | self._place.environment(),
+                pass_fds=[self._place.figures.fileno],
+            )
         except OSError as error:
             # No process can be had at the moment; the others go on.
             self._due = now + _LONGEST_PAUSE
             event(_log, logging.ERROR, "worker not started", worker=self._place.number, problem=error.strerror)
+        else:
+            event(_log, logging.INFO, "worker started", worker=self._place.number, pid=self.process.pid)
 
     def _ended(self, code: int, now: float) -> None:
         long_lived = now - self._started > _LONG_LIFE
@@ -118,8 +116,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until `stop`; the exit code: that of the first worker if it cannot begin, 0 after a drain."""
-        first, *others = self._workers
-        first.start()
+        first = self._workers[0]
         try:
             # One first: what is wrong with the model is said once, and what it compiles is there for the others.
             while not first.has_served:
@@ -131,8 +128,6 @@ class Supervisor:
                 self._look([first])
             if address := self._settings.metrics_listen:
                 serve_metrics(address, self.figures, facts_of(read_manifest(self._settings.model), self._settings))
-            for worker in others:
-                worker.start()
             while not self._stopped():
                 self._look(self._workers)
             return 0
