@@ -22,7 +22,7 @@ _EMBEDDING = "paravec.v1.EmbeddingService"
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
-_END_STREAM, END_HEADERS = 1, 4
+END_STREAM, END_HEADERS = 1, 4
 
 # The field `status` of a HealthCheckResponse, and what it says.
 _STATUS = b"\x08"
@@ -92,7 +92,7 @@ def ask(connection: socket.socket, service: str, *, secure: bool) -> str:
         PREFACE
         + frame(SETTINGS)
         + frame(HEADERS, request("/grpc.health.v1.Health/Check", secure=secure), END_HEADERS, stream=1)
-        + frame(DATA, body, _END_STREAM, stream=1)
+        + frame(DATA, body, END_STREAM, stream=1)
     )
     answer = b""
     for kind, flags, stream, payload in frames(connection):
@@ -102,7 +102,7 @@ def ask(connection: socket.socket, service: str, *, secure: bool) -> str:
             continue
         if kind == DATA:
             answer += payload
-        if flags & _END_STREAM and kind in (DATA, HEADERS):
+        if flags & END_STREAM and kind in (DATA, HEADERS):
             break
     if len(answer) < 5:
         hint = "; if it asks for certificates, its own must be one that it takes" if secure else ""

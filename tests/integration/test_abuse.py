@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,15 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
+from paravec_server.check import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, request
 
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, running, until
 
 ROOT = Path(__file__).parents[2]
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+BEGIN = PREFACE + frame(SETTINGS)
 """How a connection of HTTP/2 begins, with empty settings."""
 
-EMBED_HEADERS = (
-    # :method POST and :scheme http by their numbers in HPACK's table, the rest spelled out.
-    b"\x83\x86\x04\x22/paravec.v1.EmbeddingService/Embed\x01\x01a"
-    b"\x00\x02te\x08trailers\x00\x0ccontent-type\x10application/grpc"
-)
-
-
-def frame(kind: int, flags: int, payload: bytes) -> bytes:
-    """A frame of stream 1."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + (1).to_bytes(4, "big") + payload
+EMBED_HEADERS = frame(HEADERS, request("/paravec.v1.EmbeddingService/Embed", secure=False), END_HEADERS, stream=1)
 
 
 def connect(server: Server) -> socket.socket:
@@ -55,16 +46,6 @@ def takes_on(server: Server) -> bool:
         return False
 
 
-def wait_until(is_so: Callable[[], bool]) -> bool:
-    """Whether it comes to be so in time."""
-    end = time.monotonic() + 10
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def serves(server: Server) -> bool:
     """It answers, on a new connection."""
     with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
@@ -79,9 +60,9 @@ def serves(server: Server) -> bool:
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         bytes(range(256)) * 64,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 500,
-        PREFACE + b"\xff" * 5000,
+        BEGIN + b"\xff" * 5000,
         PREFACE[:20],
-        PREFACE + frame(1, 4, b"\xff\xff\xff\xff"),
+        BEGIN + frame(HEADERS, b"\xff\xff\xff\xff", END_HEADERS, stream=1),
     ],
     ids=["http1", "bytes", "tls", "frames", "half a preface", "headers"],
 )
@@ -108,20 +89,19 @@ def test_half_requests_give_their_place_back(artifact: Artifact, kernel_cache: P
                 # Whoever asks whether there is a place may take one that a half request would have had.
                 while takes_on(server):
                     connection = connections.enter_context(connect(server))
-                    connection.sendall(PREFACE + frame(1, 4, EMBED_HEADERS) + (frame(0, 0, data) if data else b""))
-            assert wait_until(lambda: takes_on(server))
+                    connection.sendall(BEGIN + EMBED_HEADERS + (frame(DATA, data, stream=1) if data else b""))
+            until(lambda: takes_on(server), 10)
         assert server.stop() == 0
         assert "Traceback" not in server.log
 
 
 def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None:
     """Health is open to anybody; so many that ask nothing must not make a probe fail."""
-    path = b"/grpc.health.v1.Health/Check"
-    headers = EMBED_HEADERS.replace(b"\x22/paravec.v1.EmbeddingService/Embed", bytes([len(path)]) + path)
+    headers = request("/grpc.health.v1.Health/Check", secure=False)
     with ExitStack() as connections:
         for _ in range(100):
             connection = connections.enter_context(connect(server))
-            connection.sendall(PREFACE + frame(1, 4, headers))
+            connection.sendall(BEGIN + frame(HEADERS, headers, END_HEADERS, stream=1))
         with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             for _ in range(20):
@@ -133,13 +113,13 @@ def test_answers_that_nobody_reads_are_bounded(artifact: Artifact, kernel_cache:
     request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * 60).SerializeToString()
     data = b"\0" + len(request).to_bytes(4, "big") + request
     # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
-    no_window = b"\x00\x00\x06\x04\x00" + bytes(4) + b"\x00\x04" + bytes(4)
+    no_window = frame(SETTINGS, b"\x00\x04" + bytes(4))
     with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "4") as server:
         with ExitStack() as connections:
             while takes_on(server):
                 connection = connections.enter_context(connect(server))
-                connection.sendall(PREFACE + no_window + frame(1, 4, EMBED_HEADERS) + frame(0, 1, data))
-        assert wait_until(lambda: takes_on(server))
+                connection.sendall(BEGIN + no_window + EMBED_HEADERS + frame(DATA, data, END_STREAM, stream=1))
+        until(lambda: takes_on(server), 10)
         assert server.stop() == 0
 
 
@@ -182,7 +162,7 @@ def test_two_thousand_idle_connections(artifact: Artifact, kernel_cache: Path) -
         with running(artifact.path, kernel_cache) as server:
             with ExitStack() as stack:
                 for _ in range(2000):
-                    stack.enter_context(connect(server)).sendall(PREFACE)
+                    stack.enter_context(connect(server)).sendall(BEGIN)
                 assert serves(server)
             assert serves(server)
             assert server.stop() == 0

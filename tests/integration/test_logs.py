@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -21,11 +20,12 @@ from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.admission import Admission
 from paravec_server.calls import Calls
+from paravec_server.check import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from paravec_server.figures import Figures
 from paravec_server.logs import _JsonFormatter, _TextFormatter
 from paravec_server.settings import Settings
 
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, running, until
 
 GOOD = pb.EmbedRequest(documents=[pb.Document(text="fire")])
 
@@ -92,19 +92,13 @@ def test_an_id_that_would_spoil_the_log_is_replaced(talkative: Server, stub: Any
     assert talkative.process.poll() is None
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame of HTTP/2."""
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
-
-
 def raw(port: int, *more: tuple[bytes, bytes]) -> None:
     """A call of Embed with no message, by a client that checks no metadata; waits until the server has had its say."""
     headers = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/paravec.v1.EmbeddingService/Embed"),
                (b":authority", b"a"), (b"te", b"trailers"), (b"content-type", b"application/grpc"), *more]  # fmt: skip
     block = b"".join(b"\x00" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in headers)
-    settings, end = frame(4, 0, 0), 0x1 | 0x4
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + frame(1, end, 1, block))
+        connection.sendall(PREFACE + frame(SETTINGS) + frame(HEADERS, block, END_HEADERS | END_STREAM, stream=1))
         connection.settimeout(1)
         said = b""
         with suppress(TimeoutError, ConnectionError):
@@ -166,9 +160,7 @@ def test_a_log_that_cannot_be_written_fails_no_call(
         else:
             process = stack.enter_context(subprocess.Popen(arguments, stderr=stack.enter_context(open(sink, "w"))))
         stack.callback(process.kill)
-        latest = time.monotonic() + PATIENCE
-        while not path.exists() and time.monotonic() < latest:
-            time.sleep(0.01)
+        until(path.exists)
         with EmbeddingClient(f"unix:{path}") as client:
             client.wait_until_ready(PATIENCE)
             for _ in range(100):

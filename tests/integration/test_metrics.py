@@ -24,7 +24,7 @@ from paravec_server.metrics import Facts, serve_metrics
 from paravec_server.settings import ListenError
 
 from ..scrapes import Scrape, address_of, scrape
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, running, until
 
 FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, {"calls": 2, "documents": 3, "tokens": 5})
 
@@ -111,9 +111,7 @@ def test_what_a_caller_heard_is_what_is_counted(address: str, stub: Any) -> None
             name, labels = "paravec_calls_total", {"method": "EmbedStream", "code": code}
             return Scrape(address)(name, **labels) - before(name, **labels)
 
-        latest = time.monotonic() + PATIENCE
-        while (told("CANCELLED"), told("DEADLINE_EXCEEDED")) != (1, 1) and time.monotonic() < latest:
-            time.sleep(0.01)
+        until(lambda: (told("CANCELLED"), told("DEADLINE_EXCEEDED")) == (1, 1))
         assert (told("OK"), told("CANCELLED"), told("DEADLINE_EXCEEDED")) == (0, 1, 1)
     finally:
         waiting.set()

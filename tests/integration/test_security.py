@@ -30,7 +30,7 @@ from paravec_server.pool import Threads
 from paravec_server.settings import Settings
 from paravec_server.tokens import Tokens
 
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, running, until
 
 SERVICE = "paravec.v1.EmbeddingService"
 OLD, NEW = "old-token-4c3b1f", "new-token-98fe0a"
@@ -85,14 +85,6 @@ def shown(server: Server) -> int:
     from cryptography import x509
 
     return x509.load_pem_x509_certificate(text.encode()).serial_number
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def failure(*arguments: str) -> tuple[int, list[str]]:
@@ -180,18 +172,18 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, k
             assert health(channel) == health_pb2.HealthCheckResponse.SERVING
             first = shown(server)
             turn(2, two)
-            eventually(lambda: shown(server) != first)
+            until(lambda: shown(server) != first)
             server.wait_for("certificate renewed")
             second = shown(server)
             # The certificate of one, the key of another.
             turn(3, (three[0], two[1]))
-            eventually(lambda: shown(server) == second and "certificate kept" in server.log)
+            until(lambda: shown(server) == second and "certificate kept" in server.log)
             assert "is not the key of" in server.wait_for("certificate kept")["problem"]
             (mount / "..3/tls.crt").write_bytes(three[0].read_bytes()[:100])
             time.sleep(1.2)  # past the next look
             assert shown(server) == second
             turn(4, three)
-            eventually(lambda: shown(server) not in (first, second))
+            until(lambda: shown(server) not in (first, second))
             # A connection that was there all the time has seen nothing of it.
             assert health(channel) == health_pb2.HealthCheckResponse.SERVING
         with secure(server, pem) as channel:
@@ -332,17 +324,17 @@ def test_tokens_are_rotated_without_a_restart(artifact: Artifact, kernel_cache: 
 
             assert (lets_in(OLD), lets_in(NEW)) == (True, False)
             tokens.write_text(f"{OLD}\n{NEW}\n")
-            eventually(lambda: lets_in(NEW))
+            until(lambda: lets_in(NEW))
             assert lets_in(OLD)
             fresh = tokens.with_name("fresh")
             fresh.write_text(NEW)
             fresh.replace(tokens)
-            eventually(lambda: not lets_in(OLD))
+            until(lambda: not lets_in(OLD))
             assert lets_in(NEW)
             for spoil in (lambda: tokens.write_text(""), tokens.unlink):
                 spoil()
                 kept = server.log.count("tokens kept")
-                eventually(lambda kept=kept: lets_in(NEW) and server.log.count("tokens kept") > kept)  # type: ignore[misc]
+                until(lambda kept=kept: lets_in(NEW) and server.log.count("tokens kept") > kept)  # type: ignore[misc]
             assert (lets_in(OLD), lets_in(NEW)) == (False, True)
         assert server.stop() == 0
         assert server.log.count("tokens renewed") == 2

@@ -16,6 +16,8 @@ from paravec_server.check import frame, frames
 from paravec_server.pool import Threads
 from paravec_server.settings import Settings
 
+from ..servers import until
+
 PATIENCE = 30.0
 
 
@@ -78,10 +80,7 @@ def test_an_old_connection_is_left_and_its_calls_are_finished() -> None:
         stream = call(messages(), timeout=PATIENCE)
         first = next(stream)
         assert ask(channel) == first
-        end = time.monotonic() + PATIENCE
-        while ask(channel) == first:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: ask(channel) != first, PATIENCE)
         go_on.release()
         assert list(stream) == [first]
 

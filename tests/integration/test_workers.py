@@ -4,9 +4,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,9 @@ from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, running, until
 
 TEXT = "The fire in Sydney spread"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def channel(server: Server) -> grpc.Channel:

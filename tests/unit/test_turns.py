@@ -1,7 +1,6 @@
 """Turns to compute, and the threads that calls run on."""
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -10,20 +9,14 @@ from paravec_model.errors import StoppedError
 from paravec_server.pool import Threads
 from paravec_server.turns import Turns
 
+from ..servers import until
+
 PATIENCE = 30.0
 
 
 def forever(_: Callable[[], None]) -> bool:
     """A caller who stays."""
     return True
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_turns_come_in_order_and_no_more_at_once_than_there_are() -> None:
@@ -46,7 +39,7 @@ def test_turns_come_in_order_and_no_more_at_once_than_there_are() -> None:
         for number in range(20):
             threads.append(threading.Thread(target=work, args=(number,)))
             threads[-1].start()
-            until(lambda: len(entered) == len(threads))
+            until(lambda: len(entered) == len(threads), PATIENCE)
     for thread in threads:
         thread.join(PATIENCE)
     assert done == list(range(20))
@@ -65,7 +58,7 @@ def test_who_is_stopped_leaves_the_line() -> None:
     with turns.turn(forever):
         thread = threading.Thread(target=work)
         thread.start()
-        until(lambda: bool(leave))
+        until(lambda: bool(leave), PATIENCE)
         leave[0]()
         assert stopped.wait(PATIENCE)
         with pytest.raises(StoppedError), turns.turn(lambda _: False):
@@ -80,7 +73,7 @@ def test_turns_that_do_not_get_on_are_told() -> None:
     turns = Turns(1)
     assert turns.stuck == 0
     with turns.turn(forever):
-        until(lambda: turns.stuck > 0.5)
+        until(lambda: turns.stuck > 0.5, PATIENCE)
         turns.moved()
         assert turns.stuck < 0.5
     assert turns.stuck == 0
@@ -130,5 +123,5 @@ def test_nothing_is_lost_when_many_submit() -> None:
         thread.start()
     for thread in submitters:
         thread.join()
-    until(lambda: len(count) == 4000)
+    until(lambda: len(count) == 4000, PATIENCE)
     assert len(set(count)) == 4000
