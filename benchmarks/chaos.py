@@ -10,7 +10,6 @@ which it ended.
 
 import argparse
 import itertools
-import json
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import cpu, software
+from benchmarks.machine import write_figures
 from benchmarks.nodes import Nodes, NodesError, nodes
 from paravec_client import Embedding, EmbeddingClient, ParavecError
 
@@ -231,9 +230,7 @@ def main() -> int:
     except NodesError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 3
-    if arguments.json:
-        figures = {"cpu": cpu(), "software": software(), "rows": [asdict(row) for row in rows]}
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(arguments.json, rows=[asdict(row) for row in rows])
     return int(any(row.failed for row in rows))
 
 

@@ -9,7 +9,6 @@ or added. Most go through streams, where each is answered; the rest are calls, o
 
 import argparse
 import collections
-import json
 import random
 import sys
 import threading
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import running
 
-from benchmarks.machine import cpu, software
+from benchmarks.machine import write_figures
 from paravec.v1 import embedding_pb2 as pb
 
 _SERVICE = "/paravec.v1.EmbeddingService"
@@ -169,9 +168,7 @@ def main() -> int:
     print(f"{total:,} requests in {seconds:.0f} s; exit code {code}; faults: {len(faults)}")
     for fault in faults[:10]:
         print(f"    {fault[:300]}")
-    if arguments.json:
-        figures = {"cpu": cpu(), "software": software(), "requests": total, "ended": dict(ended), "faults": faults}
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(arguments.json, requests=total, ended=dict(ended), faults=faults)
     return int(bool(faults) or code != 0)
 
 

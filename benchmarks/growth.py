@@ -9,7 +9,6 @@ no epochs; on a random model it may take more or fewer steps than on a trained o
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -28,7 +27,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Curves, lines
-from benchmarks.machine import cpu, pin_to_one_core, software
+from benchmarks.machine import cpu, pin_to_one_core, write_figures
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -100,9 +99,7 @@ def main() -> int:
             f"{TITLES[row['along']]:22} {row['at']:8,} {row['method']:4} {statistics.median(rates):10,.0f}"
             f"   ({min(rates):,.0f} to {max(rates):,.0f})"
         )
-    if arguments.json:
-        facts = {"cpu": cpu(), "software": software(), "base": asdict(base), "rows": rows}
-        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    write_figures(arguments.json, base=asdict(base), rows=rows)
     if arguments.charts:
         arguments.charts.mkdir(parents=True, exist_ok=True)
         (arguments.charts / "growth.svg").write_text(chart(rows, base, rounds))

@@ -1,9 +1,11 @@
 """What a benchmark was run on."""
 
+import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 
 def cpu() -> str:
@@ -18,6 +20,12 @@ def software() -> dict[str, str]:
     """Versions of what matters for speed."""
     names = ("paravec", "grpcio", "protobuf", "numpy", "numba", "gensim")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def write_figures(path: Path | None, **figures: Any) -> None:
+    """Write figures as JSON, with what they were measured on, if there is a path."""
+    if path:
+        path.write_text(json.dumps({"cpu": cpu(), "software": software(), **figures}, indent=2) + "\n")
 
 
 def pin_to_one_core() -> None:

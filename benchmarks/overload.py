@@ -10,7 +10,6 @@ peak, and at ten times. Meanwhile another connection asks for health and GetMode
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import sys
@@ -29,7 +28,7 @@ from grpc_health.v1 import health_pb2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import cpu, software
+from benchmarks.machine import cpu, write_figures
 from benchmarks.models import best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, ours
 from paravec.v1 import embedding_pb2 as pb
@@ -204,9 +203,8 @@ def main() -> int:
     print(f"{cpu()}; {arguments.method}, {arguments.documents} documents of 20 tokens a call, one core\n")
     for phase in phases:
         print(line(phase))
-    if arguments.json:
-        facts = {"cpu": cpu(), "software": software(), "documents": arguments.documents, "method": arguments.method}
-        arguments.json.write_text(json.dumps(facts | {"phases": [summary(phase) for phase in phases]}, indent=2) + "\n")
+    summaries = [summary(phase) for phase in phases]
+    write_figures(arguments.json, documents=arguments.documents, method=arguments.method, phases=summaries)
     return 0
 
 

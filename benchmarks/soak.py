@@ -11,7 +11,6 @@ second half, is printed. It takes some four minutes to settle, so the second hal
 import argparse
 import collections
 import itertools
-import json
 import random
 import statistics
 import sys
@@ -27,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import Server, running
 
-from benchmarks.machine import cpu, software
+from benchmarks.machine import write_figures
 from paravec_client import EmbeddingClient, InferenceOptions, ParavecError
 
 _MIB = 2**20
@@ -162,11 +161,9 @@ def main() -> int:
     faults = [name for codes in ended.values() for name in codes if name in _FAULTS]
     memory = f"memory {settled:.1f} MiB -> {last:.1f} MiB, {growth:+.2%} ({late:+.2%} in the second half)"
     print(f"{memory}; exit code {code}; faults: {faults or 'none'}")
-    if arguments.json:
-        figures = {"cpu": cpu(), "software": software(), "seconds": arguments.seconds, "mib": curve}
-        arguments.json.write_text(
-            json.dumps(figures | {"growth": growth, "late": late, "calls": ended, "faults": faults}) + "\n"
-        )
+    write_figures(
+        arguments.json, seconds=arguments.seconds, mib=curve, growth=growth, late=late, calls=ended, faults=faults
+    )
     return int(late > arguments.growth or bool(faults) or code != 0)
 
 

@@ -9,7 +9,6 @@ which shares a page that several map out between them, once every row of the mod
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.load import Load
-from benchmarks.machine import cpu, software
+from benchmarks.machine import cpu, write_figures
 from benchmarks.models import Trained, random_model, random_words
 from benchmarks.services import ours
 
@@ -52,9 +51,7 @@ def main() -> int:
             f" ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})  {row['pss'] / 2**20:7,.0f} MiB"
             + (f", each further worker {grown:.1%} of the model" if row is not rows[0] else "")
         )
-    if arguments.json:
-        facts = {"cpu": cpu(), "software": software(), "model_bytes": size, "rows": rows}
-        arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    write_figures(arguments.json, model_bytes=size, rows=rows)
     return 0
 
 
