@@ -11,6 +11,9 @@ from .admission import Admission
 if TYPE_CHECKING:
     from .tracing import CallSpan
 
+MOMENT = 0.02
+"""Seconds between the end of a call's messages and its own, if that is why they ended: gRPC tells them one by one."""
+
 Trailers = tuple[tuple[str, str], ...]
 
 

@@ -21,7 +21,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .admission import Admission
-from .call import Call, Method, Trailers
+from .call import MOMENT, Call, Method, Trailers
 from .errors import NoMessageError, RequestError, UnauthenticatedError, status_of
 from .figures import METHODS, Row
 from .logs import event
@@ -42,8 +42,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # Seconds that the message of a call may take to come, and between two looks.
 _PATIENCE, _LOOK = 30.0, 1.0
 
-# Seconds between the end of a call's messages and its own, if that is why they ended.
-_MOMENT = 0.05
+# Seconds before its deadline from which a call that is given up is late.
+_NEARLY = 0.05
 
 _INLINE = Inline(1)
 
@@ -158,7 +158,7 @@ class Calls(grpc.ServerInterceptor):
             return next(messages)
         except StopIteration:
             # gRPC tells the end of the messages first, and then that it is that of the call.
-            time.sleep(_MOMENT)
+            time.sleep(MOMENT)
             raise (StoppedError("gone") if call.stopped() else NoMessageError()) from None
         finally:
             del method.waiting[call]
@@ -180,8 +180,9 @@ class Calls(grpc.ServerInterceptor):
     def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
         """The status that `error` gives the call, its details among the trailers already."""
         if isinstance(error, StoppedError | grpc.RpcError):
-            # Nobody hears this any more; it is for the figures.
-            late = context.time_remaining() == 0
+            # Nobody hears this any more; it is for the figures. A caller gives up at its deadline, and its word can be
+            # here before the deadline that was reckoned here.
+            late = context.time_remaining() < _NEARLY
             return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED), "nobody waits any more"
         status = status_of(error, call.request_id, **call.trace)
         known = error.trailers if isinstance(error, RequestError) else ()

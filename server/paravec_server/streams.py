@@ -1,12 +1,15 @@
 """A stream's messages, read while earlier ones are worked on and handed out in batches of what has come together."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import grpc
+
+from .call import MOMENT
 
 # Messages, and bytes of them, that are read ahead and at most come together. One message may be larger.
 _MESSAGES, _BYTES = 64, 2**20
@@ -32,6 +35,8 @@ class _Buffer:
                     self._messages.append(message)
                     self._size += len(message)
                     self._changed.notify_all()
+            # If the messages ended because the call did, gRPC tells that in a moment. Who works has work meanwhile.
+            time.sleep(MOMENT)
         except grpc.RpcError:
             pass  # the caller is gone, which the call's own thread hears too
         finally:
