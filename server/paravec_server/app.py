@@ -71,7 +71,7 @@ class App:
         self._inference = Inference(settings.inference_threads, row)
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
-            OpenInferenceService(settings, self._inference, self._admission),
+            OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),
         )
         methods = self._health.methods()
         for one in self._services:

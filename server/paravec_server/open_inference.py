@@ -1,5 +1,6 @@
 """The Open Inference Protocol: what clients of KServe and Triton ask of the model that paravec.v1 serves."""
 
+from collections.abc import Callable
 from functools import partial
 
 from paravec.inference.v2 import open_inference_pb2 as oip
@@ -25,7 +26,11 @@ _ASKERS, _WAITING = 32, 8
 class OpenInferenceService:
     """inference.GRPCInferenceService."""
 
-    def __init__(self, settings: Settings, inference: Inference, admission: Admission) -> None:
+    def __init__(
+        self, settings: Settings, inference: Inference, admission: Admission, alive: Callable[[], bool]
+    ) -> None:
+        """`alive`: whether the process gets on."""
+        self._alive = alive
         self._settings, self._inference, self._admission = settings, inference, admission
 
     def serve(self, encoder: Encoder) -> None:
@@ -59,7 +64,7 @@ class OpenInferenceService:
         }
 
     def _live(self, _call: Call, _data: bytes) -> oip.ServerLiveResponse:
-        return oip.ServerLiveResponse(live=True)
+        return oip.ServerLiveResponse(live=self._alive())
 
     def _ready(self, _call: Call, _data: bytes) -> oip.ServerReadyResponse:
         return oip.ServerReadyResponse(ready=self._admission.ready)

@@ -44,6 +44,10 @@ class Health:
             self._alive = alive
             self._servicer.set("", _WORDS[alive])
 
+    def is_alive(self) -> bool:
+        """Whether "" is SERVING."""
+        return self._alive
+
     def set_ready(self, ready: bool) -> None:
         """What each service's name says."""
         for service in self._services:

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_server.open_inference import SERVICE
 
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -50,6 +52,16 @@ def answers_within(server: Server, seconds: float) -> bool:
             assert error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
             return False
         return bool(status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def live(server: Server) -> bool | None:
+    """The same question in the words of the Open Inference Protocol; None if there is no answer."""
+    with closing(channel(server)) as connection:
+        ask = connection.unary_unary(f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString)
+        try:
+            return bool(ask(b"", timeout=1.0).live)
+        except grpc.RpcError:
+            return None
 
 
 @pytest.fixture
@@ -118,6 +130,7 @@ def test_a_worker_that_hangs_turns_liveness_red(pair: Server) -> None:
     os.kill(victim, signal.SIGSTOP)
     # Which of them is reached is the kernel's choice, and the one that stands still answers nothing.
     until(lambda: not answers_within(pair, 1.0))
+    until(lambda: live(pair) is False)
     pair.wait_for("worker hangs")
     pair.wait_for("listening")
     until(lambda: answers_within(pair, PATIENCE))
