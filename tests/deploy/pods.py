@@ -56,6 +56,8 @@ class Environment:
         self.path = folder / "kustomize/overlays" / overlay
         self.target, self.name, self._port = f"127.0.0.1:{port}", name, port
         self.pod = f"{name}-pod-0"
+        self.secrets = folder / "secrets"
+        """A folder for each Secret, by its name."""
 
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
@@ -64,10 +66,21 @@ class Environment:
         if volume_kind(objects) == "image":
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
             return
-        objects = playable(objects, self.name, self._port)
+        objects = playable(objects, self.name, self._port, self.secrets)
         volumes = podman("volume", "ls", "--quiet").split()
         objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
+
+    def add(self, *components: str) -> None:
+        """Add components to the overlay, as its operator would."""
+        file = self.path / "kustomization.yaml"
+        listed = [f"  - ../../components/{name}" for name in components]
+        file.write_text("\n".join([file.read_text(), "components:", *listed, ""]))
+
+    def probe(self, kind: str) -> tuple[int, str]:
+        """Run the command of a probe in the server's container, as the kubelet does."""
+        (server,) = pod(render(self.path))["containers"]
+        return self.run(*server[kind]["exec"]["command"])
 
     def roll(self, tag: str) -> None:
         """Change the model by the command of docs/delivery.md, and apply."""
@@ -109,11 +122,11 @@ class Environment:
         return int(podman("wait", f"{self.pod}-{name}"))
 
 
-def playable(objects: Objects, name: str, port: int) -> Objects:
+def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
     It knows no replicas, probes or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named.
+    when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
@@ -125,6 +138,8 @@ def playable(objects: Objects, name: str, port: int) -> Objects:
     for volume in pod["volumes"]:
         if "emptyDir" in volume:
             volume["emptyDir"] = {}
+        if secret := volume.pop("secret", None):
+            volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
         for variable in container.get("env", []):

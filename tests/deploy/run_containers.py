@@ -10,20 +10,23 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+import trustme
 
 from paravec.v1.embedding_pb2 import EmbedRequest
 from paravec.v1.embedding_pb2_grpc import EmbeddingServiceStub
-from paravec_client import EmbeddingClient, InferenceOptions, ParavecError
+from paravec_client import ClientConfig, EmbeddingClient, InferenceOptions, ParavecError, Tls, UnauthenticatedError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.export import GensimModel, write_artifact
 from paravec_model.tokenizer import SimpleTokenizer
 
 from .. import parity
+from ..servers import until
 from .manifests import ROOT
 from .pods import LAB, Environment, free_port, make_images, podman
 
@@ -161,6 +164,57 @@ def test_the_italian_model_comes_from_a_build_stage(
     with EmbeddingClient(staging.target) as client:
         vectors = client.embed([asked, near, far], InferenceOptions(normalize=True))
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+
+
+def test_tls_tokens_and_metrics_in_the_pod(
+    development: Environment, models: dict[str, Artifact], tmp_path: Path
+) -> None:
+    """The components together: the probes pass, who has the token and trusts the certificate is answered, the metrics
+    tell of it, and a token that comes later is good without a restart."""
+    authority, secrets = trustme.CA(), development.secrets
+    for name in ("paravec-server-tls", "paravec-server-tokens"):
+        (secrets / name).mkdir(parents=True)
+    issued = authority.issue_cert("127.0.0.1")
+    (secrets / "paravec-server-tls/tls.crt").write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+    (secrets / "paravec-server-tls/tls.key").write_bytes(issued.private_key_pem.bytes())
+    first, second = "1st-" * 8, "2nd-" * 8
+    tokens = secrets / "paravec-server-tokens/tokens"
+    tokens.write_text(f"{first}\n")
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    development.add("tls", "tokens", "monitoring")
+    development.apply()
+    tls = Tls(ca=tmp_path / "ca.pem")
+
+    def embed(token: str | None) -> Any:
+        with EmbeddingClient(config=ClientConfig(development.target, tls=tls, token=token)) as client:
+            client.wait_until_ready()
+            return client.embed(TEXTS)
+
+    encoder = Encoder(models["1.0.0"])
+    expected = encoder.encode([encoder.tokenize(text) for text in TEXTS]).vectors
+    np.testing.assert_array_equal(embed(first), expected)
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert development.probe(kind)[0] == 0, kind
+    for token in (None, second):
+        with pytest.raises(UnauthenticatedError):
+            embed(token)
+    tokens.write_text(f"{first}\n{second}\n")
+    until(lambda: not is_refused(embed, second))
+    read = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+    code, page = development.run("python", "-c", read)
+    assert code == 0, page
+    assert 'paravec_calls_total{code="OK",method="Embed"}' in page
+    assert 'paravec_calls_refused_total{reason="credentials"}' in page
+    assert development.run("python", "-c", "import paravec_server.tracing")[0] == 0
+
+
+def is_refused(embed: Callable[[str], Any], token: str) -> bool:
+    """Whether the server takes this token for a wrong one."""
+    try:
+        embed(token)
+    except UnauthenticatedError:
+        return True
+    return False
 
 
 def test_a_damaged_model_never_becomes_ready(development: Environment) -> None:

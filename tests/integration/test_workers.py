@@ -57,7 +57,9 @@ def answers_within(server: Server, seconds: float) -> bool:
 def live(server: Server) -> bool | None:
     """The same question in the words of the Open Inference Protocol; None if there is no answer."""
     with closing(channel(server)) as connection:
-        ask = connection.unary_unary(f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString)
+        ask: Any = connection.unary_unary(
+            f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString
+        )
         try:
             return bool(ask(b"", timeout=1.0).live)
         except grpc.RpcError:
