@@ -1,6 +1,5 @@
 """What a Prometheus would read from a server of ours."""
 
-import json
 from http.client import HTTPConnection
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,8 +11,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def address_of(server: Server) -> str:
     """Where a server that has begun to listen serves its metrics."""
-    events = [json.loads(line) for line in server.lines if '"event": "metrics"' in line]
-    return f"127.0.0.1:{events[0]['port']}"
+    port = next(event["port"] for event in server.events if event["event"] == "metrics")
+    return f"127.0.0.1:{port}"
 
 
 def scrape(address: str, accept: str = "") -> tuple[str, str]:

@@ -26,11 +26,12 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
 
 
 class Server:
-    """A running server: its process, where it listens, and what it logged."""
+    """A running server: its process, where it listens, and what it logged: lines, and of these the events."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.lines: list[str] = []
+        self.events: list[dict[str, Any]] = []
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -42,9 +43,10 @@ class Server:
         for line in self.process.stderr:
             self.lines.append(line)
             try:
-                self._events.put(json.loads(line))
+                self.events.append(json.loads(line))
             except ValueError:
                 continue
+            self._events.put(self.events[-1])
         self._events.put(None)
 
     def wait_for(self, name: str) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""A caller's machine is lost without a word: its link is cut, in a network namespace of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.nodes import NodesError, nodes
+
+from paravec_model.artifact import Artifact
+
+from ..scrapes import Scrape, address_of
+from ..servers import running, until
+
+# A stream that is busy for hours, or one that waits for its next document.
+CALLER = """
+import sys, time
+from paravec_client import EmbeddingClient, InferenceOptions
+def documents():
+    yield ["fire"]
+    while sys.argv[2] == "busy":
+        yield ["fire"] * 2000
+    time.sleep(600)
+options = InferenceOptions(epochs=1000)
+for _ in EmbeddingClient(sys.argv[1], timeout=600).embed_stream(documents(), options):
+    print("answered", flush=True)
+"""
+
+# What transport.py lets pass: 30 s of silence and 10 s for an answer; and some for this machine.
+_NOTICED = 75.0
+
+
+def test_what_a_lost_caller_held_is_free_again(artifact: Artifact, kernel_cache: Path) -> None:
+    """Its streams, one at work and one silent, count as in flight until keepalive gives them up."""
+    flags = ("--listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0", "--threads", "1")
+    try:
+        with nodes(1) as place, running(artifact.path, kernel_cache, *flags) as server:
+            address = address_of(server)
+            target = place.addresses[0].rpartition(".")[0] + f".1:{server.port}"
+            callers = [
+                place.start(0, [sys.executable, "-c", CALLER, target, kind], stdout=subprocess.PIPE)
+                for kind in ("busy", "silent")
+            ]
+            try:
+                for caller in callers:
+                    assert caller.stdout
+                    assert caller.stdout.readline() == "answered\n"
+                until(lambda: Scrape(address)("paravec_calls_in_flight") == 2)
+                place.cut(0)
+                until(lambda: Scrape(address)("paravec_calls_in_flight") == 0, _NOTICED)
+            finally:
+                for caller in callers:
+                    caller.kill()
+                    caller.communicate()
+            assert server.stop() == 0
+    except NodesError as error:
+        pytest.skip(str(error))
