@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench soak chaos fuzz lock clean
+.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,10 @@ soak: $(MODEL)/manifest.json ## Load a server with everything for ten minutes, a
 chaos: $(MODEL)/manifest.json ## Restart, kill and cut off servers under load: no call may fail (root, iproute2)
 	@mkdir -p build/bench
 	@$(RUN) benchmarks/chaos.py --model $(MODEL) --json build/bench/chaos.json $(ARGS)
+
+stops: $(MODEL)/manifest.json ## Measure how soon a server stops working for a caller that is gone
+	@mkdir -p build/bench
+	@$(RUN) benchmarks/stops.py --model $(MODEL) --json build/bench/stops.json $(ARGS)
 
 fuzz: $(MODEL)/manifest.json ## Ask a server 100,000 things that nobody means
 	@mkdir -p build/bench

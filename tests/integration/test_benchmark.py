@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from paravec_model.artifact import Artifact
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,3 +63,13 @@ def test_the_benchmark_of_limits_runs(tmp_path: Path) -> None:
     subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert all(row["of_peak"] > 0 for row in rows)
+
+
+def test_the_benchmark_of_stops_runs(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+    """It measures how long each kind of work goes on in vain."""
+    command = [sys.executable, str(ROOT / "benchmarks/stops.py"), "--short", "--json", str(tmp_path / "out.json")]
+    command += ["--model", str(artifact.path), "--kernel-cache", str(kernel_cache)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert len(rows) == 7
+    assert all(0 <= row["median"] <= row["longest"] < 10 for row in rows)
