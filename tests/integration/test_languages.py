@@ -1,0 +1,67 @@
+"""Other languages call the service from the .proto alone: the Node program of the examples, as its readme line says."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paravec_client import EmbeddingClient
+
+from ..servers import Server
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = Path("client/examples/node")
+TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The example with its packages, beside the contract as in the repository."""
+    if not shutil.which("npm"):
+        pytest.skip("no Node: apt-get install nodejs npm")
+    place = ROOT / "build/node"
+    folder = place / EXAMPLE
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.copytree(ROOT / EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        shutil.copytree(ROOT / "proto", place / "proto", dirs_exist_ok=True)
+        wanted = (folder / "package-lock.json").read_bytes()
+        if not (done := folder / "node_modules/.done").exists() or done.read_bytes() != wanted:
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if ran.returncode:
+                pytest.skip(f"npm could not install @grpc/grpc-js: {ran.stderr.strip().splitlines()[-1]}")
+            done.write_bytes(wanted)
+    return folder / "embed.mjs"
+
+
+def run(program: Path, target: str, *texts: str) -> "subprocess.CompletedProcess[str]":
+    """What the program did."""
+    variables = os.environ | {"PARAVEC_TARGET": target}
+    return subprocess.run(["node", program, *texts], env=variables, capture_output=True, text=True, check=False)
+
+
+def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
+    """It gets the vectors that our client gets, with the counts and the model's version."""
+    ran = run(program, server.target, *TEXTS)
+    assert ran.returncode == 0, ran.stderr
+    made = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [one["text"] for one in made] == TEXTS
+    np.testing.assert_array_equal(np.array([one["vector"] for one in made], np.float32), client.embed(TEXTS))
+    assert [one["known_token_count"] for one in made] == [e.known_token_count for e in client.embed_all(TEXTS)]
+    assert {one["model"] for one in made} == {client.model().version}
+
+
+def test_node_hears_which_field_is_at_fault(program: Path, server: Server) -> None:
+    """An error is its status, a line for each field and no trace of a stack."""
+    ran = run(program, server.target, "fire", "fire " * 3000)
+    assert ran.returncode == 1
+    first, second = ran.stderr.splitlines()
+    assert first.startswith("embed.mjs: INVALID_ARGUMENT: documents[1].text: ")
+    assert second.startswith("  documents[1].text has 3000 tokens")
