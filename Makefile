@@ -131,7 +131,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 
