@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import chooser_of, inference_of, parameters_of, parse, tokenizer_of
-from .corpus_flags import corpus_of
-from .errors import ConversionError, ModelError
+from .corpus_flags import corpus_of, names_corpus
+from .errors import ConversionError, ModelError, StoppedError
+from .interrupts import Interrupt
 from .manifest import Manifest, check_name, read_manifest
 from .reports import comparison_table, evaluation_table, manifest_table
 from .training import train
 
 if TYPE_CHECKING:
     from .corpora import Tags
+
+# Status of what Ctrl-C ended, as shells have it, even where something was kept: scripts must not take it for whole.
+_INTERRUPTED = 130
 
 # Status of `compare` where B may not replace A.
 _DIFFERENT = 3
@@ -34,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
+    except StoppedError as error:
+        _complain(f"interrupted: {error}")
+        return _INTERRUPTED
     except ModelError as error:
         return _complain(str(error))
     except MemoryError as error:
@@ -41,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"not enough memory: {problem}; a smaller vector_size or a larger min_count needs less")
     except KeyboardInterrupt:
         _complain("interrupted")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone; Python would complain once more when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,7 +66,8 @@ def _train(arguments: Namespace) -> int:
     sample: list[list[str]] = []
     by_halves = partial(prior.by_halves, sample, method=arguments.infer_method)
     choose = chooser_of(arguments, parameters.algorithm(), by_halves)
-    trained = train(corpus, tokenizer, parameters)
+    with Interrupt() as stop:
+        trained = train(corpus, tokenizer, parameters, stop=stop)
     sample += trained.sample
     manifest = write_artifact(
         arguments.output,
@@ -72,7 +80,8 @@ def _train(arguments: Namespace) -> int:
         doctags=arguments.doctags,
         choose=choose,
     )
-    return _report(arguments.output, manifest)
+    _report(arguments.output, manifest)
+    return _INTERRUPTED if trained.stopped else 0
 
 
 def _convert(arguments: Namespace) -> int:
@@ -171,8 +180,7 @@ def _drawn(arguments: Namespace) -> "list[tuple[Tags, str]] | None":
     """Documents of the corpus that the flags name; None if they name none."""
     from .trials import draw
 
-    corpus = corpus_of(arguments)
-    return None if corpus is None else draw(corpus, arguments.at_most)
+    return draw(corpus_of(arguments), arguments.at_most) if names_corpus(arguments) else None
 
 
 def _write_json(path: Path | None, content: dict[str, Any]) -> None:

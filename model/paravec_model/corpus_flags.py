@@ -32,8 +32,13 @@ def check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace
                 command.error(f"--{name.replace('_', '-')} is for --{kind} only")
 
 
-def corpus_of(arguments: argparse.Namespace) -> Corpus | None:
-    """The corpus that the flags name; None if they name none."""
+def names_corpus(arguments: argparse.Namespace) -> bool:
+    """Whether the flags name one."""
+    return any(getattr(arguments, kind) is not None for kind in ("corpus", "lines", "jsonl", "csv", "folder"))
+
+
+def corpus_of(arguments: argparse.Namespace) -> Corpus:
+    """The corpus that the flags name."""
     if arguments.corpus is not None:
         return named_corpus(arguments.corpus)
     if arguments.jsonl is not None:
@@ -42,4 +47,4 @@ def corpus_of(arguments: argparse.Namespace) -> Corpus | None:
         return CsvCorpus(arguments.csv, arguments.column, arguments.tag_column)
     if arguments.folder is not None:
         return FolderCorpus(arguments.folder)
-    return None if arguments.lines is None else LinesCorpus(arguments.lines)
+    return LinesCorpus(arguments.lines)

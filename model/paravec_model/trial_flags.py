@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .corpus_flags import add_corpus, corpus_of
+from .corpus_flags import add_corpus, names_corpus
 
 
 def add_evaluation(command: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def check_evaluation(command: argparse.ArgumentParser, arguments: argparse.Names
     judged = [getattr(arguments, name) is not None for name in ("queries", "documents", "judgements")]
     if any(judged) and not all(judged):
         command.error("--queries, --documents and --judgements belong together, name all three")
-    if not any(judged) and arguments.pairs is None and corpus_of(arguments) is None:
+    if not any(judged) and arguments.pairs is None and not names_corpus(arguments):
         command.error("name what to try the model on: a corpus, --pairs, or --queries, --documents and --judgements")
     if arguments.seeds < 2:
         command.error("--seeds must be 2 or more")

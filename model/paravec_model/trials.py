@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import Generic, TypeVar
 
 from .corpora import Corpus, JsonlCorpus, Tags, numbered_lines
 from .errors import CorpusError
 from .measures import Relevance
+from .sampling import Sample
 
-T = TypeVar("T")
 Tokens = Sequence[str]
 
 SHORTEST = 16
@@ -18,24 +16,6 @@ SHORTEST = 16
 
 # Tokens of a short query.
 _QUERY = 6
-
-
-class Sample(Generic[T]):
-    """Some of a stream's items, each as likely as any other; all if there are few (Vitter 1985, algorithm R)."""
-
-    def __init__(self, size: int) -> None:
-        self.items: list[T] = []
-        self.count = 0
-        """Items that went by."""
-        self._size, self._random = size, Random(1)  # noqa: S311  # no secret
-
-    def add(self, item: T) -> None:
-        """Take in the next item, or pass it over."""
-        self.count += 1
-        if len(self.items) < self._size:
-            self.items.append(item)
-        elif (place := self._random.randrange(self.count)) < self._size:
-            self.items[place] = item
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,7 @@ def read_pairs(path: Path) -> Pairs:
     for number, row in rows:
         if len(row) not in (2, 3) or len(row) != width:
             raise CorpusError(
-                f"{path}, line {number}: has {len(row)} columns; every line has text TAB text, or every line a score too"
+                f"{path}, line {number}: has {len(row)} columns; each is text TAB text, or each has a score as third"
             )
     columns = list(zip(*(row for _, row in rows), strict=True))
     scores = [_number(row[2], f"{path}, line {number}") for number, row in rows] if width == 3 else None
