@@ -42,10 +42,10 @@ def train(
     """Train a Doc2Vec with gensim.
 
     The corpus, a `Corpus` or anything that gives `(tags, text)`, is read and tokenized once, into a temporary file that
-    the epochs read; so a generator will do, and memory grows with words, tags and their vectors only. `progress` shows a
-    bar on stderr if that is a terminal. `stop` is asked before each document: once it says True, what is learned so far
-    is the model; StoppedError if that is nothing. With one worker, the same corpus and parameters give the same model in
-    every process.
+    the epochs read; so a generator will do, and memory grows with words, tags and their vectors only. `progress` shows
+    a bar on stderr if that is a terminal. `stop` is asked before each document: once it says True, what is learned so
+    far is the model; StoppedError if that is nothing. With one worker, the same corpus and parameters give the same
+    model in every process.
     """
     try:
         from gensim import __version__ as gensim_version
