@@ -34,7 +34,7 @@ from paravec_model.measures import pearson, rankings, recall, unit
 from paravec_model.options import InferenceOptions
 from paravec_model.prior import by_halves
 from paravec_model.tokenizer import SimpleTokenizer
-from paravec_model.trials import SHORTEST, Task, halves
+from paravec_model.trials import SHORTEST, Task, distinct, halves
 
 Tokens = list[str]
 Vectors = npt.NDArray[np.floating]
@@ -59,7 +59,7 @@ class Ratings:
 
     name: str
     documents: list[Tokens]
-    ratings: Vectors
+    ratings: npt.NDArray[np.float64]
     """Shape (documents, documents)."""
 
 
@@ -136,7 +136,7 @@ def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
     if isinstance(task, Ratings):
         vectors = unit(infer(task.documents))
         above = np.triu_indices(len(vectors), 1)
-        return pearson((vectors @ vectors.T)[above], task.ratings[above]), 0.0
+        return pearson((vectors @ vectors.T)[above].astype(np.float64), task.ratings[above]), 0.0
     ranked = rankings(infer(task.queries), infer(task.targets), task.relevant)
     found = np.array([recall(ranking, 1) for ranking in ranked])
     return float(found.mean()), float(found.std() / len(found) ** 0.5)
@@ -149,7 +149,7 @@ def shown(score: float, error: float) -> str:
 
 def some_halves(documents: Sequence[Tokens]) -> Task:
     """One half of a document finds the other, of documents from all over."""
-    return halves(evenly([tokens for tokens in documents if len(tokens) >= SHORTEST]))
+    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= SHORTEST]))
 
 
 def evenly(items: Sequence[Any]) -> list[Any]:

@@ -39,13 +39,13 @@ _FEWEST = 20
 class Bounds:
     """Beyond these, B may not replace A."""
 
-    overlap: float = 0.4
+    overlap: float
     """Least share of a document's neighbours that stay."""
-    mrr_loss: float = 0.02
+    mrr_loss: float
     """Most that halves of documents may find each other worse, as mean reciprocal rank."""
-    unknown_rise: float = 0.02
+    unknown_rise: float
     """Most that the share of unknown tokens may rise."""
-    sizes: bool = False
+    sizes: bool
     """Whether vectors may have another length."""
 
 

@@ -18,7 +18,7 @@ from .artifact import Artifact
 from .encoder import Encoder
 from .measures import own_rankings, reciprocal_rank
 from .options import InferenceOptions, Method
-from .trials import SHORTEST, halves, pieces
+from .trials import SHORTEST, distinct, halves, pieces
 
 Vectors = npt.NDArray[np.floating]
 
@@ -67,7 +67,7 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
     """
     encoder = Encoder(artifact)
     words = set(artifact.vocabulary)
-    known = [[token for token in tokens if token in words] for tokens in documents]
+    known = distinct([token for token in tokens if token in words] for tokens in documents)
     if sum(len(tokens) >= SHORTEST for tokens in known) < _FEWEST:
         return Choice(DEFAULT_LAMBDA, method or "sgd")
     tasks = halves(known), pieces(known)

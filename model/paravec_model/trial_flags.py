@@ -41,11 +41,11 @@ def add_comparison(command: argparse.ArgumentParser) -> None:
     _add_trial(command)
     command.add_argument("-k", type=_count, default=10, metavar="N", help="neighbours of a document (default 10)")
     group = command.add_argument_group("bounds", "beyond which B may not replace A")
-    text = "least share of a document's neighbours that stay (default 0.4)"
-    group.add_argument("--min-overlap", type=float, default=0.4, metavar="N", help=text)
-    text = "most that halves of documents may find each other worse, in MRR (default 0.02)"
+    text = "least share of a document's neighbours that stay (default %(default)s)"
+    group.add_argument("--min-overlap", type=float, default=0.5, metavar="N", help=text)
+    text = "most that halves of documents may find each other worse, in MRR (default %(default)s)"
     group.add_argument("--max-mrr-loss", type=float, default=0.02, metavar="N", help=text)
-    text = "most that the share of unknown tokens may rise (default 0.02)"
+    text = "most that the share of unknown tokens may rise (default %(default)s)"
     group.add_argument("--max-unknown-rise", type=float, default=0.02, metavar="N", help=text)
     group.add_argument("--other-size", action="store_true", help="allow vectors of another length")
 

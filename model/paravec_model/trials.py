@@ -54,12 +54,17 @@ def _piece(tokens: Tokens) -> tuple[Tokens, Tokens]:
     return [tokens[i] for i in chosen], [token for i, token in enumerate(tokens) if i not in chosen]
 
 
+def distinct(documents: Iterable[Tokens]) -> list[Tokens]:
+    """The documents without those that repeat an earlier one: nothing could tell the two apart."""
+    return list({tuple(tokens): tokens for tokens in documents}.values())
+
+
 def draw(corpus: Corpus, size: int) -> list[tuple[Tags, str]]:
-    """At most so many documents, from all over the corpus, which need not fit in memory."""
+    """At most so many documents, from all over a corpus that need not fit in memory; no text twice."""
     sample = Sample[tuple[Tags, str]](size)
     for document in corpus:
         sample.add(document)
-    return sample.items
+    return list({text: (tags, text) for tags, text in sample.items}.values())
 
 
 @dataclass(frozen=True)

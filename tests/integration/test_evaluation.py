@@ -62,9 +62,9 @@ def test_figures_are_the_same_each_time(artifact: Artifact, tmp_path: Path) -> N
 
 
 def test_at_most_bounds_the_documents(artifact: Artifact, tmp_path: Path) -> None:
-    """So many are drawn from all over the corpus."""
+    """So many are drawn from all over the corpus; one of Lee's stories that is there twice counts once."""
     figures = evaluated(artifact, tmp_path, "--corpus", "lee", "--at-most", "60")
-    assert figures["text finds its trained tag", "MRR"]["sgd"]["count"] == 60
+    assert figures["text finds its trained tag", "MRR"]["sgd"]["count"] == 59
 
 
 def test_a_model_without_map_has_one_column(tmp_path: Path) -> None:

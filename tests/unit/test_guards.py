@@ -1,11 +1,12 @@
 """The known mistakes of training: each is told in one line, and what is right is not remarked upon."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from paravec_model.corpora import Document
 from paravec_model.errors import CorpusError
 from paravec_model.guards import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 
@@ -36,7 +37,7 @@ def test_what_is_no_corpus_is_named(corpus: Iterable[Any], says: str) -> None:
 
 def test_a_generator_is_a_corpus_once() -> None:
     """It is read as it comes; read again it is empty, and the error says why."""
-    documents = (([number], "uno due") for number in range(3))
+    documents: Iterator[Document] = (([number], "uno due") for number in range(3))
     assert list(checked(documents, "it")) == [([number], "uno due") for number in range(3)]
     with pytest.raises(CorpusError, match="make a new one"):
         list(checked(documents, "it"))

@@ -36,7 +36,8 @@ def at_angles(*degrees: float) -> Vectors:
     """Vectors of two numbers, of various lengths, that look in these directions."""
     radians = np.radians(degrees)
     lengths = np.arange(1, len(degrees) + 1)
-    return (lengths[:, None] * np.stack([np.cos(radians), np.sin(radians)], axis=1)).astype(np.float32)
+    vectors: Vectors = (lengths[:, None] * np.stack([np.cos(radians), np.sin(radians)], axis=1)).astype(np.float32)
+    return vectors
 
 
 def ranking(*positions: int, grades: tuple[float, ...] | None = None) -> Ranking:
@@ -77,7 +78,7 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_recall_and_reciprocal_rank_worked_by_hand() -> None:
     """Relevant at 2, 3 and 11: one in two found at rank 2, two of three in ten."""
     found = ranking(2, 3, 11)
-    assert (recall(found, 1), recall(found, 2), recall(found, 10)) == (0, pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert [recall(found, k) for k in (1, 2, 10)] == pytest.approx([0, 1 / 3, 2 / 3])
     assert reciprocal_rank(found) == 0.5
 
 
