@@ -24,9 +24,13 @@ _COMMANDS = {
         "train a model on a corpus",
         "Train a model with gensim and write its artifact.",
         """\
+Of the defaults, DBOW, 5 noise words and 20 epochs follow the evaluation by Lau and Baldwin (2016), the rest are gensim's.
+A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/models.md says why.
+Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
+
 examples:
-  paravec-model train --corpus lee --output models/lee
-  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --dm 0 --epochs 20 --output models/reviews
+  paravec-model train --corpus lee --min-count 2 --epochs 40 --output models/lee
+  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --output models/reviews
 """,
     ),
     "convert": (
@@ -77,7 +81,7 @@ example:
 
 _PARAMETERS = {
     "vector_size": "numbers in a vector",
-    "dm": "1: PV-DM, 0: PV-DBOW",
+    "dm": "1: PV-DM, 0: PV-DBOW, which finds better",
     "dm_mean": "PV-DM with 1: the mean (as when unset), 0: the sum of the context's vectors",
     "dm_concat": "PV-DM with 1: concatenate the context's vectors",
     "dm_tag_count": "tags of each document with --dm-concat; only 1 is of use",
