@@ -24,7 +24,7 @@ _COMMANDS = {
         "train a model on a corpus",
         "Train a model with gensim and write its artifact.",
         """\
-Of the defaults, DBOW, 5 noise words and 20 epochs follow the evaluation by Lau and Baldwin (2016), the rest are gensim's.
+Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
 A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/models.md says why.
 Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
 

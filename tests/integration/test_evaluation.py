@@ -176,3 +176,15 @@ def test_the_same_id_twice_is_an_error(artifact: Artifact, tmp_path: Path, capsy
 def test_few_and_short_documents_are_no_failure(encoder: Encoder) -> None:
     """What cannot be measured on them is left out."""
     assert list(Trial(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
+
+
+def test_figures_that_cannot_be_written_are_one_line(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
+    """The table is printed all the same."""
+    (tmp_path / "pairs.tsv").write_text("australia government\tthe government of australia\n")
+    flags = ("--pairs", tmp_path / "pairs.tsv", "--json", tmp_path / "gone" / "figures.json")
+    assert main(["evaluate", str(artifact.path), *map(str, flags)]) == 1
+    captured = capsys.readouterr()
+    assert "left finds right" in captured.out
+    assert captured.err.startswith(
+        f"paravec-model: {tmp_path / 'gone' / 'figures.json'}: cannot be written: No such file"
+    )
