@@ -12,7 +12,6 @@ import argparse
 import gzip
 import json
 import re
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,13 +30,15 @@ from paravec_model.corpora import named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError
 from paravec_model.export import GensimModel, write_artifact
+from paravec_model.measures import pearson, rankings, recall, unit
 from paravec_model.options import InferenceOptions
 from paravec_model.prior import by_halves
 from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.trials import SHORTEST, Task, distinct, halves
 
 Tokens = list[str]
 Vectors = npt.NDArray[np.floating]
-Infer = Callable[[Sequence[Tokens]], Vectors]
+Infer = Callable[[Sequence[Sequence[str]]], Vectors]
 
 FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
 
@@ -53,14 +54,13 @@ _DOCUMENTS = 400
 
 
 @dataclass(frozen=True)
-class Task:
-    """Queries, each of which should find the target of its number."""
+class Ratings:
+    """Documents, and how alike people find them."""
 
     name: str
-    queries: list[Tokens]
-    targets: list[Tokens]
-    ratings: Vectors | None = None
-    """How alike people find targets, shape (targets, targets), instead."""
+    documents: list[Tokens]
+    ratings: npt.NDArray[np.float64]
+    """Shape (documents, documents)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Collection:
 
     documents: list[Tokens]
     chosen_by: list[Tokens]
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[Task | Ratings] = field(default_factory=list)
 
 
 def main() -> int:
@@ -105,10 +105,10 @@ def main() -> int:
 def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
     """Each way to infer vectors of documents."""
 
-    def gensim(epochs: int | None, documents: Sequence[Tokens]) -> Vectors:
+    def gensim(epochs: int | None, documents: Sequence[Sequence[str]]) -> Vectors:
         return np.array([model.infer_vector(tokens, epochs=epochs) for tokens in documents])
 
-    def ours(options: InferenceOptions, documents: Sequence[Tokens]) -> Vectors:
+    def ours(options: InferenceOptions, documents: Sequence[Sequence[str]]) -> Vectors:
         return encoder.encode(documents, options).vectors
 
     return {
@@ -131,14 +131,14 @@ def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, 
         return model, Encoder(Artifact.open(path))
 
 
-def score(task: Task, infer: Infer) -> tuple[float, float]:
+def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
     """Recall@1 or the correlation with ratings, and the standard error of the former."""
-    queries, targets = (unit(infer(documents)) for documents in (task.queries, task.targets))
-    cosines = queries @ targets.T
-    if task.ratings is not None:
-        above = np.triu_indices(len(targets), 1)
-        return statistics.correlation(cosines[above].tolist(), task.ratings[above].tolist()), 0.0
-    found = cosines.argmax(axis=1) == np.arange(len(queries))
+    if isinstance(task, Ratings):
+        vectors = unit(infer(task.documents))
+        above = np.triu_indices(len(vectors), 1)
+        return pearson((vectors @ vectors.T)[above].astype(np.float64), task.ratings[above]), 0.0
+    ranked = rankings(infer(task.queries), infer(task.targets), task.relevant)
+    found = np.array([recall(ranking, 1) for ranking in ranked])
     return float(found.mean()), float(found.std() / len(found) ** 0.5)
 
 
@@ -147,16 +147,9 @@ def shown(score: float, error: float) -> str:
     return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
 
 
-def unit(vectors: Vectors) -> Vectors:
-    """Scaled to length 1; zero stays zero."""
-    scaled: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
-    return scaled
-
-
-def halves(documents: Sequence[Tokens]) -> Task:
-    """One half of a document finds the other."""
-    some = evenly([tokens for tokens in documents if len(tokens) >= 16])
-    return Task("half finds half", [tokens[::2] for tokens in some], [tokens[1::2] for tokens in some])
+def some_halves(documents: Sequence[Tokens]) -> Task:
+    """One half of a document finds the other, of documents from all over."""
+    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= SHORTEST]))
 
 
 def evenly(items: Sequence[Any]) -> list[Any]:
@@ -170,8 +163,8 @@ def lee() -> Collection:
     stories = [tokenize(text) for _, text in named_corpus("lee")]
     rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
     ratings = np.loadtxt(datapath("similarities0-1.txt"))
-    likeness = Task("people's ratings (r)", rated, rated, (ratings + ratings.T) / 2)
-    return Collection(stories, stories[1::2], [halves(stories[::2]), likeness])
+    likeness = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
+    return Collection(stories, stories[1::2], [some_halves(stories[::2]), likeness])
 
 
 def help_pages(name: str) -> Collection:
@@ -181,8 +174,7 @@ def help_pages(name: str) -> Collection:
     pages = [tokenize(text) for text in texts]
     split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
     titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
-    titles, bodies = zip(*evenly(titled), strict=True)
-    return Collection(pages, pages[1::2], [halves(pages[::2]), Task("title finds body", list(titles), list(bodies))])
+    return Collection(pages, pages[1::2], [some_halves(pages[::2]), Task.paired("title finds body", evenly(titled))])
 
 
 def faq() -> Collection:
@@ -195,8 +187,8 @@ def faq() -> Collection:
     ]
     entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
     pages = [tokenize(page) for _, page in named_corpus("libreoffice-help-en-us")]
-    questions, answers = map(list, zip(*entries, strict=True))
-    return Collection(pages + answers, pages[1::2], [Task("question finds answer", questions, answers)])
+    documents = pages + [answer for _, answer in entries]
+    return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
 
 
 COLLECTIONS: dict[str, Callable[[], Collection]] = {

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .corpora import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
+from .corpus_flags import add_corpus, check_corpus
 from .errors import OptionError
 from .options import Algorithm, InferenceOptions
 from .parameters import TrainingParameters
 from .tokenizer import KINDS, Tokenizer, tokenizer_from_dict
+from .trial_flags import add_comparison, add_evaluation, check_evaluation
 
 if TYPE_CHECKING:
     from .prior import Chooser
@@ -23,9 +24,13 @@ _COMMANDS = {
         "train a model on a corpus",
         "Train a model with gensim and write its artifact.",
         """\
+Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
+A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/models.md says why.
+Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
+
 examples:
-  paravec-model train --corpus lee --output models/lee
-  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --dm 0 --epochs 20 --output models/reviews
+  paravec-model train --corpus lee --min-count 2 --epochs 40 --output models/lee
+  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --output models/reviews
 """,
     ),
     "convert": (
@@ -50,11 +55,33 @@ examples:
         "Read all of an artifact and check its hashes; exit 1 if any is wrong.",
         "example:\n  paravec-model verify models/lee\n",
     ),
+    "evaluate": (
+        "measure how good a model is",
+        "Measure what a model's vectors find, for each method, with intervals that hold in 95 of 100 such samples.",
+        """\
+A corpus is tried without labels. Your own labels: --pairs, or --queries with --documents and --judgements.
+
+examples:
+  paravec-model evaluate models/lee --corpus lee --json lee.json
+  paravec-model evaluate models/faq --pairs questions.tsv
+  paravec-model evaluate models/faq --queries queries.jsonl --documents answers.jsonl --judgements qrels.txt
+""",
+    ),
+    "compare": (
+        "tell whether one model may replace another",
+        "Tell whether model B may replace model A, on a corpus, or on the doctags that both artifacts hold.",
+        """\
+exit status: 0 B may replace A, 3 it may not, 1 they could not be compared, 2 wrong usage.
+
+example:
+  paravec-model compare models/news-1 models/news-2 --lines news.txt || echo "keep news-1"
+""",
+    ),
 }
 
 _PARAMETERS = {
     "vector_size": "numbers in a vector",
-    "dm": "1: PV-DM, 0: PV-DBOW",
+    "dm": "1: PV-DM, 0: PV-DBOW, which finds better",
     "dm_mean": "PV-DM with 1: the mean (as when unset), 0: the sum of the context's vectors",
     "dm_concat": "PV-DM with 1: concatenate the context's vectors",
     "dm_tag_count": "tags of each document with --dm-concat; only 1 is of use",
@@ -80,38 +107,30 @@ _INFERENCE = ("method", "epochs", "alpha", "min_alpha", "seed", "normalize")
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The flags of `argv`, and the command's name as `command`; exits with status 2 if they make no sense."""
     parser = argparse.ArgumentParser(
-        prog="paravec-model", description="Make and check artifacts of Doc2Vec models.", allow_abbrev=False
+        prog="paravec-model", description="Make, check and compare artifacts of Doc2Vec models.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train, convert, inspect, verify = (_add_command(commands, name) for name in _COMMANDS)
-    _add_corpus(train)
+    train, convert, inspect, verify, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
+    add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
     _add_artifact(train, like="training's", method="the one that finds documents' other halves better")
     _add_training(train)
     convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, like="the model's", method="sgd")
-    for command in (inspect, verify):
+    for command in (inspect, verify, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
+    add_evaluation(evaluate)
+    add_comparison(compare)
     arguments = parser.parse_args(argv)
-    if arguments.command == "train":
-        _check_corpus(train, arguments)
+    reader = {"train": train, "evaluate": evaluate, "compare": compare}.get(arguments.command)
+    if reader:
+        check_corpus(reader, arguments)
+    if reader is evaluate:
+        check_evaluation(evaluate, arguments)
     return arguments
-
-
-def corpus_of(arguments: argparse.Namespace) -> Corpus:
-    """The corpus that train's flags name."""
-    if arguments.corpus is not None:
-        return named_corpus(arguments.corpus)
-    if arguments.jsonl is not None:
-        return JsonlCorpus(arguments.jsonl, arguments.field, arguments.tag_field)
-    if arguments.csv is not None:
-        return CsvCorpus(arguments.csv, arguments.column, arguments.tag_column)
-    if arguments.folder is not None:
-        return FolderCorpus(arguments.folder)
-    return LinesCorpus(arguments.lines)
 
 
 def parameters_of(arguments: argparse.Namespace) -> TrainingParameters:
@@ -173,30 +192,6 @@ def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
         name, help=line, description=description, epilog=epilog, formatter_class=style, allow_abbrev=False
     )
     return command
-
-
-def _add_corpus(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("corpus", "text in UTF-8; one of --corpus, --lines, --jsonl, --csv, --folder")
-    kinds = group.add_mutually_exclusive_group(required=True)
-    kinds.add_argument("--corpus", choices=NAMES, help="one that an installed package ships")
-    kinds.add_argument("--lines", type=Path, metavar="FILE", help="a document on each line; its tag is its number")
-    kinds.add_argument("--jsonl", type=Path, metavar="FILE", help="a JSON object on each line")
-    kinds.add_argument("--csv", type=Path, metavar="FILE", help="CSV with a header")
-    kinds.add_argument("--folder", type=Path, metavar="DIR", help="every *.txt file below; its tag is its path")
-    group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
-    group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
-    group.add_argument("--column", metavar="C", help="column of the text, with --csv")
-    group.add_argument("--tag-column", metavar="C", help="column of the tag, with --csv (default: row number)")
-
-
-def _check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    for kind, needed in (("jsonl", "field"), ("csv", "column")):
-        given = getattr(arguments, kind) is not None
-        if given and getattr(arguments, needed) is None:
-            command.error(f"--{kind} needs --{needed}, which says where the text is")
-        for name in (needed, f"tag_{needed}"):
-            if not given and getattr(arguments, name) is not None:
-                command.error(f"--{name.replace('_', '-')} is for --{kind} only")
 
 
 def _add_artifact(command: argparse.ArgumentParser, like: str, method: str) -> None:

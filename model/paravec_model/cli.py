@@ -1,4 +1,4 @@
-"""paravec-model: make, convert, look at and check model artifacts.
+"""paravec-model: make, convert, look at, check, try and compare model artifacts.
 
 What takes long to import (numpy, gensim) is imported by the command that needs it, so that `--help` is quick.
 """
@@ -9,16 +9,26 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .arguments import chooser_of, corpus_of, inference_of, parameters_of, parse, tokenizer_of
-from .errors import ConversionError, ModelError
+from .arguments import chooser_of, inference_of, parameters_of, parse, tokenizer_of
+from .corpus_flags import corpus_of, names_corpus
+from .errors import ConversionError, ModelError, StoppedError
+from .interrupts import Interrupt
 from .manifest import Manifest, check_name, read_manifest
-from .tokenizer import tokenizer_to_dict
+from .reports import comparison_table, evaluation_table, manifest_table
 from .training import train
+
+if TYPE_CHECKING:
+    from .corpora import Tags
+
+# Status of what Ctrl-C ended, as shells have it, even where something was kept: scripts must not take it for whole.
+_INTERRUPTED = 130
+
+# Status of `compare` where B may not replace A.
+_DIFFERENT = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
+    except StoppedError as error:
+        _complain(f"interrupted: {error}")
+        return _INTERRUPTED
     except ModelError as error:
         return _complain(str(error))
     except MemoryError as error:
@@ -35,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"not enough memory: {problem}; a smaller vector_size or a larger min_count needs less")
     except KeyboardInterrupt:
         _complain("interrupted")
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone; Python would complain once more when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,7 +66,8 @@ def _train(arguments: Namespace) -> int:
     sample: list[list[str]] = []
     by_halves = partial(prior.by_halves, sample, method=arguments.infer_method)
     choose = chooser_of(arguments, parameters.algorithm(), by_halves)
-    trained = train(corpus, tokenizer, parameters)
+    with Interrupt() as stop:
+        trained = train(corpus, tokenizer, parameters, stop=stop)
     sample += trained.sample
     manifest = write_artifact(
         arguments.output,
@@ -66,7 +80,8 @@ def _train(arguments: Namespace) -> int:
         doctags=arguments.doctags,
         choose=choose,
     )
-    return _report(arguments.output, manifest)
+    _report(arguments.output, manifest)
+    return _INTERRUPTED if trained.stopped else 0
 
 
 def _convert(arguments: Namespace) -> int:
@@ -95,7 +110,7 @@ def _convert(arguments: Namespace) -> int:
 
 def _inspect(arguments: Namespace) -> int:
     manifest = read_manifest(arguments.artifact)
-    print(manifest.to_json() if arguments.json else _table(manifest), end="")
+    print(manifest.to_json() if arguments.json else manifest_table(manifest), end="")
     return 0
 
 
@@ -111,7 +126,70 @@ def _verify(arguments: Namespace) -> int:
     return 1 if problems else 0
 
 
-_COMMANDS = {"train": _train, "convert": _convert, "inspect": _inspect, "verify": _verify}
+def _evaluate(arguments: Namespace) -> int:
+    from .artifact import Artifact
+    from .encoder import Encoder
+    from .evaluation import Figure, Trial, coverage, to_json
+    from .trials import read_judgements, read_pairs
+
+    encoder = Encoder(Artifact.open(arguments.artifact))
+    trial, figures, texts = Trial(encoder), list[Figure](), list[str]()
+    # Whatever cannot be read is found before the work.
+    pairs = read_pairs(arguments.pairs) if arguments.pairs else None
+    judged = (
+        read_judgements(arguments.queries, arguments.documents, arguments.judgements) if arguments.queries else None
+    )
+    if documents := _drawn(arguments):
+        texts += (text for _, text in documents)
+        figures += trial.documents(documents, arguments.seeds)
+    if pairs:
+        texts += [*pairs.left, *pairs.right]
+        figures += trial.pairs(pairs)
+    if judged:
+        texts += [*judged.queries, *judged.documents]
+        figures += trial.judgements(judged)
+    covered = coverage(encoder, texts)
+    print(evaluation_table(encoder.manifest, covered, figures), end="")
+    _write_json(arguments.json, to_json(encoder, covered, figures))
+    return 0
+
+
+def _compare(arguments: Namespace) -> int:
+    from .artifact import Artifact
+    from .comparison import Bounds, compare
+
+    a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
+    bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
+    comparison = compare(a, b, _drawn(arguments), arguments.k, arguments.at_most, bounds)
+    print(comparison_table(comparison), end="")
+    _write_json(arguments.json, comparison.to_json())
+    return _DIFFERENT if comparison.reasons else 0
+
+
+_COMMANDS = {
+    "train": _train,
+    "convert": _convert,
+    "inspect": _inspect,
+    "verify": _verify,
+    "evaluate": _evaluate,
+    "compare": _compare,
+}
+
+
+def _drawn(arguments: Namespace) -> "list[tuple[Tags, str]] | None":
+    """Documents of the corpus that the flags name; None if they name none."""
+    from .trials import draw
+
+    return draw(corpus_of(arguments), arguments.at_most) if names_corpus(arguments) else None
+
+
+def _write_json(path: Path | None, content: dict[str, Any]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _check_target(arguments: Namespace) -> str:
@@ -135,27 +213,6 @@ def _report(output: Path, manifest: Manifest) -> int:
     size = f"{manifest.vocabulary_size} words × {manifest.algorithm.vector_size}"
     print(f"{output}: {manifest.name} {manifest.version} {manifest.digest}, {size}")
     return 0
-
-
-def _table(manifest: Manifest) -> str:
-    top = ("name", "version", "digest", "created", "tool", "vocabulary_size", "doctag_count")
-    sections: dict[str, dict[str, Any]] = {
-        "model": {field: getattr(manifest, field) for field in top},
-        "algorithm": asdict(manifest.algorithm),
-        "defaults": asdict(manifest.defaults),
-        "tokenizer": tokenizer_to_dict(manifest.tokenizer),
-        "training": manifest.training,
-        "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
-    }
-    width = max(len(name) for section in sections.values() for name in section)
-    lines = []
-    for title, section in sections.items():
-        lines += [title, *(f"  {name:<{width}}  {_shown(value)}" for name, value in section.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
 
 
 if __name__ == "__main__":

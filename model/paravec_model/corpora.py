@@ -63,7 +63,7 @@ class LinesCorpus(Corpus):
     """What the manifest calls it; a built-in corpus has its own name."""
 
     def _documents(self) -> Iterator[Document]:
-        for number, line in _lines(self.path):
+        for number, line in numbered_lines(self.path):
             yield [number], line.rstrip("\r\n")
 
 
@@ -80,7 +80,7 @@ class JsonlCorpus(Corpus):
     kind: str = "jsonl"
 
     def _documents(self) -> Iterator[Document]:
-        for number, line in _lines(self.path):
+        for number, line in numbered_lines(self.path):
             if not line.strip():
                 continue
             where = f"{self.path}, line {number + 1}"
@@ -105,7 +105,7 @@ class CsvCorpus(Corpus):
 
     def _documents(self) -> Iterator[Document]:
         csv.field_size_limit(_FIELD_LIMIT)
-        rows = csv.reader((line for _, line in _lines(self.path)), strict=True)
+        rows = csv.reader((line for _, line in numbered_lines(self.path)), strict=True)
         try:
             if (header := next(rows, None)) is None:
                 return
@@ -200,7 +200,8 @@ def _names(folder: Path, suffix: str) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in found if file.suffix == suffix)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file in UTF-8 with their numbers, from 0; CorpusError where it is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file):
             yield number, _decode(line, path, number)

@@ -6,7 +6,7 @@ ModelError
 │   └── UnsafePickleError   ... because it would call something that is not allowed
 ├── CorpusError        a corpus cannot be read or holds nothing to learn from
 ├── OptionError        an option of training or inference is out of range; `field` names it
-└── StoppedError       the caller asked an inference to stop
+└── StoppedError       the caller asked an inference or a training to stop
 """
 
 
@@ -40,4 +40,4 @@ class OptionError(ModelError):
 
 
 class StoppedError(ModelError):
-    """The caller asked an inference to stop before it was done."""
+    """The caller asked an inference to stop before it was done, or a training before it had learned anything."""

@@ -18,13 +18,12 @@ from .artifact import Artifact
 from .compiled import BLOCK, LANES, Shared, kernel
 from .draws import NO_NOISE, DrawTables, Noise, start_vector
 from .errors import StoppedError
-from .options import InferenceOptions, padded
+from .options import InferenceOptions, Stop, padded
 
 Array = npt.NDArray[Any]
 Vectors = npt.NDArray[np.float32]
 Words: TypeAlias = "array[int]"
 Offsets: TypeAlias = "array[int]"
-Stop = Callable[[], bool]
 
 _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
 

@@ -1,6 +1,7 @@
 """How a model was made and how a vector is inferred, in gensim's terms."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,6 +9,8 @@ from .errors import OptionError
 
 Mode = Literal["dbow", "dm_mean", "dm_sum", "dm_concat"]
 Method = Literal["sgd", "map"]
+Stop = Callable[[], bool]
+"""Whether whoever waits for the work no longer wants it."""
 
 ROW_ALIGNMENT = 16
 """Rows are padded with zeros to a multiple of this many float32, one 64-byte cache line."""

@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .encoder import Encoder
+from .measures import own_rankings, reciprocal_rank
 from .options import InferenceOptions, Method
+from .trials import SHORTEST, distinct, halves, pieces
 
 Vectors = npt.NDArray[np.floating]
 
@@ -25,11 +27,8 @@ DEFAULT_LAMBDA = 0.1
 
 CANDIDATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
-# Fewer documents, or shorter ones, say nothing.
-_FEWEST, _SHORTEST = 20, 16
-
-# Tokens of a short query.
-_QUERY = 6
+# Fewer documents say nothing.
+_FEWEST = 20
 
 # Documents that are drawn for tags: how many, and how long.
 _DRAWN, _DRAWN_TOKENS = 300, 50
@@ -68,19 +67,14 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
     """
     encoder = Encoder(artifact)
     words = set(artifact.vocabulary)
-    known = [[token for token in tokens if token in words] for tokens in documents]
-    known = [tokens for tokens in known if len(tokens) >= _SHORTEST]
-    if len(known) < _FEWEST:
+    known = distinct([token for token in tokens if token in words] for tokens in documents)
+    if sum(len(tokens) >= SHORTEST for tokens in known) < _FEWEST:
         return Choice(DEFAULT_LAMBDA, method or "sgd")
-    halves = [(tokens[::2], tokens[1::2]) for tokens in known]
-    queries = [_piece(tokens) for tokens in known]
+    tasks = halves(known), pieces(known)
 
     def score(encoder: Encoder, options: InferenceOptions) -> float:
-        ranks = []
-        for pairs in (halves, queries):
-            vectors = (encoder.encode(pieces, options).vectors for pieces in zip(*pairs, strict=True))
-            ranks.append(_mean_reciprocal_rank(*vectors))
-        return sum(ranks) / 2
+        vectors = ([encoder.encode(part, options).vectors for part in (task.queries, task.targets)] for task in tasks)
+        return sum(_mean_reciprocal_rank(*sides) for sides in vectors) / len(tasks)
 
     map_lambda, best = _best(encoder, partial(score, options=_MAP))
     sgd = score(encoder, artifact.manifest.defaults)
@@ -108,13 +102,6 @@ def by_tags(tags: Vectors, artifact: Artifact) -> Choice:
     return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
 
 
-def _piece(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A few tokens from all over a document, and all others."""
-    step = len(tokens) // _QUERY
-    chosen = range(0, step * _QUERY, step)
-    return [tokens[i] for i in chosen], [token for i, token in enumerate(tokens) if i not in chosen]
-
-
 def _best(encoder: Encoder, score: Callable[[Encoder], float]) -> tuple[float, float]:
     scores = {candidate: score(encoder.with_map_lambda(candidate)) for candidate in CANDIDATES}
     best = max(scores, key=scores.__getitem__)
@@ -122,11 +109,7 @@ def _best(encoder: Encoder, score: Callable[[Encoder], float]) -> tuple[float, f
 
 
 def _mean_reciprocal_rank(queries: Vectors, targets: Vectors) -> float:
-    """Of the target of the same number, by cosine; others as near as it is count as nearer."""
-    unit = [m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-30) for m in (queries, targets)]
-    cosines = unit[0] @ unit[1].T
-    ranks = (cosines >= cosines.diagonal()[:, None]).sum(axis=1)
-    return float((1 / np.maximum(ranks, 1)).mean())
+    return float(np.mean([reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)]))
 
 
 def _draw(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:

@@ -54,6 +54,12 @@ def copy(artifact: Artifact, tmp_path: Path) -> Path:
         (("train", "--output", "x", "--lines", "a", "--vector", "8"), "unrecognized arguments: --vector"),
         (("convert", "a"), "OUTPUT"),
         (("verify",), "ARTIFACT"),
+        (("evaluate", "x"), "name what to try the model on"),
+        (("evaluate", "x", "--queries", "q"), "name all three"),
+        (("evaluate", "x", "--corpus", "lee", "--seeds", "1"), "--seeds must be 2 or more"),
+        (("evaluate", "x", "--jsonl", "a"), "--jsonl needs --field"),
+        (("compare", "x"), "B"),
+        (("compare", "x", "y", "-k", "0"), "must be 1 or more"),
     ],
 )
 def test_wrong_usage_exits_2(arguments: tuple[str, ...], says: str, capsys: Capture) -> None:
@@ -64,7 +70,9 @@ def test_wrong_usage_exits_2(arguments: tuple[str, ...], says: str, capsys: Capt
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [(), ("train",), ("convert",), ("inspect",), ("verify",)])
+@pytest.mark.parametrize(
+    "command", [(), ("train",), ("convert",), ("inspect",), ("verify",), ("evaluate",), ("compare",)]
+)
 def test_help_shows_an_example(command: tuple[str, ...], capsys: Capture) -> None:
     """Every command's help exits 0 and ends with how it is used."""
     with pytest.raises(SystemExit) as stopped:
@@ -124,7 +132,7 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What exists is not overwritten, and no work is done for an output that cannot be."""
-    monkeypatch.setattr(cli, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(cli, "train", lambda *_, **__: pytest.fail("trained"))
     file = tmp_path / "file"
     file.touch()
     flags = ("train", "--corpus", "lee", "--output")
@@ -229,7 +237,7 @@ def test_an_interrupted_or_oversized_training_is_one_line(
 ) -> None:
     """Ctrl-C exits 130 and a lack of memory 1, without a traceback and without an output."""
 
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise error
 
     monkeypatch.setattr(cli, "train", fail)
