@@ -37,7 +37,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 $(MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
-	  --dm 0 --vector-size 100 --min-count 2 --epochs 40
+	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
 

@@ -109,8 +109,10 @@ class EmbeddingClient:
             embeddings += map(wire.read_embedding, response.embeddings)
         return embeddings
 
-    @overload
-    def find_similar(self, queries: str, top_k: int = 10, options: InferenceOptions | None = None) -> Similar: ...
+    @overload  # A text is a sequence of texts, too, but is not taken for one.
+    def find_similar(  # type: ignore[overload-overlap]
+        self, queries: str, top_k: int = 10, options: InferenceOptions | None = None
+    ) -> Similar: ...
     @overload
     def find_similar(
         self, queries: Sequence[Query] | Vector, top_k: int = 10, options: InferenceOptions | None = None

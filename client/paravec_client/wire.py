@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -50,12 +50,12 @@ def _document(document: Document, path: str) -> pb.Document:
 
 def query_message(query: Query, path: str) -> pb.Query:
     """The message for a text, a list of tokens or a vector; InvalidArgumentError for what cannot go over the wire."""
-    if isinstance(query, np.ndarray) or (isinstance(query, Sequence) and query and not isinstance(query[0], str)):
+    if isinstance(query, np.ndarray) or (not isinstance(query, str) and query and not isinstance(query[0], str)):
         try:
             return pb.Query(vector=pb.Vector(values=np.asarray(query, np.float32).tolist()))
         except (TypeError, ValueError):
-            raise invalid(path, "must be a text, a list of str, or a vector: a list of numbers") from None
-    document = _document(query, path)
+            raise invalid(path, "must be a str, a list of str, or a vector: a list of numbers") from None
+    document = _document(cast(Document, query), path)
     if document.WhichOneof("content") == "text":
         return pb.Query(text=document.text)
     return pb.Query(tokens=document.tokens)

@@ -41,6 +41,6 @@ def find_nearest(units, cosines, rows, begin, end, vectors, norms):
             product = np.float32(0)
             for i in range(np.uintp(vectors.shape[1])):
                 product += vectors[np.uintp(row), i] * units[np.uintp(query), i]
-            cosine = product / norm if norm > 0 else np.float32(0)
+            cosine = product / norm if norm != 0 else np.float32(0)
             if cosine > cosines[query, 0]:
                 _replace_farthest(cosines[query], rows[query], cosine, np.uint32(row))

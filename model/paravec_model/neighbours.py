@@ -46,14 +46,14 @@ class Neighbours:
     ) -> list[list[Neighbour]]:
         """The `top_k` documents with the largest cosines with each vector, the largest first, the earlier of equals.
 
-        `vectors`: finite numbers, shape (queries, vector_size). A zero vector has no neighbours. A cosine is rounded as
+        `vectors`: shape (queries, vector_size). One that is zero or not finite has no neighbours. A cosine is rounded as
         float32 is, and the same however many are asked for at once. `stop` is asked every few milliseconds; once it
         says True, StoppedError is raised.
         """
         queries = np.asarray(vectors, np.float64)
         found: list[list[Neighbour]] = [[] for _ in queries]
         sizes = np.sqrt(np.square(queries).sum(axis=-1))
-        asked = np.flatnonzero(sizes)
+        asked = np.flatnonzero((sizes > 0) & (sizes < np.inf))
         units = (queries[asked] / sizes[asked, None]).astype(np.float32)
         count, kept = len(self.tags), (len(asked), min(top_k, len(self.tags)))
         cosines, rows = np.full(kept, -np.inf, np.float32), np.full(kept, count, np.uint32)
@@ -62,11 +62,13 @@ class Neighbours:
             _check(stop)
             self._search(units, cosines, rows, begin, min(begin + step, count))
         order = np.lexsort((rows, -cosines))
-        rows, cosines = (np.take_along_axis(each, order, axis=1) for each in (rows, np.clip(cosines, -1, 1)))
-        for query, near in zip(asked.tolist(), zip(rows.tolist(), cosines.tolist(), strict=True), strict=True):
+        nearest = np.take_along_axis(rows, order, axis=1).tolist()
+        cosines = np.take_along_axis(np.clip(cosines, -1, 1), order, axis=1)
+        for query, documents, near in zip(asked.tolist(), nearest, cosines.tolist(), strict=True):
             _check(stop)
-            # A damaged vector, which is not a number, is no neighbour, and leaves a place empty.
-            found[query] = [Neighbour(self.tags[row], cosine) for row, cosine in zip(*near, strict=True) if row < count]
+            # Where a document's vector is no number, a place may be left empty.
+            pairs = zip(documents, near, strict=True)
+            found[query] = [Neighbour(self.tags[document], cosine) for document, cosine in pairs if document < count]
         return found
 
     @cached_property
