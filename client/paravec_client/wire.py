@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from numbers import Real
 from typing import TypeVar, cast
 
 import numpy as np
@@ -50,9 +51,11 @@ def _document(document: Document, path: str) -> pb.Document:
 
 def query_message(query: Query, path: str) -> pb.Query:
     """The message for a text, a list of tokens or a vector; InvalidArgumentError for what cannot go over the wire."""
-    if isinstance(query, np.ndarray) or (not isinstance(query, str) and query and not isinstance(query[0], str)):
+    if isinstance(query, np.ndarray) or (isinstance(query, Sequence) and query and isinstance(query[0], Real)):
         try:
-            return pb.Query(vector=pb.Vector(values=np.asarray(query, np.float32).tolist()))
+            # What is too large for a float becomes infinite, and the server says so.
+            with np.errstate(over="ignore"):
+                return pb.Query(vector=pb.Vector(values=np.asarray(query, np.float32).tolist()))
         except (TypeError, ValueError):
             raise invalid(path, "must be a str, a list of str, or a vector: a list of numbers") from None
     document = _document(cast(Document, query), path)

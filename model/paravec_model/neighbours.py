@@ -46,9 +46,9 @@ class Neighbours:
     ) -> list[list[Neighbour]]:
         """The `top_k` documents with the largest cosines with each vector, the largest first, the earlier of equals.
 
-        `vectors`: shape (queries, vector_size). One that is zero or not finite has no neighbours. A cosine is rounded as
-        float32 is, and the same however many are asked for at once. `stop` is asked every few milliseconds; once it
-        says True, StoppedError is raised.
+        `vectors`: shape (queries, vector_size). One that is zero or not finite has no neighbours. Cosines are rounded
+        as float32 is, and to the same bits however many are asked for at once. `stop` is asked every few milliseconds;
+        once it says True, StoppedError is raised.
         """
         queries = np.asarray(vectors, np.float64)
         found: list[list[Neighbour]] = [[] for _ in queries]
