@@ -98,7 +98,7 @@ parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each 
 
 bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
 	@mkdir -p build/bench
-	@for part in inference limits growth serving; do \
+	@for part in inference similar limits growth serving; do \
 	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
 	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done

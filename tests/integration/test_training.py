@@ -67,7 +67,8 @@ def test_every_kind_of_corpus_trains_the_same_model(kind: str, tmp_path: Path) -
     artifact = trained(tmp_path / "model", *flags)
     expected = trained(tmp_path / "expected", "--lines", lines)
     for name, array in expected.arrays.items():
-        assert (artifact.arrays[name] == array).all(), name
+        # Where tags begin is as different as they are.
+        assert name == "doctag_offsets" or (artifact.arrays[name] == array).all(), name
     assert list(artifact.doctags) == (list(range(len(tags))) if kind == "lines" else tags)
     assert artifact.manifest.training["source"] == f"corpus {kind}"
     assert artifact.manifest.training["corpus_count"] == len(STORIES)
