@@ -37,7 +37,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 $(MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
-	  --dm 0 --vector-size 100 --min-count 2 --epochs 40
+	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
 
@@ -98,7 +98,7 @@ parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each 
 
 bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
 	@mkdir -p build/bench
-	@for part in inference limits growth serving; do \
+	@for part in inference similar limits growth serving; do \
 	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
 	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done

@@ -13,8 +13,21 @@ from .errors import (
     ServerError,
     UnauthenticatedError,
     UnavailableError,
+    UnsupportedError,
 )
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Tls, Vector
+from .types import (
+    ClientConfig,
+    Document,
+    Embedding,
+    InferenceOptions,
+    Limits,
+    ModelInfo,
+    Neighbour,
+    Query,
+    Similar,
+    Tls,
+    Vector,
+)
 
 __all__ = [
     "CancelledError",
@@ -30,11 +43,15 @@ __all__ = [
     "Limits",
     "ModelChangedError",
     "ModelInfo",
+    "Neighbour",
     "OverloadedError",
     "ParavecError",
+    "Query",
     "ServerError",
+    "Similar",
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",
+    "UnsupportedError",
     "Vector",
 ]

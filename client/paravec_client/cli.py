@@ -1,4 +1,4 @@
-"""The command paravec: embed texts, describe the model, ask for health."""
+"""The command paravec: embed texts, find similar documents, describe the model, ask for health."""
 
 import argparse
 import io
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, get_args
 
 from .client import EmbeddingClient
@@ -32,6 +33,9 @@ EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
     (ConfigError, 2),
 )
 
+
+# Lines of standard input that are looked for in one call.
+_TOGETHER = 64
 
 _TLS_FILES = {
     "tls_ca": "authorities that the server's certificate goes back to",
@@ -97,16 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Embed texts given as arguments, or the lines of standard input.",
         epilog='examples:\n  paravec embed "how do I print a page?"\n  paravec embed --format json < texts.txt',
     )  # fmt: skip
-    embed.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each line of standard input")
-    methods = get_args(get_args(InferenceOptions.__annotations__["method"])[0])
-    embed.add_argument("--method", choices=methods, help="how to infer [the model's default, as all below]")
-    embed.add_argument("--epochs", type=int, help="passes over each text")
-    embed.add_argument("--alpha", type=float, help="learning rate of the first pass")
-    embed.add_argument("--min-alpha", type=float, help="learning rate of the last pass")
-    embed.add_argument("--seed", type=int, help="seed of all random draws")
-    embed.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="scale vectors to unit length")
-    embed.add_argument("--truncate", action="store_true", help="embed the beginning of a text that is too long")
+    _add_inference(embed)
     embed.set_defaults(run=_embed)
+
+    similar = commands.add_parser(
+        "similar", parents=[common], help="find the training documents nearest to texts", formatter_class=raw,
+        description="Find the training documents nearest to texts given as arguments, or to lines of standard input.",
+        epilog='examples:\n  paravec similar --top-k 5 "how do I print a page?"\n'
+               "  paravec similar --format json < texts.txt",
+    )  # fmt: skip
+    similar.add_argument("--top-k", type=int, default=10, metavar="N", help="documents for each text [%(default)s]")
+    _add_inference(similar)
+    similar.set_defaults(run=_similar)
 
     model = commands.add_parser("model", parents=[common], help="describe the model that the server holds")
     model.set_defaults(run=_model)
@@ -120,6 +126,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_inference(command: argparse.ArgumentParser) -> None:
+    """Texts and how to infer their vectors."""
+    command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each line of standard input")
+    methods = get_args(get_args(InferenceOptions.__annotations__["method"])[0])
+    command.add_argument("--method", choices=methods, help="how to infer [the model's default, as all below]")
+    command.add_argument("--epochs", type=int, help="passes over each text")
+    command.add_argument("--alpha", type=float, help="learning rate of the first pass")
+    command.add_argument("--min-alpha", type=float, help="learning rate of the last pass")
+    command.add_argument("--seed", type=int, help="seed of all random draws")
+    command.add_argument("--normalize", action=argparse.BooleanOptionalAction, help="scale vectors to unit length")
+    command.add_argument("--truncate", action="store_true", help="embed the beginning of a text that is too long")
+
+
 def _tls(arguments: argparse.Namespace) -> Tls | None:
     given = {"server_name": arguments.tls_server_name}
     given |= {name.removeprefix("tls_"): getattr(arguments, name) for name in _TLS_FILES}
@@ -127,18 +146,7 @@ def _tls(arguments: argparse.Namespace) -> Tls | None:
 
 
 def _embed(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
-    options = InferenceOptions(
-        method=arguments.method,
-        epochs=arguments.epochs,
-        alpha=arguments.alpha,
-        min_alpha=arguments.min_alpha,
-        seed=arguments.seed,
-        normalize=arguments.normalize,
-        truncate=arguments.truncate,
-    )
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
-    texts = arguments.texts or (line.rstrip("\r\n") for line in sys.stdin)
+    texts, options = _texts(arguments), _options(arguments)
     remembered: list[str] = []
     outcomes = client.embed_stream(_remembering(texts, remembered), options)
     table = _for_people(arguments)
@@ -155,6 +163,43 @@ def _embed(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _texts(arguments: argparse.Namespace) -> Iterable[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    return arguments.texts or (line.rstrip("\r\n") for line in sys.stdin)
+
+
+def _options(arguments: argparse.Namespace) -> InferenceOptions:
+    return InferenceOptions(
+        method=arguments.method,
+        epochs=arguments.epochs,
+        alpha=arguments.alpha,
+        min_alpha=arguments.min_alpha,
+        seed=arguments.seed,
+        normalize=arguments.normalize,
+        truncate=arguments.truncate,
+    )
+
+
+def _similar(client: EmbeddingClient, arguments: argparse.Namespace) -> int:
+    texts, options = iter(_texts(arguments)), _options(arguments)
+    while some := list(islice(texts, _TOGETHER)):
+        for text, similar in zip(some, client.find_similar(some, arguments.top_k, options), strict=True):
+            if not _for_people(arguments):
+                print(json.dumps({"text": text} | asdict(similar)))
+                continue
+            print(f"{similar.known_token_count}/{similar.token_count} tokens known  {_shown(text, 60)}")
+            for near in similar.neighbours:
+                print(f"{near.cosine:8.3f}  {_shown(str(near.tag), 100)}")
+    return 0
+
+
+def _shown(text: str, width: int) -> str:
+    """The beginning of a text, with nothing in it that a terminal would act on."""
+    short = text if len(text) <= width else text[: width - 1] + "…"
+    return "".join(c if c.isprintable() else " " for c in short)
+
+
 def _remembering(texts: Iterable[str], remembered: list[str]) -> Iterator[str]:
     for text in texts:
         remembered.append(text)
@@ -165,8 +210,7 @@ def _row(text: str, embedding: Embedding) -> str:
     counts = f"{embedding.known_token_count}/{embedding.token_count}"
     length = float((embedding.vector**2).sum() ** 0.5)
     vector = " ".join(f"{x:+.3f}" for x in embedding.vector[:6]) + (" ..." if len(embedding.vector) > 6 else "")
-    shown = text if len(text) <= 40 else text[:39] + "…"
-    return f"{counts:>12}  {length:7.3f}  {''.join(c if c.isprintable() else ' ' for c in shown):<40}  {vector}"
+    return f"{counts:>12}  {length:7.3f}  {_shown(text, 40):<40}  {vector}"
 
 
 def _model(client: EmbeddingClient, arguments: argparse.Namespace) -> int:

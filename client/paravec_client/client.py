@@ -25,7 +25,7 @@ from .errors import (
 )
 from .policy import CALL_PATIENCE, CHANNEL_OPTIONS, RETRIED, Retries
 from .security import Authorization, open_channel
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
+from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Query, Similar, Vector
 from .unanswered import Unanswered
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
@@ -108,6 +108,38 @@ class EmbeddingClient:
                 raise error.shifted(len(embeddings)) from error.__cause__
             embeddings += map(wire.read_embedding, response.embeddings)
         return embeddings
+
+    @overload  # A text is a sequence of texts, too, but is not taken for one.
+    def find_similar(  # type: ignore[overload-overlap]
+        self, queries: str, top_k: int = 10, options: InferenceOptions | None = None
+    ) -> Similar: ...
+    @overload
+    def find_similar(
+        self, queries: Sequence[Query] | Vector, top_k: int = 10, options: InferenceOptions | None = None
+    ) -> list[Similar]: ...
+
+    def find_similar(
+        self, queries: str | Sequence[Query] | Vector, top_k: int = 10, options: InferenceOptions | None = None
+    ) -> Similar | list[Similar]:
+        """The training documents nearest to one text, or to each query of a list: a text, tokens, or a vector.
+
+        More queries than the server takes in one call are split over several; an array of vectors, (n, vector_size),
+        does for a list. UnsupportedError if the server's model carries no documents.
+        """
+        if isinstance(queries, str):
+            return self.find_similar([queries], top_k, options)[0]
+        messages = [wire.query_message(query, f"queries[{i}]") for i, query in enumerate(queries)]
+        wanted = wire.similar_message(top_k, options)
+        found: list[Similar] = []
+        for batch in wire.batches(messages, self._server_limits(), "queries"):
+            request = pb.FindSimilarRequest(queries=batch)
+            request.MergeFrom(wanted)
+            try:
+                response = self._retried(self._stub.FindSimilar, request)
+            except ParavecError as error:
+                raise error.shifted(len(found)) from error.__cause__
+            found += map(wire.read_similar, response.results)
+        return found
 
     def embed_stream(
         self,

@@ -9,6 +9,7 @@ ParavecError
 ├── CancelledError            the call was cancelled
 ├── ConfigError               certificates or a token that a client cannot be made with
 ├── ModelChangedError         the servers moved to another model in the middle of a stream
+├── UnsupportedError          the server or its model cannot do this at all
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
@@ -66,7 +67,7 @@ class ParavecError(Exception):
 
 
 def _shift(text: str, offset: int) -> str:
-    return re.sub(r"^documents\[(\d+)\]", lambda found: f"documents[{int(found[1]) + offset}]", text)
+    return re.sub(r"^(documents|queries)\[(\d+)\]", lambda found: f"{found[1]}[{int(found[2]) + offset}]", text)
 
 
 class InvalidArgumentError(ParavecError):
@@ -106,6 +107,10 @@ class ModelChangedError(ParavecError):
         super().__init__(text, code="ABORTED")
 
 
+class UnsupportedError(ParavecError):
+    """What is asked for needs another model, one that carries documents say, or a newer server."""
+
+
 class ServerError(ParavecError):
     """A fault of the server, or a server that is not paravec."""
 
@@ -117,6 +122,8 @@ _BY_CODE: dict[str, type[ParavecError]] = {
     "UNAUTHENTICATED": UnauthenticatedError,
     "DEADLINE_EXCEEDED": DeadlineError,
     "CANCELLED": CancelledError,
+    "FAILED_PRECONDITION": UnsupportedError,
+    "UNIMPLEMENTED": UnsupportedError,
 }
 
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}

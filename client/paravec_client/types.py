@@ -13,6 +13,8 @@ Document = str | Sequence[str]
 
 Vector = npt.NDArray[np.float32]
 
+Query = str | Sequence[str] | Sequence[float] | Vector
+"""What to look for: a text, its tokens, or a vector."""
 
 File = str | PathLike[str]
 
@@ -86,17 +88,43 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A training document near to a query."""
+
+    tag: str | int
+    """The tag that it was trained with."""
+    cosine: float
+    """Cosine of the angle between its vector and the query's, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Similar:
+    """The training documents nearest to one query, and what the model knew of it."""
+
+    neighbours: tuple[Neighbour, ...]
+    """The nearest first; none if the query's vector is zero."""
+    token_count: int
+    """Tokens of the query; 0 for a vector."""
+    known_token_count: int
+    """Tokens that the model's vocabulary has; with 0 there are no neighbours, unless the query is a vector."""
+    truncated: bool
+    """The query was longer than the server's limit, and its rest was not used."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What the server accepts in one call."""
 
     max_documents: int
-    """Documents."""
+    """Documents, or queries."""
     max_tokens: int
     """Tokens of one document."""
     max_epochs: int
     """Epochs that may be asked for."""
     max_message_bytes: int
     """Bytes of one request."""
+    max_top_k: int
+    """Neighbours of one query."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +155,5 @@ class ModelInfo:
     """What the server accepts."""
     tokenizer: dict[str, str | int | bool]
     """How the server tokenizes text."""
+    document_count: int
+    """Training documents that it carries, for `find_similar`; 0 if none."""

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from numbers import Real
+from typing import TypeVar, cast
 
 import numpy as np
 
 from paravec.v1 import embedding_pb2 as pb
 
 from .errors import FieldViolation, InvalidArgumentError
-from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo
+from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo, Neighbour, Query, Similar
+
+Content = TypeVar("Content", pb.Document, pb.Query)
 
 # Room that a message needs beside its documents.
 _OVERHEAD = 1024
@@ -25,7 +29,7 @@ def document_message(document: Document, path: str, largest: int | None = None) 
     return message
 
 
-def _check_size(message: pb.Document, path: str, largest: int) -> None:
+def _check_size(message: pb.Document | pb.Query, path: str, largest: int) -> None:
     if message.ByteSize() > largest - _OVERHEAD:
         raise invalid(path, f"has {message.ByteSize()} bytes, the server takes messages of {largest}")
 
@@ -45,6 +49,21 @@ def _document(document: Document, path: str) -> pb.Document:
     raise invalid(path, f"must be a str or a list of str, not {kind}")
 
 
+def query_message(query: Query, path: str) -> pb.Query:
+    """The message for a text, a list of tokens or a vector; InvalidArgumentError for what cannot go over the wire."""
+    if isinstance(query, np.ndarray) or (isinstance(query, Sequence) and query and isinstance(query[0], Real)):
+        try:
+            # What is too large for a float becomes infinite, and the server says so.
+            with np.errstate(over="ignore"):
+                return pb.Query(vector=pb.Vector(values=np.asarray(query, np.float32).tolist()))
+        except (TypeError, ValueError):
+            raise invalid(path, "must be a str, a list of str, or a vector: a list of numbers") from None
+    document = _document(cast(Document, query), path)
+    if document.WhichOneof("content") == "text":
+        return pb.Query(text=document.text)
+    return pb.Query(tokens=document.tokens)
+
+
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
     """The message for options; InvalidArgumentError for a value of the wrong type or range."""
     message = pb.InferenceOptions()
@@ -61,13 +80,21 @@ def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
     return message
 
 
-def batches(documents: Iterable[pb.Document], limits: Limits) -> Iterator[list[pb.Document]]:
+def similar_message(top_k: int, options: InferenceOptions | None) -> pb.FindSimilarRequest:
+    """The message of a search but its queries; InvalidArgumentError for a value of the wrong type or range."""
+    try:
+        return pb.FindSimilarRequest(top_k=top_k, options=options_message(options))
+    except (ValueError, TypeError):
+        raise invalid("top_k", f"cannot be {top_k!r}") from None
+
+
+def batches(documents: Iterable[Content], limits: Limits, path: str = "documents") -> Iterator[list[Content]]:
     """Cut documents into lists that the server accepts in one call; InvalidArgumentError for one too large for any."""
-    batch: list[pb.Document] = []
+    batch: list[Content] = []
     room = limits.max_message_bytes - _OVERHEAD
     size = 0
     for i, document in enumerate(documents):
-        _check_size(document, f"documents[{i}]", limits.max_message_bytes)
+        _check_size(document, f"{path}[{i}]", limits.max_message_bytes)
         # A field's tag and length take up to ten bytes.
         need = document.ByteSize() + 10
         if batch and (len(batch) == limits.max_documents or size + need > room):
@@ -77,6 +104,14 @@ def batches(documents: Iterable[pb.Document], limits: Limits) -> Iterator[list[p
         size += need
     if batch:
         yield batch
+
+
+def read_similar(message: pb.SimilarDocuments) -> Similar:
+    """What is near to one query."""
+    neighbours = (
+        Neighbour(getattr(near, near.WhichOneof("tag") or "name"), near.cosine) for near in message.neighbours
+    )
+    return Similar(tuple(neighbours), message.token_count, message.known_token_count, message.truncated)
 
 
 def read_embedding(message: pb.Embedding) -> Embedding:
@@ -112,8 +147,10 @@ def read_model(message: pb.ModelInfo) -> ModelInfo:
             max_tokens=message.limits.max_tokens,
             max_epochs=message.limits.max_epochs,
             max_message_bytes=message.limits.max_message_bytes,
+            max_top_k=message.limits.max_top_k,
         ),
         tokenizer={field.name: value for field, value in message.tokenizer.ListFields()},
+        document_count=message.document_count,
     )
 
 
