@@ -1,14 +1,13 @@
 """Between the client's types and the messages of paravec.v1."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-
-import numpy as np
 
 from paravec.v1 import embedding_pb2 as pb
 
+from .config import Batch
 from .errors import FieldViolation, InvalidArgumentError
-from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo
+from .types import Document, InferenceOptions, Limits, ModelInfo
 
 # Room that a message needs beside its documents.
 _OVERHEAD = 1024
@@ -61,28 +60,40 @@ def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
     return message
 
 
-def batches(documents: Iterable[pb.Document], limits: Limits) -> Iterator[list[pb.Document]]:
+def listed(documents: Iterable[Document]) -> Iterable[Document]:
+    """A list, a generator or a column of documents, as plain values; InvalidArgumentError for what is none.
+
+    The columns of pyarrow, polars, pandas and numpy give their plain values at once by a method of their own.
+    """
+    if isinstance(documents, str):
+        raise invalid("documents", "must be a list of documents, not one text")
+    # A table, too, would be read: as the names of its columns.
+    if not isinstance(documents, Iterable) or isinstance(documents, Mapping | bytes) or hasattr(documents, "columns"):
+        raise invalid("documents", f"must be a text, or a list or column of documents, not {type(documents).__name__}")
+    for name in ("to_pylist", "to_list", "tolist"):
+        if values := getattr(documents, name, None):
+            found: Iterable[Document] = values()
+            return found
+    return documents
+
+
+def batches(documents: Iterable[pb.Document], limits: Limits, most: Batch) -> Iterator[list[pb.Document]]:
     """Cut documents into lists that the server accepts in one call; InvalidArgumentError for one too large for any."""
     batch: list[pb.Document] = []
-    room = limits.max_message_bytes - _OVERHEAD
+    room = min(limits.max_message_bytes - _OVERHEAD, most.bytes)
+    count = min(limits.max_documents, most.documents)
     size = 0
     for i, document in enumerate(documents):
         _check_size(document, f"documents[{i}]", limits.max_message_bytes)
         # A field's tag and length take up to ten bytes.
         need = document.ByteSize() + 10
-        if batch and (len(batch) == limits.max_documents or size + need > room):
+        if batch and (len(batch) == count or size + need > room):
             yield batch
             batch, size = [], 0
         batch.append(document)
         size += need
     if batch:
         yield batch
-
-
-def read_embedding(message: pb.Embedding) -> Embedding:
-    """One document's outcome."""
-    vector = np.array(message.vector, np.float32)
-    return Embedding(vector, message.token_count, message.known_token_count, message.truncated)
 
 
 def read_model(message: pb.ModelInfo) -> ModelInfo:
