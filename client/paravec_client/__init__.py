@@ -14,7 +14,8 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Tls, Vector
+from .config import ClientConfig, Tls
+from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
 
 __all__ = [
     "CancelledError",

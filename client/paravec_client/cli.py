@@ -20,7 +20,8 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .types import ClientConfig, Embedding, InferenceOptions, ModelInfo, Tls
+from .config import ClientConfig, Tls
+from .types import Embedding, InferenceOptions, ModelInfo
 
 # Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.
 EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (

@@ -25,7 +25,8 @@ from .errors import (
 )
 from .policy import CALL_PATIENCE, CHANNEL_OPTIONS, RETRIED, Retries
 from .security import Authorization, open_channel
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
+from .config import ClientConfig
+from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
 from .unanswered import Unanswered
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name

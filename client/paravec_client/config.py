@@ -11,6 +11,11 @@ from .errors import ConfigError
 File = str | PathLike[str]
 
 
+def _check(good: bool, name: str, wanted: str, value: object) -> None:
+    if not good:
+        raise ConfigError(f"{name}: must be {wanted}, not {value!r}")
+
+
 @dataclass(frozen=True)
 class Tls:
     """TLS, and whom to trust. The files are PEM, and are read when a client is made."""
@@ -172,8 +177,3 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "health_checks": _read_bool,
 }
 _KINDS: dict[Callable[[str], Any], str] = {float: "a number", int: "a whole number", _read_bool: "yes or no"}
-
-
-def _check(good: bool, name: str, wanted: str, value: object) -> None:
-    if not good:
-        raise ConfigError(f"{name}: must be {wanted}, not {value!r}")

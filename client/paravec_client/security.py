@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from .errors import ConfigError
-from .types import ClientConfig, File, Tls
+from .config import ClientConfig, File, Tls
 
 _TOKEN = re.compile(r"[!-~]+")
 
