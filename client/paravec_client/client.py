@@ -1,41 +1,23 @@
 """The synchronous client."""
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from threading import Condition, Event, Thread
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import grpc
-import numpy as np
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
-
-from . import wire
-from .errors import (
-    CancelledError,
-    DeadlineError,
-    ModelChangedError,
-    ParavecError,
-    UnavailableError,
-    from_call,
-    from_status,
-)
-from .policy import CALL_PATIENCE, CHANNEL_OPTIONS, RETRIED, Retries
-from .security import Authorization, open_channel
+from . import core
 from .config import ClientConfig
-from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
-from .unanswered import Unanswered
+from .connection import Connection, configured
+from .core import SERVICE, Call, Core, Pause, Program
+from .errors import CancelledError, ParavecError, from_call
+from .stream import Outcome, Stream
+from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Vector
 
-SERVICE = pb.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
-
-# Seconds between two looks at a server that is not ready.
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
-
-# Bytes of one document that is sent without a look at the server's limits.
-_SHORT = 2**16
+T = TypeVar("T")
 
 
 class EmbeddingClient:
@@ -45,23 +27,27 @@ class EmbeddingClient:
             vector = client.embed("a text")             # float32, (vector_size,)
             vectors = client.embed(["a text", "another"])  # float32, (2, vector_size)
 
-    A client may be shared by threads. Every failure is a `ParavecError`.
+    A client may be shared by threads, and not be taken into a forked process. Every failure is a `ParavecError`.
     """
 
-    def __init__(self, target: str | None = None, *, timeout: float | None = None, config: ClientConfig | None = None):
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout: float | None = None,
+        config: ClientConfig | None = None,
+        channel: grpc.Channel | None = None,
+        interceptors: Sequence[Any] = (),
+    ) -> None:
         """`target` and `timeout` (seconds for each call) go before those of `config`; ConfigError if its certificates
-        or token cannot be used."""
-        self.config = config or ClientConfig()
-        if target is not None:
-            self.config = replace(self.config, target=target)
-        if timeout is not None:
-            self.config = replace(self.config, timeout=timeout)
-        self._authorization = Authorization(self.config)
-        self._channel = open_channel(self.config, CHANNEL_OPTIONS)
-        self._stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
-        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
-        self._limits: Limits | None = None
-        self._retries = Retries()
+        or token cannot be used.
+
+        `channel`: one of the caller's own, which stays open when the client is closed; of `config`, target, tls,
+        keepalive and health_checks then have no effect. `interceptors`: gRPC's client interceptors, the first outermost.
+        """
+        self.config = configured(target, timeout, config)
+        self._core = Core(self.config)
+        self._connection = Connection(self.config, grpc, channel, interceptors)
 
     def __enter__(self) -> Self:
         return self
@@ -73,42 +59,44 @@ class EmbeddingClient:
 
     def close(self) -> None:
         """Give the connection up. Calls in progress are cancelled."""
-        self._channel.close()
+        for channel in self._connection.close():
+            channel.close()
 
     @overload
     def embed(self, documents: str, options: InferenceOptions | None = None) -> Vector: ...
     @overload
-    def embed(self, documents: Sequence[Document], options: InferenceOptions | None = None) -> Vector: ...
+    def embed(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Vector: ...
 
-    def embed(self, documents: str | Sequence[Document], options: InferenceOptions | None = None) -> Vector:
-        """The vector of one text, (vector_size,), or of a list of documents, (n, vector_size), as float32.
+    def embed(self, documents: str | Iterable[Document], options: InferenceOptions | None = None) -> Vector:
+        """The vector of one text, (vector_size,), or of several documents, (n, vector_size), as float32.
 
-        A document of a list is a text or a list of tokens. More documents than the server takes in one call are split
-        over several. A document at fault raises InvalidArgumentError, whose violations say which.
+        Several are a list, a generator, or a column of numpy, pandas, polars or pyarrow; each document a text or a list
+        of tokens. They are sent in several calls, a few at once, if there are many. A document at fault raises
+        InvalidArgumentError, whose violations say which.
         """
         if isinstance(documents, str):
-            return self.embed_all([documents], options)[0].vector
-        embeddings = self.embed_all(documents, options)
-        if not embeddings:
-            return np.empty((0, self.model().vector_size), np.float32)
-        return np.stack([embedding.vector for embedding in embeddings])
+            return self.embed_all([documents], options).vectors[0]
+        return self.embed_all(documents, options).vectors
 
-    def embed_all(self, documents: Sequence[Document], options: InferenceOptions | None = None) -> list[Embedding]:
-        """Like `embed` of a list, with the token counts of each document beside its vector."""
-        if isinstance(documents, str):
-            raise wire.invalid("documents", "must be a list of documents, not one text")
-        messages = [wire.document_message(document, f"documents[{i}]") for i, document in enumerate(documents)]
-        message = wire.options_message(options)
-        embeddings: list[Embedding] = []
-        short = len(messages) == 1 and messages[0].ByteSize() <= _SHORT
-        for batch in [messages] if short else wire.batches(messages, self._server_limits()):
-            request = pb.EmbedRequest(documents=batch, options=message)
-            try:
-                response = self._retried(self._stub.Embed, request)
-            except ParavecError as error:
-                raise error.shifted(len(embeddings)) from error.__cause__
-            embeddings += map(wire.read_embedding, response.embeddings)
-        return embeddings
+    def embed_all(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Embeddings:
+        """Like `embed` of several documents, with the token counts of each beside its vector."""
+        programs = self._run(self._core.plan(documents, options))
+        if len(programs) == 1:
+            return self._run(programs[0])
+        return core.joined(list(self._ordered(core.given(programs))))
+
+    @overload
+    def embed_stream(
+        self, documents: Iterable[Document], options: InferenceOptions | None = None
+    ) -> Generator[Embedding, None, None]: ...
+    @overload
+    def embed_stream(
+        self, documents: Iterable[Document], options: InferenceOptions | None = None, *, errors: Literal["raise"]
+    ) -> Generator[Embedding, None, None]: ...
+    @overload
+    def embed_stream(
+        self, documents: Iterable[Document], options: InferenceOptions | None = None, *, errors: Literal["return"]
+    ) -> Generator[Outcome, None, None]: ...
 
     def embed_stream(
         self,
@@ -116,140 +104,160 @@ class EmbeddingClient:
         options: InferenceOptions | None = None,
         *,
         errors: Literal["raise", "return"] = "raise",
-    ) -> Iterator[Embedding | ParavecError]:
+    ) -> Generator[Any, None, None]:
         """Embed documents as they come, yielding the outcome of each, in order.
 
-        `documents` is read only as fast as the server works, so it may be endless. With errors="return" the
-        ParavecError of a document at fault is yielded in its place; with "raise" it is raised and ends the stream.
+        `documents` is read on a thread of its own, only as fast as the server works, so it may be endless; a few
+        batches of it are in memory. With errors="return" the ParavecError of a document at fault is yielded in its
+        place; with "raise" it is raised and ends the stream.
 
-        A stream that breaks is resumed on another connection, with the documents that were not answered. It fails once
-        no server has answered over `ClientConfig.timeout` seconds of trying, or with ModelChangedError if the servers
-        have moved to another model.
+        What a server refuses or loses is sent again, until no server has answered over `ClientConfig.timeout` seconds
+        of pauses. ModelChangedError if the servers have moved to another model.
         """
-        message = wire.options_message(options)
-        largest = self._server_limits().max_message_bytes
-        faults: dict[int, ParavecError] = {}
-
-        def requests() -> Iterator[pb.EmbedStreamRequest]:
-            for i, document in enumerate(documents):
-                try:
-                    content = wire.document_message(document, f"documents[{i}]", largest)
-                except ParavecError as fault:
-                    # An empty message keeps the document's place in the stream; the server refuses it too.
-                    faults[i] = fault
-                    content = pb.Document()
-                yield pb.EmbedStreamRequest(document=content, options=message)
-
-        unanswered = Unanswered(requests())
+        stream = Stream(self._core, self._run(self._core.limits()), options, errors)
+        reader = _Reader(stream, documents)
         try:
-            for response in self._resumed(unanswered):
-                i = unanswered.answer()
-                if response.WhichOneof("outcome") == "embedding":
-                    yield wire.read_embedding(response.embedding)
-                    continue
-                outcome = faults.pop(i, None) or from_status(response.error)
-                if errors == "raise":
-                    raise outcome
-                yield outcome
+            for answered in self._ordered(reader.next):
+                yield from stream.outcomes(answered)
         finally:
-            unanswered.close()
-        if unanswered.failure:
-            # The documents' own iterator failed: what was sent is answered, now its error is the caller's.
-            raise unanswered.failure
-
-    def _resumed(self, unanswered: Unanswered[pb.EmbedStreamRequest]) -> Iterator[pb.EmbedStreamResponse]:
-        """The answers of a stream, and of those that follow it when it breaks."""
-        end = time.monotonic() + self.config.stream_timeout
-        pauses = self._retries.pauses(self.config.timeout)
-        model: pb.ModelVersion | None = None
-        while True:
-            call = self._begun(self._stub.EmbedStream, unanswered.messages(), end - time.monotonic())
-            try:
-                first = True
-                for response in call:
-                    if first:
-                        first, pauses = False, self._retries.pauses(self.config.timeout)
-                        self._retries.answered()
-                        if model and model != response.model:
-                            raise ModelChangedError(model.version, response.model.version)
-                        model = response.model
-                    yield response
-                return
-            except grpc.RpcError as error:
-                self._pause_after(error, pauses, end)
-            finally:
-                call.cancel()
+            reader.close()
+        if stream.failure:
+            # The documents' own iterator failed: what was read is answered, now its error is the caller's.
+            raise stream.failure
 
     def model(self) -> ModelInfo:
         """The model that the server holds, its defaults and the server's limits."""
-        model = wire.read_model(self._retried(self._stub.GetModel, pb.GetModelRequest()).model)
-        self._limits = model.limits
-        return model
+        return self._run(self._core.model())
 
     def health(self, service: str = SERVICE, *, timeout: float | None = None) -> str:
         """The server's own word on a service: SERVING, NOT_SERVING or SERVICE_UNKNOWN; "" asks for the process."""
-        request = health_pb2.HealthCheckRequest(service=service)
-        try:
-            status = self._call(self._health.Check, request, timeout).status
-        except ParavecError as error:
-            if error.code == "NOT_FOUND":
-                return "SERVICE_UNKNOWN"
-            raise
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+        return self._run(self._core.health(service, timeout))
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Return once the server has its model loaded and warm; DeadlineError after `timeout` seconds."""
-        end = time.monotonic() + timeout
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                status = self.health(timeout=max(0.001, end - time.monotonic()))
-            except (UnavailableError, DeadlineError) as error:
-                status = str(error)
-            if status == "SERVING":
-                return
-            if time.monotonic() + wait > end:
-                problem = f"{self.config.target}: not ready after {timeout:g} s ({status})"
-                raise DeadlineError(problem, code="DEADLINE_EXCEEDED")
-            time.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
+        self._run(self._core.wait_until_ready(timeout))
 
-    def _retried(self, method: Any, request: Any) -> Any:
-        """The response of a call, or of another try of it."""
-        end = time.monotonic() + self.config.timeout
-        pauses = self._retries.pauses(CALL_PATIENCE)
+    def _run(self, program: Program[T]) -> T:
+        """Do what the program says, on the caller's thread."""
+        return _run(program, self._begin, Event())
+
+    def _begin(self, call: Call, *, future: bool = False) -> Any:
+        """The response of a call, or the call as gRPC's future. A stream's responses come at once, as an iterator."""
+        method, metadata = self._connection.method(call.method)
+        if call.method.streams:
+            return method(iter(call.request), timeout=call.timeout, metadata=metadata)
+        return (method.future if future else method)(call.request, timeout=call.timeout, metadata=metadata)
+
+    def _ordered(self, next_program: Callable[[bool], Program[T] | None]) -> Iterator[T]:
+        """What programs return, in their order, while a few of them run; `next_program` is told if none does."""
+        running: deque[Future[T]] = deque()
+        crew = _Crew(self._begin, self.config.batch.in_flight)
+        try:
+            while True:
+                while len(running) < self.config.batch.in_flight and (program := next_program(not running)):
+                    running.append(crew.submit(program))
+                if not running:
+                    return
+                yield running.popleft().result()
+        finally:
+            crew.close()
+
+
+def _run(program: Program[T], do: Callable[[Call], Any], stopped: Event) -> T:
+    """Run a program to its end, or until it is stopped, which is a CancelledError."""
+    try:
+        step = next(program)
         while True:
+            if isinstance(step, Pause):
+                if stopped.wait(step.seconds):
+                    raise CancelledError("the stream was left", code="CANCELLED")
+                step = next(program)
+                continue
             try:
-                response = self._begun(method, request, end - time.monotonic())
+                response = do(step)
+                if step.method.streams:
+                    response = list(response)
             except grpc.RpcError as error:
-                self._pause_after(error, pauses, end)
+                failure = from_call(error)
+                failure.__cause__ = error
+                step = program.throw(failure)
+            except ValueError as error:
+                raise CancelledError("the client is closed", code="CANCELLED") from error
             else:
-                self._retries.answered()
-                return response
+                step = program.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
-    def _pause_after(self, error: grpc.RpcError, pauses: Iterator[float], end: float) -> None:
-        """Return when it is time to try again; raise the error's like if there is no sense in it."""
-        failure = from_call(error)
-        # What gRPC itself refuses, such as a message that is too large, has no word on when to come again.
-        hopeless = failure.code == "RESOURCE_EXHAUSTED" and failure.retry_after is None
-        pause = next(pauses, None) if failure.code in RETRIED and not hopeless else None
-        if pause is not None:
-            pause += failure.retry_after or 0
-        if pause is None or time.monotonic() + pause > end:
-            raise failure from error
-        time.sleep(pause)
 
-    def _call(self, method: Any, request: Any, timeout: float | None = None) -> Any:
+class _Crew:
+    """Threads that run programs, and can be stopped in the middle of them."""
+
+    def __init__(self, begin: Callable[..., Any], count: int) -> None:
+        self._begin = begin
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="paravec")
+        self._stopped = Event()
+        self._calls: set[Any] = set()
+
+    def submit(self, program: Program[T]) -> Future[T]:
+        """Run a program."""
+        return self._pool.submit(_run, program, self._do, self._stopped)
+
+    def close(self) -> None:
+        """Cancel what is running, and wait for the threads to end."""
+        self._stopped.set()
+        for call in list(self._calls):
+            call.cancel()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _do(self, step: Call) -> Any:
+        call = self._begin(step, future=True)
+        self._calls.add(call)
         try:
-            return self._begun(method, request, self.config.timeout if timeout is None else timeout)
-        except grpc.RpcError as error:
-            raise from_call(error) from error
+            if self._stopped.is_set():
+                call.cancel()
+            return list(call) if step.method.streams else call.result()
+        except grpc.FutureCancelledError:
+            raise CancelledError("the stream was left", code="CANCELLED") from None
+        finally:
+            self._calls.discard(call)
 
-    def _begun(self, method: Any, request: Any, timeout: float) -> Any:
+
+class _Reader:
+    """Reads a stream's documents, on a thread of its own, as far as there is room for them."""
+
+    def __init__(self, stream: Stream, documents: Iterable[Document]) -> None:
+        self._stream, self._documents = stream, documents
+        self._changed = Condition()
+        Thread(target=self._read, name="paravec-reader", daemon=True).start()
+
+    def next(self, idle: bool) -> Program[Any] | None:
+        """The next batch's program, if it is time for one; waits for it if nothing is in flight. None at the end."""
+        with self._changed:
+            while not (program := self._stream.next(idle)) and idle and not self._stream.ended:
+                self._changed.wait()
+            self._changed.notify_all()
+            return program
+
+    def close(self) -> None:
+        """Read no more. A source that gives nothing holds its thread until it does."""
+        with self._changed:
+            self._stream.ended = True
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        stream, failure = self._stream, None
         try:
-            return method(request, timeout=timeout, metadata=self._authorization.metadata())
-        except ValueError as error:
-            raise CancelledError("the client is closed", code="CANCELLED") from error
-
-    def _server_limits(self) -> Limits:
-        return self._limits or self.model().limits
+            for document in self._documents:
+                with self._changed:
+                    self._changed.wait_for(lambda: stream.ended or not stream.full)
+                    if stream.ended:
+                        return
+                    stream.add(document)
+                    self._changed.notify_all()
+        except Exception as error:
+            failure = error
+        finally:
+            with self._changed:
+                stream.failure, stream.ended = failure, True
+                self._changed.notify_all()

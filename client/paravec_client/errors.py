@@ -7,8 +7,9 @@ ParavecError
 ├── UnauthenticatedError      no or wrong credentials
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
-├── ConfigError               certificates or a token that a client cannot be made with
-├── ModelChangedError         the servers moved to another model in the middle of a stream
+├── ConfigError               certificates, a token or a setting that a client cannot be made with
+├── ForkedError               the client was made in another process, of which this one is a fork
+├── ModelChangedError         the servers moved to another model in the middle of a list or stream
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
@@ -94,15 +95,26 @@ class CancelledError(ParavecError):
 
 
 class ConfigError(ParavecError):
-    """Certificates or a token that a client cannot be made with; raised before any call."""
+    """Certificates, a token or a setting that a client cannot be made with; raised before any call."""
+
+
+class ForkedError(ParavecError):
+    """The process is a fork of one that had a client: gRPC's threads are not in it, and its calls would hang."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "gRPC does not outlive a fork: make the first client in the forked process itself, or start processes by "
+            'multiprocessing\'s "spawn" or "forkserver"',
+            code="FAILED_PRECONDITION",
+        )
 
 
 class ModelChangedError(ParavecError):
-    """The servers moved to another model in the middle of a stream: its vectors would not be comparable."""
+    """The servers moved to another model in the middle of a list or stream: its vectors would not be comparable."""
 
     def __init__(self, before: str, after: str) -> None:
         """`before`, `after`: versions of the models."""
-        text = f"the model changed from version {before} to {after} in the middle of the stream; start it anew"
+        text = f"the model changed from version {before} to {after} between two calls; embed all anew"
         super().__init__(text, code="ABORTED")
 
 
@@ -130,7 +142,8 @@ _DETAILS: tuple[type[message.Message], ...] = (
 
 def from_call(error: grpc.RpcError) -> ParavecError:
     """The error for a failed call."""
-    if not isinstance(error, grpc.Call):
+    # Those of grpc.aio are no grpc.Call.
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ParavecError(str(error))
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":

@@ -138,3 +138,8 @@ class ModelInfo:
     """What the server accepts."""
     tokenizer: dict[str, str | int | bool]
     """How the server tokenizes text."""
+
+    @property
+    def identity(self) -> ModelVersion:
+        """Which model it is, as answers name it."""
+        return ModelVersion(self.name, self.version, self.digest)
