@@ -1,11 +1,14 @@
 """Client of paravec: text in, Doc2Vec vectors out."""
 
+from .aio import AsyncEmbeddingClient
 from .client import EmbeddingClient
+from .config import Batch, ClientConfig, Keepalive, Retry, Tls
 from .errors import (
     CancelledError,
     ConfigError,
     DeadlineError,
     FieldViolation,
+    ForkedError,
     InvalidArgumentError,
     ModelChangedError,
     OverloadedError,
@@ -14,10 +17,11 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .config import ClientConfig, Tls
-from .types import Document, Embedding, InferenceOptions, Limits, ModelInfo, Vector
+from .types import Document, Embedding, Embeddings, InferenceOptions, Limits, ModelInfo, ModelVersion, Vector
 
 __all__ = [
+    "AsyncEmbeddingClient",
+    "Batch",
     "CancelledError",
     "ClientConfig",
     "ConfigError",
@@ -25,14 +29,19 @@ __all__ = [
     "Document",
     "Embedding",
     "EmbeddingClient",
+    "Embeddings",
     "FieldViolation",
+    "ForkedError",
     "InferenceOptions",
     "InvalidArgumentError",
+    "Keepalive",
     "Limits",
     "ModelChangedError",
     "ModelInfo",
+    "ModelVersion",
     "OverloadedError",
     "ParavecError",
+    "Retry",
     "ServerError",
     "Tls",
     "UnauthenticatedError",

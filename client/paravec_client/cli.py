@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any, get_args
 
 from .client import EmbeddingClient
+from .config import ClientConfig, Tls
 from .errors import (
     ConfigError,
     DeadlineError,
@@ -20,7 +21,6 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .config import ClientConfig, Tls
 from .types import Embedding, InferenceOptions, ModelInfo
 
 # Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.

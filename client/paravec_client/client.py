@@ -1,9 +1,9 @@
 """The synchronous client."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
 from collections import deque
-from threading import Condition, Event, Thread
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -12,8 +12,8 @@ import grpc
 from . import core
 from .config import ClientConfig
 from .connection import Connection, configured
-from .core import SERVICE, Call, Core, Pause, Program
-from .errors import CancelledError, ParavecError, from_call
+from .core import SERVICE, Call, Core, Pause, Program, Step
+from .errors import CancelledError, from_call
 from .stream import Outcome, Stream
 from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Vector
 
@@ -43,7 +43,7 @@ class EmbeddingClient:
         or token cannot be used.
 
         `channel`: one of the caller's own, which stays open when the client is closed; of `config`, target, tls,
-        keepalive and health_checks then have no effect. `interceptors`: gRPC's client interceptors, the first outermost.
+        keepalive and health_checks then have no effect. `interceptors`: client interceptors of gRPC, the first outermost.
         """
         self.config = configured(target, timeout, config)
         self._core = Core(self.config)
@@ -75,7 +75,7 @@ class EmbeddingClient:
         InvalidArgumentError, whose violations say which.
         """
         if isinstance(documents, str):
-            return self.embed_all([documents], options).vectors[0]
+            return self.embed_all([documents], options)[0].vector
         return self.embed_all(documents, options).vectors
 
     def embed_all(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Embeddings:
@@ -137,127 +137,108 @@ class EmbeddingClient:
         """Return once the server has its model loaded and warm; DeadlineError after `timeout` seconds."""
         self._run(self._core.wait_until_ready(timeout))
 
-    def _run(self, program: Program[T]) -> T:
-        """Do what the program says, on the caller's thread."""
-        return _run(program, self._begin, Event())
-
-    def _begin(self, call: Call, *, future: bool = False) -> Any:
-        """The response of a call, or the call as gRPC's future. A stream's responses come at once, as an iterator."""
-        method, metadata = self._connection.method(call.method)
-        if call.method.streams:
-            return method(iter(call.request), timeout=call.timeout, metadata=metadata)
-        return (method.future if future else method)(call.request, timeout=call.timeout, metadata=metadata)
+    def _run(self, program: Program[T], step: Step | None = None, answer: Any = None) -> T:
+        """Do what the program says. `step` is its first, if it has begun, and `answer` gRPC's future for that."""
+        try:
+            step = step or next(program)
+            while True:
+                try:
+                    response = answer.result() if answer else self._answer(step)
+                except grpc.RpcError as error:
+                    step = program.throw(from_call(error))
+                else:
+                    step = program.send(response)
+                answer = None
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def _ordered(self, next_program: Callable[[bool], Program[T] | None]) -> Iterator[T]:
-        """What programs return, in their order, while a few of them run; `next_program` is told if none does."""
-        running: deque[Future[T]] = deque()
-        crew = _Crew(self._begin, self.config.batch.in_flight)
+        """What programs return, in their order, while the first calls of a few of them are under way.
+
+        `next_program` is told if none is. What a program does beyond its first call, if that failed, it does when its
+        turn comes; so it takes no threads.
+        """
+        running: deque[tuple[Program[T], Step, Any]] = deque()
         try:
             while True:
                 while len(running) < self.config.batch.in_flight and (program := next_program(not running)):
-                    running.append(crew.submit(program))
+                    step = next(program)
+                    running.append((program, step, self._begin(step, future=True) if isinstance(step, Call) else None))
                 if not running:
                     return
-                yield running.popleft().result()
+                yield self._run(*running.popleft())
         finally:
-            crew.close()
+            for *_, answer in running:
+                if answer:
+                    answer.cancel()
 
+    def _answer(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        answer = self._begin(step)
+        return list(answer) if step.method.streams else answer
 
-def _run(program: Program[T], do: Callable[[Call], Any], stopped: Event) -> T:
-    """Run a program to its end, or until it is stopped, which is a CancelledError."""
-    try:
-        step = next(program)
-        while True:
-            if isinstance(step, Pause):
-                if stopped.wait(step.seconds):
-                    raise CancelledError("the stream was left", code="CANCELLED")
-                step = next(program)
-                continue
-            try:
-                response = do(step)
-                if step.method.streams:
-                    response = list(response)
-            except grpc.RpcError as error:
-                failure = from_call(error)
-                failure.__cause__ = error
-                step = program.throw(failure)
-            except ValueError as error:
-                raise CancelledError("the client is closed", code="CANCELLED") from error
-            else:
-                step = program.send(response)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-class _Crew:
-    """Threads that run programs, and can be stopped in the middle of them."""
-
-    def __init__(self, begin: Callable[..., Any], count: int) -> None:
-        self._begin = begin
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="paravec")
-        self._stopped = Event()
-        self._calls: set[Any] = set()
-
-    def submit(self, program: Program[T]) -> Future[T]:
-        """Run a program."""
-        return self._pool.submit(_run, program, self._do, self._stopped)
-
-    def close(self) -> None:
-        """Cancel what is running, and wait for the threads to end."""
-        self._stopped.set()
-        for call in list(self._calls):
-            call.cancel()
-        self._pool.shutdown(cancel_futures=True)
-
-    def _do(self, step: Call) -> Any:
-        call = self._begin(step, future=True)
-        self._calls.add(call)
+    def _begin(self, step: Call, *, future: bool = False) -> Any:
+        method, metadata = self._connection.method(step.method)
+        begin = method.future if future else method
+        request = iter(step.request) if step.method.streams else step.request
         try:
-            if self._stopped.is_set():
-                call.cancel()
-            return list(call) if step.method.streams else call.result()
-        except grpc.FutureCancelledError:
-            raise CancelledError("the stream was left", code="CANCELLED") from None
-        finally:
-            self._calls.discard(call)
+            return begin(request, timeout=step.timeout, metadata=metadata)
+        except ValueError as error:
+            raise CancelledError("the client is closed", code="CANCELLED") from error
 
 
 class _Reader:
-    """Reads a stream's documents, on a thread of its own, as far as there is room for them."""
+    """Reads a stream's documents, on a thread of its own, as far as there is room for them.
+
+    Each side tells the other only if that one waits: to take a lock for each document would cost as much as to read it.
+    """
 
     def __init__(self, stream: Stream, documents: Iterable[Document]) -> None:
         self._stream, self._documents = stream, documents
         self._changed = Condition()
+        self._awaited = False
+        self._closed = False
         Thread(target=self._read, name="paravec-reader", daemon=True).start()
 
     def next(self, idle: bool) -> Program[Any] | None:
         """The next batch's program, if it is time for one; waits for it if nothing is in flight. None at the end."""
-        with self._changed:
-            while not (program := self._stream.next(idle)) and idle and not self._stream.ended:
-                self._changed.wait()
-            self._changed.notify_all()
-            return program
+        if not (program := self._stream.next(idle)) and idle:
+            with self._changed:
+                self._awaited = True
+                self._changed.wait_for(self._has_news)
+                self._awaited = False
+            program = self._stream.next(idle)
+        self._tell()
+        return program
 
     def close(self) -> None:
         """Read no more. A source that gives nothing holds its thread until it does."""
+        self._closed = True
+        self._tell()
+
+    def _has_news(self) -> bool:
+        return self._stream.ended or not self._stream.empty
+
+    def _tell(self) -> None:
         with self._changed:
-            self._stream.ended = True
             self._changed.notify_all()
 
     def _read(self) -> None:
-        stream, failure = self._stream, None
+        stream = self._stream
         try:
             for document in self._documents:
-                with self._changed:
-                    self._changed.wait_for(lambda: stream.ended or not stream.full)
-                    if stream.ended:
-                        return
-                    stream.add(document)
-                    self._changed.notify_all()
+                if stream.full:
+                    with self._changed:
+                        self._changed.wait_for(lambda: self._closed or not stream.full)
+                if self._closed:
+                    return
+                stream.add(document)
+                if self._awaited:
+                    self._tell()
         except Exception as error:
-            failure = error
+            stream.failure = error
         finally:
-            with self._changed:
-                stream.failure, stream.ended = failure, True
-                self._changed.notify_all()
+            stream.ended = True
+            self._tell()

@@ -73,9 +73,9 @@ class Batch:
 
     documents: int = 256
     """Documents of a call, at most; fewer if the server takes fewer."""
-    bytes: int = 2**20
+    bytes: int = 2**18
     """Bytes of them, at most, unless one document alone has more."""
-    in_flight: int = 3
+    in_flight: int = 4
     """Calls of one list or stream at once."""
 
     def __post_init__(self) -> None:

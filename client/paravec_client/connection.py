@@ -20,7 +20,7 @@ _first_process: int | None = None
 
 def configured(target: str | None, timeout: float | None, config: ClientConfig | None) -> ClientConfig:
     """The configuration with what the caller of a client's constructor put before it."""
-    changes = {"target": target, "timeout": timeout}
+    changes: dict[str, Any] = {"target": target, "timeout": timeout}
     return replace(config or ClientConfig(), **{name: value for name, value in changes.items() if value is not None})
 
 
@@ -39,7 +39,8 @@ class Connection:
         self._open = channel_opener(config, library)
         self._channels: list[Any] = []
         self._methods: dict[Method, Any] = {}
-        self._closed = False
+        self.closed = False
+        """There are no more calls."""
         if channel is not None and interceptors and library is not grpc:
             raise ConfigError("interceptors: a channel of grpc.aio is made with its own")
         if library is grpc:
@@ -49,7 +50,7 @@ class Connection:
         """What calls a method, and the metadata for a call; CancelledError if the client is closed."""
         if self._process != os.getpid():
             raise ForkedError
-        if self._closed:
+        if self.closed:
             raise CancelledError("the client is closed", code="CANCELLED")
         if not self._methods:
             # A channel of grpc.aio belongs to the event loop that runs when it is made.
@@ -58,7 +59,7 @@ class Connection:
 
     def close(self) -> list[Any]:
         """The channels that are to be closed; there are no more calls."""
-        self._closed = True
+        self.closed = True
         channels, self._channels = self._channels, []
         return channels
 

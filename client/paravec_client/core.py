@@ -80,7 +80,8 @@ class Pause:
     seconds: float
 
 
-Program = Generator[Call | Pause, Any, T]
+Step = Call | Pause
+Program = Generator[Step, Any, T]
 
 
 class Core:
@@ -125,9 +126,7 @@ class Core:
         counts = np.empty(0, np.int64)
         return Embeddings(np.empty((0, model.vector_size), np.float32), counts, counts, counts > 0, model.identity)
 
-    def _embed(
-        self, documents: Sequence[pb.Document], first: int, options: pb.InferenceOptions
-    ) -> Program[Embeddings]:
+    def _embed(self, documents: Sequence[pb.Document], first: int, options: pb.InferenceOptions) -> Program[Embeddings]:
         """Embed documents of which the caller's number `first` is the first."""
         try:
             return (yield from self.embed(documents, options))
@@ -214,8 +213,13 @@ def joined(parts: Sequence[Embeddings]) -> Embeddings:
     for part in parts:
         if part.model != first.model:
             raise ModelChangedError(first.model.version, part.model.version)
-    arrays = ("vectors", "token_counts", "known_token_counts", "truncated")
-    return Embeddings(*(np.concatenate([getattr(part, name) for part in parts]) for name in arrays), first.model)
+    return Embeddings(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.token_counts for part in parts]),
+        np.concatenate([part.known_token_counts for part in parts]),
+        np.concatenate([part.truncated for part in parts]),
+        first.model,
+    )
 
 
 def given(programs: Iterable[Program[T]]) -> Callable[[bool], Program[T] | None]:

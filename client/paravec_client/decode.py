@@ -29,7 +29,7 @@ def _twin() -> Any:
     vector.type = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
     # A pool of its own: in protobuf's default one these names are taken.
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(pb.EmbedResponse.DESCRIPTOR.full_name))
 
 

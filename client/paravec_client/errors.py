@@ -14,7 +14,7 @@ ParavecError
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -57,17 +57,22 @@ class ParavecError(Exception):
 
     def shifted(self, offset: int) -> Self:
         """The same error, with `offset` added to the numbers of its documents: a call may be one batch of several."""
+        return self._renamed(
+            lambda text: re.sub(r"^documents\[(\d+)\]", lambda found: f"documents[{int(found[1]) + offset}]", text)
+        )
+
+    def of_document(self, number: int) -> Self:
+        """The same error, with the document's number in what the server, in a stream, just calls `document`."""
+        return self._renamed(lambda text: re.sub(r"^document\b", f"documents[{number}]", text))
+
+    def _renamed(self, rename: Callable[[str], str]) -> Self:
         return type(self)(
-            _shift(str(self), offset),
+            rename(str(self)),
             code=self.code,
-            violations=[FieldViolation(_shift(v.field, offset), v.description) for v in self.violations],
+            violations=[FieldViolation(rename(v.field), v.description) for v in self.violations],
             retry_after=self.retry_after,
             request_id=self.request_id,
         )
-
-
-def _shift(text: str, offset: int) -> str:
-    return re.sub(r"^documents\[(\d+)\]", lambda found: f"documents[{int(found[1]) + offset}]", text)
 
 
 class InvalidArgumentError(ParavecError):
@@ -141,7 +146,13 @@ _DETAILS: tuple[type[message.Message], ...] = (
 
 
 def from_call(error: grpc.RpcError) -> ParavecError:
-    """The error for a failed call."""
+    """The error for a failed call, which is its cause."""
+    failure = _of_call(error)
+    failure.__cause__ = error
+    return failure
+
+
+def _of_call(error: grpc.RpcError) -> ParavecError:
     # Those of grpc.aio are no grpc.Call.
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ParavecError(str(error))

@@ -48,6 +48,7 @@ RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"})
 """Statuses from a server whose call may do better elsewhere or later; CANCELLED is what gRPC's core says of calls that
 reach a server in its last moment. To embed a document twice does no harm."""
 
+
 class Retries:
     """Tries again, of all calls of a client together: no more than there were answers, and the reserve.
 

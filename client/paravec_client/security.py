@@ -11,8 +11,8 @@ from typing import Any
 
 import grpc
 
-from .errors import ConfigError
 from .config import ClientConfig, File, Tls
+from .errors import ConfigError
 
 _TOKEN = re.compile(r"[!-~]+")
 

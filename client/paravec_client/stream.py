@@ -1,6 +1,5 @@
 """A stream of documents, cut into calls as they come; and their outcomes put in order again."""
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,9 @@ import numpy as np
 from paravec.v1 import embedding_pb2 as pb
 
 from . import wire
-from .core import EMBED_STREAM, Core, Program
+from .core import EMBED_STREAM, Core, Pause, Program
 from .decode import read_version
-from .errors import FieldViolation, InvalidArgumentError, ModelChangedError, ParavecError, ServerError, from_status
+from .errors import InvalidArgumentError, ModelChangedError, ParavecError, ServerError, from_status
 from .types import Document, Embedding, InferenceOptions, Limits, ModelVersion
 
 Errors = Literal["raise", "return"]
@@ -39,7 +38,7 @@ class Stream:
         whole = config.stream_timeout
         self._end = float("inf") if whole is None else time.monotonic() + whole
         self._waiting: deque[tuple[pb.Document | ParavecError, int]] = deque()
-        self._size = self._added = self._sent = 0
+        self._bytes_in = self._bytes_out = self._added = self._sent = 0
         self._model: ModelVersion | None = None
         self.ended = False
         """No more documents will come."""
@@ -47,33 +46,42 @@ class Stream:
         """What the documents' own iterator raised."""
 
     @property
+    def empty(self) -> bool:
+        """Whether no document waits."""
+        return not self._waiting
+
+    @property
     def full(self) -> bool:
         """Whether enough documents wait for now: two batches."""
-        return len(self._waiting) >= 2 * self._count or self._size >= 2 * self._bytes
+        return len(self._waiting) >= 2 * self._count or self._bytes_in - self._bytes_out >= 2 * self._bytes
 
     def add(self, document: Document) -> None:
-        """A document has come. One that cannot go over the wire keeps its place."""
+        """A document has come. One that cannot go over the wire keeps its place.
+
+        This may be called on a thread of its own, and needs no lock beside those who call the rest.
+        """
         item: pb.Document | ParavecError
         try:
-            item = wire.document_message(document, f"documents[{self._added}]", self._largest)
+            item = wire.document_message(document, "documents[0]", self._largest)
             size = item.ByteSize()
         except ParavecError as fault:
-            item, size = fault, 0
+            item, size = fault.shifted(self._added), 0
         self._added += 1
-        self._size += size
+        self._bytes_in += size
         self._waiting.append((item, size))
 
     def next(self, idle: bool) -> Program[Answered] | None:
         """A program for the next batch, if it is time for one; `idle`: nothing is in flight."""
-        whole = len(self._waiting) >= self._count or self._size >= self._bytes
+        whole = len(self._waiting) >= self._count or self._bytes_in - self._bytes_out >= self._bytes
         if not self._waiting or not (whole or idle or self.ended):
             return None
-        batch, size = [], 0
+        batch: list[pb.Document | ParavecError] = []
+        size = 0
         while self._waiting and len(batch) < self._count and (not batch or size + self._waiting[0][1] <= self._bytes):
             item, bytes_ = self._waiting.popleft()
             batch.append(item)
             size += bytes_
-        self._size -= size
+        self._bytes_out += size
         first, self._sent = self._sent, self._sent + len(batch)
         return self._embed(batch, first)
 
@@ -92,6 +100,7 @@ class Stream:
         """The outcomes of a batch whose first document is number `first` of the stream."""
         good = [item for item in batch if not isinstance(item, ParavecError)]
         if not good:
+            yield Pause(0)  # whoever runs programs counts on a step
             return [item for item in batch if isinstance(item, ParavecError)], None
         trying = {"patience": self._core.config.timeout, "end": self._end}
         if not self._core.config.retry.patience:
@@ -108,28 +117,18 @@ class Stream:
             responses = yield from self._core.tried(EMBED_STREAM, requests, **trying)
             if len(responses) != len(good):
                 raise ServerError(f"{len(responses)} answers to {len(good)} documents", code="INTERNAL") from None
-            made, model = map(_outcome, responses), read_version(responses[0].model)
-        outcomes = (item if isinstance(item, ParavecError) else next(made) for item in batch)
-        return [_placed(outcome, first + i) for i, outcome in enumerate(outcomes)], model
+            model = read_version(responses[0].model)
+            numbers = (first + i for i, item in enumerate(batch) if not isinstance(item, ParavecError))
+            made = map(_outcome, responses, numbers)
+        if len(good) == len(batch):
+            return list(made), model
+        return [item if isinstance(item, ParavecError) else next(made) for item in batch], model
 
 
-def _outcome(response: pb.EmbedStreamResponse) -> Outcome:
-    if response.WhichOneof("outcome") == "error":
-        return from_status(response.error)
-    made = response.embedding
-    vector = np.array(made.vector, np.float32)
-    return Embedding(vector, made.token_count, made.known_token_count, made.truncated)
-
-
-def _placed(outcome: Outcome, number: int) -> Outcome:
-    """An error names the document by its number in the caller's stream, where the server's own stream says `document`."""
-    if not isinstance(outcome, InvalidArgumentError):
-        return outcome
-
-    def placed(text: str) -> str:
-        return re.sub(r"^document\b", f"documents[{number}]", text)
-
-    violations = [FieldViolation(placed(v.field), v.description) for v in outcome.violations]
-    return InvalidArgumentError(
-        placed(str(outcome)), code=outcome.code, violations=violations, request_id=outcome.request_id
-    )
+def _outcome(response: pb.EmbedStreamResponse, number: int) -> Outcome:
+    """What a response says of the document that has this number in the caller's stream."""
+    if response.WhichOneof("outcome") == "embedding":
+        made = response.embedding
+        vector = np.array(made.vector, np.float32)
+        return Embedding(vector, made.token_count, made.known_token_count, made.truncated)
+    return from_status(response.error).of_document(number)

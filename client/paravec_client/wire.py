@@ -18,30 +18,27 @@ def document_message(document: Document, path: str, largest: int | None = None) 
 
     `largest`: bytes of a message that the server takes, if that is to be checked.
     """
-    message = _document(document, path)
+    try:
+        if isinstance(document, str):
+            message = pb.Document(text=document)
+        elif isinstance(document, Sequence) and all(isinstance(token, str) for token in document):
+            message = pb.Document(tokens=pb.TokenList(tokens=document))
+        else:
+            raise invalid(path, f"must be a str or a list of str, not {type(document).__name__}")
+    except UnicodeEncodeError as error:
+        problem = f"has a lone surrogate at character {error.start}, which UTF-8 cannot carry"
+        raise invalid(path, problem) from None
+    except ValueError:
+        raise invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
     if largest is not None:
         _check_size(message, path, largest)
     return message
 
 
 def _check_size(message: pb.Document, path: str, largest: int) -> None:
-    if message.ByteSize() > largest - _OVERHEAD:
-        raise invalid(path, f"has {message.ByteSize()} bytes, the server takes messages of {largest}")
-
-
-def _document(document: Document, path: str) -> pb.Document:
-    try:
-        if isinstance(document, str):
-            return pb.Document(text=document)
-        if isinstance(document, Sequence) and all(isinstance(token, str) for token in document):
-            return pb.Document(tokens=pb.TokenList(tokens=document))
-    except UnicodeEncodeError as error:
-        problem = f"has a lone surrogate at character {error.start}, which UTF-8 cannot carry"
-        raise invalid(path, problem) from None
-    except ValueError:
-        raise invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
-    kind = type(document).__name__
-    raise invalid(path, f"must be a str or a list of str, not {kind}")
+    size = message.ByteSize()
+    if size > largest - _OVERHEAD:
+        raise invalid(path, f"has {size} bytes, the server takes messages of {largest}")
 
 
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:

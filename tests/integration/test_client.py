@@ -152,7 +152,7 @@ def test_a_stream_reads_no_further_than_it_must(client: EmbeddingClient) -> None
     for _ in range(10):
         next(stream)
     assert next(taken) < 400
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 def test_the_sources_own_error_is_the_callers(client: EmbeddingClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -164,7 +164,7 @@ def test_a_stream_breaks_while_its_source_waits() -> None:
             assert isinstance(made, Embedding)
             assert made.vector == [n]
             go.release()
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         assert next(taken) < 30
 
 
