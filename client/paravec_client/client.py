@@ -43,7 +43,7 @@ class EmbeddingClient:
         or token cannot be used.
 
         `channel`: one of the caller's own, which stays open when the client is closed; of `config`, target, tls,
-        keepalive and health_checks then have no effect. `interceptors`: client interceptors of gRPC, the first outermost.
+        keepalive and health_checks then have no effect. `interceptors`: gRPC's for clients, the first outermost.
         """
         self.config = configured(target, timeout, config)
         self._core = Core(self.config)

@@ -40,7 +40,7 @@ _DEFAULTS = pb.InferenceOptions(
 )
 
 
-class _Failure(Exception):
+class _FailureError(Exception):
     """A call or a document that fails, with its google.rpc.Status."""
 
     def __init__(self, code: str, text: str, *details: Any) -> None:
@@ -51,9 +51,11 @@ class _Failure(Exception):
             self.status.details.append(packed)
 
 
-def _invalid(path: str, problem: str) -> _Failure:
+def _invalid(path: str, problem: str) -> _FailureError:
     violation = error_details_pb2.BadRequest.FieldViolation(field=path, description=problem)
-    return _Failure("INVALID_ARGUMENT", f"{path}: {problem}", error_details_pb2.BadRequest(field_violations=[violation]))
+    return _FailureError(
+        "INVALID_ARGUMENT", f"{path}: {problem}", error_details_pb2.BadRequest(field_violations=[violation])
+    )
 
 
 @dataclass
@@ -68,7 +70,7 @@ class FakeServer:
     """What it accepts in one call."""
     texts: list[str | list[str]] = field(default_factory=list)
     """Every document that was embedded, in the order in which they came."""
-    _failures: list[_Failure] = field(default_factory=list)
+    _failures: list[_FailureError] = field(default_factory=list)
     _health: health.HealthServicer = field(default_factory=health.HealthServicer)
 
     def fail(self, code: str, times: int = 1, retry_after: float | None = None) -> None:
@@ -86,7 +88,7 @@ class FakeServer:
                 error_details_pb2.ErrorInfo(reason="OVERLOADED", domain="paravec"),
                 error_details_pb2.RetryInfo(retry_delay=delay),
             ]
-        self._failures += [_Failure(code, "told to fail", *details)] * times
+        self._failures += [_FailureError(code, "told to fail", *details)] * times
 
     def set_ready(self, ready: bool) -> None:
         """Whether it says that it is ready; if not, calls are refused as by a server that loads or drains."""
@@ -97,7 +99,7 @@ class FakeServer:
 
     def _check_state(self) -> None:
         if not self._ready:
-            raise _Failure("UNAVAILABLE", "the model is loading")
+            raise _FailureError("UNAVAILABLE", "the model is loading")
 
     def _embed(self, documents: Sequence[pb.Document], options: pb.InferenceOptions, path: str) -> list[pb.Embedding]:
         """Embed, or fail as the real server does."""
@@ -165,7 +167,7 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             if not 1 <= count <= most:
                 raise _invalid("documents", f"must be 1 to {most}, not {count}")
             embeddings = self._fake._embed(request.documents, request.options, "documents[{}]")
-        except _Failure as failure:
+        except _FailureError as failure:
             _abort(context, failure)
         return pb.EmbedResponse(embeddings=embeddings, model=_VERSION)
 
@@ -176,18 +178,18 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         for request in requests:
             try:
                 (embedding,) = self._fake._embed([request.document], request.options, "document")
-            except _Failure as failure:
+            except _FailureError as failure:
                 if failure.status.code != code_pb2.INVALID_ARGUMENT:
                     _abort(context, failure)
                 yield pb.EmbedStreamResponse(error=failure.status, model=_VERSION)
             else:
                 yield pb.EmbedStreamResponse(embedding=embedding, model=_VERSION)
 
-    def GetModel(self, request: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:  # noqa: N802
+    def GetModel(self, _: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:  # noqa: N802
         """A description of no model."""
         try:
             self._fake._check_state()
-        except _Failure as failure:
+        except _FailureError as failure:
             _abort(context, failure)
         limits = self._fake.limits
         model = pb.ModelInfo(
@@ -204,7 +206,7 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.GetModelResponse(model=model)
 
 
-def _abort(context: grpc.ServicerContext, failure: _Failure) -> None:
+def _abort(context: grpc.ServicerContext, failure: _FailureError) -> None:
     context.set_trailing_metadata((("grpc-status-details-bin", failure.status.SerializeToString()),))
     code = next(code for code in grpc.StatusCode if code.value[0] == failure.status.code)
     context.abort(code, failure.status.message)
