@@ -249,7 +249,8 @@ def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
     def check(documents: list[Any], most: int, chance: random.Random) -> None:
         config = ClientConfig(batch=Batch(documents=most))
         stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), None, "return")
-        left, told = deque(documents), []
+        left = deque(documents)
+        told: list[Any] = []
         while True:
             while left and chance.random() < 0.7 and not stream.full:
                 stream.add(left.popleft())
@@ -303,7 +304,7 @@ def test_a_killed_servers_calls_and_streams_go_on_elsewhere(
             def stream() -> None:
                 try:
                     made = list(client.embed_stream(itertools.repeat("fire in sydney", 3000)))
-                    if len(made) != 3000 or not all(np.array_equal(m.vector, expected) for m in made):  # type: ignore[union-attr]
+                    if len(made) != 3000 or not all(np.array_equal(m.vector, expected) for m in made):
                         wrong.append("stream")
                 except Exception as error:
                     wrong.append(error)

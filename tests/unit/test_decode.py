@@ -61,7 +61,7 @@ UNKNOWN = st.sampled_from(
 
 
 @given(
-    st.lists(st.lists(FLOATS, min_size=6, max_size=6), max_size=4), st.sampled_from("packed pieces single".split()),
+    st.lists(st.lists(FLOATS, min_size=6, max_size=6), max_size=4), st.sampled_from(["packed", "pieces", "single"]),
     UNKNOWN, UNKNOWN,
 )  # fmt: skip
 def test_what_protobuf_may_write(vectors: list[list[float]], way: str, first: bytes, last: bytes) -> None:
