@@ -62,8 +62,8 @@ class Stream:
         """
         item: pb.Document | ParavecError
         try:
-            item = wire.document_message(document, "documents[0]", self._largest)
-            size = item.ByteSize()
+            item = wire.document_message(document, "documents[0]")
+            size = wire.checked_size(item, "documents[0]", self._largest)
         except ParavecError as fault:
             item, size = fault.shifted(self._added), 0
         self._added += 1
@@ -98,7 +98,7 @@ class Stream:
 
     def _embed(self, batch: Sequence[pb.Document | ParavecError], first: int) -> Program[Answered]:
         """The outcomes of a batch whose first document is number `first` of the stream."""
-        good = [item for item in batch if not isinstance(item, ParavecError)]
+        good = [item for item in batch if isinstance(item, pb.Document)]
         if not good:
             yield Pause(0)  # whoever runs programs counts on a step
             return [item for item in batch if isinstance(item, ParavecError)], None

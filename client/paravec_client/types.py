@@ -33,7 +33,7 @@ class InferenceOptions:
     """Embed the beginning of a document that is too long, instead of refusing it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """The vector of one document, and what the model knew of it."""
 

@@ -13,11 +13,8 @@ from .types import Document, InferenceOptions, Limits, ModelInfo
 _OVERHEAD = 1024
 
 
-def document_message(document: Document, path: str, largest: int | None = None) -> pb.Document:
-    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire.
-
-    `largest`: bytes of a message that the server takes, if that is to be checked.
-    """
+def document_message(document: Document, path: str) -> pb.Document:
+    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire."""
     try:
         if isinstance(document, str):
             message = pb.Document(text=document)
@@ -30,15 +27,15 @@ def document_message(document: Document, path: str, largest: int | None = None) 
         raise invalid(path, problem) from None
     except ValueError:
         raise invalid(path, "has a lone surrogate, which UTF-8 cannot carry") from None
-    if largest is not None:
-        _check_size(message, path, largest)
     return message
 
 
-def _check_size(message: pb.Document, path: str, largest: int) -> None:
+def checked_size(message: pb.Document, path: str, largest: int) -> int:
+    """The bytes of a document's message; InvalidArgumentError if the server, which takes `largest`, refuses so many."""
     size = message.ByteSize()
     if size > largest - _OVERHEAD:
         raise invalid(path, f"has {size} bytes, the server takes messages of {largest}")
+    return size
 
 
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
@@ -81,9 +78,8 @@ def batches(documents: Iterable[pb.Document], limits: Limits, most: Batch) -> It
     count = min(limits.max_documents, most.documents)
     size = 0
     for i, document in enumerate(documents):
-        _check_size(document, f"documents[{i}]", limits.max_message_bytes)
         # A field's tag and length take up to ten bytes.
-        need = document.ByteSize() + 10
+        need = checked_size(document, f"documents[{i}]", limits.max_message_bytes) + 10
         if batch and (len(batch) == count or size + need > room):
             yield batch
             batch, size = [], 0
