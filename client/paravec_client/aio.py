@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 import grpc
 
-from . import core
+from . import core, wire
 from .config import ClientConfig
 from .connection import Connection, configured
 from .core import SERVICE, Core, Pause, Program, Step
@@ -111,8 +111,9 @@ class AsyncEmbeddingClient:
     ) -> AsyncGenerator[Any, None]:
         """See `EmbeddingClient.embed_stream`. `documents` may be asynchronous, too; if it is not, and slow, it holds up
         the event loop. To leave a stream early and be sure that it ends at once, use `contextlib.aclosing`."""
+        coming = documents if isinstance(documents, AsyncIterable) else _each(wire.listed(documents))
         stream = Stream(self._core, await self._run(self._core.limits()), options, errors)
-        reader = _Reader(stream, documents)
+        reader = _Reader(stream, coming)
         answers = self._ordered(reader.next)
         try:
             async for answered in answers:
@@ -187,9 +188,8 @@ class AsyncEmbeddingClient:
 class _Reader:
     """Reads a stream's documents, in a task of its own, as far as there is room for them."""
 
-    def __init__(self, stream: Stream, documents: Iterable[Document] | AsyncIterable[Document]) -> None:
-        self._stream = stream
-        self._documents = documents if isinstance(documents, AsyncIterable) else _each(documents)
+    def __init__(self, stream: Stream, documents: AsyncIterable[Document]) -> None:
+        self._stream, self._documents = stream, documents
         self._came, self._room = asyncio.Event(), asyncio.Event()
         self._task = asyncio.create_task(self._read())
 

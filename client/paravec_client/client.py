@@ -2,14 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 import grpc
 
-from . import core
+from . import core, wire
 from .config import ClientConfig
 from .connection import Connection, configured
 from .core import SERVICE, Call, Core, Pause, Program, Step
@@ -114,13 +115,11 @@ class EmbeddingClient:
         What a server refuses or loses is sent again, until no server has answered over `ClientConfig.timeout` seconds
         of pauses. ModelChangedError if the servers have moved to another model.
         """
+        listed = wire.listed(documents)
         stream = Stream(self._core, self._run(self._core.limits()), options, errors)
-        reader = _Reader(stream, documents)
-        try:
-            for answered in self._ordered(reader.next):
+        with closing(_Reader(stream, listed)) as reader, closing(self._ordered(reader.next)) as answers:
+            for answered in answers:
                 yield from stream.outcomes(answered)
-        finally:
-            reader.close()
         if stream.failure:
             # The documents' own iterator failed: what was read is answered, now its error is the caller's.
             raise stream.failure
@@ -153,7 +152,7 @@ class EmbeddingClient:
             result: T = end.value
             return result
 
-    def _ordered(self, next_program: Callable[[bool], Program[T] | None]) -> Iterator[T]:
+    def _ordered(self, next_program: Callable[[bool], Program[T] | None]) -> Generator[T, None, None]:
         """What programs return, in their order, while the first calls of a few of them are under way.
 
         `next_program` is told if none is. What a program does beyond its first call, if that failed, it does when its

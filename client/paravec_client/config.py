@@ -75,7 +75,7 @@ class Batch:
     """Documents of a call, at most; fewer if the server takes fewer."""
     bytes: int = 2**18
     """Bytes of them, at most, unless one document alone has more."""
-    in_flight: int = 4
+    in_flight: int = 3
     """Calls of one list or stream at once."""
 
     def __post_init__(self) -> None:

@@ -58,10 +58,10 @@ class Connection:
         return self._methods[method], self._authorization.metadata()
 
     def close(self) -> list[Any]:
-        """The channels that are to be closed; there are no more calls."""
+        """The channels that are to be closed; there are no more calls. In a forked process they are not its own."""
         self.closed = True
         channels, self._channels = self._channels, []
-        return channels
+        return channels if self._process == os.getpid() else []
 
     def _connect(self) -> None:
         ready = self._given or self._opened(SERVICE if self._config.health_checks else None)

@@ -35,7 +35,7 @@ _SHORT = 2**16
 
 
 class Method(NamedTuple):
-    """A method of the server."""
+    """A method of the server. For another: one here and in METHODS, a program of Core's, a method of each client."""
 
     path: str
     """/package.Service/Method."""
