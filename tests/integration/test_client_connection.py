@@ -91,12 +91,14 @@ def test_a_server_that_drains_ends_in_time_beside_a_client(artifact: Artifact, k
 
 def test_more_watchers_than_a_server_has_room_for_do_no_harm(server: Server) -> None:
     """Those beyond are told that there is no Watch, which is as if they were ready; all can embed."""
+    watches = []
     with ExitStack() as stack:
         for _ in range(270):
             channel = grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)])
             stub = health_pb2_grpc.HealthStub(stack.enter_context(channel))
-            stub.Watch(health_pb2.HealthCheckRequest(service="paravec.v1.EmbeddingService"))
-        time.sleep(0.5)
+            watches.append(stub.Watch(health_pb2.HealthCheckRequest(service="paravec.v1.EmbeddingService")))
+        until(lambda: watches[-1].done())
+        assert watches[-1].code() == grpc.StatusCode.UNIMPLEMENTED
         with EmbeddingClient(server.target) as client:
             assert client.embed("fire").any()
 
