@@ -1,11 +1,14 @@
 """Client of paravec: text in, Doc2Vec vectors out."""
 
+from .aio import AsyncEmbeddingClient
 from .client import EmbeddingClient
+from .config import Batch, ClientConfig, Keepalive, Retry, Tls
 from .errors import (
     CancelledError,
     ConfigError,
     DeadlineError,
     FieldViolation,
+    ForkedError,
     InvalidArgumentError,
     ModelChangedError,
     OverloadedError,
@@ -16,20 +19,22 @@ from .errors import (
     UnsupportedError,
 )
 from .types import (
-    ClientConfig,
     Document,
     Embedding,
+    Embeddings,
     InferenceOptions,
     Limits,
     ModelInfo,
+    ModelVersion,
     Neighbour,
     Query,
     Similar,
-    Tls,
     Vector,
 )
 
 __all__ = [
+    "AsyncEmbeddingClient",
+    "Batch",
     "CancelledError",
     "ClientConfig",
     "ConfigError",
@@ -37,16 +42,21 @@ __all__ = [
     "Document",
     "Embedding",
     "EmbeddingClient",
+    "Embeddings",
     "FieldViolation",
+    "ForkedError",
     "InferenceOptions",
     "InvalidArgumentError",
+    "Keepalive",
     "Limits",
     "ModelChangedError",
     "ModelInfo",
+    "ModelVersion",
     "Neighbour",
     "OverloadedError",
     "ParavecError",
     "Query",
+    "Retry",
     "ServerError",
     "Similar",
     "Tls",

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, get_args
 
 from .client import EmbeddingClient
+from .config import ClientConfig, Tls
 from .errors import (
     ConfigError,
     DeadlineError,
@@ -21,7 +22,7 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .types import ClientConfig, Embedding, InferenceOptions, ModelInfo, Tls
+from .types import Embedding, InferenceOptions, ModelInfo
 
 # Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.
 EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (

@@ -188,7 +188,7 @@ def test_without_paravec_it_says_so_and_comes_back(
 
 def test_a_changed_file_is_read_again_and_a_damaged_one_is_not(engine: Engine, file: Path) -> None:
     """Without a restart."""
-    fewer = FAQ | {"title": "Old news", "entries": FAQ["entries"][1:]}  # type: ignore[index]
+    fewer = FAQ | {"title": "Old news", "entries": FAQ["entries"][1:]}
     engine.ask(QUESTION)
     file.write_text(json.dumps(fewer))
     until(lambda: "Old news" in engine.get("/", q=QUESTION)[1])

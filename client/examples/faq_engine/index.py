@@ -76,7 +76,7 @@ class Index:
     async def search(self, question: str, most: int) -> Answer:
         """The entries nearest to a question, `most` of them at most; ParavecError if the server cannot be asked."""
         asked = await self._client.embed_all([question], _UNIT)
-        vectors = await self._current(asked.model.digest if asked.model else "")
+        vectors = await self._current(asked.model.digest)
         if not asked.known_token_counts[0]:
             return Answer([], understood=False)
         question = _unit(asked.vectors - vectors.mean)[0]
@@ -102,10 +102,9 @@ class Index:
         questions = [entry.question for entry in faq.entries]
         whole = [f"{entry.question} {entry.answer}" for entry in faq.entries]
         made = await self._client.embed_all([*questions, *whole], _UNIT)
-        model = made.model.digest if made.model else ""
         mean = made.vectors.mean(0)
         vectors = _unit(made.vectors - mean)
-        return _Vectors(faq, model, mean, vectors[: len(questions)], vectors[len(questions) :])
+        return _Vectors(faq, made.model.digest, mean, vectors[: len(questions)], vectors[len(questions) :])
 
     def _read_again(self) -> None:
         """What a half-written or damaged file says is not taken over; the entries stay as they were."""
