@@ -9,7 +9,7 @@ HEADER = f"{'known/tokens':>12}  {'length':>7}  text and vector"
 def row(outcome: Outcome) -> str:
     """The beginnings of a document and its vector, or why it has none."""
     document, embedding = outcome.record.document, outcome.embedding
-    text = shown(document if isinstance(document, str) else " ".join(map(str, document or ())), 40)
+    text = shown(" ".join(map(str, document)) if isinstance(document, list) else str(document), 40)
     if embedding is None:
         return f"{'-':>12}  {'-':>7}  {text:<40}  {outcome.problem}"
     counts = f"{embedding.known_token_count}/{embedding.token_count}"

@@ -76,5 +76,5 @@ def _pass_over(records: Iterator[Record], state: State, unfinished: Unfinished) 
     for record in islice(records, state.documents):
         digest.add(record)
     if state.documents and str(digest) != state.read:
-        raise CommandError(f"{unfinished.path}: was begun with another input; --force begins anew")
+        raise CommandError(f"{unfinished.path}: was begun with another input, or other ids; --force begins anew")
     return digest
