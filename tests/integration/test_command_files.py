@@ -152,9 +152,14 @@ def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffi
 
 def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) -> None:
     """After Ctrl-C, with all that was done kept."""
-    with begun(server, tmp_path / "v.npy") as process:
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
+    # A shell has its background jobs ignore Ctrl-C, and they what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with begun(server, tmp_path / "v.npy") as process:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
     assert b"documents are done; --resume goes on" in said
     assert b"Traceback" not in said
@@ -219,18 +224,19 @@ def test_parquet(server: Server, client: EmbeddingClient, tmp_path: Path) -> Non
     arrow(f"pq.write_table(pa.table({{'n': list(range(400)), 'body': {TEXTS}}}), 'd.parquet')")
     arrow("pq.write_table(pa.table({'n': ['x', 'y'], 'text': [['fire', 'sydney'], None]}), 'tokens.parquet')")
     paths = os.pathsep.join(str(ROOT / name) for name in ("client", "proto"))
+
+    def embed(*flags: str) -> None:
+        command = line(server, "embed", *flags, python=python)
+        variables = os.environ | {"PYTHONPATH": paths}
+        subprocess.run(command, cwd=tmp_path, env=variables, check=True, capture_output=True)
+
     with begun(server, tmp_path / "v.parquet", python, PYTHONPATH=paths) as process:
         process.kill()
-    flags = ("--field", "body", "--id-field", "n", "--output", "v.parquet", "--resume")
-    command = line(server, "embed", "--input", "d.parquet", *flags, python=python)
-    ran = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, check=False)
-    assert ran.returncode == 0
+    embed("--input", "d.parquet", "--field", "body", "--id-field", "n", "--output", "v.parquet", "--resume")
     made = arrow("print(json.dumps(pq.read_table('v.parquet').to_pydict()))")
     np.testing.assert_array_equal(np.array(made["vector"], np.float32), client.embed(TEXTS))
     assert (made["id"], made["token_count"][1], made["error"]) == (list(range(400)), 5, [None] * 400)
-    flags = ("--id-field", "n", "--on-error", "null", "--output", "tokens.jsonl", "--input", "tokens.parquet")
-    command = line(server, "embed", *flags, python=python)
-    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, check=True, capture_output=True)
+    embed("--input", "tokens.parquet", "--id-field", "n", "--on-error", "null", "--output", "tokens.jsonl")
     made = lines_of(tmp_path / "tokens.jsonl")
     assert [(one["id"], one["vector"] is None) for one in made] == [("x", False), ("y", True)]
 

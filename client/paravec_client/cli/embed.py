@@ -37,14 +37,14 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
     group = command.add_argument_group("input", "UTF-8")
     group.add_argument("--input", type=Path, metavar="FILE", help="read documents from it [standard input]")
-    group.add_argument("--input-format", choices=inputs.FORMATS, help="what it is [by its suffix, else lines]")
+    group.add_argument("--input-format", choices=tuple(inputs.FORMATS), help="what it is [by its suffix, else lines]")
     group.add_argument("--field", default="text", metavar="NAME", help="field or column of the document: a text, or a"
                        " list of tokens [%(default)s]")  # fmt: skip
     group.add_argument("--id-field", metavar="NAME", help="field or column of its id [its number, from 0]")
 
     group = command.add_argument_group("output", "FILE.partial and FILE.state are there until it is whole")
     group.add_argument("--output", type=Path, metavar="FILE", help="write vectors to it [standard output]")
-    group.add_argument("--output-format", choices=outputs.FORMATS, help="what to write [by its suffix]")
+    group.add_argument("--output-format", choices=tuple(outputs.FORMATS), help="what to write [by its suffix]")
     group.add_argument("--on-error", choices=("fail", "skip", "null"), default="fail", help="what comes of a document"
                        " at fault: the end, no record, one without a vector (NaN in .npy) [%(default)s]")  # fmt: skip
     group.add_argument("--resume", action="store_true", help="go on with an output that was interrupted")
