@@ -10,12 +10,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .. import ModelInfo
+from ..batch import COUNTS
 from .outcomes import Outcome
 from .parquet import import_pyarrow
 from .problems import CommandError
-
-COUNTS = ("token_count", "known_token_count", "truncated")
-"""What is known of a document beside its vector."""
 
 
 class Output(ABC):
