@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 $(MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
-	  --dm 0 --vector-size 100 --min-count 2 --epochs 40
+	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
 
@@ -52,6 +52,17 @@ demo: $(MODEL)/manifest.json ## Train, serve and embed: the whole way of a text 
 
 serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:50051 until Ctrl-C
 	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051 --kernel-cache build/kernels
+
+FAQ ?= client/examples/faq_engine/faqs/office-en.json
+FAQ_MODEL := build/models/help-en
+
+$(FAQ_MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
+	@rm -rf $(FAQ_MODEL)
+	@$(RUN) -m paravec_model.cli train --corpus libreoffice-help-en-us --output $(FAQ_MODEL) --min-count 2 --epochs 40
+
+faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (Debian's libreoffice-help-en-us)
+	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
+	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --kernel-cache build/kernels --python build/faq/bin/python --faq $(FAQ)
 
 test: $(VENV)/.ready ## Run all tests
 	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
@@ -98,7 +109,7 @@ parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each 
 
 bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
 	@mkdir -p build/bench
-	@for part in inference limits growth serving; do \
+	@for part in inference similar limits growth serving; do \
 	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
 	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done
@@ -132,7 +143,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

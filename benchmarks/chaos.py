@@ -135,7 +135,7 @@ class Fleet:
         address = f"{self._place.addresses[node]}:{_PORT}"
         command = [sys.executable, "-m", "paravec_server.cli", "--model", str(self._model), "--listen", address]
         command += ["--kernel-cache", str(self._cache), "--threads", "1", "--log-level", "warning"]
-        # Endless streams last until the drain ends, and are resumed on another node.
+        # What is in progress is finished; endless streams go on at another node with their next call.
         command += ["--drain-seconds", "2"]
         self._servers[node] = self._place.start(node, command)
         with EmbeddingClient(address) as client:

@@ -1,4 +1,7 @@
-"""Virtual environments for programs that are not to share ours, made from hashed locks."""
+"""Virtual environments for programs that are not to share ours, made from hashed locks.
+
+python benchmarks/environments.py requirements/faq.lock build/faq
+"""
 
 import fcntl
 import hashlib
@@ -35,3 +38,10 @@ def _install(lock: Path, place: Path) -> None:
                 first = next((line for line in lines if line.startswith("ERROR")), lines[-1])
                 raise InstallError(f"cannot be installed: {first}")
         ready.write_text(wanted)
+
+
+if __name__ == "__main__":
+    try:
+        install(*map(Path, sys.argv[1:]))
+    except InstallError as error:
+        raise SystemExit(f"{sys.argv[1]} {error}") from None

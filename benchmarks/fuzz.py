@@ -32,6 +32,7 @@ from paravec.v1 import embedding_pb2 as pb
 _SERVICE = "/paravec.v1.EmbeddingService"
 _CALLS: Sequence[tuple[str, type[Message]]] = (
     (f"{_SERVICE}/Embed", pb.EmbedRequest),
+    (f"{_SERVICE}/FindSimilar", pb.FindSimilarRequest),
     (f"{_SERVICE}/GetModel", pb.GetModelRequest),
     ("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest),
 )

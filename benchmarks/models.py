@@ -13,22 +13,25 @@ from paravec_model.prior import default
 from paravec_model.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 
 
-def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False) -> Path:
+def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False, documents: int = 0) -> Path:
     """Write a DBOW model with negative sampling to `path`; `with_map`: with what method map takes.
 
-    Its words w0, w1, ... are Zipf's in frequency.
+    Its words w0, w1, ... are Zipf's in frequency; it carries so many documents, tagged from 0.
     """
-    model, tokenizer = GensimModel(random_gensim(words, vector_size)), WhitespaceTokenizer()
+    model, tokenizer = GensimModel(random_gensim(words, vector_size, documents)), WhitespaceTokenizer()
     choose = default if with_map else None
-    write_artifact(path, model, name="random", version="1", tokenizer=tokenizer, choose=choose)
+    write_artifact(path, model, name="random", version="1", tokenizer=tokenizer, choose=choose, doctags=documents > 0)
     return path
 
 
-def random_gensim(words: int, vector_size: int) -> Doc2Vec:
+def random_gensim(words: int, vector_size: int, documents: int = 0) -> Doc2Vec:
     """The same as gensim has it."""
     model = Doc2Vec(dm=0, vector_size=vector_size, min_count=1, sample=1e-3, epochs=20)
     model.build_vocab_from_freq({f"w{n}": 10**7 // (n + 10) + 1 for n in range(words)}, corpus_count=1)
     model.syn1neg[:] = np.random.default_rng(1).standard_normal(model.syn1neg.shape, np.float32) / 10
+    if documents:
+        model.dv.index_to_key = range(documents)
+        model.dv.vectors = np.random.default_rng(3).standard_normal((documents, vector_size), np.float32)
     return model
 
 

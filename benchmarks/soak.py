@@ -119,7 +119,7 @@ class Load:
             answers = self._client.embed_stream(_text(chance) for _ in itertools.repeat(0))
             for _ in range(chance.randint(1, 20)):
                 next(answers)
-            answers.close()  # type: ignore[attr-defined]
+            answers.close()
             return "CANCELLED"
         with EmbeddingClient(self.target, timeout=chance.uniform(0.01, 0.1)) as hurried:
             hurried.embed([_text(chance)] * 250, InferenceOptions(epochs=1000))

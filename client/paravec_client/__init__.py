@@ -1,11 +1,14 @@
 """Client of paravec: text in, Doc2Vec vectors out."""
 
+from .aio import AsyncEmbeddingClient
 from .client import EmbeddingClient
+from .config import Batch, ClientConfig, Keepalive, Retry, Tls
 from .errors import (
     CancelledError,
     ConfigError,
     DeadlineError,
     FieldViolation,
+    ForkedError,
     InvalidArgumentError,
     ModelChangedError,
     OverloadedError,
@@ -13,10 +16,25 @@ from .errors import (
     ServerError,
     UnauthenticatedError,
     UnavailableError,
+    UnsupportedError,
 )
-from .types import ClientConfig, Document, Embedding, InferenceOptions, Limits, ModelInfo, Tls, Vector
+from .types import (
+    Document,
+    Embedding,
+    Embeddings,
+    InferenceOptions,
+    Limits,
+    ModelInfo,
+    ModelVersion,
+    Neighbour,
+    Query,
+    Similar,
+    Vector,
+)
 
 __all__ = [
+    "AsyncEmbeddingClient",
+    "Batch",
     "CancelledError",
     "ClientConfig",
     "ConfigError",
@@ -24,17 +42,26 @@ __all__ = [
     "Document",
     "Embedding",
     "EmbeddingClient",
+    "Embeddings",
     "FieldViolation",
+    "ForkedError",
     "InferenceOptions",
     "InvalidArgumentError",
+    "Keepalive",
     "Limits",
     "ModelChangedError",
     "ModelInfo",
+    "ModelVersion",
+    "Neighbour",
     "OverloadedError",
     "ParavecError",
+    "Query",
+    "Retry",
     "ServerError",
+    "Similar",
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",
+    "UnsupportedError",
     "Vector",
 ]

@@ -12,20 +12,19 @@ client for all embedders of a configuration.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
 from .client import EmbeddingClient
+from .config import ClientConfig
 from .errors import ConfigError, ParavecError
-from .types import ClientConfig, InferenceOptions
+from .types import Embedding, InferenceOptions
 
 COUNTS = ("token_count", "known_token_count", "truncated")
 """Columns beside the vector, with the counts of `Embedding`."""
-
-Frame = TypeVar("Frame")
 
 
 class Embedder:
@@ -85,8 +84,11 @@ class Embedder:
 
     def _columns(self, documents: list[Any]) -> dict[str, Any]:
         client = _client(self.config, os.getpid())
-        how: Literal["raise", "return"] = "raise" if self.errors == "raise" else "return"
-        outcomes = list(client.embed_stream(documents, self.options, errors=how))
+        outcomes: Sequence[Embedding | ParavecError]
+        if self.errors == "raise":
+            outcomes = client.embed_all(documents, self.options)
+        else:
+            outcomes = list(client.embed_stream(documents, self.options, errors="return"))
         made = [None if isinstance(outcome, ParavecError) else outcome for outcome in outcomes]
         size = next((len(one.vector) for one in made if one), None) or client.model().vector_size
         vectors = np.full((len(documents), size), np.nan, np.float32)

@@ -7,13 +7,15 @@ ParavecError
 ├── UnauthenticatedError      no or wrong credentials
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
-├── ConfigError               certificates or a token that a client cannot be made with
-├── ModelChangedError         the servers moved to another model in the middle of a stream
+├── ConfigError               certificates, a token or a setting that a client cannot be made with
+├── ForkedError               the client was made in another process, of which this one is a fork
+├── ModelChangedError         the servers moved to another model in the middle of a list or stream
+├── UnsupportedError          the server or its model cannot do this at all
 └── ServerError               a fault of the server; `request_id` is in its log
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -56,17 +58,22 @@ class ParavecError(Exception):
 
     def shifted(self, offset: int) -> Self:
         """The same error, with `offset` added to the numbers of its documents: a call may be one batch of several."""
+        return self._renamed(
+            lambda text: re.sub(r"^(documents|queries)\[(\d+)\]", lambda f: f"{f[1]}[{int(f[2]) + offset}]", text)
+        )
+
+    def of_document(self, number: int) -> Self:
+        """The same error, with the document's number in what the server, in a stream, just calls `document`."""
+        return self._renamed(lambda text: re.sub(r"^document\b", f"documents[{number}]", text))
+
+    def _renamed(self, rename: Callable[[str], str]) -> Self:
         return type(self)(
-            _shift(str(self), offset),
+            rename(str(self)),
             code=self.code,
-            violations=[FieldViolation(_shift(v.field, offset), v.description) for v in self.violations],
+            violations=[FieldViolation(rename(v.field), v.description) for v in self.violations],
             retry_after=self.retry_after,
             request_id=self.request_id,
         )
-
-
-def _shift(text: str, offset: int) -> str:
-    return re.sub(r"^documents\[(\d+)\]", lambda found: f"documents[{int(found[1]) + offset}]", text)
 
 
 class InvalidArgumentError(ParavecError):
@@ -94,16 +101,31 @@ class CancelledError(ParavecError):
 
 
 class ConfigError(ParavecError):
-    """Certificates or a token that a client cannot be made with; raised before any call."""
+    """Certificates, a token or a setting that a client cannot be made with; raised before any call."""
+
+
+class ForkedError(ParavecError):
+    """The process is a fork of one that had a client: gRPC's threads are not in it, and its calls would hang."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "gRPC does not outlive a fork: make the first client in the forked process itself, or start processes by "
+            'multiprocessing\'s "spawn" or "forkserver"',
+            code="FAILED_PRECONDITION",
+        )
 
 
 class ModelChangedError(ParavecError):
-    """The servers moved to another model in the middle of a stream: its vectors would not be comparable."""
+    """The servers moved to another model in the middle of a list or stream: its vectors would not be comparable."""
 
     def __init__(self, before: str, after: str) -> None:
         """`before`, `after`: versions of the models."""
-        text = f"the model changed from version {before} to {after} in the middle of the stream; start it anew"
+        text = f"the model changed from version {before} to {after} between two calls; embed all anew"
         super().__init__(text, code="ABORTED")
+
+
+class UnsupportedError(ParavecError):
+    """What is asked for needs another model, one that carries documents say, or a newer server."""
 
 
 class ServerError(ParavecError):
@@ -117,6 +139,8 @@ _BY_CODE: dict[str, type[ParavecError]] = {
     "UNAUTHENTICATED": UnauthenticatedError,
     "DEADLINE_EXCEEDED": DeadlineError,
     "CANCELLED": CancelledError,
+    "FAILED_PRECONDITION": UnsupportedError,
+    "UNIMPLEMENTED": UnsupportedError,
 }
 
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
@@ -129,8 +153,15 @@ _DETAILS: tuple[type[message.Message], ...] = (
 
 
 def from_call(error: grpc.RpcError) -> ParavecError:
-    """The error for a failed call."""
-    if not isinstance(error, grpc.Call):
+    """The error for a failed call, which is its cause."""
+    failure = _of_call(error)
+    failure.__cause__ = error
+    return failure
+
+
+def _of_call(error: grpc.RpcError) -> ParavecError:
+    # Those of grpc.aio are no grpc.Call.
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ParavecError(str(error))
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":

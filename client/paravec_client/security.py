@@ -3,28 +3,36 @@
 import ipaddress
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from .config import ClientConfig, File, Tls
 from .errors import ConfigError
-from .types import ClientConfig, File, Tls
 
 _TOKEN = re.compile(r"[!-~]+")
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-def open_channel(config: ClientConfig, options: Sequence[tuple[str, Any]]) -> grpc.Channel:
-    """A channel to the server, over TLS if the configuration says so; ConfigError for files that will not do."""
+def channel_opener(config: ClientConfig, library: Any = grpc) -> Callable[..., Any]:
+    """What opens a channel to the server, by `grpc` or `grpc.aio`, given options and more; over TLS if so configured.
+
+    The files of certificates are read here, once; ConfigError if they will not do.
+    """
     if config.tls is None:
-        return grpc.insecure_channel(config.target, options=options)
-    if config.tls.server_name is not None:
-        options = (*options, ("grpc.ssl_target_name_override", config.tls.server_name))
-    return grpc.secure_channel(config.target, _credentials(config.tls), options=options)
+        return partial(library.insecure_channel, config.target)
+    credentials, name = _credentials(config.tls), config.tls.server_name
+
+    def secure(options: Sequence[tuple[str, Any]], **more: Any) -> Any:
+        named = [] if name is None else [("grpc.ssl_target_name_override", name)]
+        return library.secure_channel(config.target, credentials, options=[*options, *named], **more)
+
+    return secure
 
 
 class Authorization:

@@ -1,9 +1,8 @@
 """What goes into the client and comes out of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from os import PathLike
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,42 +12,8 @@ Document = str | Sequence[str]
 
 Vector = npt.NDArray[np.float32]
 
-
-File = str | PathLike[str]
-
-
-@dataclass(frozen=True)
-class Tls:
-    """TLS, and whom to trust. The files are PEM, and are read when a client is made."""
-
-    ca: File | None = None
-    """Certificates of authorities that the server's certificate may go back to; None for those that gRPC brings."""
-    cert: File | None = None
-    """The client's own certificate, for a server that asks for one."""
-    key: File | None = None
-    """Its private key."""
-    server_name: str | None = None
-    """The name that the server's certificate must be for, if not the target's."""
-
-
-@dataclass(frozen=True)
-class ClientConfig:
-    """How a client talks to its server."""
-
-    target: str = "localhost:50051"
-    """Where the server is, in gRPC's terms: host:port, dns:///name:port, unix:/path."""
-    timeout: float = 30.0
-    """Seconds that a call may take."""
-    stream_timeout: float = 3600.0
-    """Seconds that a stream may take, from its first document to its last vector."""
-    tls: Tls | None = None
-    """Tls() or Tls(ca="ca.pem") for TLS; None for plain text."""
-    token: str | None = field(default=None, repr=False)
-    """Bearer token that calls carry."""
-    token_file: File | None = None
-    """A file that holds it, read again when it changes."""
-    insecure_token: bool = False
-    """Send the token over plain text to another machine, too: where something else encrypts, a service mesh say."""
+Query = str | Sequence[str] | Sequence[float] | Vector
+"""What to look for: a text, its tokens, or a vector."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +36,7 @@ class InferenceOptions:
     """Embed the beginning of a document that is too long, instead of refusing it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """The vector of one document, and what the model knew of it."""
 
@@ -86,17 +51,92 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class ModelVersion:
+    """Which model made an answer."""
+
+    name: str
+    """Its name."""
+    version: str
+    """The version its maker gave it."""
+    digest: str
+    """Identity of its content, sha256:..."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings(Sequence[Embedding]):
+    """The vectors of n documents, in order, and what the model knew of each; also a sequence of `Embedding`."""
+
+    vectors: Vector
+    """float32 of shape (n, vector_size)."""
+    token_counts: npt.NDArray[np.int64]
+    """Tokens of each document, (n,)."""
+    known_token_counts: npt.NDArray[np.int64]
+    """Tokens of each that the model's vocabulary has, (n,); with 0 the vector is zero."""
+    truncated: npt.NDArray[np.bool_]
+    """Which documents were longer than the server's limit, their rest not used, (n,)."""
+    model: ModelVersion
+    """The model that made them all."""
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return len(self.vectors)
+
+    @overload
+    def __getitem__(self, index: int) -> Embedding: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Embeddings": ...
+
+    def __getitem__(self, index: int | slice) -> "Embedding | Embeddings":
+        """One document's embedding, or those of a slice; the vectors are views."""
+        vectors, tokens, known, cut = self.vectors, self.token_counts, self.known_token_counts, self.truncated
+        if isinstance(index, slice):
+            return Embeddings(vectors[index], tokens[index], known[index], cut[index], self.model)
+        return Embedding(vectors[index], int(tokens[index]), int(known[index]), bool(cut[index]))
+
+    def __iter__(self) -> Iterator[Embedding]:
+        """The embedding of each document."""
+        counts = (self.token_counts.tolist(), self.known_token_counts.tolist(), self.truncated.tolist())
+        return map(Embedding, self.vectors, *counts)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training document near to a query."""
+
+    tag: str | int
+    """The tag that it was trained with."""
+    cosine: float
+    """Cosine of the angle between its vector and the query's, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Similar:
+    """The training documents nearest to one query, and what the model knew of it."""
+
+    neighbours: tuple[Neighbour, ...]
+    """The nearest first; none if the query's vector is zero."""
+    token_count: int
+    """Tokens of the query; 0 for a vector."""
+    known_token_count: int
+    """Tokens that the model's vocabulary has; with 0 there are no neighbours, unless the query is a vector."""
+    truncated: bool
+    """The query was longer than the server's limit, and its rest was not used."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What the server accepts in one call."""
 
     max_documents: int
-    """Documents."""
+    """Documents, or queries."""
     max_tokens: int
     """Tokens of one document."""
     max_epochs: int
     """Epochs that may be asked for."""
     max_message_bytes: int
     """Bytes of one request."""
+    max_top_k: int = 0
+    """Neighbours of one query; 0 for a server that finds none."""
 
 
 @dataclass(frozen=True)
@@ -127,3 +167,10 @@ class ModelInfo:
     """What the server accepts."""
     tokenizer: dict[str, str | int | bool]
     """How the server tokenizes text."""
+    document_count: int
+    """Training documents that it carries, for `find_similar`; 0 if none."""
+
+    @property
+    def identity(self) -> ModelVersion:
+        """Which model it is, as answers name it."""
+        return ModelVersion(self.name, self.version, self.digest)

@@ -4,8 +4,8 @@ Opening maps the arrays. What it reads of them is a number here and there, and t
 matrices' rows are padded with zeros to whole cache lines (see `options.padded`), which is what the kernels want.
 """
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .doctags import DOCTAGS, Doctags, Tag, lengths
 from .draws import DRAWS, Noise, guide_shift
 from .errors import ArtifactError
 from .files import file_sha256
@@ -21,7 +22,8 @@ from .manifest import MANIFEST, Manifest, read_manifest
 from .options import Algorithm, padded
 from .vocabulary import Vocabulary, slot_count
 
-DOCTAGS = "doctags.json"
+# What artifacts have had only since there is a search for neighbours.
+_LATER = {"doctag_norms.npy", "doctag_offsets.npy"}
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -38,7 +40,7 @@ def array_specs(
     `hs_points`, `hs_codes` from `hs_offsets[i]` to `hs_offsets[i + 1]`), `word_vectors` (the context of DM),
     `sample_int` (how likely sub-sampling keeps a word, of 2^32 - 1). Method map with negative sampling has its own (see
     `rotation`): `map_syn1neg` and `map_syn1`, the same rows in another basis; `map_basis`, `map_eigenvalues`,
-    `map_mean`.
+    `map_mean`. `doctag_offsets` and `doctag_norms` may be missing, see `doctags`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.slots * size
@@ -68,7 +70,11 @@ def array_specs(
         specs |= dict.fromkeys(("map_syn1neg", "map_syn1")[: 1 + algorithm.hs], ("<f4", (vocabulary_size, size)))
         specs |= {"map_basis": ("<f4", (size, size)), "map_eigenvalues": ("<f4", (size,)), "map_mean": ("<f4", (size,))}
     if doctag_count:
-        specs["doctag_vectors"] = ("<f4", (doctag_count, algorithm.vector_size))
+        specs |= {
+            "doctag_vectors": ("<f4", (doctag_count, algorithm.vector_size)),
+            "doctag_norms": ("<f4", (doctag_count,)),
+            "doctag_offsets": ("<i8", (doctag_count + 1,)),
+        }
     return {f"{name}.npy": spec for name, spec in specs.items()}
 
 
@@ -106,11 +112,10 @@ class Artifact:
         return Vocabulary(arrays["vocabulary_text"], arrays["vocabulary_offsets"], arrays["vocabulary_slots"])
 
     @cached_property
-    def doctags(self) -> list[str | int]:
+    def doctags(self) -> Sequence[Tag]:
         """Tags of the training documents, in the order of `doctag_vectors`; empty if the artifact has none."""
-        if not self.manifest.doctag_count:
-            return []
-        return list(_read_list(self.path / DOCTAGS, self.manifest.doctag_count))
+        count = self.manifest.doctag_count
+        return Doctags(self.path / DOCTAGS, count, self.arrays.get("doctag_offsets")) if count else ()
 
     def _check_indices(self) -> None:
         """The kernels follow these numbers without a check, so a hostile artifact must not pass here."""
@@ -130,7 +135,7 @@ class Artifact:
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: DM concat needs its null word '\\0'")
 
     def check_tables(self) -> None:
-        """ArtifactError if words or noise would not be found as they should; to be sure takes time for each word."""
+        """ArtifactError if words, noise or documents would not be found as they should; takes time for each of them."""
         if not self.vocabulary.is_sound():
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: does not lead from each word to its row")
         if "cum_table" in self.arrays:
@@ -139,6 +144,12 @@ class Artifact:
                 raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
             if bool((Noise.of(table).guide != self.arrays["noise_guide"]).any()):
                 raise ArtifactError(f"{self.path / 'noise_guide.npy'}: is not cum_table's")
+        if isinstance(self.doctags, Doctags):
+            self.doctags.check()
+        if "doctag_norms" in self.arrays:
+            expected = lengths(self.arrays["doctag_vectors"])
+            if not np.allclose(self.arrays["doctag_norms"], expected, atol=0, equal_nan=True):
+                raise ArtifactError(f"{self.path / 'doctag_norms.npy'}: are not the lengths of doctag_vectors")
 
 
 def verify(path: str | Path) -> list[str]:
@@ -150,7 +161,6 @@ def verify(path: str | Path) -> list[str]:
         if not problems:
             artifact = Artifact.open(path)
             artifact.check_tables()
-            _ = artifact.doctags
     except ArtifactError as error:
         return [str(error)]
     return problems
@@ -162,7 +172,8 @@ def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
         manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count, has_map=manifest.map_lambda is not None
     )
     expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
-    if odd := expected ^ manifest.files.keys():
+    listed = manifest.files.keys()
+    if odd := (expected - listed - _LATER) | (listed - expected):
         return [f"{path / MANIFEST}: the model needs other files than it lists: {', '.join(sorted(odd))}"]
     problems = []
     for name, entry in sorted(manifest.files.items()):
@@ -211,15 +222,3 @@ def _map(file: Path) -> Array:
         array.flags.writeable = False
         return array
     return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
-
-
-def _read_list(file: Path, length: int) -> list[Any]:
-    try:
-        values = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"{file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{file}: is not JSON: {error}") from error
-    if not isinstance(values, list) or len(values) != length:
-        raise ArtifactError(f"{file}: must be a list of {length} entries")
-    return values

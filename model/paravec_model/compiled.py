@@ -31,6 +31,7 @@ ARGUMENTS = {
     "fill_windows": "u8[] u4[,] u4",
     "fill_slots": "u1[] i8[] u8[]",
     "look_up": "u1[] u4[] i8[] u1[] i8[] u8[]",
+    "find_nearest": "f4[,] f4[,] u4[,] i8 i8 f4[,] f4[]",
     "dbow": f"{_DOCUMENTS} {_MODEL}",
     "dm": f"{_DOCUMENTS} {_MODEL}",
     "dm_concat": f"{_DOCUMENTS} {_MODEL}",
@@ -48,7 +49,8 @@ LANES = 8
 """Floats that one vector instruction takes, see `lanes`. Rows are padded to a multiple of it."""
 
 _SOURCES = (
-    "kernels.py", "lookup.py", "lanes.py", "descent.py", "architectures.py", "terms.py", "solver.py", "compiled.py",
+    "kernels.py", "lookup.py", "nearest.py", "lanes.py", "descent.py", "architectures.py", "terms.py", "solver.py",
+    "compiled.py",
 )  # fmt: skip
 _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
@@ -207,13 +209,14 @@ def _words(kind: str, argument: Argument) -> tuple[int, ...]:
 def numba_kernel(name: str) -> Any:
     """A kernel of `ARGUMENTS` as numba has it."""
     try:
-        from . import architectures, kernels, lookup, solver
+        from . import architectures, kernels, lookup, nearest, solver
     except ModuleNotFoundError as error:
         raise ModelError(
             f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
             f"is not installed to compile them now: pip install numba"
         ) from None
-    return next(getattr(module, name) for module in (kernels, lookup, architectures, solver) if hasattr(module, name))
+    modules = (kernels, lookup, nearest, architectures, solver)
+    return next(getattr(module, name) for module in modules if hasattr(module, name))
 
 
 def use_cache(directory: Path) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .artifact import Artifact
 from .errors import OptionError
 from .methods import InferenceMethod, Map, Sgd
+from .neighbours import Neighbours
 from .options import InferenceOptions, Method, padded
 
 Vectors = npt.NDArray[np.float32]
@@ -46,6 +47,8 @@ class Encoder:
         self.defaults = replace(self.manifest.defaults, method=method) if method else self.manifest.defaults
         """Options where a caller gives none."""
         self._check(self.defaults)
+        self.neighbours = Neighbours(artifact) if self.manifest.doctag_count else None
+        """The training documents, if the artifact carries them."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -68,6 +71,8 @@ class Encoder:
         for name, method in self._methods.items():
             vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
             method(array("I", [0]), array("q", [0, 1]), vector, InferenceOptions(method=name, epochs=1), lambda: False)
+        if self.neighbours:
+            self.neighbours.warm()
 
     def encode(
         self,

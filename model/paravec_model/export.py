@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
-from .artifact import DOCTAGS, Artifact, array_specs, check_files
+from .artifact import Artifact, array_specs, check_files
+from .doctags import DOCTAGS, Doctags, lengths
 from .draws import DRAWS, Noise
 from .errors import ConversionError
 from .files import creation_time, new_directory, write_array, write_json
@@ -183,9 +184,14 @@ def write_artifact(
     specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:
+        if tags:
+            files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
+            matrices["doctag_offsets"] = Doctags(directory / DOCTAGS, len(tags)).offsets
         for file, (dtype, shape) in specs.items():
             if file == "map_syn1neg.npy":
                 matrices |= map_arrays(matrices)
+            if file == "doctag_norms.npy":
+                matrices["doctag_norms"] = lengths(matrices["doctag_vectors"])
             array = matrices[file.removesuffix(".npy")]
             # Lengths are compared below, once padded; here only what padding itself needs.
             if array.ndim != len(shape):
@@ -193,8 +199,6 @@ def write_artifact(
             padding = file.startswith(("syn1", "word", "map_syn1"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
-        if tags:
-            files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
         manifest = Manifest(
             name=name,
             version=version,

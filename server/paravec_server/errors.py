@@ -7,6 +7,7 @@ RequestError                    carries a google.rpc.Status
 ├── UnauthenticatedError        no or wrong credentials
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
 ├── NotFoundError               another model than the one served
+├── NoDocumentsError            the model carries no training documents
 └── NotReadyError               the model is loading, or the server drains
 """
 
@@ -85,6 +86,14 @@ class NotFoundError(RequestError):
 
     def __init__(self, text: str) -> None:
         super().__init__(code_pb2.NOT_FOUND, text)
+
+
+class NoDocumentsError(RequestError):
+    """The model carries no training documents, so none is near to anything."""
+
+    def __init__(self) -> None:
+        problem = "the model carries no documents to find; make it with --doctags"
+        super().__init__(code_pb2.FAILED_PRECONDITION, problem)
 
 
 class NotReadyError(RequestError):

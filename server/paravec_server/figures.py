@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-METHODS = ("Embed", "EmbedStream", "GetModel", "ModelInfer")
+METHODS = ("Embed", "EmbedStream", "FindSimilar", "GetModel", "ModelInfer")
 """Calls that are counted, by the last part of their names."""
 
 CODES = tuple(grpc.StatusCode)

@@ -1,11 +1,13 @@
 """What every service does with the documents of a call: read and count them, wait for a turn, infer."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
+from paravec_model.neighbours import Neighbour, Neighbours
 from paravec_model.options import InferenceOptions
 
 from .call import Call
@@ -49,11 +51,7 @@ class Inference:
     def __call__(self, call: Call, documents: Sequence[Sequence[str]], options: InferenceOptions) -> Encoding:
         """Infer on the caller's thread, when it is its turn; StoppedError if nobody waits any more."""
 
-        def stop() -> bool:
-            self._turns.moved()
-            return call.stopped()
-
-        with self._turns.turn(call.at_end):
+        with self._turn(call) as stop:
             began = perf_counter()
             encoding = self.encoder.encode(documents, options, stop)
             seconds = perf_counter() - began
@@ -62,6 +60,27 @@ class Inference:
         call.tokens += tokens
         self._row.inferred(len(documents), tokens, tokens - known, seconds)
         return encoding
+
+    def find(
+        self, call: Call, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int
+    ) -> list[list[Neighbour]]:
+        """The training documents nearest to each vector, looked for as vectors are inferred."""
+        with self._turn(call) as stop:
+            began = perf_counter()
+            found = neighbours.find(vectors, top_k, stop)
+            self._row.add("inference_seconds", perf_counter() - began)
+        return found
+
+    @contextmanager
+    def _turn(self, call: Call) -> Iterator[Callable[[], bool]]:
+        """Wait for a turn and hold it; what work is to ask whether to stop."""
+
+        def stop() -> bool:
+            self._turns.moved()
+            return call.stopped()
+
+        with self._turns.turn(call.at_end):
+            yield stop
 
 
 def cut(tokens: Sequence[str], most: int, path: str, *, truncate: bool) -> Tokens:

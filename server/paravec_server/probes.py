@@ -1,21 +1,24 @@
 """What a server answers about itself besides its model: grpc.health.v1 and reflection, by grpcio's own services."""
 
+import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
+from google.rpc import code_pb2, error_details_pb2
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from .call import Call, Method
-from .errors import parse
+from .errors import RequestError, parse
 from .pool import Threads
 
-# Threads for watchers of health, of whom each keeps one for as long as its channel lives; for checks; for reflection.
-_WATCHERS, _CHECKERS, _REFLECTORS = 256, 32, 8
+# Threads for watchers of health, of whom each keeps one for as long as its channel lives; to refuse more of them; for
+# checks; for reflection.
+_WATCHERS, _REFUSERS, _CHECKERS, _REFLECTORS = 256, 4, 32, 8
 
 # Checks that may wait for their message: it comes with the headers, or who asks has something else in mind.
 _WAITING = 24
@@ -33,6 +36,7 @@ class Health:
         # A watcher that does not block would call back into gRPC from its own thread, and lock it up.
         self._servicer = health.HealthServicer(experimental_non_blocking=False)
         self._services = services
+        self._room = threading.Semaphore(_WATCHERS)
         self._alive = True
         self._servicer.set("", _WORDS[True])
         self.set_ready(False)
@@ -56,7 +60,7 @@ class Health:
     def methods(self) -> dict[str, Method]:
         """What the server answers for health, to everybody: probes have no credentials."""
         read = partial(parse, health_pb2.HealthCheckRequest)
-        check, watch = self._servicer.Check, self._servicer.Watch
+        check = self._servicer.Check
         return {
             f"/{HEALTH}/Check": Method(
                 lambda call, data: check(read(data), call.context),
@@ -66,13 +70,23 @@ class Health:
                 most_waiting=_WAITING,
             ),
             f"/{HEALTH}/Watch": Method(
-                lambda call, data: watch(read(data), call.context),
+                lambda call, data: self._watch(read(data), call.context),
                 responses=True,
                 counted=False,
                 open=True,
-                pool=Threads(_WATCHERS, "watch"),
+                pool=Threads(_WATCHERS + _REFUSERS, "watch"),
             ),
         }
+
+    def _watch(self, request: Any, context: Any) -> Iterator[Message]:
+        """Tell a watcher how a service is, from now on."""
+        if not self._room.acquire(blocking=False):
+            # gRPC's clients take a server that has no Watch as ready, and one whose Watch does not answer as not.
+            raise RequestError(code_pb2.UNIMPLEMENTED, "too many watch health: ask by Check")
+        try:
+            yield from self._servicer.Watch(request, context)
+        finally:
+            self._room.release()
 
 
 def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:

@@ -12,7 +12,7 @@ from paravec_model.options import InferenceOptions
 from . import wire
 from .admission import Admission
 from .call import Call, Method
-from .errors import parse, status_of
+from .errors import NoDocumentsError, parse, status_of
 from .inference import Inference, Tokens, check_count, read_all, while_wanted
 from .pool import Inline
 from .settings import Settings
@@ -31,7 +31,7 @@ class EmbeddingService:
     def serve(self, encoder: Encoder) -> None:
         """Answer with this encoder from now on."""
         self._version = wire.write_version(encoder.manifest)
-        self._tokenize = encoder.tokenize
+        self._encoder = encoder
         self._model = pb.GetModelResponse(model=wire.write_model(encoder, self._settings))
         self._options = wire.OptionsReader(encoder, self._settings, "options")
 
@@ -40,6 +40,7 @@ class EmbeddingService:
         return {
             f"/{SERVICE}/Embed": Method(self._embed),
             f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
+            f"/{SERVICE}/FindSimilar": Method(self._find_similar),
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
 
@@ -49,7 +50,7 @@ class EmbeddingService:
         options = self._options(request.options)
 
         def read(document: pb.Document, path: str) -> Tokens:
-            return wire.read_document(document, self._tokenize, options, self._settings, path)
+            return wire.read_document(document, self._encoder.tokenize, options, self._settings, path)
 
         documents = read_all(call, request.documents, read, "documents")
         encoding = self._inference(call, [document.tokens for document in documents], options.inference)
@@ -62,6 +63,24 @@ class EmbeddingService:
         with read_ahead(messages) as batches:
             for batch in batches:
                 yield from self._responses(call, batch)
+
+    def _find_similar(self, call: Call, data: bytes) -> pb.FindSimilarResponse:
+        request = parse(pb.FindSimilarRequest, data)
+        neighbours = self._encoder.neighbours
+        if neighbours is None:
+            raise NoDocumentsError
+        check_count(len(request.queries), self._settings.max_documents, "queries")
+        top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
+
+        def read(query: pb.Query, path: str) -> Tokens:
+            return wire.read_query(query, self._encoder, options, self._settings, path)
+
+        queries = read_all(call, request.queries, read, "queries")
+        encoding = self._inference(call, [query.tokens for query in queries], options.inference)
+        found = self._inference.find(call, neighbours, wire.query_vectors(request.queries, encoding), top_k)
+        response = pb.FindSimilarResponse(model=self._version)
+        wire.write_similar(queries, encoding, found, response.results.add)
+        return response
 
     def _get_model(self, _call: Call, _data: bytes) -> pb.GetModelResponse:
         self._admission.check_ready()
@@ -99,7 +118,7 @@ class EmbeddingService:
         try:
             request = parse(pb.EmbedStreamRequest, message)
             options = self._options(request.options)
-            tokens = wire.read_document(request.document, self._tokenize, options, self._settings, "document")
+            tokens = wire.read_document(request.document, self._encoder.tokenize, options, self._settings, "document")
         except Exception as error:
             return None, status_of(error, call.request_id, **call.trace)
         return options.inference, tokens

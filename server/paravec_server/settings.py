@@ -48,6 +48,7 @@ class Settings:
     max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
     max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)
+    max_top_k: int = _setting(100, "neighbours of a query that a caller may ask for", least=1, most=10_000)
     max_message_bytes: int = _setting(4 * 2**20, "size of one request message", least=1024, most=2**31 - 1)
     max_connection_age: float = _setting(
         600.0, "seconds until a client is asked to connect anew; its calls are finished", least=1, most=86400

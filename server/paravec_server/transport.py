@@ -6,7 +6,7 @@ from .settings import Settings
 # the context of a trace and an id need a quarter of it.
 _METADATA = 16 * 2**10
 
-# Seconds that a stream may go on once its connection is old: what our client gives a stream in all.
+# Seconds that a stream may go on once its connection is old. Our client has no streams but its watch of health.
 _GRACE = 3600.0
 
 # Seconds until a connection without calls is closed. A client comes back with its next call.

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from math import isfinite
 from typing import Any, NamedTuple
 
 from paravec.v1 import embedding_pb2 as pb
+from paravec_model.doctags import Tag
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import OptionError
 from paravec_model.manifest import Manifest
+from paravec_model.neighbours import Neighbour
 from paravec_model.options import InferenceOptions
 from paravec_model.tokenizer import Tokenizer
 
@@ -24,6 +27,10 @@ _ALGORITHMS = {
     "dm_sum": pb.ALGORITHM_DM_SUM,
     "dm_concat": pb.ALGORITHM_DM_CONCAT,
 }
+
+
+# Neighbours of a query whose caller does not say how many.
+_TOP_K = 10
 
 
 class Options(NamedTuple):
@@ -70,13 +77,62 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
         raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
 
 
-def read_document(document: pb.Document, tokenize: Tokenizer, options: Options, limits: Settings, path: str) -> Tokens:
+def read_document(
+    document: pb.Document | pb.Query, tokenize: Tokenizer, options: Options, limits: Settings, path: str
+) -> Tokens:
     """The tokens of a document; InvalidArgumentError names the field at `path`."""
     content = document.WhichOneof("content")
     if content is None:
         raise InvalidArgumentError(path, "must have text or tokens")
     tokens = tokenize(document.text) if content == "text" else list(document.tokens.tokens)
     return cut(tokens, limits.max_tokens, f"{path}.{content}", truncate=options.truncate)
+
+
+def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
+    """How many neighbours are wanted; InvalidArgumentError if that cannot be."""
+    if not request.HasField("top_k"):
+        return min(_TOP_K, limits.max_top_k)
+    if not 1 <= request.top_k <= limits.max_top_k:
+        raise InvalidArgumentError("top_k", f"must be 1 to {limits.max_top_k}, not {request.top_k}")
+    return request.top_k
+
+
+def read_query(query: pb.Query, encoder: Encoder, options: Options, limits: Settings, path: str) -> Tokens:
+    """The tokens of a query, none of a vector; InvalidArgumentError names the field at `path`."""
+    if query.WhichOneof("content") is None:
+        raise InvalidArgumentError(path, "must have text, tokens or a vector")
+    if not query.HasField("vector"):
+        return read_document(query, encoder.tokenize, options, limits, path)
+    values, size = query.vector.values, encoder.manifest.algorithm.vector_size
+    if len(values) != size:
+        raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
+    if not all(map(isfinite, values)):
+        raise InvalidArgumentError(f"{path}.vector", "must have finite numbers only")
+    return Tokens((), 0)
+
+
+def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:
+    """The vector of each query: its own, or what was inferred."""
+    pairs = zip(queries, encoding.vectors, strict=True)
+    # A list, which is read fifteen times as fast as the message's own sequence.
+    return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
+
+
+def write_similar(
+    queries: Sequence[Tokens], encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]
+) -> None:
+    """Fill a message for each query, in order; `add` makes it, given its other fields."""
+    for query, known, neighbours in zip(queries, encoding.known_token_counts, found, strict=True):
+        similar = add(token_count=query.before, known_token_count=known, truncated=query.truncated)
+        for tag, cosine in neighbours:
+            similar.neighbours.add(cosine=cosine, **_tag(tag))
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    """The field that holds a tag. What a message cannot hold, a huge number or half a surrogate pair, it tells."""
+    if isinstance(tag, int) and -(2**63) <= tag < 2**63:
+        return {"number": tag}
+    return {"name": str(tag).encode("utf-8", "replace").decode()}
 
 
 def write_embeddings(documents: Sequence[Tokens], encoding: Encoding, add: Callable[..., pb.Embedding]) -> None:
@@ -135,6 +191,7 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
             max_tokens=limits.max_tokens,
             max_epochs=limits.max_epochs,
             max_message_bytes=limits.max_message_bytes,
+            max_top_k=limits.max_top_k,
         ),
         tokenizer=pb.Tokenizer(
             kind=tokenizer.kind,
@@ -144,4 +201,5 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
             max_len=getattr(tokenizer, "max_len", 0),
             pattern=getattr(tokenizer, "pattern", ""),
         ),
+        document_count=manifest.doctag_count,
     )

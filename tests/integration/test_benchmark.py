@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,22 @@ def test_the_benchmark_of_stops_runs(artifact: Artifact, kernel_cache: Path, tmp
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert len(rows) == 7
     assert all(0 <= row["median"] <= row["longest"] < 10 for row in rows)
+
+
+def test_the_benchmark_of_similar_documents_runs(tmp_path: Path) -> None:
+    """Its short mode measures ours beside gensim and numpy, and that memory stays flat."""
+    command = [sys.executable, str(ROOT / "benchmarks/similar.py"), "--short", "--json", str(tmp_path / "out.json")]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert [row["queries"] for row in figures["rows"]] == [1, 16, 256]
+    assert all(row[way] > 0 for row in figures["rows"] for way in ("paravec", "gensim", "numpy"))
+    assert figures["memory"]["many_queries_mib"] < 64
+
+
+def test_the_benchmark_of_decoding_runs(tmp_path: Path) -> None:
+    """To read vectors of 300 numbers costs at most a fifth of protobuf's own way; of protobuf 7's faster one, half."""
+    command = [sys.executable, str(ROOT / "benchmarks/decoding.py"), "--short", "--json", str(tmp_path / "out.json")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "ratio" in ran.stdout
+    rows = {row["vector_size"]: row for row in json.loads((tmp_path / "out.json").read_text())["rows"]}
+    assert rows[300]["ratio"] <= (0.2 if version("protobuf") < "7" else 0.5)

@@ -37,6 +37,21 @@ def test_embed_reads_lines(server: Server, client: EmbeddingClient) -> None:
     assert np.array_equal(np.array(lines[2]["vector"], np.float32), client.embed("sydney harbour"))
 
 
+def test_similar_finds_documents(server: Server, client: EmbeddingClient) -> None:
+    """Each text, from arguments or lines, gets the tags and cosines of its neighbours, for machines and for people."""
+    expected = client.find_similar("fire in qqqqqq", top_k=2).neighbours
+    (line,) = map(json.loads, paravec(server, "similar", "fire in qqqqqq", "--top-k", "2").stdout.splitlines())
+    assert [tuple(near.values()) for near in line["neighbours"]] == [(near.tag, near.cosine) for near in expected]
+    assert (line["text"], line["known_token_count"], line["token_count"]) == ("fire in qqqqqq", 2, 3)
+    lines = [json.loads(line) for line in paravec(server, "similar", given="fire\nxyzzy\n" * 40).stdout.splitlines()]
+    assert [len(line["neighbours"]) for line in lines] == [10, 0] * 40
+    table = paravec(server, "similar", "fire in qqqqqq", "--top-k", "2", "--format", "table").stdout
+    assert table.splitlines() == [
+        "2/3 tokens known  fire in qqqqqq", *(f"{near.cosine:8.3f}  {near.tag}" for near in expected),
+    ]  # fmt: skip
+    assert "top_k: must be 1 to 100, not 0" in paravec(server, "similar", "fire", "--top-k", "0").stderr
+
+
 def test_people_get_tables(server: Server) -> None:
     """With --format table the commands print for people."""
     assert "2/3" in paravec(server, "embed", "fire in qqqqqq", "--format", "table").stdout

@@ -1,11 +1,14 @@
 """The client library while servers fail: what is tried again, what is resumed, and what is told."""
 
+import gc
 import itertools
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,20 +23,31 @@ from hypothesis import strategies as st
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
-from paravec_client import Embedding, EmbeddingClient, InvalidArgumentError, ModelChangedError, UnavailableError
-from paravec_client.unanswered import Unanswered
+from paravec_client import (
+    Batch,
+    ClientConfig,
+    Embedding,
+    EmbeddingClient,
+    InvalidArgumentError,
+    Limits,
+    ModelChangedError,
+    UnavailableError,
+)
+from paravec_client.core import Call, Core, Program
+from paravec_client.stream import Stream
 from paravec_model.artifact import Artifact
+from paravec_server.errors import InvalidArgumentError as BadDocumentError
 from paravec_server.errors import OverloadedError
 
-from ..servers import PATIENCE, Server, running
+from ..blocking import Blocking
+from ..servers import PATIENCE, Server, running, until
 
 
 class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Fails as it is told to; the vector of a text is its length."""
+    """Fails as it is told to, and knows nothing of health; the vector of a text is its length."""
 
     def __init__(self) -> None:
-        self.failures: list[grpc.StatusCode] = []
-        self.stream_lengths: list[int] = []
+        self.failures: list[grpc.StatusCode | None] = []
         self.digest = "one"
         self.come_again = False
         self.calls = 0
@@ -43,25 +57,34 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.GetModelResponse(model=pb.ModelInfo(limits=pb.Limits(max_documents=9, max_message_bytes=10**6)))
 
     def Embed(self, request: pb.EmbedRequest, context: grpc.ServicerContext) -> pb.EmbedResponse:  # noqa: N802
-        """Fails while failures are left."""
+        """Fails while failures are left, and for a document "bad"."""
         self.calls += 1
-        if self.failures:
+        if self.failures and (code := self.failures.pop(0)):
             if self.come_again:
                 status = OverloadedError("calls", 1).status
                 context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-            context.abort(self.failures.pop(), "told to fail")
-        return pb.EmbedResponse(embeddings=[_vector(document) for document in request.documents])
+            context.abort(code, "told to fail")
+        for number, document in enumerate(request.documents):
+            if document.text == "bad":
+                status = BadDocumentError(f"documents[{number}].text", "is bad").status
+                context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, status.message)
+        return pb.EmbedResponse(model=self._version, embeddings=[_vector(document) for document in request.documents])
 
     def EmbedStream(self, requests: Any, context: grpc.ServicerContext) -> Iterator[pb.EmbedStreamResponse]:  # noqa: N802
-        """Breaks after as many answers as the next of stream_lengths says."""
-        length = self.stream_lengths.pop(0) if self.stream_lengths else None
-        version = pb.ModelVersion(version=self.digest, digest=self.digest)
+        """The outcome of each; breaks in the middle while failures are left."""
         for n, request in enumerate(requests):
-            if n == length:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "told to break")
-            yield pb.EmbedStreamResponse(model=version, embedding=_vector(request.document))
-        if length is not None:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "told to break")
+            if n == 1 and self.failures and (code := self.failures.pop(0)):
+                context.abort(code, "told to break")
+            if request.document.text == "bad":
+                status = BadDocumentError("document.text", "is bad").status
+                yield pb.EmbedStreamResponse(model=self._version, error=status)
+            else:
+                yield pb.EmbedStreamResponse(model=self._version, embedding=_vector(request.document))
+
+    @property
+    def _version(self) -> pb.ModelVersion:
+        return pb.ModelVersion(version=self.digest, digest=self.digest)
 
 
 def _vector(document: pb.Document) -> pb.Embedding:
@@ -69,14 +92,14 @@ def _vector(document: pb.Document) -> pb.Embedding:
 
 
 @contextmanager
-def flaky() -> Iterator[tuple[Flaky, EmbeddingClient]]:
+def flaky(way: type[EmbeddingClient] = EmbeddingClient) -> Iterator[tuple[Flaky, EmbeddingClient]]:
     """Such a server, and a client of it."""
     servicer, server = Flaky(), grpc.server(ThreadPoolExecutor(8))
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with EmbeddingClient(f"127.0.0.1:{port}") as client:
+        with way(f"127.0.0.1:{port}") as client:
             yield servicer, client
     finally:
         server.stop(None).wait()
@@ -130,27 +153,31 @@ def test_failures_without_end_are_told_and_not_hammered() -> None:
         assert server.calls <= 500 + 91
 
 
-@pytest.mark.parametrize("breaks", [[0], [1], [0, 0, 3, 256, 1], [300] * 3, [5] * 20])
-def test_a_broken_stream_is_resumed(breaks: list[int]) -> None:
-    """Wherever a stream breaks, each document is answered once, in order."""
-    with flaky() as (server, client):
-        server.stream_lengths = list(breaks)
+LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, None)
+
+
+@pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
+def test_a_stream_outlives_lost_calls(way: type[EmbeddingClient]) -> None:
+    """Whichever of its calls are lost, each document is answered once, in order."""
+    with flaky(way) as (server, client):
+        server.failures = [LOST[n % 3] for n in range(30)]
         texts = ["x" * (n % 50) for n in range(700)]
         assert lengths(client.embed_stream(texts)) == [n % 50 for n in range(700)]
-        assert not server.stream_lengths
+        assert not server.failures
 
 
-def test_a_stream_that_breaks_after_its_last_document_is_resumed() -> None:
-    """Its end is asked for again."""
+@pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
+def test_a_lists_calls_are_tried_again(way: type[EmbeddingClient]) -> None:
+    """So are those of a list that takes several."""
+    with flaky(way) as (server, client):
+        server.failures = [LOST[n % 3] for n in range(12)]
+        assert client.embed(["x" * (n % 50) for n in range(200)])[:, 0].tolist() == [n % 50 for n in range(200)]
+
+
+def test_a_stream_waits_for_its_source_and_no_longer() -> None:
+    """A document that comes alone goes at once, calls that are lost or not; an endless source stays bounded."""
     with flaky() as (server, client):
-        server.stream_lengths = [3]
-        assert lengths(client.embed_stream(["x"] * 3)) == [1] * 3
-
-
-def test_a_stream_breaks_while_its_source_waits() -> None:
-    """A document that a broken stream's thread waited for is sent by the next; an endless source stays bounded."""
-    with flaky() as (server, client):
-        server.stream_lengths = [1, 2, 3]
+        server.failures = [LOST[n % 3] for n in range(9)]
         go, taken = threading.Semaphore(1), itertools.count()
 
         def documents() -> Iterator[str]:
@@ -160,44 +187,98 @@ def test_a_stream_breaks_while_its_source_waits() -> None:
 
         stream = client.embed_stream(documents())
         for n in range(20):
-            made = next(stream)
-            assert isinstance(made, Embedding)
-            assert made.vector == [n]
+            assert next(stream).vector == [n]
             go.release()
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         assert next(taken) < 30
+        go.release()  # the reader hears of the end when its source gives something
 
 
-def test_errors_keep_their_place_in_a_resumed_stream() -> None:
-    """With errors="return" the error of a document stays with it, though another stream answered."""
-    with flaky() as (server, client):
-        # This server answers an empty document too, so that only the client's own finding counts.
-        server.stream_lengths = [2, 1]
-        outcomes = list(client.embed_stream(["a", "bb", "ccc", "x" * 2_000_000, "ddddd"], errors="return"))
-        assert lengths([*outcomes[:3], outcomes[4]]) == [1, 2, 3, 5]
+@pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
+def test_errors_keep_their_place(way: type[EmbeddingClient]) -> None:
+    """With errors="return" each error stands where its document did, and names it, though calls are lost."""
+    with flaky(way) as (server, client):
+        server.failures = [LOST[0], None, LOST[1], LOST[0]]
+        documents = ["a", "bad", "ccc", "x" * 2_000_000, "ddddd", "bad", *["x"] * 20, "bad", "\ud800"]
+        outcomes = list(client.embed_stream(documents, errors="return"))
+        faulty = {n: str(outcome) for n, outcome in enumerate(outcomes) if not isinstance(outcome, Embedding)}
+        assert list(faulty) == [1, 3, 5, 26, 27]
+        assert all(text.startswith(f"documents[{n}]") for n, text in faulty.items())
+        assert lengths(o for o in outcomes if isinstance(o, Embedding)) == [1, 3, 5] + [1] * 20
+        assert list(map(type, client.embed_stream(["\ud800"] * 30, errors="return"))) == [InvalidArgumentError] * 30
+        stream = client.embed_stream(documents)
+        assert next(stream).vector == [1]
+        with pytest.raises(InvalidArgumentError, match=r"^documents\[1\]\.text: is bad") as caught:
+            next(stream)
+        assert [violation.field for violation in caught.value.violations] == ["documents[1].text"]
 
 
-def test_a_stream_keeps_to_one_model() -> None:
+@pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
+def test_a_stream_keeps_to_one_model(way: type[EmbeddingClient]) -> None:
     """Vectors of two models are never mixed without a word."""
-    with flaky() as (server, client):
-        server.stream_lengths = [1]
-        stream = client.embed_stream(["x"] * 3)
+    with flaky(way) as (server, client):
+        stream = client.embed_stream(["x"] * 100)
         next(stream)
         server.digest = "two"
         with pytest.raises(ModelChangedError, match="from version one to two"):
             list(stream)
 
 
-@given(st.lists(st.integers(0, 6), max_size=6), st.integers(0, 12))
-def test_whatever_breaks_nothing_is_lost_or_doubled(answers: list[int], count: int) -> None:
-    """However many messages each attempt gets answered, all are answered once, in order."""
-    unanswered = Unanswered(iter(range(count)))
-    done: list[int] = []
-    for most in [*answers, count + 1]:
-        for message in itertools.islice(unanswered.messages(), most):
-            unanswered.answer()
-            done.append(message)
-    assert done == list(range(count))
+@pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
+def test_a_stream_that_is_left_leaves_nothing(way: type[EmbeddingClient]) -> None:
+    """Neither threads nor calls outlive streams that were not read to their end, nor clients that were closed."""
+    with flaky(way) as (_, client):
+        # A first client: gRPC's own threads are there from now on.
+        client.embed("x")
+        before = threading.active_count()
+        for _ in range(20):
+            with way(client.config.target) as other:
+                stream = other.embed_stream(itertools.repeat("x"))
+                next(stream)
+                stream.close()
+                next(other.embed_stream(itertools.repeat("x")))
+        gc.collect()
+        # Two that serve: the server's health is not there, its threads are.
+        until(lambda: threading.active_count() <= before + 8)
+
+
+def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
+    """Whatever comes fast or slowly, is at fault or not, is cut into full batches and told in order."""
+
+    @given(st.lists(st.sampled_from(["good", "\ud800", 5]), max_size=40), st.integers(1, 7), st.randoms())
+    def check(documents: list[Any], most: int, chance: random.Random) -> None:
+        config = ClientConfig(batch=Batch(documents=most))
+        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), None, "return")
+        left = deque(documents)
+        told: list[Any] = []
+        while True:
+            while left and chance.random() < 0.7 and not stream.full:
+                stream.add(left.popleft())
+            stream.ended = not left
+            program = stream.next(idle=chance.random() < 0.5)
+            if program:
+                told += stream.outcomes(answered(program))
+            elif not left and stream.empty:
+                break
+        assert [isinstance(outcome, Embedding) for outcome in told] == [document == "good" for document in documents]
+        for n, outcome in enumerate(told):
+            assert isinstance(outcome, Embedding) or str(outcome).startswith(f"documents[{n}]: ")
+
+    check()
+
+
+def answered(program: Program[Any]) -> Any:
+    """What a program returns if each of its calls is answered."""
+    try:
+        step = next(program)
+        while True:
+            response = None
+            if isinstance(step, Call):
+                vectors = [pb.Embedding(vector=[1]) for _ in step.request.documents]
+                response = pb.EmbedResponse(embeddings=vectors).SerializeToString()
+            step = program.send(response)
+    except StopIteration as end:
+        return end.value
 
 
 def test_a_killed_servers_calls_and_streams_go_on_elsewhere(
@@ -223,7 +304,7 @@ def test_a_killed_servers_calls_and_streams_go_on_elsewhere(
             def stream() -> None:
                 try:
                     made = list(client.embed_stream(itertools.repeat("fire in sydney", 3000)))
-                    if len(made) != 3000 or not all(np.array_equal(m.vector, expected) for m in made):  # type: ignore[union-attr]
+                    if len(made) != 3000 or not all(np.array_equal(m.vector, expected) for m in made):
                         wrong.append("stream")
                 except Exception as error:
                     wrong.append(error)

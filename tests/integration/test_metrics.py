@@ -69,6 +69,7 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     before = Scrape(address)
     stub.Embed(embed("the fire in sydney", "xyzzy"))
     list(stub.EmbedStream(iter([pb.EmbedStreamRequest(document=pb.Document(text="the fire"))])))
+    stub.FindSimilar(pb.FindSimilarRequest(queries=[pb.Query(text="the fire")]))
     with pytest.raises(grpc.RpcError):
         stub.Embed(pb.EmbedRequest())
     # A call is answered before it is counted.
@@ -85,10 +86,11 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     assert rise("paravec_call_duration_seconds_count", method="Embed") == 2
     assert rise("paravec_call_duration_seconds_bucket", method="Embed", le="+Inf") == 2
     assert rise("paravec_call_duration_seconds_sum", method="Embed") > 0
-    assert rise("paravec_documents_total") == 3
-    assert rise("paravec_tokens_total") == 7
+    assert rise("paravec_documents_total") == 4
+    assert rise("paravec_tokens_total") == 9
     assert rise("paravec_unknown_tokens_total") == 1
     assert 0 < rise("paravec_inference_seconds_total") < PATIENCE
+    assert rise("paravec_calls_total", method="FindSimilar", code="OK") == 1
     assert after("paravec_calls_in_flight") == after("paravec_tokens_in_flight") == 0
 
 

@@ -106,7 +106,8 @@ def test_the_model_is_described(stub: Any, artifact: Artifact) -> None:
     assert model.vocabulary_size == len(artifact.vocabulary)
     assert list(model.methods) == [pb.METHOD_SGD, pb.METHOD_MAP]
     assert (model.defaults.epochs, model.defaults.seed, model.defaults.alpha) == (20, 1, 0.025)
-    assert (model.limits.max_documents, model.limits.max_tokens) == (64, 2000)
+    assert (model.limits.max_documents, model.limits.max_tokens, model.limits.max_top_k) == (64, 2000, 100)
+    assert model.document_count == 312
     assert (model.tokenizer.kind, model.tokenizer.lowercase, model.tokenizer.max_len) == ("simple", True, 15)
 
 

@@ -67,8 +67,9 @@ def test_every_kind_of_corpus_trains_the_same_model(kind: str, tmp_path: Path) -
     artifact = trained(tmp_path / "model", *flags)
     expected = trained(tmp_path / "expected", "--lines", lines)
     for name, array in expected.arrays.items():
-        assert (artifact.arrays[name] == array).all(), name
-    assert artifact.doctags == (list(range(len(tags))) if kind == "lines" else tags)
+        # Where tags begin is as different as they are.
+        assert name == "doctag_offsets" or (artifact.arrays[name] == array).all(), name
+    assert list(artifact.doctags) == (list(range(len(tags))) if kind == "lines" else tags)
     assert artifact.manifest.training["source"] == f"corpus {kind}"
     assert artifact.manifest.training["corpus_count"] == len(STORIES)
 
@@ -159,7 +160,7 @@ def test_a_document_may_have_several_tags(tmp_path: Path) -> None:
     """Each tag has one vector however many documents share it, in order of first mention."""
     tags: list[object] = [[f"story-{i}", "even" if i % 2 == 0 else "odd", -5] for i in range(40)]
     artifact = trained(tmp_path / "model", "--jsonl", jsonl(tmp_path, tags), "--field", "text", "--tag-field", "tag")
-    assert artifact.doctags[:5] == ["story-0", "even", -5, "story-1", "odd"]
+    assert list(artifact.doctags)[:5] == ["story-0", "even", -5, "story-1", "odd"]
     assert len(artifact.doctags) == len(artifact.arrays["doctag_vectors"]) == 43
 
 
@@ -167,7 +168,7 @@ def test_a_large_number_as_tag_costs_one_vector(tmp_path: Path) -> None:
     """gensim alone would make a row for every number up to the largest."""
     tags = [10**15 + i for i in range(40)]
     artifact = trained(tmp_path / "model", "--jsonl", jsonl(tmp_path, tags), "--field", "text", "--tag-field", "tag")
-    assert artifact.doctags == tags
+    assert list(artifact.doctags) == tags
 
 
 def test_without_doctags_an_artifact_has_none(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_what_was_written_is_read_back(hs_model: Doc2Vec, sound: Path) -> None:
     """The artifact holds gensim's words, rows and doctags."""
     artifact = Artifact.open(sound, verify=True)
     assert list(artifact.vocabulary) == hs_model.wv.index_to_key
-    assert artifact.doctags == hs_model.dv.index_to_key
+    assert list(artifact.doctags) == hs_model.dv.index_to_key
     assert (artifact.arrays["doctag_vectors"] == hs_model.dv.vectors).all()
     rows = artifact.arrays["syn1neg"].reshape(len(artifact.vocabulary), 5, 16)
     assert (rows[:, :, :8].reshape(-1, 40) == hs_model.syn1neg).all()

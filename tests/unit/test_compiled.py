@@ -52,8 +52,8 @@ def beforehand(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["dbow", "dbow hs", "dbow both", "dm mean", "dm sum", "dm concat"],
 )  # fmt: skip
 def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tmp_path: Path) -> None:
-    """A replica that compiled its kernels and one that found them made give one text one vector."""
-    artifact = parity.to_artifact(parity.train(epochs=2, **kind), tmp_path / "model")
+    """A replica that compiled its kernels and one that found them made give one text one vector, and its neighbours."""
+    artifact = parity.to_artifact(parity.train(epochs=2, **kind), tmp_path / "model", doctags=True)
     words = list(artifact.vocabulary)
     documents = [words[n : 3 * n] for n in (1, 7, 40, 150)] + [["unheard-of"]]
     there = Encoder(artifact)
@@ -62,7 +62,11 @@ def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tm
         here = Encoder(artifact)
     for method in there.methods:
         options = InferenceOptions(method=method, epochs=7, seed=3)
-        np.testing.assert_array_equal(there.encode(documents, options).vectors, here.encode(documents, options).vectors)
+        vectors = there.encode(documents, options).vectors
+        np.testing.assert_array_equal(vectors, here.encode(documents, options).vectors)
+    assert there.neighbours
+    assert here.neighbours
+    assert there.neighbours.find(vectors, 20) == here.neighbours.find(vectors, 20)
 
 
 @needs_linker

@@ -1,4 +1,4 @@
-"""The command paravec: embed texts, describe the model, ask for health."""
+"""The command paravec: embed texts, find similar documents, describe the model, ask for health."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from .. import (
     UnauthenticatedError,
     UnavailableError,
 )
-from . import completion, embed, status
+from . import completion, embed, similar, status
 from .flags import common
 from .problems import CommandError
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="paravec", description="Use a paravec server.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (embed, status):
+    for command in (embed, similar, status):
         command.add(commands, common())
     completion.add(commands, parser)
     return parser

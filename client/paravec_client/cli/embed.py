@@ -8,7 +8,7 @@ from typing import Any
 
 from . import inputs, outputs
 from .flags import add_inference, client_of, for_people, options_of
-from .inputs import Record, Source
+from .inputs import Record, Source, given
 from .outcomes import Faults, outcomes
 from .parquet import import_pyarrow
 from .problems import CommandError
@@ -56,7 +56,7 @@ def _embed(arguments: argparse.Namespace) -> int:
     if arguments.texts and arguments.input:
         raise CommandError("texts are given as arguments or by --input, not both")
     source = _source(arguments)
-    records = source.records() if source else _given(arguments.texts)
+    records = source.records() if source else given(arguments.texts)
     if arguments.output:
         _write(source, records, arguments)
     elif arguments.output_format or arguments.resume or arguments.force:
@@ -64,11 +64,6 @@ def _embed(arguments: argparse.Namespace) -> int:
     else:
         _print(records, arguments)
     return 0
-
-
-def _given(texts: list[str]) -> Iterator[Record]:
-    for number, text in enumerate(texts):
-        yield Record(number, f"text {number + 1}", text)
 
 
 def _source(arguments: argparse.Namespace) -> Source | None:

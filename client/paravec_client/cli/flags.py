@@ -1,8 +1,8 @@
 """The flags that commands share: where the server is, and how to infer."""
 
 import argparse
-import os
 import sys
+from dataclasses import replace
 from typing import get_args
 
 from .. import ClientConfig, EmbeddingClient, InferenceOptions, Tls
@@ -17,19 +17,16 @@ _TLS_FILES = {
 def common() -> argparse.ArgumentParser:
     """What every command that asks a server has."""
     parser = argparse.ArgumentParser(add_help=False)
-    target = os.environ.get("PARAVEC_TARGET") or "localhost:50051"
-    parser.add_argument("--target", default=target, help="host:port of the server (PARAVEC_TARGET) [%(default)s]")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="S",
-                        help="seconds that a call may take [%(default)s]")  # fmt: skip
-    parser.add_argument("--tls", action="store_true", help="speak TLS; so does each of the next four")
+    parser.add_argument("--target", help=f"host:port of the server (PARAVEC_TARGET) [{ClientConfig.target}]")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS",
+                        help=f"for a call (PARAVEC_TIMEOUT) [{ClientConfig.timeout:g}]")  # fmt: skip
+    parser.add_argument("--tls", action="store_true", help="speak TLS (PARAVEC_TLS=yes); so does each of the next four")
     for flag, told in _TLS_FILES.items():
-        variable = f"PARAVEC_{flag.upper()}"
-        given = os.environ.get(variable) or None
-        parser.add_argument("--" + flag.replace("_", "-"), default=given, metavar="FILE", help=f"{told} ({variable})")
+        told += f" (PARAVEC_{flag.upper()})"
+        parser.add_argument("--" + flag.replace("_", "-"), metavar="FILE", help=told)
     parser.add_argument("--tls-server-name", metavar="NAME", help="the name that its certificate is for [the target's]")
     # A token itself is no flag: everybody on the machine can read a process's command line.
-    token = os.environ.get("PARAVEC_TOKEN_FILE") or None
-    parser.add_argument("--token-file", default=token, metavar="FILE", help="bearer token (PARAVEC_TOKEN_FILE)")
+    parser.add_argument("--token-file", metavar="FILE", help="bearer token (PARAVEC_TOKEN_FILE)")
     parser.add_argument("--format", choices=("table", "json"), help="table for people, JSON for machines"
                         " [table on a terminal, else json]")  # fmt: skip
     return parser
@@ -37,17 +34,15 @@ def common() -> argparse.ArgumentParser:
 
 def client_of(arguments: argparse.Namespace) -> EmbeddingClient:
     """A client of the server that the flags name."""
-    # Texts given as arguments are one call; a stream of lines takes as long as its lines do.
-    whole = arguments.timeout if getattr(arguments, "texts", None) else ClientConfig.stream_timeout
-    given = {"server_name": arguments.tls_server_name}
-    given |= {name.removeprefix("tls_"): getattr(arguments, name) for name in _TLS_FILES}
-    config = ClientConfig(
-        arguments.target,
-        timeout=arguments.timeout,
-        stream_timeout=whole,
-        tls=Tls(**given) if arguments.tls or any(given.values()) else None,
-        token_file=arguments.token_file,
-    )
+    given = {name.removeprefix("tls_"): getattr(arguments, name) for name in ("tls_server_name", *_TLS_FILES)}
+    given = {name: value for name, value in given.items() if value}
+    changes = {name: getattr(arguments, name) for name in ("target", "timeout", "token_file")}
+    config = ClientConfig.from_environment(**{name: value for name, value in changes.items() if value is not None})
+    if arguments.tls or given:
+        config = replace(config, tls=replace(config.tls or Tls(), **given))
+    if getattr(arguments, "texts", None):
+        # They are one call; a stream of lines takes as long as its lines do.
+        config = replace(config, stream_timeout=config.timeout)
     return EmbeddingClient(config=config)
 
 

@@ -122,6 +122,16 @@ class Source:
         return Record(called, place, fields.get(self.field))
 
 
+LINES = Source(None, "lines", "text", None)
+"""The lines of standard input."""
+
+
+def given(texts: list[str]) -> Iterator[Record]:
+    """Texts of the command line."""
+    for number, text in enumerate(texts):
+        yield Record(number, f"text {number + 1}", text)
+
+
 def _numbered(file: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
     """Where each line stands, and the line."""
     with file:

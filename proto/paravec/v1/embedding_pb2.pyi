@@ -118,6 +118,62 @@ class EmbedStreamResponse(_message.Message):
     model: ModelVersion
     def __init__(self, embedding: _Optional[_Union[Embedding, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
+class Query(_message.Message):
+    __slots__ = ("text", "tokens", "vector")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    tokens: TokenList
+    vector: Vector
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Union[TokenList, _Mapping]] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ...) -> None: ...
+
+class Vector(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class FindSimilarRequest(_message.Message):
+    __slots__ = ("queries", "top_k", "options")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    queries: _containers.RepeatedCompositeFieldContainer[Query]
+    top_k: int
+    options: InferenceOptions
+    def __init__(self, queries: _Optional[_Iterable[_Union[Query, _Mapping]]] = ..., top_k: _Optional[int] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ...) -> None: ...
+
+class FindSimilarResponse(_message.Message):
+    __slots__ = ("results", "model")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[SimilarDocuments]
+    model: ModelVersion
+    def __init__(self, results: _Optional[_Iterable[_Union[SimilarDocuments, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+
+class SimilarDocuments(_message.Message):
+    __slots__ = ("neighbours", "token_count", "known_token_count", "truncated")
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    neighbours: _containers.RepeatedCompositeFieldContainer[Neighbour]
+    token_count: int
+    known_token_count: int
+    truncated: bool
+    def __init__(self, neighbours: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., token_count: _Optional[int] = ..., known_token_count: _Optional[int] = ..., truncated: bool = ...) -> None: ...
+
+class Neighbour(_message.Message):
+    __slots__ = ("name", "number", "cosine")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    number: int
+    cosine: float
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., cosine: _Optional[float] = ...) -> None: ...
+
 class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -129,7 +185,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer")
+    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer", "document_count")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     VECTOR_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +196,7 @@ class ModelInfo(_message.Message):
     DEFAULTS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     version: ModelVersion
     algorithm: Algorithm
     vector_size: int
@@ -150,19 +207,22 @@ class ModelInfo(_message.Message):
     defaults: InferenceOptions
     limits: Limits
     tokenizer: Tokenizer
-    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ...) -> None: ...
+    document_count: int
+    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ..., document_count: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_documents", "max_tokens", "max_epochs", "max_message_bytes")
+    __slots__ = ("max_documents", "max_tokens", "max_epochs", "max_message_bytes", "max_top_k")
     MAX_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOP_K_FIELD_NUMBER: _ClassVar[int]
     max_documents: int
     max_tokens: int
     max_epochs: int
     max_message_bytes: int
-    def __init__(self, max_documents: _Optional[int] = ..., max_tokens: _Optional[int] = ..., max_epochs: _Optional[int] = ..., max_message_bytes: _Optional[int] = ...) -> None: ...
+    max_top_k: int
+    def __init__(self, max_documents: _Optional[int] = ..., max_tokens: _Optional[int] = ..., max_epochs: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_top_k: _Optional[int] = ...) -> None: ...
 
 class Tokenizer(_message.Message):
     __slots__ = ("kind", "lowercase", "deaccent", "min_len", "max_len", "pattern")

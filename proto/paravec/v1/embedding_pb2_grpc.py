@@ -45,6 +45,11 @@ class EmbeddingServiceStub(object):
                 request_serializer=paravec_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
                 response_deserializer=paravec_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
                 _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/paravec.v1.EmbeddingService/FindSimilar',
+                request_serializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/paravec.v1.EmbeddingService/GetModel',
                 request_serializer=paravec_dot_v1_dot_embedding__pb2.GetModelRequest.SerializeToString,
@@ -72,6 +77,16 @@ class EmbeddingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindSimilar(self, request, context):
+        """Finds the training documents nearest to 1 to Limits.max_documents queries, by cosine, exactly;
+        the answer has one result for each, in order. A query at fault fails the whole call and is
+        named in the error. FAILED_PRECONDITION if the model carries no documents
+        (ModelInfo.document_count is 0).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Describes the model, its defaults and the server's limits.
         """
@@ -91,6 +106,11 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     servicer.EmbedStream,
                     request_deserializer=paravec_dot_v1_dot_embedding__pb2.EmbedStreamRequest.FromString,
                     response_serializer=paravec_dot_v1_dot_embedding__pb2.EmbedStreamResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.FromString,
+                    response_serializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -153,6 +173,33 @@ class EmbeddingService(object):
             '/paravec.v1.EmbeddingService/EmbedStream',
             paravec_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
             paravec_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paravec.v1.EmbeddingService/FindSimilar',
+            paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.SerializeToString,
+            paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.FromString,
             options,
             channel_credentials,
             insecure,

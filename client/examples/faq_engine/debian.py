@@ -1,0 +1,90 @@
+"""Makes an FAQ of what Debian's packages debian-faq and debian-faq-it hold, where they are installed.
+
+    python -m faq_engine.debian it faq.json
+
+Their text is read from the installed package and stays its authors'.
+"""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+ROOT = Path("/usr/share/doc/debian/FAQ")
+"""Where the packages put their pages."""
+
+_TITLES = {"en": "Debian: frequently asked questions", "it": "Debian: domande frequenti"}
+_NUMBER = re.compile(r"^[\d.]+\s*")
+_BLOCKS = {"p", "pre", "li", "dt", "dd"}
+_HEADINGS = {"h2", "h3"}
+
+
+class _Sections(HTMLParser):
+    """The headings of a page, and the paragraphs below each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections: list[tuple[str, list[str]]] = []
+        self._text: list[str] | None = None
+        self._skipped = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A heading or a paragraph begins; tables of contents are none."""
+        if tag == "div" and (self._skipped or ("class", "toc") in attrs):
+            self._skipped += 1
+        elif not self._skipped and tag in _HEADINGS | _BLOCKS:
+            self._text = []
+
+    def handle_data(self, data: str) -> None:
+        """Text of whatever has begun."""
+        if self._text is not None:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        """It ends."""
+        if tag == "div" and self._skipped:
+            self._skipped -= 1
+        elif self._text is not None and tag in _HEADINGS | _BLOCKS:
+            text = " ".join("".join(self._text).split())
+            if tag in _HEADINGS:
+                self.sections.append((_NUMBER.sub("", text), []))
+            elif text and self.sections:
+                self.sections[-1][1].append(text)
+            self._text = None
+
+
+def entries(language: str) -> list[dict[str, str]]:
+    """All questions of the package for en or it, with their answers."""
+    folder, suffix = (ROOT / "it", ".it.html") if language == "it" else (ROOT, ".en.html")
+    made = []
+    for page in sorted(folder.glob(f"*{suffix}")):
+        if page.name.startswith(("index", "faqinfo")):
+            continue
+        parser = _Sections()
+        parser.feed(page.read_text(encoding="utf-8"))
+        made += [
+            {"question": title, "answer": "\n\n".join(parts)} for title, parts in parser.sections if title and parts
+        ]
+    return made
+
+
+def main() -> int:
+    """Write the file; the exit code."""
+    if len(sys.argv) != 3 or sys.argv[1] not in _TITLES:
+        print("usage: python -m faq_engine.debian en|it FILE", file=sys.stderr)
+        return 2
+    language, file = sys.argv[1:]
+    made = entries(language)
+    if not made:
+        package = "debian-faq-it" if language == "it" else "debian-faq"
+        print(f"faq_engine.debian: nothing in {ROOT}; apt-get install {package}", file=sys.stderr)
+        return 1
+    content = {"title": _TITLES[language], "language": language, "entries": made}
+    Path(file).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{file}: {len(made)} entries")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

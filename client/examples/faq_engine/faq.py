@@ -1,0 +1,65 @@
+"""The list of frequently asked questions, and the file that it lies in.
+
+    {"title": "...", "language": "en", "entries": [{"question": "...", "answer": "...", "url": "https://..."}]}
+
+`url` may be left out. An answer's paragraphs are set apart by an empty line.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class FaqError(Exception):
+    """The file is not what it should be; one line that says where."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question with its answer."""
+
+    question: str
+    answer: str
+    url: str = ""
+    """Where to read more."""
+
+
+@dataclass(frozen=True)
+class Faq:
+    """All of them."""
+
+    title: str
+    language: str
+    """en or it: what the page is written in."""
+    entries: tuple[Entry, ...]
+
+
+def read(file: Path) -> Faq:
+    """The FAQ in a file; FaqError if there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FaqError(f"{file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise FaqError(f"{file}: is not JSON: {error}") from error
+    entries = content.get("entries") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise FaqError(f'{file}: has no list of "entries"')
+    made = tuple(_entry(entry, f"{file}: entries[{i}]") for i, entry in enumerate(entries))
+    title, language = content.get("title", "FAQ"), content.get("language", "en")
+    if not isinstance(title, str) or language not in ("en", "it"):
+        raise FaqError(f'{file}: "title" must be a text, and "language" en or it')
+    return Faq(title, language, made)
+
+
+def _entry(given: Any, where: str) -> Entry:
+    names = ("question", "answer", "url")
+    if not isinstance(given, dict) or any(not isinstance(given.get(name, ""), str) for name in names):
+        raise FaqError(f"{where} must have a question and an answer, both texts, and may have a url")
+    entry = Entry(*(given.get(name, "").strip() for name in names))
+    if not entry.question or not entry.answer:
+        raise FaqError(f"{where} has no {'answer' if entry.question else 'question'}")
+    if entry.url and not entry.url.startswith(("https://", "http://")):
+        raise FaqError(f"{where}: url must begin with https:// or http://")
+    return entry

@@ -1,0 +1,36 @@
+"""What the page says, in each language; the keys of failures are also the names of errors in JSON."""
+
+WORDS = {
+    "en": {
+        "label": "Your question",
+        "hint": "A few words will do.",
+        "ask": "Ask",
+        "best": "Best answers",
+        "score": "match",
+        "more": "Read more",
+        "none": "Nothing here is near to that. Try other words.",
+        "unknown": "None of these words is known. Try others, or check the spelling.",
+        "missing": "Ask something.",
+        "long": "That is too long; a question may have 500 characters.",
+        "odd": "That cannot be read as text.",
+        "away": "Answers are not to be had right now. Please try again in a moment.",
+        "all": "All questions",
+        "asking": "Looking …",
+    },
+    "it": {
+        "label": "La tua domanda",
+        "hint": "Bastano poche parole.",
+        "ask": "Chiedi",
+        "best": "Le risposte migliori",
+        "score": "affinità",
+        "more": "Per saperne di più",
+        "none": "Qui non c’è niente di simile. Prova con altre parole.",
+        "unknown": "Nessuna di queste parole è conosciuta. Provane altre, o controlla come sono scritte.",
+        "missing": "Fai una domanda.",
+        "long": "È troppo lunga: una domanda può avere 500 caratteri.",
+        "odd": "Non si può leggere come testo.",
+        "away": "In questo momento non ci sono risposte. Riprova tra poco.",
+        "all": "Tutte le domande",
+        "asking": "Un momento …",
+    },
+}

@@ -1,0 +1,243 @@
+"""The asynchronous client."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+import grpc
+
+from . import core, wire
+from .config import ClientConfig
+from .connection import Connection, configured
+from .core import SERVICE, Core, Pause, Program, Step
+from .errors import CancelledError, from_call
+from .stream import Outcome, Stream
+from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, Similar, Vector
+
+T = TypeVar("T")
+
+
+class AsyncEmbeddingClient:
+    """`EmbeddingClient` for asyncio: the same methods, to be awaited.
+
+        async with AsyncEmbeddingClient("localhost:50051") as client:
+            vector = await client.embed("a text")
+            async for embedding in client.embed_stream(texts):
+                ...
+
+    A client belongs to the event loop that it is first used in. Every failure is a `ParavecError`.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout: float | None = None,
+        config: ClientConfig | None = None,
+        channel: grpc.aio.Channel | None = None,
+        interceptors: Sequence[Any] = (),
+    ) -> None:
+        """As for `EmbeddingClient`, with a channel or interceptors of grpc.aio; not both, since such a channel is made
+        with its interceptors."""
+        self.config = configured(target, timeout, config)
+        self._core = Core(self.config)
+        self._connection = Connection(self.config, grpc.aio, channel, interceptors)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connection up. Calls in progress are cancelled."""
+        for channel in self._connection.close():
+            await channel.close()
+
+    @overload
+    async def embed(self, documents: str, options: InferenceOptions | None = None) -> Vector: ...
+    @overload
+    async def embed(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Vector: ...
+
+    async def embed(self, documents: str | Iterable[Document], options: InferenceOptions | None = None) -> Vector:
+        """See `EmbeddingClient.embed`."""
+        if isinstance(documents, str):
+            return (await self.embed_all([documents], options))[0].vector
+        return (await self.embed_all(documents, options)).vectors
+
+    async def embed_all(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Embeddings:
+        """See `EmbeddingClient.embed_all`."""
+        programs = await self._run(self._core.plan(documents, options))
+        if len(programs) == 1:
+            return await self._run(programs[0])
+        next_program = core.given(programs)
+
+        async def following(idle: bool) -> Program[Embeddings] | None:
+            return next_program(idle)
+
+        return core.joined([part async for part in self._ordered(following)])
+
+    @overload
+    def embed_stream(
+        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None
+    ) -> AsyncGenerator[Embedding, None]: ...
+    @overload
+    def embed_stream(
+        self,
+        documents: Iterable[Document] | AsyncIterable[Document],
+        options: InferenceOptions | None = None,
+        *,
+        errors: Literal["raise"],
+    ) -> AsyncGenerator[Embedding, None]: ...
+    @overload
+    def embed_stream(
+        self,
+        documents: Iterable[Document] | AsyncIterable[Document],
+        options: InferenceOptions | None = None,
+        *,
+        errors: Literal["return"],
+    ) -> AsyncGenerator[Outcome, None]: ...
+
+    async def embed_stream(
+        self,
+        documents: Iterable[Document] | AsyncIterable[Document],
+        options: InferenceOptions | None = None,
+        *,
+        errors: Literal["raise", "return"] = "raise",
+    ) -> AsyncGenerator[Any, None]:
+        """See `EmbeddingClient.embed_stream`. `documents` may be asynchronous, too; if it is not, and slow, it holds up
+        the event loop. To leave a stream early and be sure that it ends at once, use `contextlib.aclosing`."""
+        coming = documents if isinstance(documents, AsyncIterable) else _each(wire.listed(documents))
+        stream = Stream(self._core, await self._run(self._core.limits()), options, errors)
+        reader = _Reader(stream, coming)
+        answers = self._ordered(reader.next)
+        try:
+            async for answered in answers:
+                for outcome in stream.outcomes(answered):
+                    yield outcome
+        finally:
+            await answers.aclose()
+            await reader.close()
+        if stream.failure:
+            raise stream.failure
+
+    @overload  # A text is a sequence of texts, too, but is not taken for one.
+    async def find_similar(  # type: ignore[overload-overlap]
+        self, queries: str, top_k: int = 10, options: InferenceOptions | None = None
+    ) -> Similar: ...
+    @overload
+    async def find_similar(
+        self, queries: Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None
+    ) -> list[Similar]: ...
+
+    async def find_similar(
+        self, queries: str | Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None
+    ) -> Similar | list[Similar]:
+        """See `EmbeddingClient.find_similar`."""
+        if isinstance(queries, str):
+            return (await self._run(self._core.find_similar([queries], top_k, options)))[0]
+        return await self._run(self._core.find_similar(queries, top_k, options))
+
+    async def model(self) -> ModelInfo:
+        """See `EmbeddingClient.model`."""
+        return await self._run(self._core.model())
+
+    async def health(self, service: str = SERVICE, *, timeout: float | None = None) -> str:
+        """See `EmbeddingClient.health`."""
+        return await self._run(self._core.health(service, timeout))
+
+    async def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """See `EmbeddingClient.wait_until_ready`."""
+        await self._run(self._core.wait_until_ready(timeout))
+
+    async def _run(self, program: Program[T]) -> T:
+        """Do what the program says."""
+        try:
+            step = next(program)
+            while True:
+                try:
+                    response = await self._answer(step)
+                except grpc.RpcError as error:
+                    step = program.throw(from_call(error))
+                else:
+                    step = program.send(response)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _answer(self, step: Step) -> Any:
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        method, metadata = self._connection.method(step.method)
+        request = iter(step.request) if step.method.streams else step.request
+        try:
+            call = method(request, timeout=step.timeout, metadata=metadata)
+            return [response async for response in call] if step.method.streams else await call
+        except grpc.aio.UsageError as error:
+            raise CancelledError("the client is closed", code="CANCELLED") from error
+        except asyncio.CancelledError as error:
+            # Of a call whose channel was closed, grpc.aio says the same as of a task that was cancelled.
+            if self._connection.closed:
+                raise CancelledError("the client is closed", code="CANCELLED") from error
+            raise
+
+    async def _ordered(self, next_program: Callable[[bool], Awaitable[Program[T] | None]]) -> AsyncGenerator[T, None]:
+        """What programs return, in their order, while a few of them run; `next_program` is told if none does."""
+        running: deque[asyncio.Task[T]] = deque()
+        try:
+            while True:
+                while len(running) < self.config.batch.in_flight and (program := await next_program(not running)):
+                    running.append(asyncio.create_task(self._run(program)))
+                if not running:
+                    return
+                yield await running[0]
+                running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+class _Reader:
+    """Reads a stream's documents, in a task of its own, as far as there is room for them."""
+
+    def __init__(self, stream: Stream, documents: AsyncIterable[Document]) -> None:
+        self._stream, self._documents = stream, documents
+        self._came, self._room = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._read())
+
+    async def next(self, idle: bool) -> Program[Any] | None:
+        """The next batch's program, if it is time for one; waits for it if nothing is in flight. None at the end."""
+        while not (program := self._stream.next(idle)) and idle and not self._stream.ended:
+            self._came.clear()
+            await self._came.wait()
+        self._room.set()
+        return program
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        try:
+            async for document in self._documents:
+                self._stream.add(document)
+                self._came.set()
+                while self._stream.full:
+                    self._room.clear()
+                    await self._room.wait()
+        except Exception as error:
+            self._stream.failure = error
+        finally:
+            self._stream.ended = True
+            self._came.set()
+
+
+async def _each(documents: Iterable[Document]) -> AsyncIterator[Document]:
+    for document in documents:
+        yield document

@@ -1,0 +1,64 @@
+"""The asynchronous client behind the face of the synchronous one, so that the same tests run on both."""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from typing import Any
+
+from paravec_client import AsyncEmbeddingClient, EmbeddingClient
+
+
+class Blocking(EmbeddingClient):
+    """Runs an AsyncEmbeddingClient on an event loop in a thread of its own."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._client = AsyncEmbeddingClient(*args, **named)
+        self.config = self._client.config
+
+    def close(self) -> None:
+        """Close the client and end the loop."""
+        self._wait(self._client.close())
+        self._wait(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _wait(self, awaitable: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(60)
+
+    def embed_all(self, *args: Any) -> Any:
+        """What the asynchronous client's returns."""
+        return self._wait(self._client.embed_all(*args))
+
+    def embed(self, *args: Any) -> Any:
+        """What the asynchronous client's returns."""
+        return self._wait(self._client.embed(*args))
+
+    def model(self) -> Any:
+        """What the asynchronous client's returns."""
+        return self._wait(self._client.model())
+
+    def health(self, *args: Any, **named: Any) -> Any:
+        """What the asynchronous client's returns."""
+        return self._wait(self._client.health(*args, **named))
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """What the asynchronous client's does."""
+        self._wait(self._client.wait_until_ready(timeout))
+
+    def embed_stream(self, *args: Any, **named: Any) -> Generator[Any, None, None]:
+        """What the asynchronous client's yields."""
+        stream = self._client.embed_stream(*args, **named)
+        try:
+            while True:
+                try:
+                    item = self._wait(anext(stream))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            if self._loop.is_running():
+                self._wait(stream.aclose())

@@ -1,0 +1,261 @@
+"""The example faq_engine: its page and its JSON, with a real paravec server behind it and a real browser before it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.environments import InstallError, install
+
+from paravec_model.artifact import Artifact
+
+from .. import parity
+from ..servers import PATIENCE, Server, running, until
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "client/examples"
+
+QUESTION = "fire burning near Sydney"
+FAQ = {
+    "title": "News",
+    "language": "en",
+    "entries": [
+        {"question": "Where do the fires burn?", "answer": "Fires are burning in the hills near Sydney.\n\nFirefighters"
+         " from all over the state fight them.", "url": "https://example.com/fires"},
+        {"question": "Who won the cricket test?", "answer": "Australia won the test match against South Africa."},
+        {"question": "What did the government decide?", "answer": "The prime minister said the parliament will vote."},
+        {"question": "What do the police say?", "answer": "The police arrested two men on charges of murder."},
+        {"question": "How is the economy?", "answer": "The reserve bank cut interest rates, and the dollar fell."},
+    ],
+}  # fmt: skip
+
+
+class Engine:
+    """A running example."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process, self.log = process, ""
+        self._listening = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+        assert self._listening.wait(PATIENCE), self.log
+        found = re.search(r"running on (http://127\.0\.0\.1:\d+)", self.log)
+        assert found, self.log
+        self.address = found[1]
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log += line
+            if "running on" in line:
+                self._listening.set()
+        self._listening.set()
+
+    def get(self, path: str, **parameters: str) -> tuple[int, str, Any]:
+        """Status, content and headers of an address."""
+        address = f"{self.address}{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(), error.headers
+
+    def ask(self, question: str, **parameters: str) -> tuple[int, Any]:
+        """Status and JSON of the answer to a question."""
+        status, content, _ = self.get("/api/ask", q=question, **parameters)
+        return status, json.loads(content)
+
+
+@pytest.fixture(scope="session")
+def place() -> Path:
+    """The example's virtual environment."""
+    try:
+        return install(ROOT / "requirements/faq.lock", ROOT / "build/faq")
+    except InstallError as error:
+        pytest.skip(f"the example {error}")
+
+
+@contextmanager
+def serving(place: Path, target: str, file: Path) -> Iterator[Engine]:
+    """An example of a file, with a server as its paravec."""
+    paths = os.pathsep.join(map(str, (ROOT / "client", ROOT / "proto", EXAMPLES)))
+    variables = os.environ | {"PYTHONPATH": paths, "PARAVEC_TARGET": target, "PARAVEC_TIMEOUT": "5"}
+    command = [str(place / "bin/python"), "-m", "faq_engine", "--faq", str(file), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=variables, text=True) as process:
+        try:
+            yield Engine(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The entries."""
+    file = tmp_path / "faq.json"
+    file.write_text(json.dumps(FAQ))
+    return file
+
+
+@pytest.fixture
+def engine(place: Path, server: Server, file: Path) -> Iterator[Engine]:
+    """The example, of these entries."""
+    with serving(place, server.target, file) as engine:
+        yield engine
+
+
+def test_a_question_finds_its_answer(engine: Engine) -> None:
+    """The nearest entry first; what is near to nothing says so, and what the model does not know."""
+    status, answer = engine.ask(QUESTION)
+    assert status == 200
+    assert answer["understood"]
+    assert answer["entries"][0]["question"] == FAQ["entries"][0]["question"]  # type: ignore[index]
+    assert 0.25 <= answer["entries"][-1]["score"] <= answer["entries"][0]["score"] <= 1
+    assert len(engine.ask(QUESTION, top="1")[1]["entries"]) == 1
+    assert engine.ask("xyzzy plugh") == (200, {"understood": False, "entries": []})
+    assert engine.get("/healthz")[0] == engine.get("/readyz")[0] == 200
+
+
+def test_what_cannot_be_asked_is_said(engine: Engine) -> None:
+    """In JSON and on the page, by a status and a plain sentence."""
+    for question, name in (("", "missing"), ("fire " * 200, "long")):
+        status, answer = engine.ask(question)
+        assert (status, answer["error"]) == (400, name)
+    assert engine.ask(QUESTION, top="0")[1]["error"] == "top"
+    status, page, _ = engine.get("/", q="fire " * 200)
+    assert status == 400
+    assert "500 characters" in page
+    assert engine.get("/nothing")[0] == 404
+
+
+def test_the_page_is_safe_and_keeps_secrets(engine: Engine) -> None:
+    """What was asked is shown as text, cached nowhere and logged nowhere; nothing inline may run."""
+    asked = '"><script>alert("fire")</script>'
+    status, page, headers = engine.get("/", q=asked)
+    assert status == 200
+    assert "<script>alert" not in page
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert "set-cookie" not in headers
+    for path in ("/static/page.css", "/static/page.js", "/static/icon.svg"):
+        assert engine.get(path)[0] == 200
+        assert path in page
+    assert engine.get("/static/../app.py")[0] == 404
+    engine.ask(QUESTION)
+    engine.process.send_signal(signal.SIGTERM)
+    engine.process.wait(PATIENCE)
+    assert "alert" not in engine.log
+    assert "Sydney" not in engine.log
+
+
+def test_without_paravec_it_says_so_and_comes_back(
+    place: Path, artifact: Artifact, kernel_cache: Path, file: Path, tmp_path: Path
+) -> None:
+    """503 and a sentence while it is away. When it is back with another model, the entries are embedded anew."""
+    other = parity.to_artifact(parity.train(dm=0, epochs=15, vector_size=30), tmp_path / "other")
+    with running(artifact.path, kernel_cache) as first:
+        with serving(place, first.target, file) as engine:
+            assert engine.ask(QUESTION)[0] == 200
+            first.stop()
+            status, answer = engine.ask(QUESTION)
+            assert (status, answer["error"]) == (503, "away")
+            status, page, _ = engine.get("/", q=QUESTION)
+            assert status == 503
+            assert "try again in a moment" in page
+            assert engine.get("/readyz")[0] == 503
+            assert engine.get("/healthz")[0] == 200
+            with running(other.path, kernel_cache, "--listen", first.target):
+                until(lambda: engine.get("/readyz")[0] == 200)
+                status, answer = engine.ask(QUESTION)
+                assert status == 200
+                assert answer["entries"][0]["question"] == FAQ["entries"][0]["question"]  # type: ignore[index]
+            assert engine.log.count("entries embedded by model") == 2
+            assert "Traceback" not in engine.log
+
+
+def test_a_changed_file_is_read_again_and_a_damaged_one_is_not(engine: Engine, file: Path) -> None:
+    """Without a restart."""
+    fewer = FAQ | {"title": "Old news", "entries": FAQ["entries"][1:]}
+    engine.ask(QUESTION)
+    file.write_text(json.dumps(fewer))
+    until(lambda: "Old news" in engine.get("/", q=QUESTION)[1])
+    assert "Where do the fires burn?" not in engine.get("/")[1]
+    time.sleep(0.01)
+    file.write_text('{"entries": [')
+    until(lambda: engine.ask(QUESTION)[0] == 200 and "stay as they were" in engine.log)
+    assert "Old news" in engine.get("/")[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "has no list"),
+        ('{"entries": [{"question": "a"}]}', r"entries[0] has no answer"),
+        ('{"entries": [{"question": "a", "answer": 1}]}', r"entries[0] must have"),
+        ('{"entries": [{"question": "a", "answer": "b", "url": "javascript:x"}]}', "url must begin"),
+        ('{"language": "xx", "entries": [{"question": "a", "answer": "b"}]}', "language"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(place: Path, tmp_path: Path, content: str, problem: str) -> None:
+    """And no start."""
+    file = tmp_path / "faq.json"
+    file.write_text(content)
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "client", ROOT / "proto", EXAMPLES)))}
+    command = [str(place / "bin/python"), "-m", "faq_engine", "--faq", str(file), "--listen", "127.0.0.1:0"]
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert problem in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_person_asks_by_keyboard_at_both_widths(engine: Engine, tmp_path: Path) -> None:
+    """In Chromium, with scripts and without: the answer, its neighbours, and the way back; nothing breaks the page."""
+    if not shutil.which("chromium"):
+        pytest.skip("no browser: apt-get install chromium")
+    try:
+        driver = install(ROOT / "requirements/browser.lock", ROOT / "build/browser")
+    except InstallError as error:
+        pytest.skip(f"playwright {error}")
+    engine.get("/readyz")
+    command = [driver / "bin/python", ROOT / "tests/faq_browser.py", engine.address, QUESTION, "Firefighters", tmp_path]
+    ran = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    seen = json.loads(ran.stdout)
+    assert len(seen) == 4
+    for name, facts in seen.items():
+        assert facts["first"].endswith("Where do the fires burn?"), name
+        assert facts["answered"], name
+        assert facts["open"] == [True, True], name
+        assert facts["label"] == QUESTION, name
+        assert facts["title"] == f"{QUESTION} · News", name
+        assert facts["fits"], name
+        assert facts["problems"] == [], name
+        assert facts["loads"] == (1 if "with scripts" in name else 2), name
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+def test_debians_faq_is_taken_from_its_package(language: str, tmp_path: Path) -> None:
+    """Where it is installed: a hundred questions and more, each with an answer."""
+    folder = Path("/usr/share/doc/debian/FAQ") / ("it" if language == "it" else ".")
+    if not list(folder.glob(f"*.{language}.html")):
+        pytest.skip(f"no such pages: apt-get install debian-faq{'-it' if language == 'it' else ''}")
+    command = ["python3", "-m", "faq_engine.debian", language, str(tmp_path / "faq.json")]
+    subprocess.run(command, cwd=EXAMPLES, check=True, capture_output=True)
+    made = json.loads((tmp_path / "faq.json").read_text())
+    assert made["language"] == language
+    assert len(made["entries"]) > 100
+    assert all(entry["question"] and entry["answer"] for entry in made["entries"])
