@@ -18,7 +18,7 @@ from .options import Algorithm, InferenceOptions, Mode
 from .prior import DEFAULT_LAMBDA, Chooser, default
 from .rotation import LARGEST, map_arrays
 from .tokenizer import Tokenizer
-from .unpickler import PickledArray
+from .stand_ins import ArraySource
 from .vocabulary import vocabulary_arrays
 
 Array = npt.NDArray[Any]
@@ -30,25 +30,13 @@ _TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_
 
 @dataclass(frozen=True)
 class GensimModel:
-    """Read access to a gensim Doc2Vec model: a live one, or the inert one of a file with side arrays beside it."""
+    """Read access to a gensim Doc2Vec model: a live one, or one that `gensim_files` read."""
 
     model: Any
-    path: Path | None = None
-    """The file it was read from; None for a live model."""
 
     def array(self, owner: str, name: str) -> Array:
         """The array `name` of the model ("") or of its part `owner` ("wv", "dv"), mapped if it lies in a side file."""
-        part = getattr(self.model, owner) if owner else self.model
-        if self.path is not None and name in getattr(part, "__numpys", ()):
-            file = Path(".".join(p for p in (str(self.path), owner, name, "npy") if p))
-            try:
-                mapped: Array = np.load(file, mmap_mode="r", allow_pickle=False)
-                return mapped
-            except FileNotFoundError:
-                raise ConversionError(f"{file}: is missing; gensim saved it beside {self.path.name}") from None
-            except (ValueError, OSError) as error:
-                raise ConversionError(f"{file}: is not a .npy array: {error}") from error
-        value = getattr(part, name, None)
+        value = getattr(getattr(self.model, owner) if owner else self.model, name, None)
         where = ".".join(p for p in (owner, name) if p)
         if value is None:
             raise ConversionError(f"the model has no {where}; it was not trained, or its training state was deleted")
@@ -79,10 +67,10 @@ class GensimModel:
             sample=float(m.sample),
         )
 
-    def defaults(self) -> InferenceOptions:
-        """What infer_vector does when it is given nothing but the words."""
+    def defaults(self) -> dict[str, Any]:
+        """What infer_vector does when it is given nothing but the words, by InferenceOptions' names; unchecked."""
         m = self.model
-        return InferenceOptions(epochs=int(m.epochs), alpha=float(m.alpha), min_alpha=float(m.min_alpha))
+        return {"epochs": int(m.epochs), "alpha": float(m.alpha), "min_alpha": float(m.min_alpha)}
 
     def training(self) -> dict[str, Any]:
         """Parameters of training that inference does not need."""
@@ -144,9 +132,11 @@ class GensimModel:
 
 def _as_array(value: Any, what: str) -> Array:
     """An array of the model. numpy would take anything that says it is one, even an address in memory, at its word."""
-    if not isinstance(value, PickledArray | np.ndarray):
+    if isinstance(value, ArraySource):
+        return value.array()
+    if not isinstance(value, np.ndarray):
         raise ConversionError(f"the model's {what} is not an array")
-    return np.asarray(value)
+    return value
 
 
 def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
@@ -203,7 +193,7 @@ def write_artifact(
             algorithm=algorithm,
             vocabulary_size=len(words),
             doctag_count=len(tags),
-            defaults=defaults or source.defaults(),
+            defaults=defaults or InferenceOptions(**source.defaults()),
             tokenizer=tokenizer,
             training=source.training() | (training or {}),
             files=files,
