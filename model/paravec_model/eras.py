@@ -1,9 +1,9 @@
 """Models of gensim 0.12 to 3.8, in the form of gensim 4's.
 
-gensim has kept its matrices and moved them about. What a model infers is the same wherever they lie, but for two things.
-A word's threshold of sub-sampling was of 2^32, and is of 2^32 - 1; a word that is always kept had 2^32, which gensim 4
-takes for 0 when it loads a model of 3.8. And before 3.5, infer_vector did not go by the model's own epochs and learning
-rates; here each model does. The noise distribution is made anew from the counts, as gensim makes it when it loads.
+gensim has kept its matrices and moved them about. What a model infers is the same wherever they lie, but for two
+things. A word's threshold of sub-sampling was of 2^32, and is of 2^32 - 1; a word that is always kept had 2^32, which
+gensim 4 takes for 0 when it loads words of 3.8. And before 3.5, infer_vector did not go by the model's own epochs and
+learning rates; here each model does. The noise distribution is made from the counts, as gensim makes it on loading.
 """
 
 import re
@@ -88,11 +88,13 @@ def _tags(dv: Any) -> Any:
 
 def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Array]:
     """Counts, thresholds, paths and codes by the words' rows, from an object for each word."""
-    entries = [vocab.get(word) if type(word) is str else None for word in words]
-    for row, entry in enumerate(entries):
+    entries: list[Inert] = []
+    for row, word in enumerate(words):
+        entry = vocab.get(word) if type(word) is str else None
         if not isinstance(entry, Inert) or entry.get("index") != row:
             raise ConversionError(f"the model's word in row {row} is not in that row of its vocabulary")
-    arrays = {}
+        entries.append(entry)
+    arrays: dict[str, Array] = {}
     for name in ("count", "sample_int", "point", "code"):
         values = [entry.get(name) for entry in entries]
         if any(value is None for value in values):

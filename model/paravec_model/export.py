@@ -1,4 +1,4 @@
-"""From a gensim model, live or read by `unpickler`, to an artifact."""
+"""From a gensim model, live or read by `gensim_files`, to an artifact."""
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,8 +17,8 @@ from .manifest import MANIFEST, FileEntry, Manifest
 from .options import Algorithm, InferenceOptions, Mode
 from .prior import DEFAULT_LAMBDA, Chooser, default
 from .rotation import LARGEST, map_arrays
-from .tokenizer import Tokenizer
 from .stand_ins import ArraySource
+from .tokenizer import Tokenizer
 from .vocabulary import vocabulary_arrays
 
 Array = npt.NDArray[Any]
@@ -26,6 +26,9 @@ Array = npt.NDArray[Any]
 # What a manifest keeps of gensim's own parameters, for people; inference needs none of them.
 _TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_count", "ns_exponent", "seed",
              "corpus_count", "corpus_total_words")  # fmt: skip
+
+# No Huffman tree of counts below 2^64 is deeper: at each step up, the counts grow as Fibonacci's numbers at least.
+_LONGEST_PATH = 100
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ class GensimModel:
                 "noise_guide": noise.guide,
             }
         if algorithm.hs:
-            points = [_as_array(path, "point") for path in self._per_word("point", "tree paths")]
-            codes = [_as_array(path, "code") for path in self._per_word("code", "tree codes")]
+            points = self._paths("point", "tree paths")
+            codes = self._paths("code", "tree codes")
             arrays |= {
                 "syn1": self.array("", "syn1"),
                 "hs_offsets": np.array([0, *accumulate(len(p) for p in points)], np.int64),
@@ -115,6 +118,13 @@ class GensimModel:
             arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
         return arrays
 
+    def tags(self) -> list[str | int]:
+        """The training documents' tags by row."""
+        tags = [int(t) if isinstance(t, int | np.integer) else t for t in self.model.dv.index_to_key]
+        if not all(isinstance(tag, str | int) for tag in tags) or len(set(tags)) != len(tags):
+            raise ConversionError("the model has tags that are neither text nor numbers, or the same one twice")
+        return tags
+
     def tag_vectors(self) -> Array:
         """The trained document vectors, shape (tags, vector_size); none if the model has lost them."""
         try:
@@ -122,6 +132,14 @@ class GensimModel:
         except (ConversionError, AttributeError):
             vectors = np.empty((0, 0))
         return vectors if vectors.ndim == 2 and vectors.shape[1] == self.model.vector_size else np.empty((0, 0))
+
+    def _paths(self, attribute: str, what: str) -> list[Array]:
+        paths = []
+        for path in self._per_word(attribute, what):
+            paths.append(_as_array(path, attribute))
+            if len(paths[-1]) > _LONGEST_PATH:
+                raise ConversionError(f"the model has {what} ({attribute}) that are longer than counts of words allow")
+        return paths
 
     def _per_word(self, attribute: str, what: str) -> Array:
         values = self.model.wv.expandos.get(attribute)
@@ -167,7 +185,7 @@ def write_artifact(
     matrices = source.matrices(algorithm) | vocabulary_arrays(words)
     if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
         choose = None
-    tags = [int(t) if isinstance(t, int | np.integer) else t for t in source.model.dv.index_to_key] if doctags else []
+    tags = source.tags() if doctags else []
     if tags:
         matrices["doctag_vectors"] = source.array("dv", "vectors")
     specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
@@ -177,9 +195,9 @@ def write_artifact(
             if file == "map_syn1neg.npy":
                 matrices |= map_arrays(matrices)
             array = matrices[file.removesuffix(".npy")]
-            # Lengths are compared below, once padded; here only what padding itself needs.
-            if array.ndim != len(shape):
-                raise ConversionError(f"{file}: the model's array has {array.ndim} dimensions, not {len(shape)}")
+            # Widths are compared below, once padded.
+            if array.ndim != len(shape) or shape[0] not in (None, len(array)):
+                raise ConversionError(f"{file}: the model's array has shape {array.shape}, the model needs {shape}")
             padding = file.startswith(("syn1", "word", "map_syn1"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)

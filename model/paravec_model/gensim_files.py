@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO, cast
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -20,8 +20,6 @@ DOC2VEC = "gensim.models.doc2vec.Doc2Vec"
 
 # Numbers hardly shrink, and words to a quarter or so; a file that grows more than this was made to fill the memory.
 _GROWTH, _GROWTH_FREE = 20, 2**20
-
-_OPENERS = {b"\x1f\x8b\x08": gzip.open, b"BZh": bz2.open}
 
 
 def load(path: Path, allowed: Collection[str] = ()) -> SimpleNamespace:
@@ -64,9 +62,10 @@ def _opened(path: Path) -> Iterator[BoundedFile]:
     with path.open("rb") as file:
         size, magic = path.stat().st_size, file.read(3)
         file.seek(0)
-        if magic in _OPENERS:
-            with cast(BinaryIO, _OPENERS[magic](file)) as text:
-                yield BoundedFile(text, _grown(size))
+        if magic[:2] == b"\x1f\x8b":
+            yield BoundedFile(gzip.GzipFile(fileobj=file), _grown(size))
+        elif magic == b"BZh":
+            yield BoundedFile(bz2.BZ2File(file), _grown(size))
         else:
             yield BoundedFile(file, size)
 

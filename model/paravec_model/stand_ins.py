@@ -77,7 +77,7 @@ class PickledDtype(StandIn):
 
 
 class PickledArray(ArraySource):
-    """A numpy array as a pickle tells it. Its bytes may be text of the same numbers, as pickles of protocol 2 have it."""
+    """A numpy array as a pickle tells it. Its bytes may be text of the same numbers, as in pickles of protocol 2."""
 
     def __init__(self, *_args: Any) -> None:
         self._parts: tuple[Any, ...] = (b"", PickledDtype("u1"), (0,), "C")
@@ -95,7 +95,7 @@ class PickledArray(ArraySource):
         self._parts = data, dtype, shape, "F" if fortran else "C"
 
     def array(self) -> Array:
-        """The array, over the pickle's own bytes; of objects, with arrays for the arrays in it."""
+        """The array, over the pickle's own bytes; one of objects holds what the pickle says, stand-ins too."""
         data, dtype, shape, order = self._parts
         if not isinstance(dtype, PickledDtype) or type(shape) is not tuple or len(shape) > _MOST_DIMENSIONS:
             raise ConversionError("an array is told in a way that is not numpy's")
@@ -121,7 +121,7 @@ def _objects(data: Any) -> Array:
     array = np.empty(len(data), object)
     # One by one: numpy must not look into what the pickle put here.
     for i, item in enumerate(data):
-        array[i] = item.array() if isinstance(item, PickledArray) else item
+        array[i] = item
     return array
 
 

@@ -8,7 +8,8 @@ could have copied again and again, and no key of a dict takes long to hash, so t
 
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from .errors import ConversionError
 from .stand_ins import Forgetful, Name, StandIn
@@ -27,7 +28,7 @@ _LONGEST_LINE = 1000
 class BoundedFile:
     """A file that is never read beyond so many bytes, nor asked for more than it may still give."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BufferedIOBase, size: int) -> None:
         self._file = file
         self._left = size
 
@@ -35,7 +36,9 @@ class BoundedFile:
         """Exactly so many bytes."""
         data = self._file.read(count) if count <= self._left else b""
         if len(data) != count:
-            raise ConversionError(f"is damaged: it ends before {count} bytes that it says come next")
+            raise ConversionError(
+                f"is damaged, or made to fill the memory: it says that {count} bytes come next, there are not so many"
+            )
         self._left -= count
         return data
 
@@ -114,13 +117,14 @@ class _Machine:
 
     def set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, Forgetful):
+            return
+        if type(target) is not dict:
+            raise TypeError("what has its items set is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) not in (str, int):
                 raise TypeError("a key is neither text nor a number")
-            if type(target) is dict:
-                target[key] = value
-            elif not isinstance(target, Forgetful):
-                raise TypeError("what has its items set is not a dict")
+            target[key] = value
 
     def resolve(self, name: str) -> None:
         for prefix, now in _RENAMED.items():
