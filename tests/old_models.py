@@ -1,4 +1,4 @@
-"""The Doc2Vec files of older gensims that gensim's own tests keep; `python -m tests.old_models` tells what becomes of them.
+"""Doc2Vec files of older gensims, kept by its tests; `python -m tests.old_models` tells what becomes of them.
 
 gensim 4.4 itself loads none of them. Most bear the version that saved them in their names.
 """

@@ -183,6 +183,7 @@ NAMES = {
     **{name: inert(name) for name in _INERT},
     **{name: Name(lambda *_args: Forgetful()) for name in _FORGOTTEN},
     "_codecs.encode": Name(_encode),
+    "builtins.bytes": Name(lambda: b""),
     "numpy.dtype": Name(PickledDtype),
     "numpy.core.multiarray._reconstruct": Name(PickledArray),
     "numpy.core.multiarray.scalar": Name(_scalar),

@@ -86,8 +86,8 @@ def revived(old: SimpleNamespace) -> Doc2Vec:
     """A model of the installed gensim with the matrices of an old one."""
     negative, hs = int(old.negative), int(old.hs)
     model = Doc2Vec(
-        dm=1 - old.sg, dm_concat=old.dm_concat, vector_size=old.vector_size, window=old.window, negative=negative, hs=hs,
-        sample=old.sample, epochs=old.epochs, alpha=old.alpha, min_alpha=old.min_alpha, min_count=1,
+        dm=1 - old.sg, dm_concat=old.dm_concat, vector_size=old.vector_size, window=old.window, hs=hs,
+        negative=negative, sample=old.sample, epochs=old.epochs, alpha=old.alpha, min_alpha=old.min_alpha, min_count=1,
     )  # fmt: skip
     model.cbow_mean = old.cbow_mean
     words, expandos = old.wv.index_to_key, old.wv.expandos
@@ -142,8 +142,8 @@ def new_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     files = [folder / f"protocol {protocol}" for protocol in (2, 3, 4, 5)]
     for protocol, file in zip((2, 3, 4, 5), files, strict=True):
         model.save(str(file), pickle_protocol=protocol)
-    single = [TaggedDocument(["one", "one"], ["tag"])]
-    Doc2Vec(single, vector_size=4, min_count=1, epochs=1, ns_exponent=np.float64(0.5)).save(str(folder / "single"))
+    single = Doc2Vec([TaggedDocument(["one", "one"], ["tag"])], min_count=1, hs=1, ns_exponent=np.float64(0.5))
+    single.save(str(folder / "single"), pickle_protocol=2)
     return [*files, folder / "single"]
 
 
