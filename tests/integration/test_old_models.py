@@ -136,13 +136,14 @@ def test_a_word_that_is_always_kept_stays_so(outcomes: dict[str, old_models.Outc
 
 @pytest.fixture(scope="module")
 def new_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What the installed gensim writes: each protocol; a parameter that was numpy's, one word and one tag."""
+    """What the installed gensim writes: each protocol; a parameter that was numpy's, one word and no tag."""
     folder = tmp_path_factory.mktemp("new")
     model = parity.train(vector_size=4, epochs=1, dm=1, hs=1)
     files = [folder / f"protocol {protocol}" for protocol in (2, 3, 4, 5)]
     for protocol, file in zip((2, 3, 4, 5), files, strict=True):
         model.save(str(file), pickle_protocol=protocol)
-    single = Doc2Vec([TaggedDocument(["one", "one"], ["tag"])], min_count=1, hs=1, ns_exponent=np.float64(0.5))
+    single = Doc2Vec(min_count=1, ns_exponent=np.float64(0.5))
+    single.build_vocab_from_freq({"one": 1}, corpus_count=1)
     single.save(str(folder / "single"), pickle_protocol=2)
     return [*files, folder / "single"]
 

@@ -219,7 +219,7 @@ def rewritten(draw: st.DrawFn, pickled: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_file_makes_anything_run(
     pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -349,8 +349,9 @@ def test_an_array_of_another_size_than_it_says_is_refused(
     file = tmp_path / "model"
     # Not saved by gensim, which would look at the array.
     file.write_bytes(pickle.dumps(model, protocol=4))
-    with bounded(file, 64 * MEGABYTE):
-        assert main(["convert", str(file), str(tmp_path / "out")]) == 1
+    with bounded(file), suppress(ConversionError):
+        gensim_files.load(file).syn1neg.array()
+    assert main(["convert", str(file), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "shape" in error or "array" in error
     assert error.count("\n") == 1
