@@ -88,6 +88,8 @@ def _convert(arguments: Namespace) -> int:
             doctags=arguments.doctags,
             choose=chooser_of(arguments, source.algorithm(), partial(prior.by_tags, source.tag_vectors())),
         )
+    except ConversionError as error:
+        raise ConversionError(f"{arguments.gensim_file}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A pickle may lack anything, or hold it in any type.
         raise ConversionError(f"{arguments.gensim_file}: is not a whole Doc2Vec model: {error}") from error

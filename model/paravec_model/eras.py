@@ -44,8 +44,9 @@ class TrainedTags:
     @property
     def index_to_key(self) -> list[Any]:
         """The tags by row."""
-        rows = len(self.vectors.array()) if isinstance(self.vectors, ArraySource) else 0
-        return [*range(rows - len(self._named)), *self._named]
+        if not isinstance(self.vectors, ArraySource):
+            raise ConversionError("is not a whole Doc2Vec model: its tags' vectors are lost; leave out --doctags")
+        return [*range(len(self.vectors.array()) - len(self._named)), *self._named]
 
 
 def modern(model: Inert) -> SimpleNamespace:
@@ -61,10 +62,10 @@ def modern(model: Inert) -> SimpleNamespace:
         found.setdefault("epochs", found["iter"])
     wv = model.get("wv", model)
     if not isinstance(wv, Inert):
-        raise ConversionError("the model's words (wv) are not gensim's")
+        raise ConversionError("is not a whole Doc2Vec model: its words (wv) are missing")
     words = _first(wv, "index_to_key", "index2word")
     if type(words) is not list:
-        raise ConversionError("the model has no list of words")
+        raise ConversionError("is not a whole Doc2Vec model: it has no list of words")
     vocab = wv.get("vocab")
     expandos = _by_attribute(words, vocab) if type(vocab) is dict else wv.get("expandos", {})
     found["wv"] = SimpleNamespace(index_to_key=words, vectors=_first(wv, "vectors", "syn0"), expandos=expandos)
@@ -92,7 +93,7 @@ def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Arra
     for row, word in enumerate(words):
         entry = vocab.get(word) if type(word) is str else None
         if not isinstance(entry, Inert) or entry.get("index") != row:
-            raise ConversionError(f"the model's word in row {row} is not in that row of its vocabulary")
+            raise ConversionError(f"is not a whole Doc2Vec model: its vocabulary lacks the word of row {row}")
         entries.append(entry)
     arrays: dict[str, Array] = {}
     for name in ("count", "sample_int", "point", "code"):
@@ -110,7 +111,7 @@ def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Arra
 
 def _numbers(values: list[Any], name: str) -> Array:
     if not all(type(value) is int and value >= 0 for value in values):
-        raise ConversionError(f"the model has a word whose {name} is not a number of 0 or more")
+        raise ConversionError(f"is not a whole Doc2Vec model: a word's {name} is not a number of 0 or more")
     if name == "count":
         return np.array(values, np.int64)
     return np.array([min(value, _LARGEST_SAMPLE) for value in values], np.uint32)

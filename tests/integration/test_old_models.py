@@ -249,6 +249,8 @@ def test_a_model_without_its_training_state(
     status = main(["convert", str(tmp_path / "trimmed"), str(tmp_path / "converted")])
     if keep_inference:
         assert status == 0
+        assert main(["convert", str(tmp_path / "trimmed"), str(tmp_path / "with tags"), "--doctags"]) == 1
+        assert "its tags' vectors are lost; leave out --doctags" in capsys.readouterr().err
         assert Encoder(Artifact.open(tmp_path / "converted")).encode([["first", "second"]]).vectors.any()
     else:
         assert status == 1
