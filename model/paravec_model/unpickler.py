@@ -36,9 +36,7 @@ class BoundedFile:
         """Exactly so many bytes."""
         data = self._file.read(count) if count <= self._left else b""
         if len(data) != count:
-            raise ConversionError(
-                f"is damaged, or made to fill the memory: it says that {count} bytes come next, there are not so many"
-            )
+            raise ConversionError(f"is damaged, or made to fill the memory: {count} more bytes are not to be had")
         self._left -= count
         return data
 
