@@ -1,6 +1,7 @@
 """Reading gensim's pickles without running them."""
 
 import builtins
+import codecs
 import gzip
 import os
 import pickle
@@ -160,6 +161,9 @@ def _watch(event: str, arguments: Any) -> None:
 
 sys.addaudithook(_watch)
 
+# pickletools decodes an argument before we refuse its instruction, and Python loads this codec when it is first used.
+codecs.lookup("raw_unicode_escape")
+
 
 def test_the_watch_sees_what_python_does(tmp_path: Path) -> None:
     """Python's own unpickler, told to call os.system, is caught by what the tests below watch with."""
@@ -224,9 +228,7 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 @settings(max_examples=400)
 @given(SEEDS)
-def test_no_file_makes_anything_run(
-    pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, seed: int
-) -> None:
+def test_no_file_makes_anything_run(pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     """Real files, changed at random: each gives a model or one clear line, and nothing is imported, run or opened."""
     file, random = tmp_path_factory.getbasetemp() / "changed", Random(seed)
     file.write_bytes(random.choice((damaged, rewritten))(pickled, random))
