@@ -21,6 +21,9 @@ DOC2VEC = "gensim.models.doc2vec.Doc2Vec"
 # Numbers hardly shrink, and words to a quarter or so; a file that grows more than this was made to fill the memory.
 _GROWTH, _GROWTH_FREE = 20, 2**20
 
+# Of a class with its module, in letters; a longer one is damage.
+_LONGEST_NAME = 200
+
 
 def load(path: Path, allowed: Collection[str] = ()) -> SimpleNamespace:
     """The Doc2Vec model in the gensim file at `path`, in the form of gensim 4's (see `eras.modern`).
@@ -53,8 +56,8 @@ def _told_of(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ConversionError(f"{path}: {error.strerror or error}") from error
     except Exception as error:
-        # A damaged file fails in as many ways as there are instructions.
-        raise ConversionError(f"{path}: is not a gensim model file, or is damaged: {error}") from error
+        # A damaged file fails in as many ways as there are instructions; what they say may be pages of the file.
+        raise ConversionError(f"{path}: is not a gensim model file, or is damaged") from error
 
 
 @contextmanager
@@ -79,6 +82,8 @@ def _resolve(name: str, allowed: Collection[str]) -> Name:
         return NAMES[name]
     if name in allowed:
         return inert(name)
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UnsafePickleError("asks for what is not the name of a class; nothing of it was run")
     if name.startswith("gensim.models."):
         raise UnsafePickleError(f"holds a {name}, which is no Doc2Vec model: nothing can be inferred from it")
     raise UnsafePickleError(
