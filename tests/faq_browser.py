@@ -1,7 +1,8 @@
 """What a person does on the page of the example faq_engine, in a real Chromium and by keyboard alone.
 
-Run by a Python that has playwright. Arguments: the page's address, a question, a word of its answer, and a folder for
-screenshots. Prints a line of JSON: what was seen at each width.
+Run by a Python that has playwright, with a mode and the page's address. `visit ADDRESS QUESTION FOLDER` asks, reads
+and goes back, at each width and with scripts or not, and leaves screenshots in the folder; `ask ADDRESS QUESTION` only
+tells what the page says of a question. Both print a line of JSON.
 """
 
 import json
@@ -13,81 +14,120 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 800)}
 
+# The smallest contrast of a text with what is behind it, by https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+CONTRAST = """() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = numbers(color).map((c) => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if ((numbers(color)[3] ?? 1) > 0) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  return Math.min(...[...document.body.querySelectorAll("*")].filter(own).map((element) => {
+    const [low, high] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  }));
+}"""
+
+FITS = """() => document.documentElement.scrollWidth <= innerWidth &&
+  [...document.querySelectorAll("button, input, summary")].every((e) => e.getBoundingClientRect().height >= 44)"""
+
 
 def main() -> None:
-    """All widths, with scripts and without."""
-    address, question, answer, folder = sys.argv[1:]
-    seen: dict[str, Any] = {}
+    """The mode's own."""
+    mode, address, question, *folder = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        for name, (width, height) in WIDTHS.items():
-            for scripts in (True, False):
-                seen[f"{name}, {'with' if scripts else 'no'} scripts"] = visit(
-                    browser, {"width": width, "height": height}, scripts, address, question, answer,
-                    Path(folder) / f"{name}.png" if scripts else None,
-                )  # fmt: skip
+        if mode == "ask":
+            print(json.dumps([ask(browser, address, question, scripts) for scripts in (True, False)]))
+        else:
+            print(json.dumps(visits(browser, address, question, Path(folder[0]))))
         browser.close()
-    print(json.dumps(seen))
 
 
-def visit(
-    browser: Browser, size: Any, scripts: bool, address: str, question: str, answer: str, picture: Path | None
-) -> dict[str, Any]:
+def ask(browser: Browser, address: str, question: str, scripts: bool) -> str:
+    """What the page says of a question."""
+    page = browser.new_context(java_script_enabled=scripts).new_page()
+    page.goto(address)
+    put(page, question)
+    return page.locator("#status").inner_text()
+
+
+def put(page: Page, question: str) -> None:
+    """Type and press Enter, for the field has the focus from the start; returns once an answer is there."""
+    page.keyboard.type(question)
+    with page.expect_response(lambda response: "?q=" in response.url):
+        page.keyboard.press("Enter")
+    page.locator("#results:not([aria-busy])").wait_for(state="attached")
+    page.locator("#status:not(:empty)").wait_for()
+
+
+def visits(browser: Browser, address: str, question: str, folder: Path) -> dict[str, Any]:
+    """A visit at each width with scripts, in the dark too, and without."""
+    seen: dict[str, Any] = {}
+    for name, (width, height) in WIDTHS.items():
+        for way in ("with scripts", "in the dark", "no scripts"):
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                java_script_enabled=way != "no scripts",
+                color_scheme="dark" if way == "in the dark" else "light",
+                has_touch=name == "phone",
+            )
+            picture = folder / f"{name} {way}.png"
+            seen[f"{name}, {way}"] = visit(context.new_page(), address, question, picture)
+            context.close()
+    return seen
+
+
+def visit(page: Page, address: str, question: str, picture: Path) -> dict[str, Any]:
     """Ask, read the first answer, open the second, go back."""
-    context = browser.new_context(viewport=size, java_script_enabled=scripts, color_scheme="light")
-    page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     loads: list[str] = []
     page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
     page.goto(address)
-    # The field has the focus from the start; a label names it.
-    page.keyboard.type(question)
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", level=2).filter(has_text="Best answers").wait_for()
+    all_questions = page.locator("#results details").count()
+    put(page, question)
     first = page.locator("#results details").nth(0)
-    first_open = first.get_attribute("open") is not None
-    if picture:
-        page.wait_for_timeout(200)
-        page.screenshot(path=picture)
-    second = focus(page, 1)
-    page.keyboard.press("Enter")
-    opened = second.get_attribute("open") is not None
     facts = {
         "first": first.locator(".question").inner_text(),
-        "answered": answer in first.inner_text(),
-        "open": [first_open, opened],
+        "answer": first.inner_text(),
         "title": page.title(),
-        "label": page.get_by_label("Your question").input_value(),
-        "fits": fits(page) if scripts else True,
+        "field": page.get_by_role("searchbox").input_value(),
+        "label": page.locator("label[for=q]").inner_text(),
+        "language": page.locator("html").get_attribute("lang"),
+        "said": page.get_by_role("status").inner_text(),
+        "fits": page.evaluate(FITS),
+        "contrast": page.evaluate(CONTRAST),
         "loads": len(loads),
     }
+    page.screenshot(path=picture)
+    second = reached(page, 1)
+    page.keyboard.press("Enter")
+    facts["open"] = [one.get_attribute("open") is not None for one in (first, second)]
     page.go_back()
-    page.get_by_role("heading", level=2).filter(has_text="All questions").wait_for()
-    context.close()
-    return facts | {"problems": problems}
+    page.wait_for_function(
+        "number => document.querySelectorAll('#results details').length === number", arg=all_questions
+    )
+    return facts | {"back": page.get_by_role("searchbox").input_value(), "problems": problems}
 
 
-def focus(page: Page, number: int) -> Any:
-    """Press Tab until the entry of that number has the focus, and return it."""
-    target = page.locator("#results details").nth(number)
+def reached(page: Page, number: int) -> Any:
+    """The entry of that number, once Tab has brought the focus to it."""
+    entry = page.locator("#results details").nth(number)
     for _ in range(40):
         page.keyboard.press("Tab")
-        if target.locator("summary:focus").count():
-            return target
-    raise SystemExit("no entry gets the focus by Tab")
-
-
-def fits(page: Page) -> bool:
-    """Nothing is wider than the window, and what is pressed is large enough for a finger."""
-    return bool(
-        page.evaluate(
-            "document.documentElement.scrollWidth <= innerWidth &&"
-            " [...document.querySelectorAll('button, input, summary')]"
-            ".every(element => element.getBoundingClientRect().height >= 44)"
-        )
-    )
+        if entry.locator("summary:focus").count():
+            return entry
+    raise SystemExit(f"of {page.locator('#results details').count()} entries number {number} gets no focus by Tab")
 
 
 if __name__ == "__main__":

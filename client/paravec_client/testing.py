@@ -31,7 +31,7 @@ from paravec.v1 import embedding_pb2_grpc
 from .core import SERVICE
 from .types import Limits
 
-LIMITS = Limits(max_documents=256, max_tokens=10_000, max_epochs=1000, max_message_bytes=4 * 2**20)
+LIMITS = Limits(max_documents=256, max_tokens=10_000, max_epochs=1000, max_message_bytes=4 * 2**20, max_top_k=100)
 """The real server's, when its settings do not say otherwise."""
 
 _VERSION = pb.ModelVersion(name="fake", version="1", digest="sha256:" + 64 * "0")

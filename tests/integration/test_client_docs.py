@@ -43,7 +43,7 @@ def test_the_examples_run(
             names["client"] = EmbeddingClient(server.target)
     with fake_server() as fake:
         names["test_mine"](fake)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     assert "documents[1]\n" in capsys.readouterr().out
 
 

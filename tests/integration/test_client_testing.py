@@ -26,7 +26,7 @@ from ..servers import Server
 __all__ = ["paravec_server"]
 
 # As tests/conftest.py has the real one's.
-LIMITS = Limits(max_documents=64, max_tokens=2000, max_epochs=2000, max_message_bytes=2_000_000)
+LIMITS = Limits(max_documents=64, max_tokens=2000, max_epochs=2000, max_message_bytes=2_000_000, max_top_k=100)
 
 
 def test_one_line_is_a_fixture(paravec_server: FakeServer) -> None:

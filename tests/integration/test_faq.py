@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,18 @@ from ..servers import PATIENCE, Server, running, until
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "client/examples"
 
+WORDS = {
+    "away": "Answers are not to be had right now. Please try again in a moment.",
+    "unknown": "None of these words is known. Try others, or check the spelling.",
+}
+
 QUESTION = "fire burning near Sydney"
 FAQ = {
     "title": "News",
     "language": "en",
     "entries": [
         {"question": "Where do the fires burn?", "answer": "Fires are burning in the hills near Sydney.\n\nFirefighters"
-         " from all over the state fight them.", "url": "https://example.com/fires"},
+         " from all over the state fight them.", "category": "Nature", "url": "https://example.com/fires"},
         {"question": "Who won the cricket test?", "answer": "Australia won the test match against South Africa."},
         {"question": "What did the government decide?", "answer": "The prime minister said the parliament will vote."},
         {"question": "What do the police say?", "answer": "The police arrested two men on charges of murder."},
@@ -88,11 +93,11 @@ def place() -> Path:
 
 
 @contextmanager
-def serving(place: Path, target: str, file: Path) -> Iterator[Engine]:
+def serving(place: Path, target: str, file: Path, *flags: str) -> Iterator[Engine]:
     """An example of a file, with a server as its paravec."""
     paths = os.pathsep.join(map(str, (ROOT / "client", ROOT / "proto", EXAMPLES)))
     variables = os.environ | {"PYTHONPATH": paths, "PARAVEC_TARGET": target, "PARAVEC_TIMEOUT": "5"}
-    command = [str(place / "bin/python"), "-m", "faq_engine", "--faq", str(file), "--listen", "127.0.0.1:0"]
+    command = [str(place / "bin/python"), "-m", "faq_engine", "--faq", str(file), "--listen", "127.0.0.1:0", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=variables, text=True) as process:
         try:
             yield Engine(process)
@@ -115,7 +120,7 @@ def engine(place: Path, server: Server, file: Path) -> Iterator[Engine]:
         yield engine
 
 
-def test_a_question_finds_its_answer(engine: Engine) -> None:
+def test_a_question_finds_its_answer(engine: Engine, artifact: Artifact) -> None:
     """The nearest entry first; what is near to nothing says so, and what the model does not know."""
     status, answer = engine.ask(QUESTION)
     assert status == 200
@@ -123,7 +128,10 @@ def test_a_question_finds_its_answer(engine: Engine) -> None:
     assert answer["entries"][0]["question"] == FAQ["entries"][0]["question"]  # type: ignore[index]
     assert 0.25 <= answer["entries"][-1]["score"] <= answer["entries"][0]["score"] <= 1
     assert len(engine.ask(QUESTION, top="1")[1]["entries"]) == 1
-    assert engine.ask("xyzzy plugh") == (200, {"understood": False, "entries": []})
+    assert answer["entries"][0]["category"] == "Nature"
+    assert answer["model"]["digest"] == artifact.manifest.digest
+    status, answer = engine.ask("xyzzy plugh")
+    assert (status, answer["understood"], answer["entries"]) == (200, False, [])
     assert engine.get("/healthz")[0] == engine.get("/readyz")[0] == 200
 
 
@@ -161,11 +169,41 @@ def test_the_page_is_safe_and_keeps_secrets(engine: Engine) -> None:
     assert "Sydney" not in engine.log
 
 
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Another model, of smaller vectors."""
+    made = tmp_path_factory.mktemp("other") / "other"
+    return parity.to_artifact(parity.train(dm=0, epochs=15, vector_size=30), made)
+
+
+def test_two_models_never_meet(
+    place: Path, artifact: Artifact, other: Artifact, kernel_cache: Path, file: Path
+) -> None:
+    """During a rolling update, while servers of both answer by turns: each question by one of them, and the entries are
+    not embedded anew at each turn."""
+    with running(artifact.path, kernel_cache) as one, running(other.path, kernel_cache) as two:
+        with serving(place, f"ipv4:{one.target},{two.target}", file, "--threshold=-1") as engine:
+            models = set()
+
+            def both_answered() -> bool:
+                status, answer = engine.ask(QUESTION)
+                assert status == 200
+                assert len(answer["entries"]) == len(FAQ["entries"])
+                models.add(answer["model"]["digest"])
+                return len(models) == 2
+
+            until(both_answered)
+            assert models == {artifact.manifest.digest, other.manifest.digest}
+            embedded = engine.log.count("entries embedded by model")
+            for _ in range(10):
+                both_answered()
+            assert engine.log.count("entries embedded by model") == embedded
+
+
 def test_without_paravec_it_says_so_and_comes_back(
-    place: Path, artifact: Artifact, kernel_cache: Path, file: Path, tmp_path: Path
+    place: Path, artifact: Artifact, other: Artifact, kernel_cache: Path, file: Path
 ) -> None:
     """503 and a sentence while it is away. When it is back with another model, the entries are embedded anew."""
-    other = parity.to_artifact(parity.train(dm=0, epochs=15, vector_size=30), tmp_path / "other")
     with running(artifact.path, kernel_cache) as first:
         with serving(place, first.target, file) as engine:
             assert engine.ask(QUESTION)[0] == 200
@@ -174,7 +212,7 @@ def test_without_paravec_it_says_so_and_comes_back(
             assert (status, answer["error"]) == (503, "away")
             status, page, _ = engine.get("/", q=QUESTION)
             assert status == 503
-            assert "try again in a moment" in page
+            assert WORDS["away"] in page
             assert engine.get("/readyz")[0] == 503
             assert engine.get("/healthz")[0] == 200
             with running(other.path, kernel_cache, "--listen", first.target):
@@ -222,29 +260,66 @@ def test_a_wrong_file_is_one_clear_line(place: Path, tmp_path: Path, content: st
     assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_person_asks_by_keyboard_at_both_widths(engine: Engine, tmp_path: Path) -> None:
-    """In Chromium, with scripts and without: the answer, its neighbours, and the way back; nothing breaks the page."""
+@pytest.fixture(scope="session")
+def browser() -> Callable[..., Any]:
+    """Runs tests/faq_browser.py, and returns what it saw."""
     if not shutil.which("chromium"):
         pytest.skip("no browser: apt-get install chromium")
     try:
         driver = install(ROOT / "requirements/browser.lock", ROOT / "build/browser")
     except InstallError as error:
         pytest.skip(f"playwright {error}")
-    engine.get("/readyz")
-    command = [driver / "bin/python", ROOT / "tests/faq_browser.py", engine.address, QUESTION, "Firefighters", tmp_path]
-    ran = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    seen = json.loads(ran.stdout)
-    assert len(seen) == 4
+
+    def run(*arguments: str | Path) -> Any:
+        command = [driver / "bin/python", ROOT / "tests/faq_browser.py", *arguments]
+        ran = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return run
+
+
+LABELS = {"en": "Your question", "it": "La tua domanda"}
+
+
+@pytest.mark.parametrize("language", LABELS)
+def test_a_person_asks_by_keyboard_at_both_widths(
+    browser: Callable[..., Any], place: Path, server: Server, file: Path, tmp_path: Path, language: str
+) -> None:
+    """In Chromium, with scripts and without, light and dark: the answer, its neighbours, and the way back."""
+    file.write_text(json.dumps(FAQ | {"language": language}))
+    # All entries are answers, however near: the keyboard is to reach the second.
+    with serving(place, server.target, file, "--threshold=-1") as engine:
+        until(lambda: engine.get("/readyz")[0] == 200)
+        seen = browser("visit", engine.address, QUESTION, tmp_path)
+    assert len(seen) == 6
     for name, facts in seen.items():
         assert facts["first"].endswith("Where do the fires burn?"), name
-        assert facts["answered"], name
+        assert "Firefighters" in facts["answer"], name
+        assert "Nature" in facts["answer"], name
         assert facts["open"] == [True, True], name
-        assert facts["label"] == QUESTION, name
+        assert (facts["field"], facts["back"]) == (QUESTION, ""), name
         assert facts["title"] == f"{QUESTION} · News", name
+        assert (facts["language"], facts["label"]) == (language, LABELS[language]), name
+        assert facts["said"].startswith("5 "), name
         assert facts["fits"], name
+        # AA of WCAG, for text of any size.
+        assert facts["contrast"] >= 4.5, name
         assert facts["problems"] == [], name
-        assert facts["loads"] == (1 if "with scripts" in name else 2), name
+        assert facts["loads"] == (2 if "no scripts" in name else 1), name
+
+
+def test_the_page_says_that_paravec_is_away_and_answers_when_it_is_back(
+    browser: Callable[..., Any], place: Path, artifact: Artifact, kernel_cache: Path, file: Path
+) -> None:
+    """In Chromium, with scripts and without: a sentence, not the browser's own error."""
+    with running(artifact.path, kernel_cache) as first, serving(place, first.target, file) as engine:
+        first.stop()
+        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
+        with running(artifact.path, kernel_cache, "--listen", first.target):
+            until(lambda: engine.get("/readyz")[0] == 200)
+            assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
+            assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}
 
 
 @pytest.mark.parametrize("language", ["en", "it"])

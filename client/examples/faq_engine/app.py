@@ -1,7 +1,9 @@
 """The web service: a page, and the same as JSON."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +88,8 @@ class Pages:
         status, facts = 200, dict[str, Any]()
         if question:
             status, facts = await self._answer(question, SHOWN)
-            facts["problem"] = words[facts["error"]] if "error" in facts else ""
-        context = {"faq": faq, "question": question, "words": words, "longest": LONGEST, **facts}
+        said = _said(words, facts) if question else ""
+        context = {"faq": faq, "question": question, "words": words, "longest": LONGEST, "said": said, **facts}
         return self._templates.TemplateResponse(request, "page.html", context, status_code=status)
 
     async def ask(self, request: Request) -> Response:
@@ -100,14 +102,12 @@ class Pages:
         status, facts = await self._answer(question, int(top))
         if "error" in facts:
             return JSONResponse({"error": facts["error"], "message": WORDS["en"][facts["error"]]}, status)
-        entries = [
-            {"question": f.entry.question, "answer": f.entry.answer, "url": f.entry.url, "score": round(f.score, 4)}
-            for f in facts["found"]
-        ]
-        return JSONResponse({"understood": facts["understood"], "entries": entries})
+        entries = [asdict(found.entry) | {"score": round(found.score, 4)} for found in facts["found"]]
+        told = {"understood": facts["understood"], "entries": entries, "model": asdict(facts["model"])}
+        return JSONResponse(told)
 
     async def _answer(self, question: str, most: int) -> tuple[int, dict[str, Any]]:
-        """The HTTP status, and what is to be told: found and understood, or the error's name among the words."""
+        """The HTTP status, and what is to be told: an Answer's fields, or the error's name among the words."""
         if len(question) > LONGEST:
             return 400, {"error": "long"}
         try:
@@ -116,7 +116,7 @@ class Pages:
             return 400, {"error": "odd"}
         except ParavecError:
             return 503, {"error": "away"}
-        return 200, {"found": answer.found, "understood": answer.understood}
+        return 200, vars(answer)
 
     async def alive(self, _: Request) -> Response:
         """The process is well; whether paravec is, is not asked."""
@@ -131,6 +131,16 @@ class Pages:
         return PlainTextResponse("ready\n" if ready else "paravec is not ready\n", 200 if ready else 503)
 
 
+def _said(words: dict[str, str], facts: dict[str, Any]) -> str:
+    """What came of a question, in a sentence: it is shown, and read out to who does not see the page."""
+    if "error" in facts:
+        return words[facts["error"]]
+    if not facts["understood"]:
+        return words["unknown"]
+    count = len(facts["found"])
+    return words["several"].format(count) if count > 1 else words["one" if count else "none"]
+
+
 def build(config: ClientConfig, file: Path, threshold: float) -> Starlette:
     """The application; FaqError or ConfigError if it cannot be."""
     client = AsyncEmbeddingClient(config=config)
@@ -138,7 +148,9 @@ def build(config: ClientConfig, file: Path, threshold: float) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        preparing = asyncio.create_task(index.prepare())
         yield
+        preparing.cancel()
         await client.close()
 
     app = Starlette(routes=Pages(index).routes(), lifespan=lifespan, exception_handlers={404: _nothing})

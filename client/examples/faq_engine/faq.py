@@ -1,8 +1,9 @@
 """The list of frequently asked questions, and the file that it lies in.
 
-    {"title": "...", "language": "en", "entries": [{"question": "...", "answer": "...", "url": "https://..."}]}
+    {"title": "...", "language": "en", "entries": [
+        {"question": "...", "answer": "...", "category": "...", "url": "https://..."}]}
 
-`url` may be left out. An answer's paragraphs are set apart by an empty line.
+`category` and `url` may be left out. An answer's paragraphs are set apart by an empty line.
 """
 
 import json
@@ -21,6 +22,8 @@ class Entry:
 
     question: str
     answer: str
+    category: str = ""
+    """What it is about, in a word or two."""
     url: str = ""
     """Where to read more."""
 
@@ -33,6 +36,13 @@ class Faq:
     language: str
     """en or it: what the page is written in."""
     entries: tuple[Entry, ...]
+
+    def by_category(self) -> dict[str, list[Entry]]:
+        """The entries of each category, in the file's order."""
+        groups: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.category, []).append(entry)
+        return groups
 
 
 def read(file: Path) -> Faq:
@@ -54,9 +64,9 @@ def read(file: Path) -> Faq:
 
 
 def _entry(given: Any, where: str) -> Entry:
-    names = ("question", "answer", "url")
+    names = ("question", "answer", "category", "url")
     if not isinstance(given, dict) or any(not isinstance(given.get(name, ""), str) for name in names):
-        raise FaqError(f"{where} must have a question and an answer, both texts, and may have a url")
+        raise FaqError(f"{where} must have a question and an answer, and may have a category and a url, all texts")
     entry = Entry(*(given.get(name, "").strip() for name in names))
     if not entry.question or not entry.answer:
         raise FaqError(f"{where} has no {'answer' if entry.question else 'question'}")

@@ -1,7 +1,7 @@
 """The entries' vectors, and the search among them.
 
-Vectors of two models do not compare, so they are made anew when an answer of the server names another model than the
-one that made them; and when the file has changed.
+Vectors of two models do not compare, and during a rolling update servers of both answer. So the entries' vectors are
+kept for each of the last models, and made in one list with the question's where the model that answered has none yet.
 """
 
 import asyncio
@@ -12,12 +12,26 @@ from pathlib import Path
 
 import numpy as np
 
-from paravec_client import AsyncEmbeddingClient, InferenceOptions, Vector
+from paravec_client import (
+    AsyncEmbeddingClient,
+    Embeddings,
+    InferenceOptions,
+    ModelChangedError,
+    ModelVersion,
+    ParavecError,
+    Vector,
+)
 
 from .faq import Entry, Faq, FaqError, read
 
 # Seconds between two looks whether the file has changed.
 _LOOK = 1.0
+
+# Models whose vectors are kept: a rolling update has two.
+_KEPT = 2
+
+# Tries at a list that one model makes alone, while servers of two answer.
+_TRIES = 5
 
 _UNIT = InferenceOptions(normalize=True, truncate=True)
 
@@ -41,6 +55,8 @@ class Answer:
     """The nearest first; none below the threshold."""
     understood: bool
     """The model knows at least one of the question's words."""
+    model: ModelVersion
+    """Whose vectors were compared."""
 
 
 @dataclass(frozen=True)
@@ -51,60 +67,98 @@ class _Vectors:
     """
 
     faq: Faq
-    model: str
     mean: Vector
     questions: Vector
     whole: Vector
 
 
 class Index:
-    """The entries of a file, searched by the vectors that a server makes."""
+    """The entries of a file, searched by the vectors that servers make."""
 
     def __init__(self, client: AsyncEmbeddingClient, file: Path, threshold: float) -> None:
         """FaqError if the file cannot be read. Nothing is asked of the server yet."""
         self.faq = read(file)
         self._client, self._file, self._threshold = client, file, threshold
         self._changed, self._looked = file.stat().st_mtime_ns, time.monotonic()
-        self._vectors: _Vectors | None = None
+        self._made: dict[str, _Vectors] = {}
         self._making = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Embed the entries before the first question, if the server is there; else a line in the log."""
+        try:
+            await self.ready()
+        except ParavecError as error:
+            _log.warning("paravec does not answer yet: %s", error)
 
     async def ready(self) -> bool:
         """Whether a question can be answered now; ParavecError if the server cannot be asked."""
-        await self._current("")
+        self._read_again()
+        async with self._making:
+            if not any(vectors.faq is self.faq for vectors in self._made.values()):
+                await self._embed([])
         return await self._client.health(timeout=2) == "SERVING"
 
     async def search(self, question: str, most: int) -> Answer:
         """The entries nearest to a question, `most` of them at most; ParavecError if the server cannot be asked."""
+        self._read_again()
         asked = await self._client.embed_all([question], _UNIT)
-        vectors = await self._current(asked.model.digest)
+        vectors = self._vectors_of(asked.model)
+        if not vectors:
+            async with self._making:
+                asked, vectors = await self._caught_up(question, asked)
         if not asked.known_token_counts[0]:
-            return Answer([], understood=False)
-        question = _unit(asked.vectors - vectors.mean)[0]
+            return Answer([], False, asked.model)
+        wanted = _unit(asked.vectors[:1] - vectors.mean)[0]
         # A question is like another question, or speaks of what an answer says.
-        scores = np.maximum(vectors.questions @ question, vectors.whole @ question)
+        scores = np.maximum(vectors.questions @ wanted, vectors.whole @ wanted)
         nearest = np.argsort(-scores, kind="stable")[:most]
         entries = vectors.faq.entries
-        found = [Found(entries[i], float(scores[i])) for i in nearest if scores[i] >= self._threshold]
-        return Answer(found, understood=True)
+        found = [Found(entries[i], min(1.0, float(scores[i]))) for i in nearest if scores[i] >= self._threshold]
+        return Answer(found, True, asked.model)
 
-    async def _current(self, model: str) -> _Vectors:
-        """The vectors of what the file says now, by this model, or by whichever the server has if none is named."""
-        async with self._making:
-            self._read_again()
-            vectors = self._vectors
-            if vectors is None or vectors.faq is not self.faq or (model and vectors.model != model):
-                vectors = self._vectors = await self._embed(self.faq)
-                facts = (len(self.faq.entries), vectors.model)
-                _log.info("%d entries embedded by model %s", *facts)
-            return vectors
+    async def _caught_up(self, question: str, asked: Embeddings) -> tuple[Embeddings, _Vectors]:
+        """The question and the entries by one model: the one that answered, if one of its servers can be reached again.
 
-    async def _embed(self, faq: Faq) -> _Vectors:
+        Calls go to servers by turns, so what it is asked for may be made by the other; that is as good an answer.
+        """
+        if vectors := self._vectors_of(asked.model):
+            return asked, vectors  # whoever held the lock has made them
+        for _ in range(_TRIES):
+            made, vectors = await self._embed([question])
+            if made.model == asked.model:
+                break
+        return made, vectors
+
+    def _vectors_of(self, model: ModelVersion) -> _Vectors | None:
+        """This model's vectors of what the file says now."""
+        vectors = self._made.get(model.digest)
+        return vectors if vectors and vectors.faq is self.faq else None
+
+    async def _embed(self, first: list[str]) -> tuple[Embeddings, _Vectors]:
+        """Embed texts and the entries after them, all by one model; its vectors of the entries are kept."""
+        faq = self.faq
         questions = [entry.question for entry in faq.entries]
         whole = [f"{entry.question} {entry.answer}" for entry in faq.entries]
-        made = await self._client.embed_all([*questions, *whole], _UNIT)
-        mean = made.vectors.mean(0)
-        vectors = _unit(made.vectors - mean)
-        return _Vectors(faq, made.model.digest, mean, vectors[: len(questions)], vectors[len(questions) :])
+        made = await self._by_one_model([*first, *questions, *whole])
+        entries = made.vectors[len(first) :]
+        mean = entries.mean(0)
+        unit = _unit(entries - mean)
+        vectors = _Vectors(faq, mean, unit[: len(questions)], unit[len(questions) :])
+        self._made.pop(made.model.digest, None)
+        self._made[made.model.digest] = vectors
+        for oldest in list(self._made)[:-_KEPT]:
+            del self._made[oldest]
+        _log.info("%d entries embedded by model %s", len(faq.entries), made.model.digest)
+        return made, vectors
+
+    async def _by_one_model(self, texts: list[str]) -> Embeddings:
+        """The client cuts a long list into calls, and servers of two models may take them: then it raises."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._client.embed_all(texts, _UNIT)
+            except ModelChangedError:
+                pass
+        return await self._client.embed_all(texts, _UNIT)
 
     def _read_again(self) -> None:
         """What a half-written or damaged file says is not taken over; the entries stay as they were."""
