@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ class GensimModel:
     def training(self) -> dict[str, Any]:
         """Parameters of training that inference does not need."""
         found = {name: getattr(self.model, name, None) for name in _TRAINING}
-        return {name: value for name, value in found.items() if isinstance(value, int | float)}
+        # JSON has no number for infinity.
+        return {name: value for name, value in found.items() if isinstance(value, int | float) and isfinite(value)}
 
     def vocabulary(self) -> list[str]:
         """The words by row."""

@@ -21,6 +21,9 @@ _RENAMED = {"__builtin__.": "builtins.", "numpy._core.": "numpy.core."}
 
 _LARGEST_NUMBER = 2**63
 
+# No object of gensim's or numpy's is made from more; a long tuple of arguments could be copied at no cost.
+_MOST_ARGUMENTS = 16
+
 # The longest line that an instruction takes: a module, a class, a decimal number.
 _LONGEST_LINE = 1000
 
@@ -140,6 +143,8 @@ class _Machine:
         name, arguments = self.take(2)
         if not isinstance(name, Name) or type(arguments) is not tuple:
             raise TypeError("what is called is not a name")
+        if len(arguments) > _MOST_ARGUMENTS:
+            raise ConversionError("makes an object from more arguments than gensim does")
         self.push(name.make(*arguments))
 
     def build(self, _argument: None) -> None:

@@ -1,5 +1,6 @@
 """From gensim's files to artifacts."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -106,6 +107,21 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, capsys: pyt
     assert main(["convert", str(tmp_path / "a"), str(tmp_path / "out")]) == 1
     assert "sample_int.npy" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_learning_rate_without_end_leaves_a_manifest_that_is_json(tmp_path: Path) -> None:
+    """What the model was trained with is told only where JSON has a number for it."""
+    model = parity.train(vector_size=10, epochs=1, dm=0)
+    model.alpha = float("inf")
+    model.save(str(tmp_path / "a"))
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "out"), "--infer-alpha", "0.05"]) == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text(), parse_constant=refuse)
+    assert manifest["defaults"]["alpha"] == 0.05
+    assert "alpha" not in manifest["training"]
 
 
 @pytest.mark.parametrize("sep_limit", [100, 10**12])

@@ -316,6 +316,15 @@ def test_memory_and_time_grow_with_the_file_alone(content: tuple[str, bytes], tm
         gensim_files.load(file)
 
 
+def test_many_arguments_are_refused_at_the_first_call(tmp_path: Path) -> None:
+    """Each call would copy them, so a file of a megabyte could take minutes, and one of ten hours."""
+    file = tmp_path / "hostile"
+    arguments = b"(" + b"N" * MANY + b"tq\1"
+    file.write_bytes(MODEL + b"cbuiltins\nhash\nq\2" + arguments + b"h\2h\1R" * 1000 + b".")
+    with pytest.raises(ConversionError, match="more arguments than gensim does"):
+        gensim_files.load(file)
+
+
 def test_a_compressed_file_that_grows_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
     """It may grow to 20 times its size."""
     file = tmp_path / "bomb.gz"
