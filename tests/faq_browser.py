@@ -57,7 +57,7 @@ def ask(browser: Browser, address: str, question: str, scripts: bool) -> str:
     page = browser.new_context(java_script_enabled=scripts).new_page()
     page.goto(address)
     put(page, question)
-    return page.locator("#status").inner_text()
+    return str(page.locator("#status").inner_text())
 
 
 def put(page: Page, question: str) -> None:

@@ -121,8 +121,8 @@ class Index:
 
         Calls go to servers by turns, so what it is asked for may be made by the other; that is as good an answer.
         """
-        if vectors := self._vectors_of(asked.model):
-            return asked, vectors  # whoever held the lock has made them
+        if kept := self._vectors_of(asked.model):
+            return asked, kept  # whoever held the lock has made them
         for _ in range(_TRIES):
             made, vectors = await self._embed([question])
             if made.model == asked.model:
@@ -178,4 +178,5 @@ class Index:
 
 def _unit(vectors: Vector) -> Vector:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    unit: Vector = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
