@@ -24,12 +24,12 @@ def main() -> int:
     parser.add_argument("--faq", type=Path, default=default, help="the entries (FAQ_FILE) [%(default)s]")
     default = environ.get("FAQ_LISTEN") or "127.0.0.1:8080"
     parser.add_argument("--listen", default=default, help="host:port (FAQ_LISTEN) [%(default)s]")
-    default = environ.get("FAQ_THRESHOLD") or "0.25"
+    default = environ.get("FAQ_THRESHOLD") or "0.3"
     text = "how near an entry must be to be an answer, at most 1 (FAQ_THRESHOLD) [%(default)s]"
     parser.add_argument("--threshold", type=float, default=default, help=text)
     arguments = parser.parse_args()
     host, _, port = arguments.listen.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 2**16):
         parser.error(f"--listen must be host:port, not {arguments.listen!r}")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     try:
