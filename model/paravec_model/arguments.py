@@ -1,8 +1,8 @@
 """The flags of paravec-model, and what they say in the terms of this package."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_artifact(train, like="training's", method="the one that finds documents' other halves better")
     _add_training(train)
     convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
+    convert.add_argument(
+        "--allow-class", action="append", default=[], metavar="MODULE.CLASS",
+        help="a class of your own, derived from Doc2Vec, that the file may hold; it is not imported (may be repeated)",
+    )  # fmt: skip
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, like="the model's", method="sgd")
     for command in (inspect, verify, evaluate):
@@ -149,11 +153,11 @@ def tokenizer_of(arguments: argparse.Namespace) -> Tokenizer:
     return tokenizer_from_dict({"kind": kind, **options})
 
 
-def inference_of(arguments: argparse.Namespace, base: InferenceOptions) -> InferenceOptions:
-    """Default options of inference: `base`, but for what the flags say."""
+def inference_of(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
+    """Default options of inference: those of `base`, but for what the flags say."""
     given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
     try:
-        return replace(base, **{name: value for name, value in given.items() if value is not None})
+        return InferenceOptions(**{**base, **{name: value for name, value in given.items() if value is not None}})
     except OptionError as error:
         raise OptionError(f"infer_{error.field}", error.problem) from error
 

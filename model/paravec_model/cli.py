@@ -9,6 +9,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: Namespace) -> int:
     name = _check_target(arguments)
     corpus, tokenizer, parameters = corpus_of(arguments), tokenizer_of(arguments), parameters_of(arguments)
-    defaults = inference_of(arguments, parameters.defaults())
+    defaults = inference_of(arguments, asdict(parameters.defaults()))
     from . import prior
     from .export import GensimModel, write_artifact
 
@@ -88,9 +89,9 @@ def _convert(arguments: Namespace) -> int:
     name, tokenizer = _check_target(arguments), tokenizer_of(arguments)
     from . import prior
     from .export import GensimModel, write_artifact
-    from .unpickler import load
+    from .gensim_files import load
 
-    source = GensimModel(load(arguments.gensim_file), arguments.gensim_file)
+    source = GensimModel(load(arguments.gensim_file, arguments.allow_class))
     try:
         manifest = write_artifact(
             arguments.output,
@@ -99,9 +100,12 @@ def _convert(arguments: Namespace) -> int:
             version=arguments.model_version,
             tokenizer=tokenizer,
             defaults=inference_of(arguments, source.defaults()),
+            training={"gensim": source.model.gensim},
             doctags=arguments.doctags,
             choose=chooser_of(arguments, source.algorithm(), partial(prior.by_tags, source.tag_vectors())),
         )
+    except ConversionError as error:
+        raise ConversionError(f"{arguments.gensim_file}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A pickle may lack anything, or hold it in any type.
         raise ConversionError(f"{arguments.gensim_file}: is not a whole Doc2Vec model: {error}") from error

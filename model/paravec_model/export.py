@@ -1,4 +1,4 @@
-"""From a gensim model, live or read by `unpickler`, to an artifact."""
+"""From a gensim model, live or read by `gensim_files`, to an artifact."""
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -18,8 +18,8 @@ from .manifest import MANIFEST, FileEntry, Manifest
 from .options import Algorithm, InferenceOptions, Mode
 from .prior import DEFAULT_LAMBDA, Chooser, default
 from .rotation import LARGEST, map_arrays
+from .stand_ins import ArraySource
 from .tokenizer import Tokenizer
-from .unpickler import PickledArray
 from .vocabulary import vocabulary_arrays
 
 Array = npt.NDArray[Any]
@@ -28,28 +28,19 @@ Array = npt.NDArray[Any]
 _TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_count", "ns_exponent", "seed",
              "corpus_count", "corpus_total_words")  # fmt: skip
 
+# No Huffman tree of counts below 2^64 is deeper: at each step up, the counts grow as Fibonacci's numbers at least.
+_LONGEST_PATH = 100
+
 
 @dataclass(frozen=True)
 class GensimModel:
-    """Read access to a gensim Doc2Vec model: a live one, or the inert one of a file with side arrays beside it."""
+    """Read access to a gensim Doc2Vec model: a live one, or one that `gensim_files` read."""
 
     model: Any
-    path: Path | None = None
-    """The file it was read from; None for a live model."""
 
     def array(self, owner: str, name: str) -> Array:
         """The array `name` of the model ("") or of its part `owner` ("wv", "dv"), mapped if it lies in a side file."""
-        part = getattr(self.model, owner) if owner else self.model
-        if self.path is not None and name in getattr(part, "__numpys", ()):
-            file = Path(".".join(p for p in (str(self.path), owner, name, "npy") if p))
-            try:
-                mapped: Array = np.load(file, mmap_mode="r", allow_pickle=False)
-                return mapped
-            except FileNotFoundError:
-                raise ConversionError(f"{file}: is missing; gensim saved it beside {self.path.name}") from None
-            except (ValueError, OSError) as error:
-                raise ConversionError(f"{file}: is not a .npy array: {error}") from error
-        value = getattr(part, name, None)
+        value = getattr(getattr(self.model, owner) if owner else self.model, name, None)
         where = ".".join(p for p in (owner, name) if p)
         if value is None:
             raise ConversionError(f"the model has no {where}; it was not trained, or its training state was deleted")
@@ -80,10 +71,10 @@ class GensimModel:
             sample=float(m.sample),
         )
 
-    def defaults(self) -> InferenceOptions:
-        """What infer_vector does when it is given nothing but the words."""
+    def defaults(self) -> dict[str, Any]:
+        """What infer_vector does when it is given nothing but the words, by InferenceOptions' names; unchecked."""
         m = self.model
-        return InferenceOptions(epochs=int(m.epochs), alpha=float(m.alpha), min_alpha=float(m.min_alpha))
+        return {"epochs": int(m.epochs), "alpha": float(m.alpha), "min_alpha": float(m.min_alpha)}
 
     def training(self) -> dict[str, Any]:
         """Parameters of training that inference does not need."""
@@ -114,8 +105,8 @@ class GensimModel:
                 "noise_guide": noise.guide,
             }
         if algorithm.hs:
-            points = [_as_array(path, "point") for path in self._per_word("point", "tree paths")]
-            codes = [_as_array(path, "code") for path in self._per_word("code", "tree codes")]
+            points = self._paths("point", "tree paths")
+            codes = self._paths("code", "tree codes")
             arrays |= {
                 "syn1": self.array("", "syn1"),
                 "hs_offsets": np.array([0, *accumulate(len(p) for p in points)], np.int64),
@@ -128,6 +119,13 @@ class GensimModel:
             arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
         return arrays
 
+    def tags(self) -> list[str | int]:
+        """The training documents' tags by row."""
+        tags = [int(t) if isinstance(t, int | np.integer) else t for t in self.model.dv.index_to_key]
+        if not all(isinstance(tag, str | int) for tag in tags) or len(set(tags)) != len(tags):
+            raise ConversionError("the model has tags that are neither text nor numbers, or the same one twice")
+        return tags
+
     def tag_vectors(self) -> Array:
         """The trained document vectors, shape (tags, vector_size); none if the model has lost them."""
         try:
@@ -135,6 +133,14 @@ class GensimModel:
         except (ConversionError, AttributeError):
             vectors = np.empty((0, 0))
         return vectors if vectors.ndim == 2 and vectors.shape[1] == self.model.vector_size else np.empty((0, 0))
+
+    def _paths(self, attribute: str, what: str) -> list[Array]:
+        paths = []
+        for path in self._per_word(attribute, what):
+            paths.append(_as_array(path, attribute))
+            if len(paths[-1]) > _LONGEST_PATH:
+                raise ConversionError(f"the model has {what} ({attribute}) that are longer than counts of words allow")
+        return paths
 
     def _per_word(self, attribute: str, what: str) -> Array:
         values = self.model.wv.expandos.get(attribute)
@@ -145,9 +151,11 @@ class GensimModel:
 
 def _as_array(value: Any, what: str) -> Array:
     """An array of the model. numpy would take anything that says it is one, even an address in memory, at its word."""
-    if not isinstance(value, PickledArray | np.ndarray):
+    if isinstance(value, ArraySource):
+        return value.array()
+    if not isinstance(value, np.ndarray):
         raise ConversionError(f"the model's {what} is not an array")
-    return np.asarray(value)
+    return value
 
 
 def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
@@ -178,7 +186,7 @@ def write_artifact(
     matrices = source.matrices(algorithm) | vocabulary_arrays(words)
     if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
         choose = None
-    tags = [int(t) if isinstance(t, int | np.integer) else t for t in source.model.dv.index_to_key] if doctags else []
+    tags = source.tags() if doctags else []
     if tags:
         matrices["doctag_vectors"] = source.array("dv", "vectors")
     specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
@@ -193,9 +201,9 @@ def write_artifact(
             if file == "doctag_norms.npy":
                 matrices["doctag_norms"] = lengths(matrices["doctag_vectors"])
             array = matrices[file.removesuffix(".npy")]
-            # Lengths are compared below, once padded; here only what padding itself needs.
-            if array.ndim != len(shape):
-                raise ConversionError(f"{file}: the model's array has {array.ndim} dimensions, not {len(shape)}")
+            # Widths are compared below, once padded.
+            if array.ndim != len(shape) or shape[0] not in (None, len(array)):
+                raise ConversionError(f"{file}: the model's array has shape {array.shape}, the model needs {shape}")
             padding = file.startswith(("syn1", "word", "map_syn1"))
             slots = algorithm.slots if file.startswith("syn1") else 1
             files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
@@ -207,7 +215,7 @@ def write_artifact(
             algorithm=algorithm,
             vocabulary_size=len(words),
             doctag_count=len(tags),
-            defaults=defaults or source.defaults(),
+            defaults=defaults or InferenceOptions(**source.defaults()),
             tokenizer=tokenizer,
             training=source.training() | (training or {}),
             files=files,

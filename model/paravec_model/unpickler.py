@@ -1,176 +1,193 @@
-"""Reads the pickle inside a gensim file without running anything that is in it.
+"""Reads a pickle instruction by instruction, and does what they say with data only.
 
-Unpickling calls whatever the pickle names. Here every name must be on the list below, and none of them is the real
-thing: gensim's classes become inert objects that only hold attributes, arrays become `PickledArray`, which checks its
-bytes before numpy sees them, and what inference does not need (random states, hash functions, raw counts) becomes an
-object that forgets whatever is put in. Any other name is refused.
+Python's own unpickler calls what a pickle names, and sets aside as much memory as one declares. Here the standard
+library's `pickletools` cuts the file into instructions, and the few dozen that gensim's files are made of work on
+lists, dicts and the stand-ins of `stand_ins`; no other instruction or name is taken. Nothing is copied that a pickle
+could have copied again and again, and no key of a dict takes long to hash, so time and memory grow with the file alone.
 """
 
-import math
-import pickle
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, BinaryIO
+import pickletools
+from collections.abc import Callable, Mapping
+from io import BufferedIOBase
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from .errors import ConversionError
+from .stand_ins import Forgetful, Name, StandIn
 
-from .errors import ConversionError, UnsafePickleError
+Resolve = Callable[[str], Name]
 
-_MODEL_CLASSES = {
-    ("gensim.models.doc2vec", "Doc2Vec"),
-    ("gensim.models.keyedvectors", "KeyedVectors"),
-}
+# Names of Python 2 and of numpy 2, told as Python 3 and numpy 1 tell them.
+_RENAMED = {"__builtin__.": "builtins.", "numpy._core.": "numpy.core."}
 
-_FORGOTTEN = {
-    ("builtins", "frozenset"),
-    ("builtins", "hash"),
-    ("builtins", "int"),
-    ("builtins", "long"),
-    ("builtins", "set"),
-    ("collections", "defaultdict"),
-    ("gensim.utils", "call_on_class_only"),
-    ("numpy.random._mt19937", "MT19937"),
-    ("numpy.random._pcg64", "PCG64"),
-    ("numpy.random._pickle", "__bit_generator_ctor"),
-    ("numpy.random._pickle", "__generator_ctor"),
-    ("numpy.random._pickle", "__randomstate_ctor"),
-}
+_LARGEST_NUMBER = 2**63
 
-# Names of Python 2, which pickles of protocols up to 2 use.
-_RENAMED = {"__builtin__": "builtins"}
-
-_NUMPY = re.compile(r"numpy\.(_?core)\.(multiarray|numeric)")
-
-# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax).
-_DTYPE = re.compile(r"[biuf][1248]|O8?")
+# The longest line that an instruction takes: a module, a class, a decimal number.
+_LONGEST_LINE = 1000
 
 
-class Inert:
-    """Stands in for an instance of a gensim class: holds what the pickle says its attributes were."""
+class BoundedFile:
+    """A file that is never read beyond so many bytes, nor asked for more than it may still give."""
 
-    gensim_class = ""
+    def __init__(self, file: BufferedIOBase, size: int) -> None:
+        self._file = file
+        self._left = size
 
-    def __init__(self, *_args: Any) -> None:
+    def read(self, count: int) -> bytes:
+        """Exactly so many bytes."""
+        data = self._file.read(count) if count <= self._left else b""
+        if len(data) != count:
+            raise ConversionError(f"is damaged, or made to fill the memory: {count} more bytes are not to be had")
+        self._left -= count
+        return data
+
+    def readline(self) -> bytes:
+        """A line, or the beginning of one that is too long."""
+        line = self._file.readline(min(self._left, _LONGEST_LINE))
+        self._left -= len(line)
+        return line
+
+
+def unpickle(file: BoundedFile, resolve: Resolve) -> Any:
+    """The object in a pickle, made of Python's own data and of what `resolve` has for a name, "module.name".
+
+    Text and bytes of Python 2 are text, each byte a letter (latin1), as gensim reads them. ConversionError if it asks
+    for anything else; any error that a wrong operand gives (LookupError, TypeError, ValueError) if it is damaged.
+    """
+    machine = _Machine(resolve)
+    for opcode, argument, _position in pickletools.genops(file):  # type: ignore[arg-type]
+        instruction = INSTRUCTIONS.get(opcode.name)
+        if instruction is None:
+            raise ConversionError(f"has the pickle instruction {opcode.name}, which no gensim model needs")
+        instruction(machine, argument)
+    return machine.pop()
+
+
+class _Machine:
+    """The stack and the memory that a pickle's instructions work on."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def pop(self) -> Any:
+        return self._stack.pop()
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def push_number(self, value: int) -> None:
+        # Larger ones could be made to take long together: as keys, in products.
+        if not -_LARGEST_NUMBER <= value < _LARGEST_NUMBER:
+            raise ConversionError("holds a number of more than 64 bits")
+        self.push(value)
+
+    def nothing(self, _argument: Any) -> None:
         pass
 
+    def mark(self, _argument: None) -> None:
+        self._marks.append(len(self._stack))
 
-class Forgetful:
-    """Takes all that a pickle may do to an object, and keeps none of it."""
+    def take(self, count: int) -> list[Any]:
+        return [self.pop() for _ in range(count)][::-1]
 
-    def __init__(self, *_args: Any) -> None:
-        pass
+    def take_marked(self) -> list[Any]:
+        start = self._marks.pop()
+        items = self._stack[start:]
+        del self._stack[start:]
+        return items
 
-    def __setstate__(self, _state: Any) -> None:
-        pass
+    def get(self, index: int) -> None:
+        self.push(self._memo[index])
 
-    def __setitem__(self, _key: Any, _value: Any) -> None:
-        pass
+    def put(self, index: int) -> None:
+        self._memo[index] = self._stack[-1]
 
+    def memoize(self, _argument: None) -> None:
+        self.put(len(self._memo))
 
-class PickledDtype:
-    """A numpy dtype as a pickle tells it: a short name, and a byte order that follows."""
+    def append(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not list:
+            raise TypeError("what is appended to is not a list")
+        target.extend(items)
 
-    def __init__(self, name: str, *_args: Any) -> None:
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise ConversionError(f"an array has the data type {name!r}, which no gensim model has")
-        self.dtype = np.dtype(name)
+    def set_items(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, Forgetful):
+            return
+        if type(target) is not dict:
+            raise TypeError("what has its items set is not a dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in (str, int):
+                raise TypeError("a key is neither text nor a number")
+            target[key] = value
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
+    def resolve(self, name: str) -> None:
+        for prefix, now in _RENAMED.items():
+            if name.startswith(prefix):
+                name = now + name.removeprefix(prefix)
+        self.push(self._resolve(name))
 
+    def resolve_pair(self, _argument: None) -> None:
+        module, name = self.take(2)
+        if type(module) is not str or type(name) is not str:
+            raise TypeError("a name is not text")
+        self.resolve(f"{module}.{name}")
 
-class PickledArray:
-    """A numpy array as a pickle tells it; becomes one, without a copy, when numpy asks for it."""
+    def make(self, _argument: None) -> None:
+        name, arguments = self.take(2)
+        if not isinstance(name, Name) or type(arguments) is not tuple:
+            raise TypeError("what is called is not a name")
+        self.push(name.make(*arguments))
 
-    def __init__(self, *_args: Any) -> None:
-        self._array: npt.NDArray[Any] = np.empty(0)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _version, shape, dtype, fortran, data = state
-        self._fill(shape, dtype.dtype, "F" if fortran else "C", data)
-
-    def _fill(self, shape: tuple[int, ...], dtype: np.dtype[Any], order: Any, data: Any) -> "PickledArray":
-        size = math.prod(shape)
-        if dtype.hasobject:
-            self._array = np.empty(len(data), object)
-            # One by one: numpy must not look into what the pickle put here.
-            for i, item in enumerate(data):
-                self._array[i] = item._array if isinstance(item, PickledArray) else item
-        else:
-            self._array = np.frombuffer(data, dtype)
-        if self._array.size != size or min(shape, default=0) < 0:
-            raise ConversionError(f"an array of shape {shape} holds {self._array.size} numbers")
-        self._array = self._array.reshape(shape, order=order)
-        return self
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return self._array if dtype is None else self._array.astype(dtype)
-
-
-class _GensimUnpickler(pickle.Unpickler):
-    """Resolves names to stand-ins, made anew for each file so that no file can change another's."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = _RENAMED.get(module, module)
-        if (module, name) in _MODEL_CLASSES:
-            return type(name, (Inert,), {"gensim_class": f"{module}.{name}"})
-        if (module, name) in _FORGOTTEN:
-            return type(name, (Forgetful,), {})
-        if stand_in := self._numpy(module, name):
-            return stand_in
-        if (module, name) == ("_codecs", "encode"):
-            return _bytes_of
-        raise UnsafePickleError(f"asks for {module}.{name}, which no gensim Doc2Vec model needs; nothing of it was run")
-
-    @staticmethod
-    def _numpy(module: str, name: str) -> Callable[..., Any] | None:
-        if (module, name) == ("numpy", "dtype"):
-            return lambda *args: PickledDtype(*args)
-        if (module, name) == ("numpy", "ndarray"):
-            return type("ndarray", (Forgetful,), {})
-        if _NUMPY.fullmatch(module):
-            if name == "_reconstruct":
-                return lambda *_args: PickledArray()
-            if name == "_frombuffer":
-                return lambda data, dtype, shape, order: PickledArray()._fill(shape, dtype.dtype, order, data)
-            if name == "scalar":
-                return lambda dtype, data: PickledArray()._fill((1,), dtype.dtype, "C", data)._array.item()
-        return None
+    def build(self, _argument: None) -> None:
+        state = self.pop()
+        target = self._stack[-1]
+        if not isinstance(target, StandIn):
+            raise TypeError("what has its state set is not an object")
+        target.build(state)
 
 
-def _bytes_of(text: str, encoding: str) -> bytes:
-    """How a pickle of protocol 2 writes bytes: as text of the same numbers."""
-    if encoding != "latin1":
-        raise ConversionError(f"bytes are encoded as {encoding!r}")
-    return text.encode("latin1")
+_Instruction = Callable[[_Machine, Any], None]
 
 
-def load(path: Path) -> Inert:
-    """The Doc2Vec model in the pickle at `path`, as inert objects; ConversionError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            model = _load(file)
-    except OSError as error:
-        raise ConversionError(f"{path}: {error.strerror or error}") from error
-    except ConversionError as error:
-        raise type(error)(f"{path}: {error}") from error
-    except MemoryError:
-        raise ConversionError(f"{path}: asks for more memory than there is") from None
-    except Exception as error:
-        # A damaged pickle fails in as many ways as there are opcodes.
-        raise ConversionError(f"{path}: is not a gensim model file, or is damaged: {error}") from error
-    if not isinstance(model, Inert) or model.gensim_class != "gensim.models.doc2vec.Doc2Vec":
-        what = getattr(model, "gensim_class", "") or type(model).__name__
-        raise ConversionError(f"{path}: holds a {what}, not a gensim Doc2Vec model")
-    return model
+def _constant(value: Any) -> _Instruction:
+    return lambda machine, _argument: machine.push(value)
 
 
-def _load(file: BinaryIO) -> Any:
-    magic = file.read(3)
-    if magic[:2] == b"\x1f\x8b" or magic == b"BZh":
-        raise ConversionError("is compressed; decompress it first (gunzip, bunzip2)")
-    file.seek(0)
-    return _GensimUnpickler(file, encoding="latin1").load()
+INSTRUCTIONS: Mapping[str, _Instruction] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.nothing),
+    **dict.fromkeys(
+        ("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+         "BYTEARRAY8", "BINFLOAT"),
+        _Machine.push,
+    ),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG1"), _Machine.push_number),
+    "NONE": _constant(None),
+    "NEWTRUE": _constant(True),
+    "NEWFALSE": _constant(False),
+    "EMPTY_TUPLE": _constant(()),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "MARK": _Machine.mark,
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.take_marked())),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.take(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.take(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.take(3))),
+    "FROZENSET": lambda machine, _: machine.push(tuple(machine.take_marked())),
+    "APPEND": lambda machine, _: machine.append(machine.take(1)),
+    "APPENDS": lambda machine, _: machine.append(machine.take_marked()),
+    "SETITEM": lambda machine, _: machine.set_items(machine.take(2)),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.take_marked()),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Machine.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.get),
+    "MEMOIZE": _Machine.memoize,
+    "GLOBAL": lambda machine, pair: machine.resolve(pair.replace(" ", ".")),
+    "STACK_GLOBAL": _Machine.resolve_pair,
+    "NEWOBJ": _Machine.make,
+    "REDUCE": _Machine.make,
+    "BUILD": _Machine.build,
+}  # fmt: skip
+"""What a pickle may ask for; each is tried on real files by the tests, and none is more than they need."""

@@ -12,18 +12,10 @@ import pytest
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 
+from ..commands import paravec
 from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
-
-
-def paravec(server: Server | None, *arguments: str, given: str | bytes = "") -> "subprocess.CompletedProcess[str]":
-    """Run the client's command."""
-    command = [sys.executable, "-m", "paravec_client.cli", *arguments]
-    target = ["--target", server.target] if server else []
-    data = given if isinstance(given, bytes) else given.encode()
-    ran = subprocess.run([*command, *target], input=data, capture_output=True, check=False, timeout=60)
-    return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
 def test_embed_gives_json_to_machines(server: Server, client: EmbeddingClient) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gensim
 import numpy as np
 import pytest
 from gensim.models.doc2vec import Doc2Vec
@@ -32,7 +33,7 @@ def test_a_converted_file_is_the_live_model(
     output = tmp_path / "converted"
     flags = ["--name", "test", "--doctags", *(["--map-lambda", str(DEFAULT_LAMBDA)] if model.sg else [])]
     assert main(["convert", str(file), str(output), *flags]) == 0
-    live = parity.to_artifact(model, tmp_path / "live", doctags=True)
+    live = parity.to_artifact(model, tmp_path / "live", doctags=True, training={"gensim": gensim.__version__})
     for made in sorted(live.path.iterdir()):
         assert (output / made.name).read_bytes() == made.read_bytes(), made.name
 

@@ -126,7 +126,7 @@ def test_a_question_finds_its_answer(engine: Engine, artifact: Artifact) -> None
     assert status == 200
     assert answer["understood"]
     assert answer["entries"][0]["question"] == FAQ["entries"][0]["question"]  # type: ignore[index]
-    assert 0.3 <= answer["entries"][-1]["score"] <= answer["entries"][0]["score"] <= 1
+    assert 0.1 <= answer["entries"][-1]["score"] <= answer["entries"][0]["score"] <= 1
     assert len(engine.ask(QUESTION, top="1")[1]["entries"]) == 1
     assert answer["entries"][0]["category"] == "Nature"
     assert answer["model"]["digest"] == artifact.manifest.digest
@@ -213,10 +213,10 @@ def test_without_paravec_it_says_so_and_comes_back(
             status, page, _ = engine.get("/", q=QUESTION)
             assert status == 503
             assert WORDS["away"] in page
-            assert engine.get("/readyz")[0] == 503
-            assert engine.get("/healthz")[0] == 200
+            # The page stays in reach, to say so.
+            assert engine.get("/readyz")[0] == engine.get("/healthz")[0] == 200
             with running(other.path, kernel_cache, "--listen", first.target):
-                until(lambda: engine.get("/readyz")[0] == 200)
+                until(lambda: engine.ask(QUESTION)[0] == 200)
                 status, answer = engine.ask(QUESTION)
                 assert status == 200
                 assert answer["entries"][0]["question"] == FAQ["entries"][0]["question"]  # type: ignore[index]
@@ -317,7 +317,7 @@ def test_the_page_says_that_paravec_is_away_and_answers_when_it_is_back(
         first.stop()
         assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
         with running(artifact.path, kernel_cache, "--listen", first.target):
-            until(lambda: engine.get("/readyz")[0] == 200)
+            until(lambda: engine.ask(QUESTION)[0] == 200)
             assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
             assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}
 

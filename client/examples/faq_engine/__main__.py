@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--faq", type=Path, default=default, help="the entries (FAQ_FILE) [%(default)s]")
     default = environ.get("FAQ_LISTEN") or "127.0.0.1:8080"
     parser.add_argument("--listen", default=default, help="host:port (FAQ_LISTEN) [%(default)s]")
-    default = environ.get("FAQ_THRESHOLD") or "0.3"
+    default = environ.get("FAQ_THRESHOLD") or "0.1"
     text = "how near an entry must be to be an answer, at most 1 (FAQ_THRESHOLD) [%(default)s]"
     parser.add_argument("--threshold", type=float, default=default, help=text)
     arguments = parser.parse_args()

@@ -123,12 +123,12 @@ class Pages:
         return PlainTextResponse("ok\n")
 
     async def ready(self, _: Request) -> Response:
-        """Whether questions can be answered."""
+        """Whether there is something to answer questions from."""
         try:
-            ready = await self._index.ready()
+            await self._index.ready()
         except ParavecError as error:
             return PlainTextResponse(f"paravec: {error}\n", 503)
-        return PlainTextResponse("ready\n" if ready else "paravec is not ready\n", 200 if ready else 503)
+        return PlainTextResponse("ready\n")
 
 
 def _said(words: dict[str, str], facts: dict[str, Any]) -> str:

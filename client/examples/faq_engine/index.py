@@ -44,7 +44,7 @@ class Found:
 
     entry: Entry
     score: float
-    """Cosine of the angle between them, once what all entries have in common is taken off: at most 1."""
+    """By how much its cosine is above that of the entries' mean: 0 is near to nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Vectors:
-    """An FAQ as one model sees it: unit vectors of its questions, and of each with its answer.
+    """An FAQ as one model sees it.
 
-    What all have in common, as the words of any question, says nothing of which one is meant: their mean is taken off.
+    A question is like another question, or speaks of what an answer says: an entry lies halfway between its question
+    and both together. What all entries have in common, as the words of any question, says nothing of which one is
+    meant: their mean is taken off.
     """
 
     faq: Faq
-    mean: Vector
-    questions: Vector
-    whole: Vector
+    entries: Vector
 
 
 class Index:
@@ -90,13 +90,14 @@ class Index:
         except ParavecError as error:
             _log.warning("paravec does not answer yet: %s", error)
 
-    async def ready(self) -> bool:
-        """Whether a question can be answered now; ParavecError if the server cannot be asked."""
-        self._read_again()
+    async def ready(self) -> None:
+        """Return once the entries are embedded; ParavecError if the server cannot be asked.
+
+        Later the page is there whether the server is or not: it says so itself.
+        """
         async with self._making:
-            if not any(vectors.faq is self.faq for vectors in self._made.values()):
+            if not self._made:
                 await self._embed([])
-        return await self._client.health(timeout=2) == "SERVING"
 
     async def search(self, question: str, most: int) -> Answer:
         """The entries nearest to a question, `most` of them at most; ParavecError if the server cannot be asked."""
@@ -108,12 +109,10 @@ class Index:
                 asked, vectors = await self._caught_up(question, asked)
         if not asked.known_token_counts[0]:
             return Answer([], False, asked.model)
-        wanted = _unit(asked.vectors[:1] - vectors.mean)[0]
-        # A question is like another question, or speaks of what an answer says.
-        scores = np.maximum(vectors.questions @ wanted, vectors.whole @ wanted)
+        scores = vectors.entries @ asked.vectors[0]
         nearest = np.argsort(-scores, kind="stable")[:most]
         entries = vectors.faq.entries
-        found = [Found(entries[i], min(1.0, float(scores[i]))) for i in nearest if scores[i] >= self._threshold]
+        found = [Found(entries[i], float(scores[i])) for i in nearest if scores[i] >= self._threshold]
         return Answer(found, True, asked.model)
 
     async def _caught_up(self, question: str, asked: Embeddings) -> tuple[Embeddings, _Vectors]:
@@ -140,10 +139,10 @@ class Index:
         questions = [entry.question for entry in faq.entries]
         whole = [f"{entry.question} {entry.answer}" for entry in faq.entries]
         made = await self._by_one_model([*first, *questions, *whole])
-        entries = made.vectors[len(first) :]
-        mean = entries.mean(0)
-        unit = _unit(entries - mean)
-        vectors = _Vectors(faq, mean, unit[: len(questions)], unit[len(questions) :])
+        alone, together = np.split(made.vectors[len(first) :], 2)
+        entries: Vector = (alone + together) * np.float32(0.5)
+        # One entry has nothing in common with others.
+        vectors = _Vectors(faq, entries - entries.mean(0) if len(entries) > 1 else entries)
         self._made.pop(made.model.digest, None)
         self._made[made.model.digest] = vectors
         for oldest in list(self._made)[:-_KEPT]:
@@ -174,9 +173,3 @@ class Index:
             _log.warning("%s: %s; the entries stay as they were", self._file, error.strerror)
         except FaqError as error:
             _log.warning("%s; the entries stay as they were", error)
-
-
-def _unit(vectors: Vector) -> Vector:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vector = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit

@@ -1,0 +1,70 @@
+"""The command paravec: embed texts, find similar documents, describe the model, ask for health."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from .. import (
+    ConfigError,
+    DeadlineError,
+    InvalidArgumentError,
+    OverloadedError,
+    ParavecError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from . import completion, embed, similar, status
+from .flags import common
+from .problems import CommandError
+
+# Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.
+EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
+    (InvalidArgumentError, 3),
+    (UnavailableError, 4),
+    (DeadlineError, 5),
+    (OverloadedError, 6),
+    (UnauthenticatedError, 7),
+    (ConfigError, 2),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"paravec: {error}", file=sys.stderr)
+        return error.exit_code
+    except ParavecError as error:
+        print(f"paravec: {error or error.code}", file=sys.stderr)
+        return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="paravec", description="Use a paravec server.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (embed, similar, status):
+        command.add(commands, common())
+    completion.add(commands, parser)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Asks for the version when it is wanted: it is not known where paravec runs from a folder."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_others: Any) -> None:
+        print(f"paravec {version('paravec')}")
+        parser.exit()

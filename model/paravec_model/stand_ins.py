@@ -1,0 +1,192 @@
+"""What the names in a gensim file stand for: never the real thing.
+
+gensim's classes become inert objects that only hold attributes, arrays become `PickledArray`, which numpy sees only
+once its bytes are checked, and what inference does not need (random states, hash functions, raw counts) becomes an
+object that forgets whatever is put in.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConversionError
+
+Array = npt.NDArray[Any]
+
+# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax).
+_DTYPE = re.compile(r"[biuf][1248]|O8?")
+
+_MOST_DIMENSIONS = 8
+
+
+class StandIn:
+    """An object of a pickle that is not of Python's own types."""
+
+    def build(self, state: Any) -> None:
+        """Take the state that the pickle has for it."""
+
+
+class Forgetful(StandIn):
+    """Takes all that a pickle may do to an object, and keeps none of it."""
+
+
+class Inert(StandIn):
+    """An instance of a gensim class: holds what the pickle says its attributes were."""
+
+    def __init__(self, gensim_class: str, *_args: Any) -> None:
+        self.gensim_class = gensim_class
+        self.attributes: dict[Any, Any] = {}
+
+    def build(self, state: Any) -> None:
+        """Hold the attributes, a dict; not a copy, which a pickle could ask for without end."""
+        if type(state) is not dict:
+            raise ConversionError(f"the state of its {self.gensim_class} is not a dict")
+        self.attributes = state
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The attribute, or `default` if it has none."""
+        return self.attributes.get(name, default)
+
+
+class ArraySource(StandIn):
+    """Stands for an array until it is needed."""
+
+    def array(self) -> Array:
+        """The array; ConversionError if there is none that fits what was said about it."""
+        raise NotImplementedError
+
+
+class PickledDtype(StandIn):
+    """A numpy dtype as a pickle tells it: a short name, and a byte order that follows."""
+
+    def __init__(self, name: str, *_args: Any) -> None:
+        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+            raise ConversionError("an array has a data type that no gensim model has")
+        self.dtype = np.dtype(name)
+
+    def build(self, state: Any) -> None:
+        """Take the byte order."""
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class PickledArray(ArraySource):
+    """A numpy array as a pickle tells it. Its bytes may be text of the same numbers, as in pickles of protocol 2."""
+
+    def __init__(self, *_args: Any) -> None:
+        self._parts: tuple[Any, ...] = (b"", PickledDtype("u1"), (0,), "C")
+
+    @classmethod
+    def of(cls, *parts: Any) -> "PickledArray":
+        """From data, dtype, shape, order."""
+        made = cls()
+        made._parts = parts
+        return made
+
+    def build(self, state: Any) -> None:
+        """Take version, shape, dtype, whether it is in Fortran's order, data."""
+        _version, shape, dtype, fortran, data = state
+        self._parts = data, dtype, shape, "F" if fortran else "C"
+
+    def array(self) -> Array:
+        """The array, over the pickle's own bytes; one of objects holds what the pickle says, stand-ins too."""
+        data, dtype, shape, order = self._parts
+        if not isinstance(dtype, PickledDtype) or type(shape) is not tuple or len(shape) > _MOST_DIMENSIONS:
+            raise ConversionError("an array is told in a way that is not numpy's")
+        if not all(type(length) is int and length >= 0 for length in shape):
+            raise ConversionError("an array has lengths that are no numbers")
+        flat = _objects(data) if dtype.dtype.hasobject else _numbers(data, dtype.dtype)
+        if flat.size != math.prod(shape):
+            raise ConversionError(f"an array of shape {shape} holds {flat.size} numbers")
+        return flat.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _numbers(data: Any, dtype: np.dtype[Any]) -> Array:
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    if not isinstance(data, bytes | bytearray):
+        raise ConversionError("an array's data is not bytes")
+    return np.frombuffer(data, dtype)
+
+
+def _objects(data: Any) -> Array:
+    if type(data) is not list:
+        raise ConversionError("an array's data is not a list")
+    array = np.empty(len(data), object)
+    # One by one: numpy must not look into what the pickle put here.
+    for i, item in enumerate(data):
+        array[i] = item
+    return array
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    if not isinstance(dtype, PickledDtype) or dtype.dtype.hasobject or len(data) != dtype.dtype.itemsize:
+        raise ConversionError("a number is told in a way that is not numpy's")
+    return _numbers(data, dtype.dtype)[0].item()
+
+
+def _encode(text: Any, encoding: Any) -> str:
+    """How pickles of protocol 2 write bytes: as text of the same numbers. It stays text until it is needed."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise ConversionError("bytes are told in a way that is not Python's")
+    return text
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a name in a pickle resolves to."""
+
+    make: Callable[..., Any]
+    """Makes what stands for that which calling the name would give."""
+
+
+def inert(gensim_class: str) -> Name:
+    """The name of a class of which only the attributes matter."""
+    return Name(partial(Inert, gensim_class))
+
+
+_INERT = (
+    "gensim.models.doc2vec.Doc2Vec",
+    "gensim.models.doc2vec.Doc2VecTrainables",
+    "gensim.models.doc2vec.Doc2VecVocab",
+    "gensim.models.doc2vec.DocvecsArray",
+    "gensim.models.keyedvectors.Doc2VecKeyedVectors",
+    "gensim.models.keyedvectors.EuclideanKeyedVectors",
+    "gensim.models.keyedvectors.KeyedVectors",
+    "gensim.models.keyedvectors.Vocab",
+    "gensim.models.keyedvectors.Word2VecKeyedVectors",
+    "gensim.models.word2vec.Vocab",
+)
+
+_FORGOTTEN = (
+    "builtins.frozenset",
+    "builtins.hash",
+    "builtins.int",
+    "builtins.long",
+    "collections.defaultdict",
+    "gensim.models.doc2vec.Doctag",
+    "gensim.utils.call_on_class_only",
+    "numpy.ndarray",
+    "numpy.random.__RandomState_ctor",
+    "numpy.random._mt19937.MT19937",
+    "numpy.random._pickle.__bit_generator_ctor",
+    "numpy.random._pickle.__randomstate_ctor",
+)
+
+NAMES = {
+    **{name: inert(name) for name in _INERT},
+    **{name: Name(lambda *_args: Forgetful()) for name in _FORGOTTEN},
+    "_codecs.encode": Name(_encode),
+    "builtins.bytes": Name(lambda: b""),
+    "numpy.dtype": Name(PickledDtype),
+    "numpy.core.multiarray._reconstruct": Name(PickledArray),
+    "numpy.core.multiarray.scalar": Name(_scalar),
+    "numpy.core.numeric._frombuffer": Name(PickledArray.of),
+}
+"""All names that gensim's Doc2Vec files hold; the tests show that each is needed."""

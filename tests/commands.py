@@ -1,0 +1,22 @@
+"""The client's command as a person types it."""
+
+import subprocess
+import sys
+
+from .servers import Server
+
+
+def paravec(
+    server: Server | None, *arguments: str, given: str | bytes = "", python: str = sys.executable
+) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end, with `given` as standard input."""
+    data = given if isinstance(given, bytes) else given.encode()
+    command = line(server, *arguments, python=python)
+    ran = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
+    return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+
+
+def line(server: Server | None, *arguments: str, python: str = sys.executable) -> list[str]:
+    """Its command line."""
+    target = ["--target", server.target] if server else []
+    return [python, "-m", "paravec_client.cli", *arguments, *target]

@@ -1,0 +1,296 @@
+"""paravec embed with files: what it reads and writes, documents at fault, and how it goes on after an interruption."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.environments import InstallError, install
+
+from paravec_client import EmbeddingClient
+
+from ..commands import line, paravec
+from ..servers import Server, until
+
+ROOT = Path(__file__).parents[2]
+TEXTS = [f"fire number {i} in sydney {'australia ' * (i % 5)}" for i in range(400)]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """TEXTS, one a line."""
+    path = tmp_path / "texts.txt"
+    path.write_text("".join(text + "\n" for text in TEXTS))
+    return path
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSONL file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_lines_become_an_array(server: Server, client: EmbeddingClient, texts: Path, tmp_path: Path) -> None:
+    """The very vectors of the library, in a file that numpy maps; nothing else is left, and nothing said in a pipe."""
+    ran = paravec(server, "embed", "--input", str(texts), "--output", str(tmp_path / "v.npy"))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    made = np.load(tmp_path / "v.npy", mmap_mode="r")
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made, client.embed(TEXTS))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["texts.txt", "v.npy"]
+
+
+def test_formats_of_documents(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
+    """JSONL with texts or tokens, CSV with its columns, standard input as either; ids come along."""
+    documents = {"a": 'fire, in "Sydney"\nand caffè', "b": ["fire", "sydney"], "c": ""}
+    jsonl = "".join(json.dumps({"id": name, "body": body}) + "\n\n" for name, body in documents.items())
+    (tmp_path / "d.jsonl").write_text(jsonl)
+    (tmp_path / "d.csv").write_text('\ufeffid,other,body\na,1,"fire, in ""Sydney""\nand caffè"\nc,2,\n')
+    expected = dict(zip(documents, client.embed(list(documents.values())), strict=True))
+    names = ("--field", "body", "--id-field", "id", "--output", str(tmp_path / "v.jsonl"), "--force")
+    for flags, given, ids in (
+        (("--input", str(tmp_path / "d.jsonl")), "", "abc"),
+        (("--input", str(tmp_path / "d.csv")), "", "ac"),
+        (("--input-format", "jsonl"), jsonl, "abc"),
+    ):
+        ran = paravec(server, "embed", *names, *flags, given=given)
+        assert ran.returncode == 0, ran.stderr
+        made = lines_of(tmp_path / "v.jsonl")
+        assert [one["id"] for one in made] == list(ids)
+        for one in made:
+            np.testing.assert_array_equal(np.array(one["vector"], np.float32), expected[one["id"]])
+    assert made[1] == made[1] | {"token_count": 2, "known_token_count": 2, "truncated": False}
+
+
+def test_a_document_at_fault(server: Server, tmp_path: Path) -> None:
+    """Ends the run, is left out, or has no vector, as was asked; it is told where it stands and not what it says."""
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "fire"}\n{"text": 7}\n{"body": "secret"}\n' + json.dumps({"text": "secret " * 3000}))
+    run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.jsonl"))
+    ran = paravec(server, *run)
+    assert ran.returncode == 3
+    assert f"paravec: {path}, line 2: must be a str or a list of str, not int" in ran.stderr
+    for how, ids in (("skip", [0]), ("null", [0, 1, 2, 3])):
+        ran = paravec(server, *run, "--on-error", how, "--force")
+        assert ran.returncode == 0
+        made = lines_of(tmp_path / "v.jsonl")
+        assert [one["id"] for one in made] == ids
+        assert "documents without a vector: 3\n" in ran.stderr
+        assert f"{path}, line 4: has 3000 tokens, at most 2000" in ran.stderr
+        assert "secret" not in ran.stderr
+    assert made[2] == {"id": 2, "vector": None, "error": "has no such field, or null in it (--field names it)"}
+    run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.npy"))
+    assert "nothing in .npy says which" in paravec(server, *run, "--on-error", "skip").stderr
+    assert paravec(server, *run, "--on-error", "null").returncode == 0
+    assert list(np.isnan(np.load(tmp_path / "v.npy")).any(axis=1)) == [False, True, True, True]
+    ran = paravec(server, "embed", "--input", str(path), "--on-error", "null", "--format", "table")
+    assert "has 3000 tokens" in ran.stdout
+
+
+@contextmanager
+def begun(
+    server: Server, output: Path, python: str = sys.executable, **variables: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run that has embedded some of TEXTS and waits for more."""
+    command = line(server, "embed", "--output", str(output), python=python)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | variables
+    ) as process:
+        state = output.with_name(output.name + ".state")
+        sent = iter(TEXTS[:-1])
+
+        def some_are_kept() -> bool:
+            assert process.stdin
+            process.stdin.write(next(sent).encode() + b"\n")
+            process.stdin.flush()
+            return state.exists() and json.loads(state.read_text())["documents"] > 0
+
+        until(some_are_kept)
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".jsonl"])
+def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffix: str) -> None:
+    """With the documents that are not done; half a record is cut off, and the file is as if never interrupted."""
+    whole, output = tmp_path / f"whole{suffix}", tmp_path / f"v{suffix}"
+    run = ("embed", "--input", str(texts), "--output")
+    assert paravec(server, *run, str(whole)).returncode == 0
+    with begun(server, output) as process:
+        process.kill()
+    with output.with_name(output.name + ".partial").open("ab") as partial:
+        partial.write(whole.read_bytes()[:77])
+    assert not output.exists()
+    for flags, problem in (
+        ((), "was begun and not finished; --resume continues it"),
+        (("--resume", "--epochs", "3"), "was begun with options"),
+        (("--resume", "--input-format", "csv", "--field", "x"), "line 1: has no column"),
+    ):
+        ran = paravec(server, *run, str(output), *flags)
+        assert (ran.returncode, problem in ran.stderr) == (2, True), ran.stderr
+    other = paravec(server, "embed", "--output", str(output), "--resume", given="another\n" * 400)
+    assert (other.returncode, "begun with another input" in other.stderr) == (2, True)
+    state = output.with_name(output.name + ".state")
+    kept = state.read_text()
+    state.write_text(kept.replace('"model": "sha256:', '"model": "sha256:0'))
+    ran = paravec(server, *run, str(output), "--resume")
+    assert (ran.returncode, "was begun with model sha256:0" in ran.stderr) == (2, True)
+    state.write_text(kept)
+    ran = paravec(server, *run, str(output), "--resume")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert output.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["texts.txt", whole.name, output.name])
+
+
+def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) -> None:
+    """After Ctrl-C, with all that was done kept."""
+    # A shell has its background jobs ignore Ctrl-C, and they what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with begun(server, tmp_path / "v.npy") as process:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.returncode == 130
+    assert b"documents are done; --resume goes on" in said
+    assert b"Traceback" not in said
+
+
+def test_an_output_that_is_there_stays(server: Server, tmp_path: Path) -> None:
+    """Unless it is to be overwritten; one that is whole needs no going on."""
+    output = tmp_path / "v.npy"
+    run = ("embed", "fire", "sydney", "--output", str(output))
+    assert paravec(server, *run).returncode == 0
+    ran = paravec(server, *run)
+    assert (ran.returncode, "--force overwrites it" in ran.stderr) == (2, True)
+    assert paravec(server, *run, "--resume").returncode == 0
+    assert paravec(server, *run, "--force").returncode == 0
+    assert np.load(output).shape == (2, 50)
+
+
+@pytest.mark.parametrize(
+    ("flags", "given", "code", "problem"),
+    [
+        (["--input", "{}/none.txt"], "", 2, "none.txt: No such file or directory"),
+        (["--input", "{}"], "", 2, "Is a directory"),
+        (["fire", "--input", "{}/none.txt"], "", 2, "not both"),
+        (["fire", "--resume"], "", 2, "are for --output"),
+        (["fire", "--output", "{}/v.xyz"], "", 2, "--output-format does"),
+        (["fire", "--output", "{}/none/v.npy"], "", 2, "No such file or directory"),
+        (["--input-format", "jsonl"], '{"text": "fire"}\n{"text\n', 1, "standard input, line 2: is not JSON"),
+        (["--input-format", "jsonl"], "[1]\n", 1, "line 1: must be a JSON object, not list"),
+        (
+            ["--input-format", "jsonl", "--id-field", "id"],
+            '{"text": "a"}\n',
+            1,
+            "line 1: field 'id' must hold a string",
+        ),
+        (["--input-format", "csv"], "a,b\n1,2\n", 2, "line 1: has no column 'text'"),
+        (["--input-format", "csv"], "text,b\n1\n", 1, "line 2: has 1 columns, the header has 2"),
+        (["--input-format", "csv"], 'text\n"a\n', 1, "is not CSV"),
+    ],
+)
+def test_what_is_wrong_with_files(
+    server: Server, tmp_path: Path, flags: list[str], given: str, code: int, problem: str
+) -> None:
+    """Is said in a line that names them, and nothing is left behind."""
+    ran = paravec(server, "embed", *(flag.format(tmp_path) for flag in flags), given=given)
+    assert (ran.returncode, problem in ran.stderr) == (code, True), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parquet(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
+    """Ids, texts and tokens from columns, vectors and counts in columns, also where a run was interrupted."""
+    try:
+        python = str(install(ROOT / "requirements/ray.lock", ROOT / "build/ray") / "bin/python")
+    except InstallError as error:
+        pytest.skip(f"pyarrow {error}")
+
+    def arrow(program: str) -> Any:
+        names = "import json, sys, pyarrow as pa; from pyarrow import parquet as pq; "
+        ran = subprocess.run([python, "-c", names + program], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return json.loads(ran.stdout or "null")
+
+    arrow(f"pq.write_table(pa.table({{'n': list(range(400)), 'body': {TEXTS}}}), 'd.parquet')")
+    arrow("pq.write_table(pa.table({'n': ['x', 'y'], 'text': [['fire', 'sydney'], None]}), 'tokens.parquet')")
+    paths = os.pathsep.join(str(ROOT / name) for name in ("client", "proto"))
+
+    def embed(*flags: str) -> None:
+        command = line(server, "embed", *flags, python=python)
+        variables = os.environ | {"PYTHONPATH": paths}
+        subprocess.run(command, cwd=tmp_path, env=variables, check=True, capture_output=True)
+
+    with begun(server, tmp_path / "v.parquet", python, PYTHONPATH=paths) as process:
+        process.kill()
+    embed("--input", "d.parquet", "--field", "body", "--id-field", "n", "--output", "v.parquet", "--resume")
+    made = arrow("print(json.dumps(pq.read_table('v.parquet').to_pydict()))")
+    np.testing.assert_array_equal(np.array(made["vector"], np.float32), client.embed(TEXTS))
+    assert (made["id"], made["token_count"][1], made["error"]) == (list(range(400)), 5, [None] * 400)
+    embed("--input", "tokens.parquet", "--id-field", "n", "--on-error", "null", "--output", "tokens.jsonl")
+    made = lines_of(tmp_path / "tokens.jsonl")
+    assert [(one["id"], one["vector"] is None) for one in made] == [("x", False), ("y", True)]
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "install"),
+    [
+        ("pyarrow", ("embed", "fire", "--output", "v.parquet"), "pip install pyarrow"),
+        ("pyarrow", ("embed", "--input", "d.parquet"), "pip install pyarrow"),
+        ("shtab", ("completion", "bash"), "pip install 'paravec[cli]'"),
+    ],
+)
+def test_a_package_that_is_not_there(tmp_path: Path, package: str, arguments: tuple[str, ...], install: str) -> None:
+    """Is named, with what installs it."""
+    program = f"import sys; sys.modules[{package!r}] = None; from paravec_client.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, *arguments]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.endswith(install + "\n")) == (2, True), ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_people_see_progress(server: Server, texts: Path, tmp_path: Path, hidden: bool) -> None:
+    """On a terminal: documents, of how many, and how many a second; without tqdm it runs all the same."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    command = line(server, "embed", "--input", str(texts), "--output", str(tmp_path / "v.npy"))
+    if hidden:
+        program = "import sys; sys.modules['tqdm'] = None; from paravec_client.cli import main; sys.exit(main())"
+        command[1:3] = ["-c", program]
+    try:
+        assert subprocess.run(command, stderr=theirs, check=False).returncode == 0
+        os.write(theirs, b"end")
+        said = os.read(ours, 2**16).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ("400/400" in said and "documents/s" in said) != hidden
+    assert "Error" not in said
+
+
+def test_shells_complete(tmp_path: Path) -> None:
+    """bash completes commands, flags and their values, and files where a file is meant; others have a script too."""
+    (tmp_path / "texts.txt").touch()
+    script = paravec(None, "completion", "bash").stdout
+    for words, found in (
+        (["hea"], "health"),
+        (["embed", "--on-e"], "--on-error"),
+        (["embed", "--on-error", "n"], "null"),
+        (["embed", "--input", "te"], "texts.txt"),
+    ):
+        typed = " ".join(["paravec", *words])
+        asked = f'COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_paravec; echo "${{COMPREPLY[@]}}"'
+        ran = subprocess.run(["bash", "-c", script + asked], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.stdout == found + "\n", ran.stderr
+    for shell in ("zsh", "fish", "tcsh"):
+        assert "on-error" in paravec(None, "completion", shell).stdout

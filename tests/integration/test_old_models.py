@@ -1,0 +1,313 @@
+"""Doc2Vec files of gensim 0.12 to 3.8, by those that gensim's own tests keep, and what else gensim writes."""
+
+import bz2
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gensim
+import numpy as np
+import pytest
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument
+from gensim.models.keyedvectors import KeyedVectors
+
+from paravec_model import gensim_files, unpickler
+from paravec_model.artifact import Artifact
+from paravec_model.cli import main
+from paravec_model.encoder import Encoder
+from paravec_model.errors import ConversionError, UnsafePickleError
+from paravec_model.stand_ins import NAMES, Name
+
+from .. import old_models, parity
+
+PAGE = Path(__file__).parents[2] / "docs/models.md"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, old_models.Outcome]:
+    """All 26 files, converted."""
+    folder = tmp_path_factory.mktemp("old")
+    return {file.name: old_models.convert(file, folder / file.name) for file in old_models.FILES}
+
+
+def test_the_page_has_the_table_of_what_becomes_of_the_files(outcomes: dict[str, old_models.Outcome]) -> None:
+    """All 26 convert, and docs/models.md says so in the words of `python -m tests.old_models`."""
+    assert len(outcomes) == 26
+    assert old_models.table(list(outcomes.values())) in PAGE.read_text()
+
+
+def test_each_infers_finite_vectors(outcomes: dict[str, old_models.Outcome]) -> None:
+    """A document of its words has a vector of numbers, not all of them zero."""
+    assert [name for name, outcome in outcomes.items() if not outcome.is_finite()] == []
+
+
+def test_a_lee_model_finds_document_0_by_its_text(outcomes: dict[str, old_models.Outcome]) -> None:
+    """Its tag is among the nearest three; first, but for the model of ten dimensions and five epochs."""
+    ranks = {file.name: outcomes[file.name].rank() for file in old_models.LEE}
+    assert ranks.pop("d2v-lee-v0.13.0") in (1, 2, 3)
+    assert set(ranks.values()) == {1}
+
+
+def test_the_version_that_a_file_tells_is_the_one_in_its_name(outcomes: dict[str, old_models.Outcome]) -> None:
+    """What a gensim added, renamed or moved is enough to tell it from the others."""
+
+    def number(version: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in version.split("."))
+
+    named = [outcome for outcome in outcomes.values() if outcome.named]
+    assert len(named) == 22
+    for outcome in named:
+        first, _, last = outcome.versions.partition(" to ")
+        version = number(outcome.named)
+        assert number(first) <= version[: len(number(first))], outcome
+        assert version[: len(number(last or first))] <= number(last or first), outcome
+
+
+def test_gensim_loads_none_of_them() -> None:
+    """The reason for this: when it does, the page is to be changed."""
+    for file in old_models.FILES:
+        with pytest.raises(AttributeError):
+            Doc2Vec.load(str(file))
+
+
+@pytest.mark.parametrize("file", [old_models.NAMED[0], *old_models.LEE[:2], old_models.TAGGED[0]], ids=lambda f: f.name)
+def test_converting_again_gives_the_same_bytes(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the time of making, which SOURCE_DATE_EPOCH sets."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    first, second = (old_models.convert(file, tmp_path / name).artifact.path for name in ("first", "second"))
+    for made in sorted(first.iterdir()):
+        assert (second / made.name).read_bytes() == made.read_bytes(), made.name
+
+
+def revived(old: SimpleNamespace) -> Doc2Vec:
+    """A model of the installed gensim with the matrices of an old one."""
+    negative, hs = int(old.negative), int(old.hs)
+    model = Doc2Vec(
+        dm=1 - old.sg, dm_concat=old.dm_concat, vector_size=old.vector_size, window=old.window, hs=hs,
+        negative=negative, sample=old.sample, epochs=old.epochs, alpha=old.alpha, min_alpha=old.min_alpha, min_count=1,
+    )  # fmt: skip
+    model.cbow_mean = old.cbow_mean
+    words, expandos = old.wv.index_to_key, old.wv.expandos
+    model.wv = KeyedVectors(old.vector_size)
+    model.wv.add_vectors(words, old.wv.vectors.array())
+    model.dv = KeyedVectors(old.vector_size)
+    for name, values in expandos.items():
+        if values.dtype == object:
+            for row, path in enumerate(values):
+                values[row] = path.array()
+        model.wv.expandos[name] = values
+    model.wv.vectors_lockf = np.ones(1, np.float32)
+    for name in ("syn1", "syn1neg"):
+        if (array := getattr(old, name, None)) is not None:
+            setattr(model, name, array.array().copy())
+    model.layer1_size = old.layer1_size
+    if negative:
+        model.make_cum_table()
+    return model
+
+
+@pytest.mark.parametrize(
+    "name", ["d2v_0.12.4.mdl", "d2v_3.4.0.mdl", "doc2vec_old", "d2v-lee-v0.13.0", "small_tag_doc_5_iter50"]
+)
+def test_vectors_are_those_of_gensim_with_the_same_matrices(name: str, outcomes: dict[str, old_models.Outcome]) -> None:
+    """With an old model's matrices put into a new one, gensim infers what we infer from the file."""
+    outcome = outcomes[name]
+    texts = [[*outcome.artifact.vocabulary][:3], *parity.documents(15)]
+    difference = parity.largest_difference(revived(gensim_files.load(outcome.file)), outcome.artifact, texts)
+    assert difference <= parity.LIMIT
+
+
+def test_a_stored_noise_distribution_is_the_one_that_is_made(outcomes: dict[str, old_models.Outcome]) -> None:
+    """gensim 3.3 and 3.4 stored it by mistake; made from the counts, it is the same."""
+    for name in ("d2v_3.3.0.mdl", "d2v_3.4.0.mdl"):
+        stored = gensim_files.load(outcomes[name].file).cum_table.array()
+        assert (stored == outcomes[name].artifact.arrays["cum_table"]).all()
+
+
+def test_a_word_that_is_always_kept_stays_so(outcomes: dict[str, old_models.Outcome]) -> None:
+    """Its threshold was 2^32, which does not fit into 32 bits."""
+    thresholds = outcomes["doc2vec_old"].artifact.arrays["sample_int"]
+    assert (thresholds == 2**32 - 1).sum() > 3000
+    assert thresholds.min() > 0
+
+
+@pytest.fixture(scope="module")
+def new_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What the installed gensim writes: each protocol; a parameter that was numpy's, one word and no tag."""
+    folder = tmp_path_factory.mktemp("new")
+    model = parity.train(vector_size=4, epochs=1, dm=1, hs=1)
+    files = [folder / f"protocol {protocol}" for protocol in (2, 3, 4, 5)]
+    for protocol, file in zip((2, 3, 4, 5), files, strict=True):
+        model.save(str(file), pickle_protocol=protocol)
+    single = Doc2Vec(min_count=1, ns_exponent=np.float64(0.5))
+    single.build_vocab_from_freq({"one": 1}, corpus_count=1)
+    single.save(str(folder / "single"), pickle_protocol=2)
+    return [*files, folder / "single"]
+
+
+@pytest.fixture(scope="module")
+def needs(new_files: list[Path]) -> dict[Path, set[str]]:
+    """The names that each file asks for."""
+    found: dict[Path, set[str]] = {}
+    for file in [*old_models.FILES, *new_files]:
+        asked: set[str] = set()
+
+        def resolve(name: str, asked: set[str] = asked) -> Name:
+            asked.add(name)
+            return NAMES[name]
+
+        with file.open("rb") as opened:
+            unpickler.unpickle(unpickler.BoundedFile(opened, file.stat().st_size), resolve)
+        found[file] = asked
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_may_be_asked_for_that_no_file_needs(
+    name: str, needs: dict[Path, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any one of the names on the list, a file of gensim's cannot be read."""
+    file = next(file for file, asked in needs.items() if name in asked)
+    gensim_files.load(file)
+    monkeypatch.delitem(NAMES, name)
+    with pytest.raises(UnsafePickleError, match=name.replace(".", r"\.")):
+        gensim_files.load(file)
+
+
+@pytest.mark.parametrize("instruction", unpickler.INSTRUCTIONS)
+def test_no_instruction_is_known_that_no_file_needs(
+    instruction: str, new_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each instruction that is carried out is one of a file of gensim's."""
+    if instruction == "BINBYTES8":
+        pytest.skip("gensim writes it for an array of more than 4 GiB in the pickle only")
+    known = {name: do for name, do in unpickler.INSTRUCTIONS.items() if name != instruction}
+    monkeypatch.setattr(unpickler, "INSTRUCTIONS", known)
+    files = [*new_files[::-1], old_models.NAMED[0], *old_models.LEE]
+
+    def is_read(file: Path) -> bool:
+        try:
+            gensim_files.load(file)
+        except ConversionError as error:
+            assert instruction in str(error)
+            return False
+        return True
+
+    assert not all(is_read(file) for file in files)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_a_compressed_file_is_read_as_it_is(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """Whatever its name is."""
+    file = tmp_path / "packed"
+    file.write_bytes(pack(old_models.LEE[0].read_bytes()))
+    assert gensim_files.load(file).wv.index_to_key == gensim_files.load(old_models.LEE[0]).wv.index_to_key
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2"])
+def test_what_gensim_compresses_is_read_with_the_arrays_beside_it(suffix: str, tmp_path: Path) -> None:
+    """gensim writes those as .npz."""
+    model = parity.train(vector_size=10, epochs=2, dm=1)
+    model.save(str(tmp_path / f"model.{suffix}"), sep_limit=100)
+    assert (tmp_path / f"model.{suffix}.syn1neg.npz").exists()
+    assert main(["convert", str(tmp_path / f"model.{suffix}"), str(tmp_path / "converted"), "--doctags"]) == 0
+    artifact = Artifact.open(tmp_path / "converted")
+    assert (artifact.arrays["syn1neg"][:, :10] == model.syn1neg).all()
+    assert parity.largest_difference(model, artifact, parity.documents(15)) <= parity.LIMIT
+
+
+def test_a_missing_side_array_of_an_old_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that inference needs is; one that only training needed is not missed."""
+    for file in DATA_SEPARATE:
+        shutil.copy(file, tmp_path)
+    (tmp_path / "doc2vec_old_sep.syn0_lockf.npy").unlink()
+    assert main(["convert", str(tmp_path / "doc2vec_old_sep"), str(tmp_path / "a")]) == 0
+    (tmp_path / "doc2vec_old_sep.syn1neg.npy").unlink()
+    assert main(["convert", str(tmp_path / "doc2vec_old_sep"), str(tmp_path / "b")]) == 1
+    assert "doc2vec_old_sep.syn1neg.npy: is missing" in capsys.readouterr().err
+
+
+DATA_SEPARATE = sorted(old_models.DATA.glob("doc2vec_old_sep*"))
+
+
+@pytest.mark.parametrize("keep_inference", [True, False])
+def test_a_model_without_its_training_state(
+    keep_inference: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What gensim 3's delete_temporary_training_data left is enough, unless it was told to leave no output weights."""
+    data = bytearray(old_models.NAMED[-1].read_bytes())
+    lost = [b"vectors_docs_lockf", b"vectors_lockf", b"vectors_docs", *([] if keep_inference else [b"syn1neg"])]
+    for name in lost:
+        # Text of protocol 2: its length, then itself. Under another name, gensim does not find it any more.
+        text = b"X" + len(name).to_bytes(4, "little") + name
+        assert text in data
+        data = data.replace(text, text[:5] + b"_" * len(name))
+    (tmp_path / "trimmed").write_bytes(data)
+    status = main(["convert", str(tmp_path / "trimmed"), str(tmp_path / "converted")])
+    if keep_inference:
+        assert status == 0
+        assert main(["convert", str(tmp_path / "trimmed"), str(tmp_path / "with tags"), "--doctags"]) == 1
+        assert "its tags' vectors are lost; leave out --doctags" in capsys.readouterr().err
+        assert Encoder(Artifact.open(tmp_path / "converted")).encode([["first", "second"]]).vectors.any()
+    else:
+        assert status == 1
+        assert "has no syn1neg" in capsys.readouterr().err
+
+
+class Derived(Doc2Vec):  # type: ignore[misc]
+    """A class that a user derived from gensim's."""
+
+
+def test_a_class_of_ones_own_must_be_allowed_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The refusal tells how; once allowed, the class is still not what is made."""
+    made: Any = Derived(vector_size=4, min_count=1, dm=0, epochs=1)
+    made.build_vocab([TaggedDocument(["one", "two"], ["a"])])
+    made.save(str(tmp_path / "own"))
+    name = f"{Derived.__module__}.Derived"
+    assert main(["convert", str(tmp_path / "own"), str(tmp_path / "out")]) == 1
+    assert f"--allow-class {name}" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "own"), str(tmp_path / "out"), "--allow-class", name]) == 0
+    assert Artifact.open(tmp_path / "out").manifest.training["gensim"] == gensim.__version__
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("word2vec_old", "gensim.models.word2vec.Word2Vec"),
+        ("word2vec_3.3", "gensim.models.word2vec.Word2Vec"),
+        ("model-from-gensim-3.8.0.w2v", "gensim.models.word2vec.Word2Vec"),
+        ("lee_fasttext", "gensim.models.wrappers.fasttext.FastText"),
+        ("old_keyedvectors_320.dat", "gensim.models.keyedvectors.EuclideanKeyedVectors"),
+    ],
+)
+def test_what_is_no_doc2vec_model_is_refused_with_the_reason(
+    name: str, held: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other models of gensim's, of each age."""
+    assert main(["convert", str(old_models.DATA / name), str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert f"holds a {held}, " in error
+    assert "nothing can be inferred from it" in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_with_learning_rates_that_make_no_sense_takes_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gensim trains with any; what the flags say is checked, not what they replace."""
+    model = parity.train(vector_size=4, epochs=1, dm=0)
+    for alpha, min_alpha, flags in (
+        (2.5, 0.1, ["--infer-alpha", "0.05", "--infer-min-alpha", "0.001"]),
+        (0.01, 0.05, ["--infer-min-alpha", "0.001"]),
+        (0.01, 0.05, ["--infer-alpha", "0.1"]),
+    ):
+        model.alpha, model.min_alpha = alpha, min_alpha
+        model.save(str(tmp_path / "model"))
+        output = tmp_path / " ".join(flags)
+        assert main(["convert", str(tmp_path / "model"), str(output), "--name", "a"]) == 1
+        assert "infer_" in capsys.readouterr().err
+        assert main(["convert", str(tmp_path / "model"), str(output), "--name", "a", *flags]) == 0
+        assert Artifact.open(output).manifest.defaults.alpha <= 1
