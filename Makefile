@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ $(FAQ_MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (Debian's libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
 	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --kernel-cache build/kernels --python build/faq/bin/python --faq $(FAQ)
+
+faq-image: | $(VENV)/.ready ## Build the example's image
+	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
+	  && $(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$$version \
+	    --label org.opencontainers.image.version=$$version .
 
 test: $(VENV)/.ready ## Run all tests
 	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)

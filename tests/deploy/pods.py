@@ -15,7 +15,7 @@ from .manifests import KUSTOMIZE, ROOT, Objects, pod, ports, render, roll, setti
 LAB = Path(__file__).parent / "lab"
 
 # How podman says that the container may do nothing; the manifests' tests hold them to the same.
-_LOCKED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+LOCKED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 
 
 def podman(*arguments: str | Path, input: str | None = None, check: bool = True) -> str:
@@ -160,7 +160,7 @@ def flags(objects: Objects, port: int) -> list[str]:
     references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
     return [
         *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
-        *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *_LOCKED),
+        *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *LOCKED),
         *(f"--env={name}={value}" for name, value in variables.items()),
         *(
             f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"

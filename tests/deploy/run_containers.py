@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ import trustme
 from paravec.v1.embedding_pb2 import EmbedRequest
 from paravec.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from paravec_client import ClientConfig, EmbeddingClient, InferenceOptions, ParavecError, Tls, UnauthenticatedError
+from paravec_model import __version__
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.export import GensimModel, write_artifact
@@ -28,7 +30,7 @@ from paravec_model.tokenizer import SimpleTokenizer
 from .. import parity
 from ..servers import until
 from .manifests import ROOT
-from .pods import LAB, Environment, free_port, make_images, podman
+from .pods import LAB, LOCKED, Environment, free_port, make_images, podman
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
 
@@ -115,6 +117,38 @@ def test_development_answers_and_is_locked(development: Environment, models: dic
         assert "Read-only" in said, said
     assert "CapEff:\t0000000000000000" in development.run("cat", "/proc/1/status")[1]
     assert development.run("python", "-c", "import numba")[0] != 0
+
+
+def test_the_example_answers_and_is_locked(development: Environment) -> None:
+    """The image of faq_engine: ready once the server is, by calls of the client alone; it can write nowhere."""
+    development.apply()
+    command = ["make", "faq-image", f"BUILDER={LAB}/builder"]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    port, name = free_port(), "paravec-faq-test"
+    variables = (f"--env=PARAVEC_TARGET={development.target}", f"--env=FAQ_LISTEN=127.0.0.1:{port}")
+    podman("rm", "--force", "--ignore", name)
+    podman("run", "--detach", f"--name={name}", "--network=host", *LOCKED, *variables, f"paravec-faq:{__version__}")
+    try:
+        until(lambda: answered(f"http://127.0.0.1:{port}/readyz") == "ready\n")
+        assert json.loads(answered(f"http://127.0.0.1:{port}/api/ask?q=fires+in+Sydney"))["model"]["version"] == "1.0.0"
+        assert podman("exec", name, "id", "-u") == "10001\n"
+        assert "Read-only" in podman("exec", name, "sh", "-c", ": > /tmp/x", check=False)
+        assert "No module" in podman("exec", name, "python", "-c", "import paravec_model", check=False)
+        # It ends by itself, not killed for taking too long.
+        podman("stop", "--time=30", name)
+        assert json.loads(podman("inspect", name))[0]["State"]["ExitCode"] == 0, podman("logs", name)
+    finally:
+        podman("rm", "--force", "--ignore", name)
+
+
+def answered(address: str) -> str:
+    """What an address answers; nothing if it does not."""
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  our own
+            text: str = answer.read().decode()
+            return text
+    except OSError:
+        return ""
 
 
 def test_production_rolls_forward_and_back(

@@ -1,5 +1,6 @@
 """The manifests, as `kubectl kustomize` renders them."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from paravec_server.check import _parser
 from .manifests import (
     KUSTOMIZE,
     OVERLAYS,
+    ROOT,
     SUPPORTED,
     Objects,
     images,
@@ -331,3 +333,57 @@ def test_tls_comes_with_probes_that_speak_it(tmp_path: Path) -> None:
         assert arguments.service == asked
         assert server[probe]["timeoutSeconds"] > arguments.timeout
     assert only(objects, "Service")["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> None:
+    """faq-engine calls the Service by its name and port, reads the mounted file, and is bound as the server is."""
+    objects = render(composed(tmp_path, "faq-engine"))
+    named = {(o["kind"], o["metadata"]["name"]): o for o in objects}
+    service, page = named["Service", "paravec-server"], named["Service", "faq-engine"]
+    spec = named["Deployment", "faq-engine"]["spec"]
+    template = spec["template"]
+    assert page["spec"]["selector"] == spec["selector"]["matchLabels"]
+    assert page["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    (container,) = template["spec"]["containers"]
+    (volume,) = template["spec"]["volumes"]
+    data = named["ConfigMap", volume["configMap"]["name"]]["data"]
+    # All that the container reads from the ConfigMap is the one that is mounted, by the name of its content.
+    assert {e["valueFrom"]["configMapKeyRef"]["name"] for e in container["env"]} == {volume["configMap"]["name"]}
+    assert data["PARAVEC_TARGET"] == f"dns:///{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    (mount,) = container["volumeMounts"]
+    assert data["FAQ_FILE"] == f"{mount['mountPath']}/{volume['configMap']['items'][0]['path']}"
+    assert json.loads(data["faq.json"])["entries"]
+    assert container["image"] == f"paravec-faq:{__version__}"
+    port = container["ports"][0]["name"]
+    assert page["spec"]["ports"][0]["targetPort"] == port
+    assert {kind: container[kind]["httpGet"] for kind in ("readinessProbe", "livenessProbe")} == {
+        "readinessProbe": {"path": "/readyz", "port": port},
+        "livenessProbe": {"path": "/healthz", "port": port},
+    }
+    server = {o["kind"]: o for o in render(KUSTOMIZE / "base")}["Deployment"]["spec"]["template"]["spec"]
+    assert container["securityContext"] == server["containers"][0]["securityContext"]
+    assert template["spec"]["securityContext"].items() <= server["securityContext"].items()
+    assert template["spec"]["automountServiceAccountToken"] is False
+    assert all(container["resources"][kind].keys() == {"cpu", "memory"} for kind in ("requests", "limits"))
+
+
+def test_another_list_of_questions_rolls_the_example(tmp_path: Path) -> None:
+    """As docs/faq.md says: a component with another file, after the example's own, and the pods change with it."""
+    mine, plain = tmp_path / "faq", tmp_path / "plain"
+    for folder in (mine, plain):
+        folder.mkdir()
+    shown = (ROOT / "docs/faq.md").read_text().split("```yaml\n")
+    (mine / "kustomization.yaml").write_text(shown[1].partition("```")[0])
+    (mine / "faq.json").write_text('{"entries": [{"question": "Q?", "answer": "A."}]}')
+    assert shown[2].partition("```")[0] == "components:\n  - ../../components/faq-engine\n  - faq\n"
+    composed(tmp_path, "faq-engine")
+    with (tmp_path / "kustomization.yaml").open("a") as overlay:
+        overlay.write("  - faq\n")
+    names = []
+    for objects in (render(composed(plain, "faq-engine")), render(tmp_path)):
+        (found,) = (o for o in objects if (o["kind"], o["metadata"]["name"]) == ("Deployment", "faq-engine"))
+        names.append(found["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"])
+    assert names[0] != names[1]
+    (data,) = (o["data"] for o in objects if o["metadata"]["name"] == names[1])
+    assert data["faq.json"] == (mine / "faq.json").read_text()
+    assert data["PARAVEC_TARGET"]

@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--threshold", type=float, default=default, help=text)
     arguments = parser.parse_args()
     host, _, port = arguments.listen.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 2**16):
         parser.error(f"--listen must be host:port, not {arguments.listen!r}")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     try:

@@ -120,8 +120,8 @@ class Index:
 
         Calls go to servers by turns, so what it is asked for may be made by the other; that is as good an answer.
         """
-        if vectors := self._vectors_of(asked.model):
-            return asked, vectors  # whoever held the lock has made them
+        if kept := self._vectors_of(asked.model):
+            return asked, kept  # whoever held the lock has made them
         for _ in range(_TRIES):
             made, vectors = await self._embed([question])
             if made.model == asked.model:
@@ -140,7 +140,7 @@ class Index:
         whole = [f"{entry.question} {entry.answer}" for entry in faq.entries]
         made = await self._by_one_model([*first, *questions, *whole])
         alone, together = np.split(made.vectors[len(first) :], 2)
-        entries = (alone + together) / 2
+        entries: Vector = (alone + together) * np.float32(0.5)
         # One entry has nothing in common with others.
         vectors = _Vectors(faq, entries - entries.mean(0) if len(entries) > 1 else entries)
         self._made.pop(made.model.digest, None)
