@@ -64,11 +64,29 @@ def with_dask(target: str, texts: list[str], expected: Any) -> dict[str, Any]:
     }
 
 
+def with_columns(target: str, texts: list[str], expected: Any) -> dict[str, bool]:
+    """Columns of real tables, given to the client as they are."""
+    import pandas
+    import polars
+    import pyarrow
+
+    from paravec_client import EmbeddingClient
+
+    columns = {
+        "pandas": pandas.Series(texts),
+        "polars": polars.Series(texts),
+        "pyarrow": pyarrow.chunked_array([texts[:5], texts[5:]]),
+    }
+    with EmbeddingClient(target) as client:
+        return {name: bool(np.array_equal(client.embed(column), expected)) for name, column in columns.items()}
+
+
 def main() -> None:
-    """Both."""
+    """All."""
     target, texts, expected = sys.argv[1], Path(sys.argv[2]).read_text().splitlines(), np.load(sys.argv[3])
     documents = [json.loads(line) for line in texts]
-    print(json.dumps({"ray": with_ray(target, documents, expected), "dask": with_dask(target, documents, expected)}))
+    found = {"ray": with_ray, "dask": with_dask, "columns": with_columns}
+    print(json.dumps({name: run(target, documents, expected) for name, run in found.items()}))
 
 
 if __name__ == "__main__":

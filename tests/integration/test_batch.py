@@ -115,3 +115,4 @@ def test_ray_and_dask(artifact: Artifact, kernel_cache: Path, tmp_path: Path) ->
     assert made["ray"]["counted"]
     assert made["dask"]["columns"] == ["text", "vector", *COUNTS]
     assert made["dask"]["as in Spark"]
+    assert made["columns"] == {"pandas": True, "polars": True, "pyarrow": True}

@@ -1,12 +1,10 @@
 """The client library against a real server."""
 
-import importlib
 import itertools
 import logging
 import socket
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,19 +154,6 @@ def test_one_text_is_not_a_list_of_letters(client: EmbeddingClient) -> None:
 def test_columns_and_generators_are_lists(client: EmbeddingClient, column: Iterable[str]) -> None:
     """What holds documents in order is embedded in that order, by whichever method it gives its plain values."""
     assert np.array_equal(client.embed(column), client.embed(["fire in sydney", "cricket"]))
-
-
-def test_real_columns(client: EmbeddingClient) -> None:
-    """So are the columns of pandas, polars and pyarrow, where those are installed."""
-    seen = 0
-    for name, make in (("pandas", "Series"), ("polars", "Series"), ("pyarrow", "array")):
-        with suppress(ImportError):
-            library = importlib.import_module(name)
-            column = getattr(library, make)(["fire in sydney", "cricket"])
-            assert np.array_equal(client.embed(column), client.embed(["fire in sydney", "cricket"]))
-            seen += 1
-    if not seen:
-        pytest.skip("none of pandas, polars, pyarrow is installed")
 
 
 class Table:
