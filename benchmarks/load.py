@@ -39,8 +39,26 @@ class Load:
             calls = max(least, round(rate * seconds * share / least) * least)
         return self._run(wire, port, body, answer, calls)
 
+    def rate_over(self, wire: Wire, port: int, body: Path, answer: int, seconds: float) -> float:
+        """The same over gRPC, for so long after a second; where connections may be of unequal speed, as with several
+        workers, since in `rate` each has as many calls as the others, and the slowest is waited for."""
+        said = self._said(wire, port, body, "-D", f"{seconds:g}", "--warm-up-time", "1")
+        # Those of the first second are there, too.
+        if not _number(r", (\d+) succeeded", said) or _number(r"\((\d+)\) data", said) % answer:
+            raise LoadError(f"not all answers had {answer} bytes; some calls must have failed")
+        return _number(r"finished in .*, ([\d.]+) req/s", said)
+
     def _run(self, wire: Wire, port: int, body: Path, answer: int, calls: int) -> float:
-        command = ["taskset", "-c", str(self.core), "h2load", "-t", "1", "-n", str(calls)]
+        said = self._said(wire, port, body, "-n", str(calls))
+        succeeded = _number(r"status codes: (\d+) 2xx", said)
+        if succeeded != calls:
+            raise LoadError(f"{calls - succeeded:.0f} of {calls} calls failed")
+        if wire.grpc and (found := _number(r"\((\d+)\) data", said)) != calls * answer:
+            raise LoadError(f"{calls} answers had {found:.0f} bytes, not {answer} each; some calls must have failed")
+        return _number(r"finished in .*, ([\d.]+) req/s", said)
+
+    def _said(self, wire: Wire, port: int, body: Path, *flags: str) -> str:
+        command = ["taskset", "-c", str(self.core), "h2load", "-t", "1", *flags]
         command += ["-c", str(self.connections), "-m", str(self.streams), "-d", str(body)]
         command += [part for header in wire.headers for part in ("-H", header)]
         command += [] if wire.grpc else ["--h1"]
@@ -48,13 +66,10 @@ class Load:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
         except subprocess.TimeoutExpired:
-            raise LoadError(f"{calls} calls were not answered in {_PATIENCE:.0f} seconds") from None
-        succeeded = _number(r"status codes: (\d+) 2xx", done.stdout)
-        if done.returncode or succeeded != calls:
-            raise LoadError(f"{calls - succeeded:.0f} of {calls} calls failed")
-        if wire.grpc and (found := _number(r"\((\d+)\) data", done.stdout)) != calls * answer:
-            raise LoadError(f"{calls} answers had {found:.0f} bytes, not {answer} each; some calls must have failed")
-        return _number(r"finished in .*, ([\d.]+) req/s", done.stdout)
+            raise LoadError(f"the calls were not answered in {_PATIENCE:.0f} seconds") from None
+        if done.returncode:
+            raise LoadError(f"h2load failed: {done.stderr.strip() or done.returncode}")
+        return done.stdout
 
 
 def _number(pattern: str, text: str) -> float:

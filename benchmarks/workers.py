@@ -4,8 +4,11 @@
     python benchmarks/workers.py --short
 
 A random model of 500,000 words, 300 numbers each. Servers with 1, 2, ... workers, in turns, asked for batches of 64
-documents over 32 connections by h2load, which shares the cores with them. Memory is the sum of the processes' PSS,
-which shares a page that several map out between them, once every row of the model has been read.
+documents over 32 connections by h2load, which shares the cores with them. The first has a core for itself, the others
+have all: one worker of one thread uses more than a core where there are more, for what is not inference.
+
+Memory is the sum of the processes' PSS, which shares a page that several map out between them, once every row of the
+model has been read.
 """
 
 import argparse
@@ -36,45 +39,49 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are printed [%(default)s]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    words, rounds, seconds = (2_000, 1, 0.2) if arguments.short else (500_000, arguments.rounds, 4.0)
+    words, rounds, seconds = (2_000, 1, 1.0) if arguments.short else (500_000, arguments.rounds, 4.0)
     with tempfile.TemporaryDirectory() as place:
         model = random_model(Path(place) / "model", words, 300)
         size = sum(file.stat().st_size for file in model.iterdir())
-        counts = (1, 2) if arguments.short else (1, 2, 3, 4)
-        rows = measure(model, words, counts, rounds, seconds, Path(place) / "body")
+        plans = [(1, 1), (1, None), (2, None)] + ([] if arguments.short else [(3, None), (4, None)])
+        rows = measure(model, words, plans, rounds, seconds, Path(place) / "body")
     print(f"{cpu()}, {len(os.sched_getaffinity(0))} cores; a model of {size / 2**20:.0f} MiB\n")
     for row in rows:
         grown = (row["pss"] - rows[0]["pss"]) / max(1, row["workers"] - 1) / size
+        where = "one core" if row["cores"] == 1 else "all cores"
         print(
-            f"{row['workers']} workers  {statistics.median(row['documents_per_second']):8,.0f} documents/s"
+            f"{row['workers']} workers, {where:9}  {statistics.median(row['documents_per_second']):8,.0f} documents/s"
             f"  {statistics.median(row['ratios']):.2f} times one"
             f" ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})  {row['pss'] / 2**20:7,.0f} MiB"
-            + (f", each further worker {grown:.1%} of the model" if row is not rows[0] else "")
+            + (f", each further worker {grown:.1%} of the model" if row["workers"] > 1 else "")
         )
     write_figures(arguments.json, model_bytes=size, rows=rows)
     return 0
 
 
 def measure(
-    model: Path, words: int, counts: tuple[int, ...], rounds: int, seconds: float, body: Path
+    model: Path, words: int, plans: list[tuple[int, int | None]], rounds: int, seconds: float, body: Path
 ) -> list[dict[str, Any]]:
-    """For each number of workers its rate and that over one worker's, in each round, and bytes of memory."""
+    """For each number of workers, on so many cores or all: its rate and that over the first's, in each round, and bytes
+    of memory."""
     trained = Trained("random", model, model, 300, words, 20)
     service = next(one for one in ours(trained) if one.key == "paravec-sgd")
     texts = [" ".join(part) for part in np.array(random_words(words, 20 * _BATCH)).reshape(_BATCH, 20)]
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    load = Load(connections=32, streams=1, core=cores)
+    cores = [str(core) for core in sorted(os.sched_getaffinity(0))]
+    load = Load(connections=32, streams=1, core=",".join(cores))
     rows: list[dict[str, Any]] = [
-        {"workers": count, "documents_per_second": [], "ratios": [], "pss": 0} for count in counts
+        {"workers": workers, "cores": count, "documents_per_second": [], "ratios": [], "pss": 0}
+        for workers, count in plans
     ]
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for row in rows:
-            with service.process(cores, texts[:1], "--workers", str(row["workers"])) as (port, pid):
+            own = ",".join(cores[: row["cores"]])
+            with service.process(own, texts[:1], "--workers", str(row["workers"])) as (port, pid):
                 until_all_listen(pid, port, row["workers"])
                 request, answer = service.ask(port, texts, 300)
                 body.write_bytes(request)
-                rate = _BATCH * load.rate(service.wire, port, body, len(answer), seconds)
+                rate = _BATCH * load.rate_over(service.wire, port, body, len(answer), seconds)
                 row["documents_per_second"].append(rate)
                 row["ratios"].append(rate / rows[0]["documents_per_second"][-1])
                 row["pss"] = max(row["pss"], sum(map(pss, family(pid))))
