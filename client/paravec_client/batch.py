@@ -23,8 +23,8 @@ from .config import ClientConfig
 from .errors import ConfigError, ParavecError
 from .types import Embedding, InferenceOptions
 
-COUNTS = ("token_count", "known_token_count", "truncated")
-"""Columns beside the vector, with the counts of `Embedding`."""
+COUNTS: Mapping[str, type] = {"token_count": np.int64, "known_token_count": np.int64, "truncated": np.bool_}
+"""Columns beside the vector, with the counts of `Embedding`, and their types."""
 
 
 class Embedder:
@@ -72,7 +72,7 @@ class Embedder:
         empty = getattr(frame, "_meta", frame).iloc[:0]
         types: dict[str, Any] = {self.output: object}
         if self.counts:
-            types |= {"token_count": np.int64, "known_token_count": np.int64, "truncated": np.bool_}
+            types |= COUNTS
         if self.errors == "null":
             types["error"] = object
         return empty.assign(**{name: np.empty(0, kind) for name, kind in types.items()})
@@ -97,8 +97,7 @@ class Embedder:
                 vector[:] = one.vector
         columns: dict[str, Any] = {self.output: vectors}
         if self.counts:
-            for name in COUNTS:
-                kind = np.bool_ if name == "truncated" else np.int64
+            for name, kind in COUNTS.items():
                 columns[name] = np.array([getattr(one, name, 0) for one in made], kind)
         if self.errors == "null":
             columns["error"] = np.array([str(o) if isinstance(o, ParavecError) else None for o in outcomes], object)

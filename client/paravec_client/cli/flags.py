@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import get_args
 
 from .. import ClientConfig, EmbeddingClient, InferenceOptions, Tls
@@ -66,12 +66,4 @@ def add_inference(command: argparse.ArgumentParser) -> None:
 
 def options_of(arguments: argparse.Namespace) -> InferenceOptions:
     """The options that the flags give."""
-    return InferenceOptions(
-        method=arguments.method,
-        epochs=arguments.epochs,
-        alpha=arguments.alpha,
-        min_alpha=arguments.min_alpha,
-        seed=arguments.seed,
-        normalize=arguments.normalize,
-        truncate=arguments.truncate,
-    )
+    return InferenceOptions(**{field.name: getattr(arguments, field.name) for field in fields(InferenceOptions)})
