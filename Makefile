@@ -95,7 +95,7 @@ manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests,
 	@$(RUN) -m tests.deploy.manifests
 
 deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (root on Debian, kubectl)
-	@$(RUN) -m pytest -rs tests/deploy/run_containers.py $(ARGS)
+	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py $(ARGS)
 
 format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff check --fix .

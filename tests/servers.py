@@ -85,13 +85,15 @@ def running(model: Path, kernel_cache: Path, *flags: str, ready: bool = True) ->
     """A server of `model`, stopped at the end; by default only handed over once it is ready."""
     arguments = command(model, "--kernel-cache", str(kernel_cache), *flags)
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        server = Server(process)
+        server = None
         try:
+            server = Server(process)
             if ready:
                 with EmbeddingClient(server.target) as client:
                     client.wait_until_ready(PATIENCE)
             yield server
         finally:
             process.kill()
-            # Workers end with their parent, and write until then.
-            server.wait()
+            if server:
+                # Workers end with their parent, and write until then.
+                server.wait()

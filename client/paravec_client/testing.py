@@ -58,6 +58,21 @@ def _invalid(path: str, problem: str) -> _FailureError:
     )
 
 
+class _Health(health.HealthServicer):
+    """grpcio's, with a thread for each watcher: without, gRPC's only thread now and then waits for itself, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(experimental_non_blocking=False)
+
+    def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """The states of a service, until who asked is gone."""
+        watcher = super().Watch(request, context)
+        if not context.is_active():
+            # Gone already, and grpcio would not hear of it.
+            watcher.close()
+        return watcher
+
+
 @dataclass
 class FakeServer:
     """What runs, and how to make it fail."""
@@ -71,7 +86,7 @@ class FakeServer:
     texts: list[str | list[str]] = field(default_factory=list)
     """Every document that was embedded, in the order in which they came."""
     _failures: list[_FailureError] = field(default_factory=list)
-    _health: health.HealthServicer = field(default_factory=health.HealthServicer)
+    _health: _Health = field(default_factory=_Health)
 
     def fail(self, code: str, times: int = 1, retry_after: float | None = None) -> None:
         """Answer the next calls that embed with this status, e.g. UNAVAILABLE; `retry_after` is the server's advice.
@@ -217,7 +232,7 @@ def fake_server(*, vector_size: int = 100, limits: Limits = LIMITS) -> Iterator[
     """A server on a free port of the loopback, ready, and stopped at the end."""
     fake = FakeServer(vector_size=vector_size, limits=limits)
     fake.set_ready(True)
-    # Who watches health keeps a thread: as many clients as a test may have.
+    # Who watches health keeps a thread: room for as many clients as a test may have.
     with ThreadPoolExecutor(64, thread_name_prefix="paravec-fake") as pool:
         server = grpc.server(pool, options=[("grpc.max_receive_message_length", limits.max_message_bytes)])
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(_Servicer(fake), server)

@@ -1,7 +1,7 @@
 """What a server answers about itself besides its model: grpc.health.v1 and reflection, by grpcio's own services."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -84,9 +84,23 @@ class Health:
             # gRPC's clients take a server that has no Watch as ready, and one whose Watch does not answer as not.
             raise RequestError(code_pb2.UNIMPLEMENTED, "too many watch health: ask by Check")
         try:
-            yield from self._servicer.Watch(request, context)
+            yield from self._servicer.Watch(request, _Watched(context))
         finally:
             self._room.release()
+
+
+class _Watched:
+    """What grpcio's servicer needs of a watcher's call: to be told of its end, even if that was before it could ask. It
+    would wait for more to tell, and keep the thread."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Have it called when the call ends."""
+        if not self._context.add_callback(callback):
+            callback()
+        return True
 
 
 def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paravec_client import (
     ClientConfig,
@@ -45,6 +49,30 @@ def test_one_line_is_a_fixture(paravec_server: FakeServer) -> None:
         assert client.model().vector_size == 7
     with fake_server() as third, EmbeddingClient(third.target) as client:
         assert np.array_equal(client.embed("a text"), one.vector)
+
+
+def test_watchers_that_come_and_go_hold_up_nothing(paravec_server: FakeServer) -> None:
+    """gRPC's only thread tells of their end, and sends what they are told."""
+    end = time.monotonic() + 2
+
+    def watch() -> None:
+        with grpc.insecure_channel(paravec_server.target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            while time.monotonic() < end:
+                watched = stub.Watch(health_pb2.HealthCheckRequest())
+                next(watched)
+                watched.cancel()
+
+    threads = [threading.Thread(target=watch, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < end:
+        paravec_server.set_ready(True)
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    with EmbeddingClient(paravec_server.target) as client:
+        assert client.embed("a text").any()
 
 
 @pytest.mark.parametrize(
