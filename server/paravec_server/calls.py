@@ -115,7 +115,7 @@ class Calls(grpc.ServerInterceptor):
         call.context = context
         code, text = grpc.StatusCode.OK, ""
         try:
-            response = method.run(call, self._message(method, call, messages)).SerializeToString()
+            response = method.run(call, self._message(method, call, _received(messages))).SerializeToString()
             if call.trailers:
                 context.set_trailing_metadata(call.trailers)
             return response
@@ -129,6 +129,7 @@ class Calls(grpc.ServerInterceptor):
         self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         call.context = context
+        messages = _received(messages)
         code, text = grpc.StatusCode.OK, ""
         try:
             for response in method.run(call, messages if method.requests else self._message(method, call, messages)):
@@ -179,7 +180,7 @@ class Calls(grpc.ServerInterceptor):
 
     def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
         """The status that `error` gives the call, its details among the trailers already."""
-        if isinstance(error, StoppedError | grpc.RpcError):
+        if isinstance(error, StoppedError):
             # Nobody hears this any more; it is for the figures. A caller gives up at its deadline, and its word can be
             # here before the deadline that was reckoned here.
             late = context.time_remaining() < _NEARLY
@@ -206,6 +207,16 @@ class Calls(grpc.ServerInterceptor):
         if _log.isEnabledFor(logging.DEBUG):
             facts |= {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
             event(_log, logging.DEBUG, "call", **facts, **call.trace)
+
+
+def _received(messages: Iterator[bytes]) -> Iterator[bytes]:
+    """The messages of a call; StoppedError if it ends before they do."""
+    try:
+        yield from messages
+    except grpc.RpcError as error:
+        # gRPC keeps this error with the call, and its traceback keeps the call and all that it holds: a circle.
+        error.__traceback__ = None
+        raise StoppedError("the caller is gone") from None
 
 
 def _handler(run: Callable[..., Any], pool: ThreadPoolExecutor | None, *, responses: bool = False) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import grpc
+from paravec_model.errors import StoppedError
 
 from .call import MOMENT
 
@@ -37,7 +37,7 @@ class _Buffer:
                     self._changed.notify_all()
             # If the messages ended because the call did, gRPC tells that in a moment. Who works has work meanwhile.
             time.sleep(MOMENT)
-        except grpc.RpcError:
+        except StoppedError:
             pass  # the caller is gone, which the call's own thread hears too
         finally:
             self.end()

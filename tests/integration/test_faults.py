@@ -1,7 +1,10 @@
 """A fault of ours, which nothing outside can cause: the encoder is made to fail inside a real gRPC server."""
 
+import gc
 import json
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,17 +14,23 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
 from paravec_server.admission import Admission
+from paravec_server.call import Call
 from paravec_server.calls import Calls
 from paravec_server.figures import Figures
 from paravec_server.inference import Inference
 from paravec_server.logs import _JsonFormatter
-from paravec_server.service import EmbeddingService
+from paravec_server.probes import HEALTH, Health
+from paravec_server.service import SERVICE, EmbeddingService
 from paravec_server.settings import Settings
+from paravec_server.streams import _Buffer
+
+from ..servers import until
 
 SECRET = "grünerdrachen"
 
@@ -108,3 +117,39 @@ def test_unknown_fields_of_options_are_not_kept(encoder: Encoder) -> None:
         unknown = b"\xfa\x07" + bytes([len(junk)]) + junk
         service._options(pb.InferenceOptions.FromString(unknown))
     assert service._options.read.cache_info().currsize == 1
+
+
+def test_a_call_that_is_given_up_is_let_go_at_once(encoder: Encoder) -> None:
+    """With its messages, which may be large, and not when the collector next comes."""
+    one = pb.EmbedStreamRequest(document=pb.Document(text="fire police sydney " * 50))
+    mute = threading.Event()
+    gc.collect()
+    gc.disable()
+    try:
+        with stub_of(encoder) as stub:
+            for _ in range(3):
+                stream = stub.EmbedStream(iter(lambda: one, None))
+                next(stream)
+                stream.cancel()
+                says_nothing = stub.EmbedStream(iter(mute.wait, True))
+                time.sleep(0.1)
+                says_nothing.cancel()
+            until(lambda: not any(isinstance(thing, Call | _Buffer) for thing in gc.get_objects()))
+    finally:
+        mute.set()
+        gc.enable()
+
+
+def test_a_watcher_that_is_gone_before_it_is_heard_keeps_no_thread() -> None:
+    """gRPC does not call back for a call that has ended, and grpcio's servicer waits for that."""
+
+    class Ended:
+        def add_callback(self, _: Any) -> bool:
+            return False
+
+    health = Health(SERVICE)
+    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), Figures().rows[0]))
+    call.context = Ended()
+    watch = health.methods()[f"/{HEALTH}/Watch"]
+    answers = list(watch.run(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
+    assert [answer.status for answer in answers] == [health_pb2.HealthCheckResponse.NOT_SERVING]
