@@ -58,7 +58,7 @@ def _invalid(path: str, problem: str) -> _FailureError:
     )
 
 
-class _Health(health.HealthServicer):
+class _Health(health.HealthServicer):  # type: ignore[misc]
     """grpcio's, with a thread for each watcher: without, gRPC's only thread now and then waits for itself, for ever."""
 
     def __init__(self) -> None:
