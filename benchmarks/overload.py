@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def main() -> int:
         texts = texts_of(trained, 20, arguments.documents)
         request = pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString()
         service = next(one for one in ours(trained) if one.key == f"paravec-{arguments.method}")
-        bounds = ("--max-documents-in-flight", str(arguments.bound), "--max-tokens-in-flight", "1000000")
+        bounds = ("--max-documents-in-flight", str(arguments.bound), "--max-documents", str(arguments.documents))
         with service.process(str(cores[0]), texts[:1], *bounds) as (port, pid):
             os.sched_setaffinity(0, {cores[-1]})
             phases = asyncio.run(measure(port, pid, request, seconds))
@@ -215,7 +215,7 @@ def summary(phase: Phase) -> dict[str, Any]:
         for name in ("admitted", "refused", "probes")
         for share in (0.5, 0.99)
     }
-    facts = {name: value for name, value in asdict(phase).items() if not isinstance(value, list)}
+    facts = {name: value for name, value in vars(phase).items() if not isinstance(value, list)}
     worst = max(phase.probes, default=0.0)
     return facts | quantiles | {"goodput": phase.goodput, "probes_max": worst, "resident": phase.resident}
 

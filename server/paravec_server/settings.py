@@ -43,7 +43,7 @@ class Settings:
     method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
                            choices=("model", "sgd", "map"))  # fmt: skip
     max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=10_000)
-    max_documents_in_flight: int = _setting(1024, "documents of all calls in progress", least=1, most=10**9)
+    max_documents_in_flight: int = _setting(2048, "documents of all calls in progress", least=1, most=10**9)
     max_tokens_in_flight: int = _setting(10**6, "tokens of all calls in progress", least=1, most=10**12)
     max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
