@@ -74,6 +74,10 @@ class Encoder:
         if self.neighbours:
             self.neighbours.warm()
 
+    def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
+        """Whether to infer from about so many tokens takes less than threads take to change over."""
+        return self._methods[options.method].is_brief(tokens, options)
+
     def encode(
         self,
         documents: Sequence[Sequence[str]],

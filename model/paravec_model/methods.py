@@ -31,7 +31,7 @@ _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_co
 _PORTION = 10**8
 
 # Multiply-adds of a call that is not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
-_BRIEF = 10**6
+_BRIEF = 3 * 10**6
 
 # Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
@@ -46,6 +46,9 @@ class InferenceMethod(Protocol):
     def __call__(
         self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /
     ) -> None: ...
+
+    def is_brief(self, tokens: int, options: InferenceOptions, /) -> bool:
+        """Whether so many tokens are not worth letting other threads of the interpreter run meanwhile."""
 
 
 class Sgd:
@@ -93,10 +96,13 @@ class Sgd:
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
                 part = words, offsets[first : last + 1], vectors[first:last]
-                brief = len(words) * options.epochs * self._cost < _BRIEF
                 room = self._rooms.take(longest)
-                self._kernel(*part, rates, *draws.shared, *room, brief=brief)
+                self._kernel(*part, rates, *draws.shared, *room, brief=self.is_brief(len(words), options))
                 self._rooms.give_back(room, longest)
+
+    def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
+        """By what a token takes in each epoch."""
+        return tokens * options.epochs * self._cost < _BRIEF
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
@@ -130,14 +136,18 @@ class Map:
             np.full(self._size, map_lambda, np.float32),
         )
 
-    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, _: InferenceOptions, stop: Stop) -> None:
+    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Solve for one document after the other."""
         for first, last, longest in _groups(offsets, self._cost):
             _unless(stop)
             part = words, offsets[first : last + 1], vectors[first:last]
             room = self._rooms.take(longest)
-            self._kernel(*part, *room, brief=len(words) * self._cost < _BRIEF)
+            self._kernel(*part, *room, brief=self.is_brief(len(words), options))
             self._rooms.give_back(room, longest)
+
+    def is_brief(self, tokens: int, _: InferenceOptions) -> bool:
+        """By what a token takes."""
+        return tokens * self._cost < _BRIEF
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms + LANES

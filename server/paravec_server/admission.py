@@ -10,6 +10,9 @@ from .settings import Settings
 # Who is refused is to come again after so long, not all at the same moment.
 _RETRY_MILLISECONDS = range(50, 150)
 
+# Answers that may be read already, though gRPC has not said so yet: who has one may call again.
+_ON_THEIR_WAY = 16
+
 
 class Admission:
     """Counts what is in flight, and refuses what is beyond the bounds.
@@ -47,7 +50,7 @@ class Admission:
         with self._lock:
             self._check_ready()
             # Answers that nobody reads take memory, but their calls have left.
-            if cells[CALLS] >= self._calls or self._answers >= self._calls:
+            if cells[CALLS] >= self._calls or self._answers >= self._calls + _ON_THEIR_WAY:
                 raise self._overloaded("calls")
             if cells[DOCUMENTS] >= self._documents:
                 raise self._overloaded("documents")

@@ -37,6 +37,15 @@ class Method:
     """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
     waiting: "dict[Call, float]" = field(default_factory=dict)
     """Its calls that wait for their message, and since when; who came first is first."""
+    brief: Callable[[bytes], bool] = lambda _: False
+    """Whether a call with this message takes less time than another thread would to take it on."""
+
+    def await_message(self, call: "Call") -> None:
+        """A call begins to wait for its message."""
+        if len(self.waiting) >= self.most_waiting and (first := next(iter(self.waiting.copy()), None)):
+            # More may wait; as this goes on, their turn comes, and that of who has something to ask.
+            first.context.cancel()
+        self.waiting[call] = time.monotonic()
 
 
 class Call:
@@ -50,6 +59,8 @@ class Call:
         """What it has brought so far."""
         self.held = (0, 0)
         """Documents and tokens of it that count as in flight."""
+        self.brief = False
+        """Is answered on the thread that hears from gRPC's core, and takes no turn."""
         self.span: CallSpan | None = None
         self._admission = admission
         self._wake: Callable[[], None] | None = None

@@ -22,6 +22,7 @@ from paravec_model.errors import StoppedError
 
 from .admission import Admission
 from .call import MOMENT, Call, Method, Trailers
+from .direct import Answer, Direct, Server, fits
 from .errors import NoMessageError, RequestError, UnauthenticatedError, status_of
 from .figures import METHODS, Row
 from .logs import event
@@ -67,37 +68,48 @@ class Calls(grpc.ServerInterceptor):
         self._prefix, self._numbers = token_hex(6), count()
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
 
-    def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> grpc.Server:
-        """A gRPC server that answers them; what has no pool of its own runs on `pool`.
+    def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> Server:
+        """A server that answers them; what has no pool of its own runs on `pool`.
 
         gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
-        calls of another. All it knows is the name: the handler of each call is made by `intercept_service`.
+        calls of another. All it knows is the name: how each call is handled is told when it comes.
         """
         server = grpc.server(pool, interceptors=[self], options=options)
-        for name in self._methods:
-            _, service, method = name.split("/")
-            server.add_registered_method_handlers(service, {method: _handler(self._answer, None)})
-        return server
+        direct = Direct(server, self, pool) if fits(server) else None
+        for name, method in self._methods.items():
+            if direct and method.pool is None and not method.responses:
+                direct.add(name)
+                continue
+            _, service, short = name.split("/")
+            server.add_registered_method_handlers(service, {short: _handler(self._handle, None)})
+        return Server(server, direct)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """How a call that has come is handled."""
-        method = self._methods.get(details.method)
-        if method is None:
+        """How grpcio's server is to handle a call that has come."""
+        if details.method not in self._methods:
             return continuation(details)
-        call = Call(details.method.rpartition("/")[2], *self._name(details.invocation_metadata), self._admission)
+        method, call, error = self.enter(details.method, details.invocation_metadata)
+        if error:
+            return _handler(partial(self._handle_refusal, call, error), _INLINE)
+        if method.responses:
+            return _handler(partial(self._handle_many, method, call), method.pool, responses=True)
+        return _handler(partial(self._handle, method, call), method.pool)
+
+    def enter(self, name: str, metadata: Any) -> tuple[Method, Call, Exception | None]:
+        """A call has come: it is taken on, or is to be refused, with this error."""
+        method = self._methods[name]
+        call = Call(name.rpartition("/")[2], *self._name(metadata), self._admission)
         if self._tracing and call.method in METHODS:
-            call.span = self._tracing.begin(details.method, details.invocation_metadata)
+            call.span = self._tracing.begin(name, metadata)
         try:
-            if self._tokens and not method.open and not self._tokens.allow(details.invocation_metadata):
+            if self._tokens and not method.open and not self._tokens.allow(metadata):
                 self._row.add("credentials")
                 raise UnauthenticatedError
             if method.counted:
                 self._admission.enter()
         except Exception as error:
-            return _handler(partial(self._refuse, call, error), _INLINE)
-        if method.responses:
-            return _handler(partial(self._answer_many, method, call), method.pool, responses=True)
-        return _handler(partial(self._answer, method, call), method.pool)
+            return method, call, error
+        return method, call, None
 
     def _name(self, metadata: Any) -> tuple[str, Trailers]:
         """The id of a call, and the trailers that tell it if the caller wants to hear it."""
@@ -106,55 +118,57 @@ class Calls(grpc.ServerInterceptor):
                 return value, ((REQUEST_ID, value),)
         return f"{self._prefix}{next(self._numbers):x}", ()
 
-    def _refuse(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
-        code, text = self._fail(call, error, context)
-        self._end(call, code, counted=False)
-        context.abort(code, text)
+    def refuse(self, call: Call, error: Exception) -> Answer:
+        """The end of a call that is not taken on."""
+        answer = self._fail(call, error)
+        self._end(call, answer.code, counted=False)
+        return answer
 
-    def _answer(self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-        call.context = context
-        code, text = grpc.StatusCode.OK, ""
+    def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
+        """Run a call of one message and one answer."""
         try:
-            response = method.run(call, self._message(method, call, _received(messages))).SerializeToString()
-            if call.trailers:
-                context.set_trailing_metadata(call.trailers)
-            return response
+            answer = Answer(
+                method.run(call, self._message(method, call, messages)).SerializeToString(), trailers=call.trailers
+            )
         except Exception as error:
-            code, text = self._fail(call, error, context)
-        finally:
-            self._end(call, code, counted=method.counted)
-        return context.abort(code, text)
+            answer = self._fail(call, error)
+        self._end(call, answer.code, counted=method.counted)
+        return answer
 
-    def _answer_many(
+    def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
+        call.context = context
+        _finish(context, self.refuse(call, error))
+
+    def _handle(self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        call.context = context
+        answer = self.answer(method, call, _received(messages))
+        _finish(context, answer)
+        return answer.data
+
+    def _handle_many(
         self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         call.context = context
         messages = _received(messages)
-        code, text = grpc.StatusCode.OK, ""
+        answer = Answer(b"", trailers=call.trailers)
         try:
             for response in method.run(call, messages if method.requests else self._message(method, call, messages)):
                 yield response.SerializeToString()
-            if call.trailers:
-                context.set_trailing_metadata(call.trailers)
             if call.stopped():
                 raise StoppedError("the stream ended because its caller did")
-            return
         except GeneratorExit:
-            code, _ = self._fail(call, StoppedError("the caller takes no more"), context)
+            answer = self._fail(call, StoppedError("the caller takes no more"))
             raise
         except Exception as error:
-            code, text = self._fail(call, error, context)
+            answer = self._fail(call, error)
         finally:
-            self._end(call, code, counted=method.counted)
-        context.abort(code, text)
+            self._end(call, answer.code, counted=method.counted)
+        _finish(context, answer)
 
     def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
         if not method.reads:
             return b""
-        if len(method.waiting) >= method.most_waiting:
-            # More may wait for a thread; as this goes on, their turn comes, and that of who has something to ask.
-            self._cancel(next(iter(method.waiting.copy()), None))
-        method.waiting[call] = time.monotonic()
+        method.await_message(call)
         try:
             return next(messages)
         except StopIteration:
@@ -162,7 +176,7 @@ class Calls(grpc.ServerInterceptor):
             time.sleep(MOMENT)
             raise (StoppedError("gone") if call.stopped() else NoMessageError()) from None
         finally:
-            del method.waiting[call]
+            method.waiting.pop(call, None)
 
     def _hurry(self) -> None:
         """Cancel calls whose message does not come: each holds a thread."""
@@ -172,24 +186,20 @@ class Calls(grpc.ServerInterceptor):
             for method in self._methods.values():
                 for call, since in method.waiting.copy().items():
                     if since < latest:
-                        self._cancel(call)
+                        call.context.cancel()
 
-    def _cancel(self, call: Call | None) -> None:
-        if call:
-            call.context.cancel()
-
-    def _fail(self, call: Call, error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
-        """The status that `error` gives the call, its details among the trailers already."""
+    def _fail(self, call: Call, error: Exception) -> Answer:
+        """How `error` ends the call."""
         if isinstance(error, StoppedError):
             # Nobody hears this any more; it is for the figures. A caller gives up at its deadline, and its word can be
             # here before the deadline that was reckoned here.
-            late = context.time_remaining() < _NEARLY
-            return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED), "nobody waits any more"
+            late = call.context.time_remaining() < _NEARLY
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            return Answer(None, code, "nobody waits any more")
         status = status_of(error, call.request_id, **call.trace)
         known = error.trailers if isinstance(error, RequestError) else ()
         details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
-        context.set_trailing_metadata((*details, *known))
-        return _CODES[status.code], status.message
+        return Answer(None, _CODES[status.code], status.message, (*details, *known))
 
     def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:
         if counted:
@@ -207,6 +217,14 @@ class Calls(grpc.ServerInterceptor):
         if _log.isEnabledFor(logging.DEBUG):
             facts |= {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
             event(_log, logging.DEBUG, "call", **facts, **call.trace)
+
+
+def _finish(context: grpc.ServicerContext, answer: Answer) -> None:
+    """Have grpcio end a call like this."""
+    if answer.trailers:
+        context.set_trailing_metadata(answer.trailers)
+    if answer.data is None:
+        context.abort(answer.code, answer.text)
 
 
 def _received(messages: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ RequestError                    carries a google.rpc.Status
 """
 
 import logging
+from functools import cache
 from typing import Any
 
 from google.protobuf import any_pb2, duration_pb2, message
@@ -69,16 +70,23 @@ class OverloadedError(RequestError):
     """More work is in flight than the server takes on; `what` of it is too much: calls, documents or tokens."""
 
     def __init__(self, what: str, retry_milliseconds: int) -> None:
-        delay = duration_pb2.Duration()
-        delay.FromMilliseconds(retry_milliseconds)
-        super().__init__(
-            code_pb2.RESOURCE_EXHAUSTED,
-            f"too many {what} in flight, try again later",
-            error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
-            error_details_pb2.RetryInfo(retry_delay=delay),
-        )
+        Exception.__init__(self, what)
+        self.status = _overloaded(what, retry_milliseconds)
         # What gRPC's own retries go by.
         self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
+
+
+@cache
+def _overloaded(what: str, retry_milliseconds: int) -> status_pb2.Status:
+    """Made once for all: who is overloaded has to refuse fast."""
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(retry_milliseconds)
+    return make_status(
+        code_pb2.RESOURCE_EXHAUSTED,
+        f"too many {what} in flight, try again later",
+        error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
+        error_details_pb2.RetryInfo(retry_delay=delay),
+    )
 
 
 class NotFoundError(RequestError):

@@ -79,6 +79,9 @@ class Inference:
             self._turns.moved()
             return call.stopped()
 
+        if call.brief:
+            yield stop
+            return
         with self._turns.turn(call.at_end):
             yield stop
 

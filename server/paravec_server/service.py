@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
 from paravec_model.errors import StoppedError
@@ -12,11 +14,14 @@ from paravec_model.options import InferenceOptions
 from . import wire
 from .admission import Admission
 from .call import Call, Method
-from .errors import NoDocumentsError, parse, status_of
+from .errors import NoDocumentsError, RequestError, parse, status_of
 from .inference import Inference, Tokens, check_count, read_all, while_wanted
 from .pool import Inline
 from .settings import Settings
 from .streams import read_ahead
+
+# Bytes of a request that may be brief; of a token in it, more or less.
+_BRIEF, _TOKEN = 2048, 5
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
@@ -38,11 +43,20 @@ class EmbeddingService:
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
         return {
-            f"/{SERVICE}/Embed": Method(self._embed),
+            f"/{SERVICE}/Embed": Method(self._embed, brief=self._is_brief),
             f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
             f"/{SERVICE}/FindSimilar": Method(self._find_similar),
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
+
+    def _is_brief(self, data: bytes) -> bool:
+        if len(data) > _BRIEF:
+            return False
+        try:
+            options = self._options(pb.EmbedRequest.FromString(data).options)
+        except (DecodeError, RequestError):
+            return False
+        return self._encoder.is_brief(len(data) // _TOKEN, options.inference)
 
     def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
         request = parse(pb.EmbedRequest, data)

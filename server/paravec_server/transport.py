@@ -23,6 +23,11 @@ _KEEPALIVE, _ANSWER = 30.0, 10.0
 # this many too early is told too_many_pings and loses its connection.
 _PINGS, _STRIKES = 5.0, 2
 
+# Bytes of a message that may come before the call is taken on: four fifths of what the largest calls bring need not be
+# sent to be refused. The rest of a message that is wanted comes a round trip later. Without probes, which measure how
+# much a connection can bear, it stays at that.
+_AHEAD = 16 * 2**10
+
 # Streams of one connection beyond the calls that are taken on: those that are refused, which is quick, and those that
 # ask for health. A proxy may bring all callers on one connection, so this cannot be less.
 _SPARE_STREAMS = 256
@@ -36,6 +41,8 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", _METADATA),
         ("grpc.absolute_max_metadata_size", _METADATA),
+        ("grpc.http2.lookahead_bytes", _AHEAD),
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs + _SPARE_STREAMS),
         # Calls of a method that wait for our code to see them: it refuses some thousands a second, and who waits longer
         # than that takes might as well hear it from gRPC's core at once, though only as CANCELLED.

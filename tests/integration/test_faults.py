@@ -41,6 +41,7 @@ class Broken:
     def __init__(self, encoder: Encoder) -> None:
         self.manifest = encoder.manifest
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
+        self.is_brief = encoder.is_brief
 
     def encode(self, documents: list[list[str]], *_: Any) -> None:
         """Fail."""
@@ -70,6 +71,19 @@ def stub_of(encoder: Any = None) -> Iterator[Any]:
             yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
     finally:
         server.stop(None).wait()
+
+
+@pytest.fixture(params=["direct", "grpcio"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
+    if request.param == "grpcio":
+        monkeypatch.setattr("paravec_server.calls.fits", lambda _: False)
+
+
+def test_calls_come_straight_from_the_core_with_this_grpcio(request: pytest.FixtureRequest) -> None:
+    """It would be half as fast otherwise, and nobody would notice."""
+    server = build()[1].server(ThreadPoolExecutor(1))
+    assert (server._direct is not None) == ("direct" in request.node.callspec.id)
 
 
 def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:

@@ -357,6 +357,23 @@ def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Ar
         assert "Traceback" not in server.log
 
 
+def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact, kernel_cache: Path) -> None:
+    """It is answered at once while the only turn to compute is taken, and by the same vector as ever."""
+    heavy = pb.EmbedRequest(documents=[tokens(*["fire"] * 2000)] * 200, options=pb.InferenceOptions(epochs=1000))
+    short = pb.EmbedRequest(documents=[text("fire in sydney")])
+    with (
+        running(artifact.path, kernel_cache, "--threads", "1") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        alone = stub.Embed(short)
+        working = stub.Embed.future(heavy)
+        time.sleep(0.5)
+        assert stub.Embed(short, timeout=30) == alone
+        assert not working.done()
+        working.cancel()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(artifact: Artifact, kernel_cache: Path, number: int) -> None:
     """Readiness goes at once, the process stays alive, a call in progress is finished, then it exits with 0."""
