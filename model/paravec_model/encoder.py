@@ -76,7 +76,9 @@ class Encoder:
 
     def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
         """Whether to infer from about so many tokens takes less than threads take to change over."""
-        return self._methods[options.method].is_brief(tokens, options)
+        # What has been drawn for another seed, or for more epochs, may be gone again.
+        drawn = options.seed == self.defaults.seed and options.epochs <= self.defaults.epochs
+        return drawn and self._methods[options.method].is_brief(tokens, options)
 
     def encode(
         self,

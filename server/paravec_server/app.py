@@ -144,7 +144,7 @@ class App:
 
     def _wait(self) -> None:
         """Until something happens or it is time to say again whether the process lives."""
-        hangs = self._inference.stuck > self._settings.hang_seconds
+        hangs = max(self._inference.stuck, self._server.stuck) > self._settings.hang_seconds
         if not hangs:
             self._row["heartbeat"] = time.monotonic()
         self._health.set_alive(not hangs and not self._figures.hang)

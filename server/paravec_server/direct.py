@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 import grpc
@@ -122,7 +123,7 @@ class Exchange:
         with self._lock:
             callbacks, self._at_end = self._at_end or (), None
         for callback in callbacks:
-            callback()
+            _guarded(callback)
 
 
 class Direct:
@@ -137,6 +138,8 @@ class Direct:
         # What the core has yet to tell; told, and nothing is asked any more, it is over.
         self._due = 0
         self._lock = threading.Lock()
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
     def add(self, name: str) -> None:
         """Serve this method, /package.Service/Method; before the server starts."""
@@ -147,7 +150,15 @@ class Direct:
         """Begin, once the server has started."""
         for name in self._names:
             self._request(name)
-        threading.Thread(target=self._run, name="direct", daemon=True).start()
+        self._thread.start()
+
+    @property
+    def stuck(self) -> float:
+        """Seconds since it heard from the core what it is still busy with."""
+        if self._thread.ident and self._due and not self._thread.is_alive():
+            return inf
+        since = self._busy_since
+        return time.monotonic() - since if since else 0.0
 
     def start(self, call: Any, operations: Sequence[Any], then: Callable[[Any], None]) -> None:
         """Ask the core for something, and have `then` called on this thread once it is done."""
@@ -162,7 +173,8 @@ class Direct:
     def _ask(self, ask: Callable[..., Any], *arguments: Any) -> None:
         self._count(1)
         try:
-            ask(*arguments)
+            if ask(*arguments):
+                raise RuntimeError("gRPC's core does not take this")
         except BaseException:
             # What could not be asked will not be told.
             self._count(-1)
@@ -175,11 +187,9 @@ class Direct:
     def _run(self) -> None:
         while self._due:
             told = self._queue.poll()
-            try:
-                told.tag(told)
-            except Exception as error:
-                # This thread must go on.
-                event(_log, logging.ERROR, "work failed", error=type(error).__name__)
+            self._busy_since = time.monotonic()
+            _guarded(told.tag, told)
+            self._busy_since = None
             self._count(-1)
             # What it holds is not kept until the next comes.
             del told
@@ -201,7 +211,7 @@ class Direct:
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
         messages = iter(() if data is None else (data,))
-        if data is not None and method.brief(data):
+        if data is not None and _guarded(method.brief, data):
             call.brief = True
             self._finish(method, call, messages)
         else:
@@ -209,7 +219,20 @@ class Direct:
             self._threads.submit(self._finish, method, call, messages)
 
     def _finish(self, method: Method, call: Call, messages: Iterator[bytes]) -> None:
-        call.context.send(self._answers.answer(method, call, messages))
+        try:
+            call.context.send(self._answers.answer(method, call, messages))
+        except Exception:
+            # Who called must not wait for ever.
+            call.context.cancel()
+            raise
+
+
+def _guarded(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it; the thread goes on if it fails."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        event(_log, logging.ERROR, "work failed", error=type(error).__name__)
 
 
 class Server:
@@ -219,6 +242,11 @@ class Server:
         self._server, self._direct = server, direct
         self.add_insecure_port, self.add_secure_port = server.add_insecure_port, server.add_secure_port
         self.stop = server.stop
+
+    @property
+    def stuck(self) -> float:
+        """Seconds for which direct calls have not got on."""
+        return self._direct.stuck if self._direct else 0.0
 
     def start(self) -> None:
         """Begin to serve."""

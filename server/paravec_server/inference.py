@@ -80,7 +80,7 @@ class Inference:
             return call.stopped()
 
         if call.brief:
-            yield stop
+            yield call.stopped
             return
         with self._turns.turn(call.at_end):
             yield stop

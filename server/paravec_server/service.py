@@ -20,8 +20,8 @@ from .pool import Inline
 from .settings import Settings
 from .streams import read_ahead
 
-# Bytes of a request that may be brief; of a token in it, more or less.
-_BRIEF, _TOKEN = 2048, 5
+# Bytes and documents of a request that may be brief; bytes of a token in it, more or less.
+_BRIEF, _FEW, _TOKEN = 2048, 4, 5
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
@@ -53,10 +53,12 @@ class EmbeddingService:
         if len(data) > _BRIEF:
             return False
         try:
-            options = self._options(pb.EmbedRequest.FromString(data).options)
+            request = pb.EmbedRequest.FromString(data)
+            options = self._options(request.options)
         except (DecodeError, RequestError):
             return False
-        return self._encoder.is_brief(len(data) // _TOKEN, options.inference)
+        few = len(request.documents) <= _FEW
+        return few and self._encoder.is_brief(len(data) // _TOKEN, options.inference)
 
     def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
         request = parse(pb.EmbedRequest, data)
