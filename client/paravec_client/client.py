@@ -12,7 +12,7 @@ import grpc
 
 from . import core, wire
 from .config import ClientConfig
-from .connection import Connection, configured
+from .connection import Connection, close_channel, configured
 from .core import SERVICE, Call, Core, Pause, Program, Step
 from .errors import CancelledError, from_call
 from .stream import Outcome, Stream
@@ -61,7 +61,7 @@ class EmbeddingClient:
     def close(self) -> None:
         """Give the connection up. Calls in progress are cancelled."""
         for channel in self._connection.close():
-            channel.close()
+            close_channel(channel)
 
     @overload
     def embed(self, documents: str, options: InferenceOptions | None = None) -> Vector: ...

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import grpc
@@ -16,6 +17,9 @@ from .security import Authorization, Metadata, channel_opener
 # gRPC runs its own threads from its first channel on. They are not in a fork of the process, where calls would wait for
 # them in vain; unless gRPC was told, by GRPC_ENABLE_FORK_SUPPORT, to begin anew there.
 _first_process: int | None = None
+
+# Seconds that a channel may take to close.
+_CLOSING = 5.0
 
 
 def configured(target: str | None, timeout: float | None, config: ClientConfig | None) -> ClientConfig:
@@ -84,3 +88,14 @@ class Connection:
 
 def _outlives_forks() -> bool:
     return os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in ("1", "yes", "true", "t", "y")
+
+
+def close_channel(channel: grpc.Channel) -> None:
+    """Close a channel, and wait for that some seconds at most.
+
+    If Ctrl-C broke off the start of a call just before grpcio has a thread that hears of its end, the channel's `close`
+    waits for that end for ever.
+    """
+    closing = Thread(target=channel.close, name="paravec-close", daemon=True)
+    closing.start()
+    closing.join(_CLOSING)

@@ -260,6 +260,30 @@ def test_a_cancelled_task_is_cancelled(server: Server) -> None:
     asyncio.run(use())
 
 
+INTERRUPTED = """
+import sys
+import grpc._channel
+from paravec_client import EmbeddingClient
+
+def interrupted(state):
+    raise KeyboardInterrupt
+
+grpc._channel._run_channel_spin_thread = interrupted
+try:
+    with EmbeddingClient(sys.argv[1]) as client:
+        list(client.embed_stream(["fire"]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_in_the_wrong_moment_ends_the_program_too(server: Server) -> None:
+    """Between the start of a call and that of the thread that hears of its end, grpcio's own close would not return."""
+    command = [sys.executable, "-c", INTERRUPTED, server.target]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
+
+
 FORKS = """
 import multiprocessing, sys
 from paravec_client import EmbeddingClient, ParavecError

@@ -19,7 +19,7 @@ from benchmarks.environments import InstallError, install
 from paravec_client import EmbeddingClient
 
 from ..commands import line, paravec
-from ..servers import Server, until
+from ..servers import PATIENCE, Server, until
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [f"fire number {i} in sydney {'australia ' * (i % 5)}" for i in range(400)]
@@ -113,9 +113,11 @@ def begun(
             process.stdin.flush()
             return state.exists() and json.loads(state.read_text())["documents"] > 0
 
-        until(some_are_kept)
-        yield process
-        process.kill()
+        try:
+            until(some_are_kept)
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".jsonl"])
@@ -157,7 +159,7 @@ def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) ->
     try:
         with begun(server, tmp_path / "v.npy") as process:
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate()
+            _, said = process.communicate(timeout=PATIENCE)
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
