@@ -152,6 +152,10 @@ _DETAILS: tuple[type[message.Message], ...] = (
 )
 
 
+# What grpc.aio says if a call ends while it sends. What the server said of it is lost; asked again, it says it again.
+_CUT_OFF = "Internal error from Core"
+
+
 def from_call(error: grpc.RpcError) -> ParavecError:
     """The error for a failed call, which is its cause."""
     failure = _of_call(error)
@@ -163,6 +167,8 @@ def _of_call(error: grpc.RpcError) -> ParavecError:
     # Those of grpc.aio are no grpc.Call.
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ParavecError(str(error))
+    if error.details() == _CUT_OFF:
+        return _make("UNAVAILABLE", "the call ended while its message was on its way")
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
             status = status_pb2.Status()

@@ -26,6 +26,8 @@ from paravec_client import (
     ParavecError,
     UnavailableError,
 )
+from paravec_client.errors import from_call
+from paravec_client.policy import RETRIED
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -324,3 +326,11 @@ def test_a_closed_client_says_so(server: Server) -> None:
     client.close()
     with pytest.raises(ParavecError):
         client.embed("fire")
+
+
+def test_a_call_that_ends_while_it_sends_is_tried_again() -> None:
+    """grpc.aio then says INTERNAL by itself, and loses what the server said."""
+    nothing = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core", "Failed")
+    assert from_call(error).code == "UNAVAILABLE"
+    assert from_call(error).code in RETRIED
