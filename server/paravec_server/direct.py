@@ -8,7 +8,6 @@ One thread hears from the core. It reads a call's message where the core tells t
 then and there, and hands the others to threads; so no thread waits for a message.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +21,12 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from .call import Call, Method
-from .logs import event
+from .pool import guarded
 
 _NEEDED = (
     "CompletionQueue", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation", "SendInitialMetadataOperation",
     "SendMessageOperation", "SendStatusFromServerOperation",
 )  # fmt: skip
-
-_log = logging.getLogger(__name__)
 
 
 class Answer(NamedTuple):
@@ -123,7 +120,7 @@ class Exchange:
         with self._lock:
             callbacks, self._at_end = self._at_end or (), None
         for callback in callbacks:
-            _guarded(callback)
+            guarded(callback)
 
 
 class Direct:
@@ -188,7 +185,7 @@ class Direct:
         while self._due:
             told = self._queue.poll()
             self._busy_since = time.monotonic()
-            _guarded(told.tag, told)
+            guarded(told.tag, told)
             self._busy_since = None
             self._count(-1)
             # What it holds is not kept until the next comes.
@@ -211,7 +208,7 @@ class Direct:
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
         messages = iter(() if data is None else (data,))
-        if data is not None and _guarded(method.brief, data):
+        if data is not None and guarded(method.brief, data):
             call.brief = True
             self._finish(method, call, messages)
         else:
@@ -225,14 +222,6 @@ class Direct:
             # Who called must not wait for ever.
             call.context.cancel()
             raise
-
-
-def _guarded(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do it; the thread goes on if it fails."""
-    try:
-        return work(*arguments)
-    except Exception as error:
-        event(_log, logging.ERROR, "work failed", error=type(error).__name__)
 
 
 class Server:

@@ -25,6 +25,14 @@ _DONE.set_result(None)
 _log = logging.getLogger(__name__)
 
 
+def guarded(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it; a thread that others count on goes on if it fails."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        event(_log, logging.ERROR, "work failed", error=type(error).__name__)
+
+
 class Threads(ThreadPoolExecutor):
     """A few threads, and more for as long as those are held up: by slow callers, turns to compute, streams.
 
@@ -74,11 +82,7 @@ class Threads(ThreadPoolExecutor):
                 else:
                     self._resting.append(bell)
             if work:
-                try:
-                    work()
-                except Exception as error:
-                    # gRPC hands in nothing that fails, but its thread must go on.
-                    event(_log, logging.ERROR, "work failed", error=type(error).__name__)
+                guarded(work)
                 # What it worked on is not kept until the next comes.
                 del work
             elif not bell.acquire(timeout=_IDLE):

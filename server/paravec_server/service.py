@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
 from paravec_model.errors import StoppedError
@@ -53,9 +51,9 @@ class EmbeddingService:
         if len(data) > _BRIEF:
             return False
         try:
-            request = pb.EmbedRequest.FromString(data)
+            request = parse(pb.EmbedRequest, data)
             options = self._options(request.options)
-        except (DecodeError, RequestError):
+        except RequestError:
             return False
         few = len(request.documents) <= _FEW
         return few and self._encoder.is_brief(len(data) // _TOKEN, options.inference)

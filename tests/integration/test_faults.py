@@ -146,6 +146,7 @@ def test_a_call_that_is_given_up_is_let_go_at_once(encoder: Encoder) -> None:
                 next(stream)
                 stream.cancel()
                 says_nothing = stub.EmbedStream(iter(mute.wait, True))
+                # It has reached the server by then; nothing tells from outside.
                 time.sleep(0.1)
                 says_nothing.cancel()
             until(lambda: not any(isinstance(thing, Call | _Buffer) for thing in gc.get_objects()))

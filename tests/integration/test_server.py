@@ -368,6 +368,7 @@ def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact, kernel_cac
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         alone = stub.Embed(short)
         working = stub.Embed.future(heavy)
+        # It has the turn by then; nothing tells from outside.
         time.sleep(0.5)
         assert stub.Embed(short, timeout=30) == alone
         assert not working.done()
