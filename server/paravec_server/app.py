@@ -100,7 +100,7 @@ class App:
         self._wake.put(None)
 
     def run(self) -> None:
-        """Serve until `stop`; ArtifactError or ListenError if it cannot begin."""
+        """Serve until `stop`, after which the process is to end; ArtifactError or ListenError if it cannot begin."""
         encoder = self._unless_stopped(self._open)
         if encoder is None:
             return
@@ -200,9 +200,10 @@ class App:
         return True
 
     def _drain(self) -> None:
-        """Readiness goes first, then calls in progress are finished, then what is left is cut off.
+        """Readiness goes first, then calls in progress are finished. What is left is cut off by the process's end.
 
-        While those finish, new calls are refused by the service and not by gRPC, which would end them as CANCELLED.
+        New calls are refused by the service, and the server is not stopped: gRPC ends as CANCELLED what comes after
+        that, which callers do not try again. A connection that closes is UNAVAILABLE to all of its calls.
         """
         event(_log, logging.INFO, "draining", reason=self._reason, drain_seconds=self._settings.drain_seconds)
         self._health.set_ready(False)
@@ -211,7 +212,6 @@ class App:
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
-        self._server.stop(_LAST_WORDS).wait(10 * _LAST_WORDS)
         if self._tracing:
             self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)

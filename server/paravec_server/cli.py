@@ -52,14 +52,15 @@ def _serve(argv: Sequence[str] | None) -> int:
 
         gc.enable()
         serve(settings, place)
+        code = 0
     except SettingsError as error:
-        return _fail(str(error), 2)
+        code = _fail(str(error), 2)
     except (ModelError, ListenError) as error:
-        return _fail(str(error), 1)
+        code = _fail(str(error), 1)
     with suppress(OSError):
         sys.stderr.flush()
-    # Everything is drained; only what nobody waits for any more could still run, and would hold up the exit.
-    os._exit(0)
+    # At once: what could still run is what nobody waits for any more, and it would hold up the exit.
+    os._exit(code)
 
 
 def _share_one_heap() -> None:
