@@ -1,5 +1,10 @@
 """What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
 
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +27,17 @@ settings.load_profile("paravec")
 
 @pytest.fixture(scope="session")
 def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels, shared by the servers of a session."""
-    return tmp_path_factory.mktemp("kernels")
+    """Compiled kernels, shared by the servers of a session: made beforehand, as in the image, if there is a linker."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    directory = shared / "kernels"
+    directory.mkdir(exist_ok=True)
+    with (shared / "kernels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shutil.which("ld") and not any(directory.glob("*.so")):
+            subprocess.run([sys.executable, "-m", "paravec_model.precompile", directory], check=True)
+    return directory
 
 
 @pytest.fixture(scope="session")

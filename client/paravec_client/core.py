@@ -183,11 +183,15 @@ class Core:
         """Ask for health until the server is ready."""
         end = time.monotonic() + timeout
         wait = _FIRST_WAIT
+        status = ""
         while True:
             try:
                 status = yield from self.health(SERVICE, max(0.001, end - time.monotonic()))
-            except (UnavailableError, DeadlineError) as error:
+            except UnavailableError as error:
                 status = str(error)
+            except DeadlineError as error:
+                # What was heard before tells more.
+                status = status or str(error)
             if status == "SERVING":
                 return
             if time.monotonic() + wait > end:

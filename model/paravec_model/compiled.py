@@ -56,6 +56,9 @@ _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
 """What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""
 
+_places = [Path(__file__).parent]
+"""Where a library may lie."""
+
 _LEVELS = {
     "x86-64-v3": {"abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
     "x86-64-v2": {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"},
@@ -88,12 +91,20 @@ def _source() -> str:
     return hashlib.sha256(source).hexdigest()[:12]
 
 
+def precompiled() -> ctypes.CDLL | None:
+    """The library for this CPU and this source, if there is one here or in the cache."""
+    return next(filter(None, map(load, _places)), None)
+
+
 @cache
-def precompiled(directory: Path = Path(__file__).parent) -> ctypes.CDLL | None:
-    """The library in `directory` for this CPU and this source, if there is one."""
+def load(directory: Path) -> ctypes.CDLL | None:
+    """The library in `directory`, if there is one; ModelError if it is damaged."""
     kind = cpu()
     file = directory / library(kind) if kind else None
-    return ctypes.CDLL(str(file)) if file and file.exists() else None
+    try:
+        return ctypes.CDLL(str(file)) if file and file.exists() else None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be loaded; delete it, or make it anew: {error}") from error
 
 
 @cache
@@ -220,7 +231,9 @@ def numba_kernel(name: str) -> Any:
 
 
 def use_cache(directory: Path) -> None:
-    """Keep kernels that numba compiles in `directory`, and take from there what an earlier process compiled."""
+    """Keep kernels that numba compiles in `directory`, and take from there what an earlier process compiled, or a
+    library that `precompile` made there; before the first encoder."""
+    _places[1:] = [directory]
     if precompiled() is not None:
         return
     try:

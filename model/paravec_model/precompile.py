@@ -29,10 +29,16 @@ def main() -> None:
     """Make the libraries for all kinds of CPU of this architecture, each in a process that compiles for no other."""
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else __file__)
     directory = directory.parent if directory.is_file() else directory
-    for cpu in CPUS[platform.machine()]:
-        environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
-        program = f"from paravec_model.precompile import compile_for; compile_for({cpu!r}, {str(directory)!r})"
-        subprocess.run([sys.executable, "-c", program], env=environment, check=True)  # noqa: S603  # our own words
+    processes = [_compiling(cpu, directory) for cpu in CPUS[platform.machine()]]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        raise SystemExit("the kernels could not be compiled")
+
+
+def _compiling(cpu: str, directory: Path) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
+    program = f"from paravec_model.precompile import compile_for; compile_for({cpu!r}, {str(directory)!r})"
+    return subprocess.Popen([sys.executable, "-c", program], env=environment)  # noqa: S603  # our own words
 
 
 def compile_for(cpu: str, directory: str) -> None:
@@ -53,7 +59,10 @@ def compile_for(cpu: str, directory: str) -> None:
         file.write(machine.emit_object(module))
         file.flush()
         target = Path(directory) / library(cpu)
-        subprocess.run(["ld", "-shared", "-s", "-o", target, file.name], check=True)  # noqa: S603, S607
+        made = target.with_suffix(".new")
+        subprocess.run(["ld", "-shared", "-s", "-o", made, file.name], check=True)  # noqa: S603, S607
+        # Who loads it meanwhile finds the one before or this, whole.
+        made.replace(target)
     print(target.name)
 
 

@@ -171,6 +171,8 @@ class App:
     def _open(self) -> Encoder:
         began = time.perf_counter()
         artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
+        if cache := self._settings.kernel_cache:
+            compiled.use_cache(cache)
         try:
             encoder = Encoder(artifact, _METHODS[self._settings.method])
         except OptionError as error:
@@ -184,12 +186,10 @@ class App:
 
     def _warm(self, encoder: Encoder) -> bool:
         began = time.perf_counter()
-        cache = self._settings.kernel_cache
-        if cache:
-            compiled.use_cache(cache)
         try:
             encoder.warm()
         except Exception as error:
+            cache = self._settings.kernel_cache
             if not cache:
                 raise
             # A cache that a crash or a full disk left damaged must not keep a server from starting.

@@ -55,7 +55,7 @@ def test_a_server_that_is_not_ready_gets_no_calls(way: type[EmbeddingClient]) ->
             assert client.health() == "NOT_SERVING"
             assert client.health("") == "SERVING"
             with pytest.raises(DeadlineError, match="NOT_SERVING"):
-                client.wait_until_ready(0.1)
+                client.wait_until_ready(0.5)
             with pytest.raises(UnavailableError):
                 client.embed("fire")
             one.set_ready(True)

@@ -15,6 +15,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ModelError
 from paravec_model.options import InferenceOptions
+from paravec_model.precompile import CPUS
 
 from .. import parity
 
@@ -24,22 +25,19 @@ needs_linker = pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(kernel_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of paravec_model with its kernels compiled, as it lies in the image; the folder above it."""
     copy = tmp_path_factory.mktemp("package") / "paravec_model"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    done = subprocess.run(
-        [sys.executable, "-m", "paravec_model.precompile", copy], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert all((copy / name).exists() for name in done.stdout.split())
+    for kind in CPUS[platform.machine()]:
+        shutil.copy(kernel_cache / compiled.library(kind), copy)
     return copy.parent
 
 
 @pytest.fixture
-def beforehand(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encoders made now take their kernels from `package`."""
-    loaded = compiled.precompiled(package / "paravec_model")
+def beforehand(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders made now take their kernels from there."""
+    loaded = compiled.load(kernel_cache)
     assert loaded is not None
     monkeypatch.setattr(compiled, "precompiled", lambda: loaded)
 
@@ -79,6 +77,26 @@ def test_it_takes_neither_numba_nor_a_cache(package: Path, artifact: Artifact) -
     )
     environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", program, artifact.path], env=environment, check=True)
+
+
+@needs_linker
+def test_a_cache_that_holds_them_is_as_good(kernel_cache: Path, artifact: Artifact) -> None:
+    """Who may not write to an installed package can compile beforehand, too."""
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(('numba', 'llvmlite'));"
+        "import pathlib, paravec_model.artifact as a, paravec_model.compiled as c, paravec_model.encoder as e;"
+        "c.use_cache(pathlib.Path(sys.argv[2])); e.Encoder(a.Artifact.open(pathlib.Path(sys.argv[1]))).warm()"
+    )
+    subprocess.run([sys.executable, "-c", program, artifact.path, kernel_cache], check=True)
+
+
+def test_a_damaged_library_is_named(tmp_path: Path) -> None:
+    """It is not passed over, or a server would be slow to start and nobody would know why."""
+    kind = compiled.cpu()
+    assert kind
+    (tmp_path / compiled.library(kind)).write_bytes(b"\x7fELF")
+    with pytest.raises(ModelError, match=r"kernels-.*\.so: cannot be loaded; delete it"):
+        compiled.load(tmp_path)
 
 
 @needs_linker
