@@ -1,6 +1,5 @@
 """The command paravec-server."""
 
-import ctypes
 import gc
 import os
 import signal
@@ -8,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-# Of glibc's malloc.h.
-_M_ARENA_MAX = -8
+from . import heap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    _share_one_heap()
+    if argv is None:
+        heap.begin_again()
     if sys.stderr is None:
         # Closed: what is opened next must not take its place, and be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -61,13 +60,6 @@ def _serve(argv: Sequence[str] | None) -> int:
         sys.stderr.flush()
     # At once: what could still run is what nobody waits for any more, and it would hold up the exit.
     os._exit(code)
-
-
-def _share_one_heap() -> None:
-    """glibc gives threads heaps of their own, and where each call has a thread, none is ever in the cache: that took a
-    seventh of the time of short calls. Holders of the GIL do not contend for one."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _fail(problem: str, code: int) -> int:

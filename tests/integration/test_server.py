@@ -533,6 +533,20 @@ def test_a_wrong_setting_is_one_clear_line(artifact: Artifact) -> None:
     assert "--max-documents (PARAVEC_MAX_DOCUMENTS) must be 1 to" in last_line(log)
 
 
+@pytest.mark.parametrize("given", [None, "glibc.malloc.perturb=0"])
+def test_memory_is_kept_as_a_server_needs_it(
+    given: str | None, artifact: Artifact, kernel_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would grow for hours. Settings that an operator gave stay."""
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if given:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    with running(artifact.path, kernel_cache) as server:
+        environment = Path(f"/proc/{server.process.pid}/environ").read_text()
+        assert f"GLIBC_TUNABLES={given or 'glibc.malloc.arena_max=1'}" in environment
+        assert server.stop() == 0
+
+
 def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
     """unix: addresses work, and reflection can be turned off."""
     address = f"unix:{tmp_path}/paravec.sock"
