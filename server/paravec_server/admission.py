@@ -80,22 +80,16 @@ class Admission:
             cells[TOKENS] += tokens
 
     def leave(self, documents: int, tokens: int) -> None:
-        """A call has ended, and so has what it took."""
+        """A call has ended, and so has what it took. It has an answer, which gRPC has yet to send."""
         cells = self._cells
         with self._lock:
+            self._answers += 1
             cells[CALLS] -= 1
             cells[DOCUMENTS] -= documents
             cells[TOKENS] -= tokens
-            if not cells[CALLS]:
-                self._idle.notify_all()
-
-    def answered(self) -> None:
-        """A call that has left has an answer, which gRPC has yet to send."""
-        with self._lock:
-            self._answers += 1
 
     def sent(self) -> None:
-        """Such an answer is sent, or never will be."""
+        """The answer of a call that has left is sent, or never will be."""
         with self._lock:
             self._answers -= 1
             if not self._answers:

@@ -37,7 +37,7 @@ class Method:
     """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
     waiting: "dict[Call, float]" = field(default_factory=dict)
     """Its calls that wait for their message, and since when; who came first is first."""
-    brief: Callable[[bytes], bool] = lambda _: False
+    brief: "Callable[[Call, bytes], bool]" = lambda *_: False
     """Whether a call with this message takes less time than another thread would to take it on."""
 
     def await_message(self, call: "Call") -> None:
@@ -60,15 +60,24 @@ class Call:
         self.held = (0, 0)
         """Documents and tokens of it that count as in flight."""
         self.brief = False
-        """Is answered on the thread that hears from gRPC's core, and takes no turn."""
+        """Is answered by the thread that hears from gRPC's core: takes no turn, and is over before that hears more."""
+        self.read: Any = None
+        """What its message says, if that is known already."""
         self.span: CallSpan | None = None
         self._admission = admission
         self._wake: Callable[[], None] | None = None
 
     def take(self, documents: int, tokens: int) -> None:
         """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
+        if self.brief:
+            return
         self._admission.take(documents, tokens)
         self.held = (self.held[0] + documents, self.held[1] + tokens)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is told of it once it has ended."""
+        return {"documents": self.documents, "tokens": self.tokens, "request_id": self.request_id}
 
     @property
     def trace(self) -> dict[str, str]:

@@ -204,19 +204,17 @@ class Calls(grpc.ServerInterceptor):
     def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:
         if counted:
             self._admission.leave(*call.held)
-            self._admission.answered()
             if not call.context.add_callback(self._admission.sent):
                 self._admission.sent()
         if call.method not in METHODS:
             return
         seconds = time.perf_counter() - call.began
         self._row.ended(call.method, code, seconds)
-        facts: dict[str, Any] = {"documents": call.documents, "tokens": call.tokens, "request_id": call.request_id}
         if call.span:
-            call.span.end(code, **facts)
+            call.span.end(code, **call.facts)
         if _log.isEnabledFor(logging.DEBUG):
-            facts |= {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
-            event(_log, logging.DEBUG, "call", **facts, **call.trace)
+            ended = {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
+            event(_log, logging.DEBUG, "call", **call.facts, **ended, **call.trace)
 
 
 def _finish(context: grpc.ServicerContext, answer: Answer) -> None:

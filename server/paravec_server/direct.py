@@ -132,9 +132,8 @@ class Direct:
         self._names: list[str] = []
         self._queue = cygrpc.CompletionQueue()
         self._server.register_completion_queue(self._queue)
-        # What the core has yet to tell; told, and nothing is asked any more, it is over.
-        self._due = 0
-        self._lock = threading.Lock()
+        # An item for all that the core has yet to tell; told, and nothing is asked any more, it is over.
+        self._due: list[None] = []
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
@@ -168,18 +167,14 @@ class Direct:
             self._ask(self._server.request_registered_call, queue, queue, name, partial(self._begin, name))
 
     def _ask(self, ask: Callable[..., Any], *arguments: Any) -> None:
-        self._count(1)
+        self._due.append(None)
         try:
             if ask(*arguments):
                 raise RuntimeError("gRPC's core does not take this")
         except BaseException:
             # What could not be asked will not be told.
-            self._count(-1)
+            self._due.pop()
             raise
-
-    def _count(self, change: int) -> None:
-        with self._lock:
-            self._due += change
 
     def _run(self) -> None:
         while self._due:
@@ -187,7 +182,7 @@ class Direct:
             self._busy_since = time.monotonic()
             guarded(told.tag, told)
             self._busy_since = None
-            self._count(-1)
+            self._due.pop()
             # What it holds is not kept until the next comes.
             del told
         self._queue.shutdown()
@@ -208,7 +203,7 @@ class Direct:
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
         messages = iter(() if data is None else (data,))
-        if data is not None and guarded(method.brief, data):
+        if data is not None and guarded(method.brief, call, data):
             call.brief = True
             self._finish(method, call, messages)
         else:

@@ -50,11 +50,14 @@ class Inference:
 
     def __call__(self, call: Call, documents: Sequence[Sequence[str]], options: InferenceOptions) -> Encoding:
         """Infer on the caller's thread, when it is its turn; StoppedError if nobody waits any more."""
-
-        with self._turn(call) as stop:
+        if call.brief:
             began = perf_counter()
-            encoding = self.encoder.encode(documents, options, stop)
-            seconds = perf_counter() - began
+            encoding = self.encoder.encode(documents, options)
+        else:
+            with self._turn(call) as stop:
+                began = perf_counter()
+                encoding = self.encoder.encode(documents, options, stop)
+        seconds = perf_counter() - began
         tokens, known = sum(map(len, documents)), sum(encoding.known_token_counts)
         call.documents += len(documents)
         call.tokens += tokens
@@ -79,9 +82,6 @@ class Inference:
             self._turns.moved()
             return call.stopped()
 
-        if call.brief:
-            yield call.stopped
-            return
         with self._turns.turn(call.at_end):
             yield stop
 

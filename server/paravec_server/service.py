@@ -47,21 +47,23 @@ class EmbeddingService:
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
 
-    def _is_brief(self, data: bytes) -> bool:
+    def _is_brief(self, call: Call, data: bytes) -> bool:
         if len(data) > _BRIEF:
             return False
         try:
-            request = parse(pb.EmbedRequest, data)
-            options = self._options(request.options)
+            request, options = call.read = self._read_embed(data)
         except RequestError:
             return False
         few = len(request.documents) <= _FEW
         return few and self._encoder.is_brief(len(data) // _TOKEN, options.inference)
 
-    def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
+    def _read_embed(self, data: bytes) -> tuple[pb.EmbedRequest, wire.Options]:
         request = parse(pb.EmbedRequest, data)
         check_count(len(request.documents), self._settings.max_documents, "documents")
-        options = self._options(request.options)
+        return request, self._options(request.options)
+
+    def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
+        request, options = call.read or self._read_embed(data)
 
         def read(document: pb.Document, path: str) -> Tokens:
             return wire.read_document(document, self._encoder.tokenize, options, self._settings, path)

@@ -141,23 +141,20 @@ def write_embeddings(documents: Sequence[Tokens], encoding: Encoding, add: Calla
     A packed field's bytes are the array's own: to read them in is five times as fast as to set its numbers one by one.
     """
     data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
-    prefix = _VECTOR + _varint(size)
+    prefix = _vector_of(size)
     for n, (document, known) in enumerate(zip(documents, encoding.known_token_counts, strict=True)):
         embedding = add(token_count=document.before, known_token_count=known, truncated=document.truncated)
         embedding.MergeFromString(prefix + data[n * size : (n + 1) * size])
 
 
-def _varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
-# The tag of Embedding.vector: its number, and that bytes follow.
-_VECTOR = bytes([pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number << 3 | 2])
+@lru_cache(1)
+def _vector_of(size: int) -> bytes:
+    """What stands before the bytes of Embedding.vector: its number, that bytes follow, and how many."""
+    head = bytearray([pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number << 3 | 2])
+    while size > 127:
+        head.append(size & 127 | 128)
+        size >>= 7
+    return bytes([*head, size])
 
 
 def write_version(manifest: Manifest) -> pb.ModelVersion:

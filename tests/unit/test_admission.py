@@ -79,6 +79,8 @@ def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admissio
     assert row["draining"] == 1
     assert not admission.idle(0.01)
     admission.leave(0, 0)
+    assert not admission.idle(0.01), "its answer is on the way"
+    admission.sent()
     assert admission.idle(1)
 
 
