@@ -1,11 +1,12 @@
-"""How cost grows: documents per second of the bare encoder on one core, along one size at a time.
+"""How cost grows: documents per second of the bare encoder, along one size at a time.
 
     python benchmarks/growth.py --json out.json --charts docs     # some minutes
     python benchmarks/growth.py --short                           # seconds, small sizes
 
 Models are random numbers in the shape of a trained one (DBOW, negative 5), their words and those of documents Zipf's in
-frequency. What does not grow stays at 20 tokens, d100, 20 epochs, 20,000 words and 64 documents a call. Method map has
-no epochs; on a random model it may take more or fewer steps than on a trained one.
+frequency. What does not grow stays at 20 tokens, d100, 20 epochs, 20,000 words, 64 documents a call and one process.
+Method map has no epochs; on a random model it may take more or fewer steps than on a trained one. Each process has a
+core of its own.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Curves, lines
-from benchmarks.machine import cpu, pin_to_one_core, write_figures
+from benchmarks.machine import cores, cpu, pin_to_one_core, write_figures
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -48,7 +50,12 @@ class Sizes:
     """Words of the model."""
     batch: int = 64
     """Documents in a call."""
+    workers: int = 1
+    """Processes that share the mapped model."""
 
+
+# Before this process is pinned to one.
+CORES = cores()
 
 TITLES = {
     "tokens": "tokens of a document",
@@ -56,6 +63,7 @@ TITLES = {
     "epochs": "epochs",
     "vocabulary": "words of the model",
     "batch": "documents in a call",
+    "workers": "processes, a core each",
 }
 
 FULL: dict[str, Sequence[int]] = {
@@ -64,6 +72,7 @@ FULL: dict[str, Sequence[int]] = {
     "epochs": (5, 10, 20, 50, 100),
     "vocabulary": (1_000, 10_000, 50_000, 500_000),
     "batch": (1, 4, 16, 64, 256),
+    "workers": [n for n in (1, 2, 4, 8, 16) if n <= len(CORES)],
 }
 
 SHORT: dict[str, Sequence[int]] = {
@@ -72,6 +81,7 @@ SHORT: dict[str, Sequence[int]] = {
     "epochs": (5, 20),
     "vocabulary": (1_000, 2_000),
     "batch": (1, 16),
+    "workers": FULL["workers"][:2],
 }
 
 # Different documents, so that it is not always the same rows that are near at hand.
@@ -92,7 +102,7 @@ def main() -> int:
         base, steps, rounds, seconds = Sizes(vector_size=20, vocabulary=1_000, batch=16), SHORT, 1, 0.02
     with tempfile.TemporaryDirectory() as place:
         rows = measure_all(Path(place), base, steps, rounds, seconds)
-    print(f"{cpu()}, one core; documents per second, median of rounds, lowest and highest\n")
+    print(f"{cpu()}, one core unless said; documents per second, median of rounds, lowest and highest\n")
     for row in rows:
         rates = row["documents_per_second"]
         print(
@@ -130,8 +140,28 @@ def measure_all(
         for row in rows:
             sizes = replace(base, **{row["along"]: row["at"]})
             engine = encoder(sizes.vocabulary, sizes.vector_size)
-            row["documents_per_second"].append(rate(engine, sizes, row["method"], seconds))
+            row["documents_per_second"].append(rate_of_all(engine, sizes, row["method"], seconds))
     return rows
+
+
+def rate_of_all(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) -> float:
+    """Documents per second of all workers together."""
+    if sizes.workers == 1:
+        return rate(encoder, sizes, method, seconds)
+    context = get_context("fork")
+    ready, rates = context.Barrier(sizes.workers), context.SimpleQueue()
+
+    def work(core: int) -> None:
+        os.sched_setaffinity(0, {core})
+        ready.wait()
+        rates.put(rate(encoder, sizes, method, seconds))
+
+    workers = [context.Process(target=work, args=(core,)) for core in CORES[: sizes.workers]]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return float(sum(rates.get() for _ in workers))
 
 
 def rate(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) -> float:
@@ -165,7 +195,7 @@ def chart(rows: Sequence[dict[str, Any]], base: Sizes, rounds: int) -> str:
                 found.setdefault(row["method"], []).append(point)
         panels.append(Curves(TITLES[along], found))
     foot = (
-        f"{cpu()}, one core; random model, DBOW, negative 5; rounds: {rounds}; what does not grow:"
+        f"{cpu()}, one core unless said; random model, DBOW, negative 5; rounds: {rounds}; what does not grow:"
         f" {base.tokens} tokens, d{base.vector_size}, {base.epochs} epochs, {base.vocabulary:,} words,"
         f" {base.batch} documents a call"
     )

@@ -28,6 +28,11 @@ def write_figures(path: Path | None, **figures: Any) -> None:
         path.write_text(json.dumps({"cpu": cpu(), "software": software(), **figures}, indent=2) + "\n")
 
 
+def cores() -> list[int]:
+    """The cores that this process may use, if it can be pinned to some."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+
+
 def pin_to_one_core() -> None:
     """Stay on one core, so that neither side gets help from another."""
     if hasattr(os, "sched_setaffinity"):

@@ -53,7 +53,7 @@ def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/growth.py"), "--short", "--charts", str(tmp_path)]
     subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=True)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
-    assert {row["along"] for row in rows} == {"tokens", "vector_size", "epochs", "vocabulary", "batch"}
+    assert {row["along"] for row in rows} == {"tokens", "vector_size", "epochs", "vocabulary", "batch", "workers"}
     assert all(row["documents_per_second"][0] > 0 for row in rows)
     assert "words of the model" in (tmp_path / "growth.svg").read_text()
 
