@@ -42,10 +42,11 @@ _ZERO, _HALF, _ONE = _F(0), _F(0.5), _F(1)
 def _sigmoid(x):
     """σ(x) within 1e-7, of plain arithmetic: a library's exp has other last bits on other machines.
 
-    2^y = 2^k 2^r, with the Taylor polynomial of 2^r for |r| ≤ ½, and 2^k made of its bits.
+    2^y = 2^k 2^r, with the Taylor polynomial of 2^r for |r| ≤ ½, and 2^k made of its bits. A sum of int32 is an
+    int64 to numba, for which there is no vector instruction that makes it a float.
     """
     y = min(max(x, _F(-40)), _F(40)) * _F(-1.4426950408889634)
-    k = np.int32(y + _F(64.5)) - np.int32(64)
+    k = np.int32(np.int32(y + _F(64.5)) - np.int32(64))
     r = y - _F(k)
     p = _F(1.3333558e-3) + r * _F(1.5403530e-4)
     p = _F(9.6181291e-3) + r * p
@@ -53,7 +54,7 @@ def _sigmoid(x):
     p = _F(2.4022651e-1) + r * p
     p = _F(6.9314718e-1) + r * p
     p = _ONE + r * p
-    return _ONE / (_ONE + p * np.int32((k + np.int32(127)) << np.int32(23)).view(np.float32))
+    return _ONE / (_ONE + p * np.int32(np.int32(k + np.int32(127)) << np.int32(23)).view(np.float32))
 
 
 @njit(**PART)
