@@ -57,14 +57,20 @@ def collect(
             rows[count], weights[count], yes[count] = output + stride * np.int64(word), weight, weight
             count += np.uintp(1)
         if hs:
-            for j in range(np.uintp(hs_offsets[word]), np.uintp(hs_offsets[word + np.uintp(1)])):
-                row, seat = nodes + stride * np.int64(hs_points[j]), np.uintp(seats[hs_points[j]])
-                if seat >= count or rows[seat] != row:
-                    seats[hs_points[j]] = seat = count
-                    rows[seat], weights[seat], yes[seat] = row, _ZERO, _ZERO
-                    count += np.uintp(1)
+            j, end = np.uintp(hs_offsets[word]), np.uintp(hs_offsets[word + np.uintp(1)])
+            # Down the path from the root, as far as words before went; from where they did not, none went further.
+            while j < end:
+                seat = np.uintp(seats[hs_points[j]])
+                if seat >= count or rows[seat] != nodes + stride * np.int64(hs_points[j]):
+                    break
                 weights[seat] += weight
                 yes[seat] += _ZERO if hs_codes[j] else weight
+                j += np.uintp(1)
+            while j < end:
+                seats[hs_points[j]], rows[count] = count, nodes + stride * np.int64(hs_points[j])
+                weights[count], yes[count] = weight, _ZERO if hs_codes[j] else weight
+                count += np.uintp(1)
+                j += np.uintp(1)
     return np.int64(count), total
 
 
