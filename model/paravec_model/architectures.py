@@ -3,7 +3,8 @@
 A kernel takes all documents of a call, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
 moves each row of `vectors` (documents × padded vector_size) through the epochs that the tables of draws cover. A word
 that sub-sampling keeps asks for a step: of the nodes above it in the tree, of itself and its noise, or both. Rows are
-padded with zeros, which stay zero. `numbers`, `indices` and `tokens` are room to work in; `methods` says how much.
+padded with zeros, which stay zero. `numbers`, in which a vector has its place as it moves, `indices` and `tokens` are
+room to work in; `methods` says how much.
 """
 
 import numpy as np
@@ -86,6 +87,14 @@ def _gather(context, rows, count, size):
             q += STEP
 
 
+@njit(**PART)
+def _copy(source, target, size):
+    q = 0
+    while q < size:
+        store(target, q, load(source, q))
+        q += STEP
+
+
 def _architecture(*, contextual, slotted):
     """The kernel of an architecture; numba leaves out what belongs to the others.
 
@@ -96,19 +105,21 @@ def _architecture(*, contextual, slotted):
     def infer(
         words, offsets, vectors, alphas, raw, noise, windows, numbers, indices, tokens,
         negative, syn1neg, hs, syn1, hs_offsets, hs_points, hs_codes, sample, sample_int, word_vectors,
-        window, mean, null_word, width,
+        window, mean, null_word, width, dimensions,
     ):  # fmt: skip
-        size, stride, room = 4 * vectors.shape[1], 4 * max(syn1neg.shape[1], syn1.shape[1]), width if hs else 0
+        pitch, stride, room = 4 * vectors.shape[1], 4 * max(syn1neg.shape[1], syn1.shape[1]), width if hs else 0
+        size = pitch if slotted else 4 * dimensions
         output, nodes, inputs = address(syn1neg), address(syn1), address(word_vectors)
-        context = address(numbers) if contextual else None
+        vector, context = address(numbers), address(numbers) + pitch if contextual else None
         slots = indices[: 2 * window] if slotted else None
         around, targets = indices[: 2 * window + BLOCK], indices[2 * window + BLOCK :]
-        zeros, errors = address(numbers) + size, numbers[(size + stride) // 4 :]
+        zeros, errors = address(numbers) + 2 * pitch, numbers[(2 * pitch + stride) // 4 :]
         labels = errors[width:]
         kept, places, counts = tokens[0], tokens[1], tokens[2]
         labels[0] = _ONE
         for n in range(vectors.shape[0]):
-            vector, document = address(vectors) + n * size, words[offsets[n] : offsets[n + 1]]
+            document = words[offsets[n] : offsets[n + 1]]
+            _copy(address(vectors) + n * pitch, vector, size)
             last, found = (zeros, zeros, zeros, zeros, zeros, zeros), no_errors()
             if hs:
                 _paths(document, nodes, stride, hs_offsets, hs_points, hs_codes, targets, labels, room, counts)
@@ -118,9 +129,9 @@ def _architecture(*, contextual, slotted):
                 left = _keep(document, sample, sample_int, raw[e], kept, places)
                 for i in range(left):
                     if slotted:
-                        _look_around(kept, left, i, window, inputs, size, null_word, slots)
+                        _look_around(kept, left, i, window, inputs, pitch, null_word, slots)
                     if contextual:
-                        count = _neighbours(kept, left, i, window - np.int64(windows[e, i]), inputs, size, around)
+                        count = _neighbours(kept, left, i, window - np.int64(windows[e, i]), inputs, pitch, around)
                         fill_up(around, count, zeros, BLOCK)
                         _gather(context, around, count, size)
                         # gensim takes the mean of what goes in but not of the update; of a sum, it is the reverse.
@@ -148,6 +159,7 @@ def _architecture(*, contextual, slotted):
                             targets[first:], count, zeros, labels[first:], alpha, errors, size,
                         )  # fmt: skip
             move(vector, last, found, size)
+            _copy(vector, address(vectors) + n * pitch, size)
 
     return infer
 

@@ -25,7 +25,7 @@ Argument: TypeAlias = "Array | Shared | array[int] | int"
 Kernel = Callable[..., None]
 
 _DOCUMENTS = "u4[] i8[] f4[,] f4[] u4[,] u4[,] u4[,] f4[] i8[] i8[,]"
-_MODEL = "i8 f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[,] i8 i8 i8 i8"
+_MODEL = "i8 f4[,] i8 f4[,] i8[] u4[] u1[] i8 u4[] f4[,] i8 i8 i8 i8 i8"
 ARGUMENTS = {
     "fill_draws": "u8[] u4[,] u4[,] u4[] u4[] u4",
     "fill_windows": "u8[] u4[,] u4",

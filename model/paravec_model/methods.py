@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
+from math import prod
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ from .artifact import Artifact
 from .compiled import BLOCK, LANES, Shared, kernel
 from .draws import NO_NOISE, DrawTables, Noise, start_vector
 from .errors import StoppedError
-from .options import InferenceOptions, Stop, padded
+from .options import ROW_ALIGNMENT, InferenceOptions, Stop, padded
 
 Array = npt.NDArray[Any]
 Vectors = npt.NDArray[np.float32]
@@ -78,6 +79,7 @@ class Sgd:
             int(algorithm.mode == "dm_mean"),
             null_word or 0,
             self._width,
+            _in_lanes(algorithm.vector_size),
         )
         self._tree, self._window = algorithm.hs, algorithm.window
         self._rooms = _Rooms(self._make_room)
@@ -107,7 +109,7 @@ class Sgd:
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
         return (
-            np.zeros((1 + self._slots) * self._size + self._width + targets, np.float32),
+            _aligned((2 + self._slots) * self._size + self._width + targets),
             np.empty(2 * self._window + targets + BLOCK, np.int64),
             np.empty((3, longest), np.int64),
         )
@@ -133,7 +135,7 @@ class Map:
             int(algorithm.hs),
             arrays.get("map_syn1", arrays.get("syn1", _NO_ROWS)),
             *_words_of(artifact),
-            np.full(self._size, map_lambda, np.float32),
+            np.full(_in_lanes(algorithm.vector_size), map_lambda, np.float32),
         )
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -152,12 +154,24 @@ class Map:
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms + LANES
         return (
-            np.zeros((7, self._size), np.float32),
-            np.empty((6, terms), np.float32),
+            _aligned(7, self._size),
+            _aligned(6, terms),
             np.empty(terms, np.int64),
             np.empty(longest, np.uint32),
             np.zeros(self._nodes, np.uint32),
         )
+
+
+def _in_lanes(size: int) -> int:
+    """Numbers of a padded row that kernels look at: the rest of its cache line would be nothing but zeros."""
+    return -(-size // LANES) * LANES
+
+
+def _aligned(*shape: int) -> Array:
+    """Zeros that begin with a cache line. NumPy's begin anywhere, and what straddles two lines takes twice as long."""
+    room = np.zeros(prod(shape) + ROW_ALIGNMENT, np.float32)
+    first = -room.ctypes.data // 4 % ROW_ALIGNMENT
+    return room[first : first + prod(shape)].reshape(shape)
 
 
 class _Rooms:

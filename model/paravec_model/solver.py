@@ -133,7 +133,7 @@ def solve(
     their addresses, `known` for a document's words, `seats` for a number of each node. `methods` says how much.
     """
     vector, slope, scaled, before, direction, precision = room[0], room[1], room[2], room[3], room[4], room[5]
-    size, stride = prior.shape[0], 4 * prior.shape[0]
+    size, stride = prior.shape[0], 4 * max(syn1neg.shape[1], syn1.shape[1])
     for n in range(vectors.shape[0]):
         document = words[offsets[n] : offsets[n + 1]]
         count, total = collect(
@@ -153,7 +153,7 @@ def solve(
         for _ in range(_STEPS):
             for q in range(size):
                 slope[q] = -total * mean[q] - precision[q] * vector[q]
-            _pull(address(rows), full, address(pulls), address(slope), stride)
+            _pull(address(rows), full, address(pulls), address(slope), 4 * size)
             now, mixed, far = _ZERO, _ZERO, _ZERO
             for q in range(size):
                 scaled[q] = slope[q] / precision[q]
@@ -172,7 +172,7 @@ def solve(
                 direction[q] = scaled[q] + turn * direction[q]
                 before[q] = slope[q]
                 bend += precision[q] * direction[q] * direction[q]
-            _products(address(rows), full, address(direction), address(changes), stride)
+            _products(address(rows), full, address(direction), address(changes), 4 * size)
             length, along = _length(along, bend, weights, yes, margins, changes, pulls, curvatures)
             for i in range(full):
                 margins[i] += length * changes[i]
