@@ -21,12 +21,16 @@ from .compiled import ARGUMENTS, library, numba_kernel
 
 CPUS = {"x86_64": ("x86-64-v2", "x86-64-v3"), "aarch64": ("generic",)}
 
+KNOWS_POINTERS = llvm.llvm_version_info >= (16,)
+"""Whether LLVM is new enough to call a pointer just that. numba also runs with older ones."""
 
 _LIBC = {"memcpy", "memmove", "memset"}
 
 
 def main() -> None:
     """Make the libraries for all kinds of CPU of this architecture, each in a process that compiles for no other."""
+    if not KNOWS_POINTERS:
+        raise SystemExit("kernels can be compiled beforehand with numba 0.62 or later")
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else __file__)
     directory = directory.parent if directory.is_file() else directory
     processes = [_compiling(cpu, directory) for cpu in CPUS[platform.machine()]]
