@@ -153,7 +153,7 @@ def rate_of_all(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) 
 
     def work(core: int) -> None:
         os.sched_setaffinity(0, {core})
-        ready.wait()
+        ready.wait(60)
         rates.put(rate(encoder, sizes, method, seconds))
 
     workers = [context.Process(target=work, args=(core,)) for core in CORES[: sizes.workers]]

@@ -56,6 +56,9 @@ _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
 """What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""
 
+_ELF = Struct("40xQ10xHH")
+"""Of a header of ELF's 64 bits: where the table of sections is, the size of an entry, and how many there are."""
+
 _places = [Path(__file__).parent]
 """Where a library may lie."""
 
@@ -101,10 +104,24 @@ def load(directory: Path) -> ctypes.CDLL | None:
     """The library in `directory`, if there is one; ModelError if it is damaged."""
     kind = cpu()
     file = directory / library(kind) if kind else None
+    if not file or not file.exists():
+        return None
     try:
-        return ctypes.CDLL(str(file)) if file and file.exists() else None
+        if not _is_whole(file):
+            raise OSError("damaged, or cut short")
+        return ctypes.CDLL(str(file))
     except OSError as error:
         raise ModelError(f"{file}: cannot be loaded; delete it, or make it anew: {error}") from error
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether the table of sections is there, which ends an ELF file. To load part of one can be a bus error."""
+    with file.open("rb") as opened:
+        head = opened.read(_ELF.size)
+    if len(head) < _ELF.size:
+        return False
+    start, size, count = _ELF.unpack(head)
+    return bool(start + size * count <= file.stat().st_size)
 
 
 @cache

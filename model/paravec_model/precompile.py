@@ -33,6 +33,7 @@ def main() -> None:
         raise SystemExit("kernels can be compiled beforehand with numba 0.62 or later")
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else __file__)
     directory = directory.parent if directory.is_file() else directory
+    directory.mkdir(parents=True, exist_ok=True)
     processes = [_compiling(cpu, directory) for cpu in CPUS[platform.machine()]]
     codes = [process.wait() for process in processes]
     if any(codes):
@@ -63,7 +64,7 @@ def compile_for(cpu: str, directory: str) -> None:
         file.write(machine.emit_object(module))
         file.flush()
         target = Path(directory) / library(cpu)
-        made = target.with_suffix(".new")
+        made = target.with_suffix(f".{os.getpid()}.new")
         subprocess.run(["ld", "-shared", "-s", "-o", made, file.name], check=True)  # noqa: S603, S607
         # Who loads it meanwhile finds the one before or this, whole.
         made.replace(target)

@@ -16,7 +16,7 @@ _LATIN = bytes(code if _ALPHABETIC.match(chr(code)) else ord(" ") for code in ra
 
 
 def _runs(text: str) -> list[str]:
-    """The runs, for most texts of western Europe in a fifth of the time that a regular expression takes."""
+    """The runs; of a text in Latin-1 in a fifth of the time that a regular expression takes."""
     try:
         return text.encode("latin-1").translate(_LATIN).decode("latin-1").split()
     except UnicodeEncodeError:

@@ -17,9 +17,10 @@ _ON_THEIR_WAY = 16
 class Admission:
     """Counts what is in flight, and refuses what is beyond the bounds.
 
-    The bounds are looked at when a call comes, before its message is read, so that a refusal costs little; and again
-    when it is known how much it asks for. A call that alone is beyond a bound is taken on if nothing else is in flight.
-    What comes in a stream is not refused but waits, by flow control: a stream counts as a call, not by its documents.
+    The bounds are looked at when a call comes, before its message is read, so that a refusal costs little; and
+    again when it is known how much it asks for, if it is not brief. A call that alone is beyond a bound is taken on
+    if nothing else is in flight. What comes in a stream is not refused but waits, by flow control: a stream counts
+    as a call, not by its documents.
     """
 
     def __init__(self, settings: Settings, row: Row) -> None:

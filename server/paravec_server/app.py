@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
@@ -93,6 +94,9 @@ class App:
         )
         self.port = 0
         """Where it listens, once it does; 0 for a Unix socket."""
+        scheme, _, path = settings.listen.partition(":")
+        self.socket = Path(path) if scheme == "unix" else None
+        """The file of a Unix socket; the process's end alone would leave it."""
 
     def stop(self, reason: str) -> None:
         """Begin to drain; may be called where a signal comes in."""
@@ -170,9 +174,10 @@ class App:
 
     def _open(self) -> Encoder:
         began = time.perf_counter()
-        artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
         if cache := self._settings.kernel_cache:
+            # First: a vocabulary has a kernel, too.
             compiled.use_cache(cache)
+        artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
         try:
             encoder = Encoder(artifact, _METHODS[self._settings.method])
         except OptionError as error:
@@ -212,6 +217,8 @@ class App:
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
+        if self.socket:
+            self.socket.unlink(missing_ok=True)
         if self._tracing:
             self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)

@@ -11,12 +11,15 @@ from . import heap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; 0 after a drain, 1 if the server could not begin, 2 for a wrong setting."""
+    """Serve until told to stop; 0 after a drain, 1 if the server could not begin, 2 for a wrong setting. It ends the
+    process with that, or returns it."""
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    stops = {signal.SIGTERM, signal.SIGINT}
+    for number in stops:
         signal.signal(number, lambda *_: os._exit(0))
     if argv is None:
-        heap.begin_again()
+        heap.begin_again(stops)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
     if sys.stderr is None:
         # Closed: what is opened next must not take its place, and be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,19 +1,27 @@
 """How glibc keeps memory. Other C libraries do not read this."""
 
 import os
+import signal
 import sys
-
-_VARIABLE = "GLIBC_TUNABLES"
+from contextlib import suppress
 
 # One heap for all threads: a heap for each is never in the cache where calls have threads, which took a seventh of the
 # time of short calls, and holders of the GIL do not contend for one. Nothing freed is kept for the thread that freed
 # it, and no large buffer lies among small ones: else the heap does not close up again, and memory grew for hours.
-_TUNABLES = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
+_TUNABLES = ("glibc.malloc.arena_max=1", "glibc.malloc.tcache_count=0", "glibc.malloc.mmap_threshold=65536")
+
+_VARIABLE, _BEGUN = "GLIBC_TUNABLES", "_PARAVEC_BEGUN"
 
 
-def begin_again() -> None:
-    """Replace this process by one that has these settings, which are read only as a process begins; not if it has
-    settings already."""
-    if _VARIABLE not in os.environ and sys.executable:
-        os.environ[_VARIABLE] = _TUNABLES
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # ourselves
+def begin_again(stops: set[signal.Signals]) -> None:
+    """Replace this process by one that has these settings, which are read only as a process begins; what an operator
+    has set otherwise stays. Signals that stop the process wait until the next one has let them in."""
+    given = os.environ.get(_VARIABLE, "")
+    missing = [tunable for tunable in _TUNABLES if tunable.partition("=")[0] not in given]
+    # Where the variable does not get through, a second time would not be the last.
+    if missing and sys.executable and os.environ.get(_BEGUN) != str(os.getpid()):
+        os.environ |= {_VARIABLE: ":".join([given, *missing] if given else missing), _BEGUN: str(os.getpid())}
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        # Where it may not be, the server grows and is otherwise the same.
+        with suppress(OSError):
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # ourselves

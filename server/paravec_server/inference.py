@@ -103,7 +103,8 @@ def check_count(count: int, most: int, path: str) -> None:
 
 
 def read_all(call: Call, items: Sequence[T], read: Callable[[T, str], Tokens], path: str) -> list[Tokens]:
-    """What `read` makes of each of the items, given its path, `path[i]`; counted as in flight until the call ends."""
+    """What `read` makes of each of the items, given its path, `path[i]`; counted as in flight until the call ends,
+    unless it is brief."""
     call.take(len(items), 0)
     documents = [read(item, f"{path}[{i}]") for i, item in enumerate(while_wanted(call, items))]
     call.take(0, sum(len(document.tokens) for document in documents))

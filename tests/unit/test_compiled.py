@@ -90,11 +90,14 @@ def test_a_cache_that_holds_them_is_as_good(kernel_cache: Path, artifact: Artifa
     subprocess.run([sys.executable, "-c", program, artifact.path, kernel_cache], check=True)
 
 
-def test_a_damaged_library_is_named(tmp_path: Path) -> None:
-    """It is not passed over, or a server would be slow to start and nobody would know why."""
+@needs_linker
+@pytest.mark.parametrize("kept", [4, 100, 5_000, -100, -1])
+def test_a_damaged_library_is_named(kept: int, kernel_cache: Path, tmp_path: Path) -> None:
+    """It is not passed over, or a server would be slow to start and nobody would know why; nor is part of one run."""
     kind = compiled.cpu()
     assert kind
-    (tmp_path / compiled.library(kind)).write_bytes(b"\x7fELF")
+    name = compiled.library(kind)
+    (tmp_path / name).write_bytes((kernel_cache / name).read_bytes()[:kept])
     with pytest.raises(ModelError, match=r"kernels-.*\.so: cannot be loaded; delete it"):
         compiled.load(tmp_path)
 
