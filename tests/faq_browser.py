@@ -67,6 +67,8 @@ def put(page: Page, question: str) -> None:
         page.keyboard.press("Enter")
     page.locator("#results:not([aria-busy])").wait_for(state="attached")
     page.locator("#status:not(:empty)").wait_for()
+    # Without scripts it is another page, whose style sheet may come later.
+    page.wait_for_load_state()
 
 
 def visits(browser: Browser, address: str, question: str, folder: Path) -> dict[str, Any]:
