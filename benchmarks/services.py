@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from paravec_model import compiled
+from paravec_model import libraries
 
 from . import environments
 from .models import Trained
@@ -177,8 +177,8 @@ def _package() -> Path:
     """The folder of a copy of paravec_model whose kernels are compiled, as in the image of the server."""
     source, copy = ROOT / "model/paravec_model", BUILD / "package/paravec_model"
     shutil.copytree(source, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    cpu = compiled.cpu()
-    if cpu is None or not (copy / compiled.library(cpu)).exists():
+    cpu = libraries.cpu()
+    if cpu is None or not (copy / libraries.library(cpu)).exists():
         print("compiling the kernels", file=sys.stderr)
         done = subprocess.run(
             [sys.executable, "-m", "paravec_model.precompile", str(copy)], capture_output=True, text=True, check=False

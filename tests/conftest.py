@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ from hypothesis import HealthCheck, settings
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_model.precompile import KNOWS_POINTERS
 
-from . import parity
+from . import beforehand, parity
 from .servers import Server, running
 
 settings.register_profile(
@@ -36,7 +34,7 @@ def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory.mkdir(exist_ok=True)
     with (shared / "kernels.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if shutil.which("ld") and KNOWS_POINTERS and not any(directory.glob("*.so")):
+        if beforehand.POSSIBLE and not any(directory.glob("*.so")):
             subprocess.run([sys.executable, "-m", "paravec_model.precompile", directory], check=True)
     return directory
 

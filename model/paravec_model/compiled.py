@@ -6,8 +6,6 @@ different make give the same bits.
 """
 
 import ctypes
-import hashlib
-import platform
 from array import array
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ModelError
+from .libraries import also_in, cpu, precompiled, source
 
 Array = npt.NDArray[Any]
 Argument: TypeAlias = "Array | Shared | array[int] | int"
@@ -48,80 +47,9 @@ BLOCK = 6
 LANES = 8
 """Floats that one vector instruction takes, see `lanes`. Rows are padded to a multiple of it."""
 
-_SOURCES = (
-    "kernels.py", "lookup.py", "nearest.py", "lanes.py", "descent.py", "architectures.py", "terms.py", "solver.py",
-    "compiled.py",
-)  # fmt: skip
 _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
 """What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""
-
-_ELF = Struct("40xQ10xHH")
-"""Of a header of ELF's 64 bits: where the table of sections is, the size of an entry, and how many there are."""
-
-_places = [Path(__file__).parent]
-"""Where a library may lie."""
-
-_LEVELS = {
-    "x86-64-v3": {"abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"},
-    "x86-64-v2": {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"},
-}
-"""Levels of the x86-64 psABI and what Linux calls the features that each adds to the one below."""
-
-
-@cache
-def cpu() -> str | None:
-    """The kind of CPU to compile for, as LLVM calls it: the same for most machines. None if that cannot be told."""
-    if platform.machine() in ("aarch64", "arm64"):
-        return "generic"
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return None
-    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
-    return next((level for level, needed in _LEVELS.items() if needed <= flags), None)
-
-
-def library(cpu: str) -> str:
-    """The name of the file that holds the kernels for a kind of CPU; other source, other name."""
-    return f"kernels-{platform.machine()}-{cpu}-{_source()}.so"
-
-
-@cache
-def _source() -> str:
-    """What the kernels are compiled from, in short."""
-    source = b"".join(Path(__file__).with_name(name).read_bytes() for name in _SOURCES)
-    return hashlib.sha256(source).hexdigest()[:12]
-
-
-def precompiled() -> ctypes.CDLL | None:
-    """The library for this CPU and this source, if there is one here or in the cache."""
-    return next(filter(None, map(load, _places)), None)
-
-
-@cache
-def load(directory: Path) -> ctypes.CDLL | None:
-    """The library in `directory`, if there is one; ModelError if it is damaged."""
-    kind = cpu()
-    file = directory / library(kind) if kind else None
-    if not file or not file.exists():
-        return None
-    try:
-        if not _is_whole(file):
-            raise OSError("damaged, or cut short")
-        return ctypes.CDLL(str(file))
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be loaded; delete it, or make it anew: {error}") from error
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether the table of sections is there, which ends an ELF file. To load part of one can be a bus error."""
-    with file.open("rb") as opened:
-        head = opened.read(_ELF.size)
-    if len(head) < _ELF.size:
-        return False
-    start, size, count = _ELF.unpack(head)
-    return bool(start + size * count <= file.stat().st_size)
 
 
 @cache
@@ -250,14 +178,14 @@ def numba_kernel(name: str) -> Any:
 def use_cache(directory: Path) -> None:
     """Keep kernels that numba compiles in `directory`, and take from there what an earlier process compiled, or a
     library that `precompile` made there; before the first encoder."""
-    _places[1:] = [directory]
+    also_in(directory)
     if precompiled() is not None:
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ".writable").touch()
         # numba looks for changes only in the file that a kernel begins in.
-        directory = directory / _source()
+        directory = directory / source()
     except OSError as error:
         raise ModelError(f"{directory}: cannot keep compiled kernels here: {error.strerror}") from error
     from numba import config

@@ -33,7 +33,7 @@ class Encoder:
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
     the documents beside it, on earlier calls, or on which thread, process or machine makes it (on CPUs of one level,
-    see `compiled.cpu`).
+    see `libraries.cpu`).
     """
 
     def __init__(self, artifact: Artifact, method: Method | None = None) -> None:

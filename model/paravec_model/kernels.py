@@ -7,7 +7,7 @@ is allocated or raised either, so that it needs no help from numba when it runs;
 import numpy as np
 from numba import config, njit
 
-from .compiled import cpu
+from .libraries import cpu
 
 # Not for the machine at hand: two of different make shall give the same bits.
 if config.CPU_NAME is None and cpu():

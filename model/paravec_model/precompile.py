@@ -17,7 +17,8 @@ from numba import njit, types
 from numba.np.numpy_support import from_dtype
 from numpy import dtype
 
-from .compiled import ARGUMENTS, library, numba_kernel
+from .compiled import ARGUMENTS, numba_kernel
+from .libraries import library
 
 CPUS = {"x86_64": ("x86-64-v2", "x86-64-v3"), "aarch64": ("generic",)}
 

@@ -17,6 +17,7 @@ from paravec_model import __version__, compiled
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
+from paravec_model.libraries import precompiled
 from paravec_model.options import Method
 
 from . import open_inference, probes, service, transport
@@ -94,9 +95,6 @@ class App:
         )
         self.port = 0
         """Where it listens, once it does; 0 for a Unix socket."""
-        scheme, _, path = settings.listen.partition(":")
-        self.socket = Path(path) if scheme == "unix" else None
-        """The file of a Unix socket; the process's end alone would leave it."""
 
     def stop(self, reason: str) -> None:
         """Begin to drain; may be called where a signal comes in."""
@@ -118,7 +116,7 @@ class App:
         try:
             if self._unless_stopped(partial(self._warm, encoder)):
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
-                if compiled.precompiled() is None:
+                if precompiled() is None:
                     # numba leaves much garbage behind; without it, looking for some took longer than opening the model.
                     gc.collect()
                 gc.freeze()
@@ -217,8 +215,10 @@ class App:
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
-        if self.socket:
-            self.socket.unlink(missing_ok=True)
+        scheme, _, path = self._settings.listen.partition(":")
+        if scheme == "unix":
+            # The process's end alone would leave the socket's file.
+            Path(path).unlink(missing_ok=True)
         if self._tracing:
             self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)

@@ -26,8 +26,8 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.options import InferenceOptions
-from paravec_model.precompile import KNOWS_POINTERS
 
+from .. import beforehand
 from ..servers import PATIENCE, Server, command, running
 
 SERVICE = "paravec.v1.EmbeddingService"
@@ -575,11 +575,10 @@ def test_it_begins_again_once(meanwhile: str, code: int, monkeypatch: pytest.Mon
     assert subprocess.run(arguments, capture_output=True, check=False, timeout=PATIENCE).returncode == code
 
 
-@pytest.mark.skipif(not shutil.which("ld") or not KNOWS_POINTERS, reason="kernels cannot be compiled beforehand")
+@beforehand.needed
 def test_a_cache_of_kernels_is_all_it_takes(artifact: Artifact, kernel_cache: Path) -> None:
     """No kernel is compiled, not even those that verify a model, where a cache holds them all."""
-    block = "import sys; sys.modules |= dict.fromkeys(('numba', 'llvmlite'))"
-    program = f"{block}; from paravec_server.cli import main; sys.exit(main())"
+    program = f"{beforehand.WITHOUT_NUMBA}; from paravec_server.cli import main; sys.exit(main())"
     flags = command(artifact.path, "--kernel-cache", str(kernel_cache), "--verify", "full")[3:]
     with subprocess.Popen([sys.executable, "-c", program, *flags], stderr=subprocess.PIPE, text=True) as process:
         try:

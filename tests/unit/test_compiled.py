@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paravec_model import compiled
+from paravec_model import compiled, libraries
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ModelError
 from paravec_model.options import InferenceOptions
 from paravec_model.precompile import CPUS
 
-from .. import parity
+from .. import beforehand, parity
 
 PACKAGE = Path(compiled.__file__).parent
-
-needs_linker = pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +28,26 @@ def package(kernel_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     copy = tmp_path_factory.mktemp("package") / "paravec_model"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for kind in CPUS[platform.machine()]:
-        shutil.copy(kernel_cache / compiled.library(kind), copy)
+        shutil.copy(kernel_cache / libraries.library(kind), copy)
     return copy.parent
 
 
 @pytest.fixture
-def beforehand(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def from_the_cache(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoders made now take their kernels from there."""
-    loaded = compiled.load(kernel_cache)
+    loaded = libraries.load(kernel_cache)
     assert loaded is not None
     monkeypatch.setattr(compiled, "precompiled", lambda: loaded)
 
 
-@needs_linker
+@beforehand.needed
 @pytest.mark.parametrize(
     "kind",
     [{"dm": 0}, {"dm": 0, "hs": 1, "negative": 0}, {"dm": 0, "hs": 1},
      {"dm": 1, "dm_mean": 1}, {"dm": 1, "dm_mean": 0, "hs": 1}, {"dm": 1, "dm_concat": 1, "window": 2}],
     ids=["dbow", "dbow hs", "dbow both", "dm mean", "dm sum", "dm concat"],
 )  # fmt: skip
-def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tmp_path: Path) -> None:
+def test_both_ways_give_the_same_bits(kind: dict[str, int], from_the_cache: None, tmp_path: Path) -> None:
     """A replica that compiled its kernels and one that found them made give one text one vector, and its neighbours."""
     artifact = parity.to_artifact(parity.train(epochs=2, **kind), tmp_path / "model", doctags=True)
     words = list(artifact.vocabulary)
@@ -67,11 +65,11 @@ def test_both_ways_give_the_same_bits(kind: dict[str, int], beforehand: None, tm
     assert there.neighbours.find(vectors, 20) == here.neighbours.find(vectors, 20)
 
 
-@needs_linker
+@beforehand.needed
 def test_it_takes_neither_numba_nor_a_cache(package: Path, artifact: Artifact) -> None:
     """The image has no numba, and its root is read-only."""
     program = (
-        "import sys; sys.modules |= dict.fromkeys(('numba', 'llvmlite'));"
+        f"{beforehand.WITHOUT_NUMBA};"
         "import pathlib, paravec_model.artifact as a, paravec_model.encoder as e;"
         "e.Encoder(a.Artifact.open(pathlib.Path(sys.argv[1]))).warm()"
     )
@@ -79,44 +77,44 @@ def test_it_takes_neither_numba_nor_a_cache(package: Path, artifact: Artifact) -
     subprocess.run([sys.executable, "-c", program, artifact.path], env=environment, check=True)
 
 
-@needs_linker
+@beforehand.needed
 def test_a_cache_that_holds_them_is_as_good(kernel_cache: Path, artifact: Artifact) -> None:
     """Who may not write to an installed package can compile beforehand, too."""
     program = (
-        "import sys; sys.modules |= dict.fromkeys(('numba', 'llvmlite'));"
+        f"{beforehand.WITHOUT_NUMBA};"
         "import pathlib, paravec_model.artifact as a, paravec_model.compiled as c, paravec_model.encoder as e;"
         "c.use_cache(pathlib.Path(sys.argv[2])); e.Encoder(a.Artifact.open(pathlib.Path(sys.argv[1]))).warm()"
     )
     subprocess.run([sys.executable, "-c", program, artifact.path, kernel_cache], check=True)
 
 
-@needs_linker
+@beforehand.needed
 @pytest.mark.parametrize("kept", [4, 100, 5_000, -100, -1])
 def test_a_damaged_library_is_named(kept: int, kernel_cache: Path, tmp_path: Path) -> None:
     """It is not passed over, or a server would be slow to start and nobody would know why; nor is part of one run."""
-    kind = compiled.cpu()
+    kind = libraries.cpu()
     assert kind
-    name = compiled.library(kind)
+    name = libraries.library(kind)
     (tmp_path / name).write_bytes((kernel_cache / name).read_bytes()[:kept])
     with pytest.raises(ModelError, match=r"kernels-.*\.so: cannot be loaded; delete it"):
-        compiled.load(tmp_path)
+        libraries.load(tmp_path)
 
 
-@needs_linker
+@beforehand.needed
 def test_a_library_of_other_source_is_left_alone(package: Path, tmp_path: Path) -> None:
     """Whoever changes a kernel runs the change, not what was compiled before it."""
     copy = tmp_path / "paravec_model"
     shutil.copytree(package / "paravec_model", copy)
     with (copy / "kernels.py").open("a") as file:
         file.write("# a change\n")
-    program = "import paravec_model.compiled as c; print(c.precompiled())"
+    program = "import paravec_model.libraries as l; print(l.precompiled())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout == "None\n"
 
 
-@needs_linker
-def test_arrays_of_another_kind_are_refused(beforehand: None) -> None:
+@beforehand.needed
+def test_arrays_of_another_kind_are_refused(from_the_cache: None) -> None:
     """Machine code would read past the end of an array of smaller items."""
     fill = compiled.kernel("fill_windows", 5)
     with pytest.raises(TypeError, match=r"takes u4\[,\], not an array of uint16"):
@@ -140,4 +138,4 @@ def test_without_kernels_and_without_numba_it_says_what_to_do(monkeypatch: pytes
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86-64")
 def test_the_cpu_is_a_level_not_a_make() -> None:
     """Two machines of different make compile the same."""
-    assert compiled.cpu() in ("x86-64-v3", "x86-64-v2", None)
+    assert libraries.cpu() in ("x86-64-v3", "x86-64-v2", None)
