@@ -79,7 +79,8 @@ class Sgd:
             int(algorithm.mode == "dm_mean"),
             null_word or 0,
             self._width,
-            _in_lanes(algorithm.vector_size),
+            # The rest of a row's cache line would be nothing but zeros.
+            padded(algorithm.vector_size, LANES),
         )
         self._tree, self._window = algorithm.hs, algorithm.window
         self._rooms = _Rooms(self._make_room)
@@ -135,7 +136,7 @@ class Map:
             int(algorithm.hs),
             arrays.get("map_syn1", arrays.get("syn1", _NO_ROWS)),
             *_words_of(artifact),
-            np.full(_in_lanes(algorithm.vector_size), map_lambda, np.float32),
+            np.full(padded(algorithm.vector_size, LANES), map_lambda, np.float32),
         )
 
     def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -160,11 +161,6 @@ class Map:
             np.empty(longest, np.uint32),
             np.zeros(self._nodes, np.uint32),
         )
-
-
-def _in_lanes(size: int) -> int:
-    """Numbers of a padded row that kernels look at: the rest of its cache line would be nothing but zeros."""
-    return -(-size // LANES) * LANES
 
 
 def _aligned(*shape: int) -> Array:

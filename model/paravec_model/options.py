@@ -16,9 +16,9 @@ ROW_ALIGNMENT = 16
 """Rows are padded with zeros to a multiple of this many float32, one 64-byte cache line."""
 
 
-def padded(size: int) -> int:
-    """Length of a padded row that holds `size` numbers."""
-    return -(-size // ROW_ALIGNMENT) * ROW_ALIGNMENT
+def padded(size: int, multiple: int = ROW_ALIGNMENT) -> int:
+    """Length of a padded row that holds `size` numbers; or the next multiple of another number."""
+    return -(-size // multiple) * multiple
 
 
 @dataclass(frozen=True)
