@@ -29,7 +29,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Curves, lines
-from benchmarks.machine import cores, cpu, pin_to_one_core, write_figures
+from benchmarks.machine import cpu, pin_to_one_core, usable_cores, write_figures
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -55,7 +55,7 @@ class Sizes:
 
 
 # Before this process is pinned to one.
-CORES = cores()
+CORES = usable_cores()
 
 TITLES = {
     "tokens": "tokens of a document",
@@ -161,6 +161,8 @@ def rate_of_all(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) 
         worker.start()
     for worker in workers:
         worker.join()
+    if any(worker.exitcode for worker in workers):
+        raise SystemExit("growth.py: a process failed")
     return float(sum(rates.get() for _ in workers))
 
 

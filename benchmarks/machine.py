@@ -28,7 +28,7 @@ def write_figures(path: Path | None, **figures: Any) -> None:
         path.write_text(json.dumps({"cpu": cpu(), "software": software(), **figures}, indent=2) + "\n")
 
 
-def cores() -> list[int]:
+def usable_cores() -> list[int]:
     """The cores that this process may use, if it can be pinned to some."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
@@ -36,4 +36,4 @@ def cores() -> list[int]:
 def pin_to_one_core() -> None:
     """Stay on one core, so that neither side gets help from another."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, usable_cores()[:1])

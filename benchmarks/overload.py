@@ -28,7 +28,7 @@ from grpc_health.v1 import health_pb2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import cpu, write_figures
+from benchmarks.machine import cpu, usable_cores, write_figures
 from benchmarks.models import best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, ours
 from paravec.v1 import embedding_pb2 as pb
@@ -189,7 +189,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
     seconds = 1.0 if arguments.short else arguments.seconds
-    cores = sorted(os.sched_getaffinity(0))
+    cores = usable_cores()
     with tempfile.TemporaryDirectory() as place:
         corpus = "lee" if arguments.short else best_corpus()
         trained = trained_model(BUILD / "models", corpus, 50 if arguments.short else 100, Path(place) / "model")

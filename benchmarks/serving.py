@@ -13,7 +13,6 @@ empty handler, 64 to the others; 4 calls at once.
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import statistics
@@ -28,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Bar, bars
 from benchmarks.load import Load, LoadError
-from benchmarks.machine import cpu, software
+from benchmarks.machine import cpu, software, usable_cores
 from benchmarks.models import Trained, best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, PEER_NAMES, Service, ServiceError, ours, peer, versions
 
@@ -108,7 +107,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as place:
             trained = trained_model(BUILD / "models", corpus, size, Path(place) / "model")
-            cores = sorted(os.sched_getaffinity(0))
+            cores = usable_cores()
             plan = Plan(trained, texts_of(trained, TOKENS, 256), seconds, (cores[0], cores[-1]))
             measured, failed = measure_all(plan, keys, rounds)
     except ServiceError as error:

@@ -12,7 +12,6 @@ model has been read.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.load import Load
-from benchmarks.machine import cpu, write_figures
+from benchmarks.machine import cpu, usable_cores, write_figures
 from benchmarks.models import Trained, random_model, random_words
 from benchmarks.services import ours
 
@@ -45,7 +44,7 @@ def main() -> int:
         size = sum(file.stat().st_size for file in model.iterdir())
         plans = [(1, 1), (1, None), (2, None)] + ([] if arguments.short else [(3, None), (4, None)])
         rows = measure(model, words, plans, rounds, seconds, Path(place) / "body")
-    print(f"{cpu()}, {len(os.sched_getaffinity(0))} cores; a model of {size / 2**20:.0f} MiB\n")
+    print(f"{cpu()}, {len(usable_cores())} cores; a model of {size / 2**20:.0f} MiB\n")
     for row in rows:
         grown = (row["pss"] - rows[0]["pss"]) / max(1, row["workers"] - 1) / size
         where = "one core" if row["cores"] == 1 else "all cores"
@@ -67,7 +66,7 @@ def measure(
     trained = Trained("random", model, model, 300, words, 20)
     service = next(one for one in ours(trained) if one.key == "paravec-sgd")
     texts = [" ".join(part) for part in np.array(random_words(words, 20 * _BATCH)).reshape(_BATCH, 20)]
-    cores = [str(core) for core in sorted(os.sched_getaffinity(0))]
+    cores = [str(core) for core in usable_cores()]
     load = Load(connections=32, streams=1, core=",".join(cores))
     rows: list[dict[str, Any]] = [
         {"workers": workers, "cores": count, "documents_per_second": [], "ratios": [], "pss": 0}
