@@ -74,6 +74,13 @@ class Server:
         return code
 
 
+def stock_retries(**config: Any) -> list[tuple[str, str]]:
+    """Options of a stock channel that tries again what is UNAVAILABLE; `config` is further configuration."""
+    policy = {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 2}
+    method = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
+    return [("grpc.service_config", json.dumps({"methodConfig": [method], **config}))]
+
+
 def command(model: Path, *flags: str) -> list[str]:
     """The command line of a server of `model` on a free port."""
     server = [sys.executable, "-m", "paravec_server.cli", "--model", str(model)]

@@ -28,7 +28,7 @@ from paravec_model.export import GensimModel, write_artifact
 from paravec_model.tokenizer import SimpleTokenizer
 
 from .. import parity
-from ..servers import until
+from ..servers import stock_retries, until
 from .manifests import ROOT
 from .pods import LAB, LOCKED, Environment, free_port, make_images, podman
 
@@ -90,11 +90,9 @@ def answers(environment: Environment, artifact: Artifact) -> None:
 
 def load(targets: list[str], stop: threading.Event) -> tuple[int, list[str]]:
     """Embed without a pause over a stock channel that balances and retries; calls answered, and what failed."""
-    policy = {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 2}
-    method = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
-    config = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [method]}
+    options = stock_retries(loadBalancingConfig=[{"round_robin": {}}])
     done, failed = 0, []
-    with grpc.insecure_channel(f"ipv4:{','.join(targets)}", [("grpc.service_config", json.dumps(config))]) as channel:
+    with grpc.insecure_channel(f"ipv4:{','.join(targets)}", options) as channel:
         embed = EmbeddingServiceStub(channel).Embed
         request = EmbedRequest(documents=[{"text": text} for text in TEXTS])
         while not stop.is_set():

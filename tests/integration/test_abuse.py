@@ -1,6 +1,5 @@
 """What callers, disks and operators do to a running server: it goes on, or ends as it should."""
 
-import json
 import resource
 import shutil
 import signal
@@ -24,7 +23,7 @@ from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 from paravec_server.check import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, request
 
-from ..servers import PATIENCE, Server, command, running, until
+from ..servers import PATIENCE, Server, command, running, stock_retries, until
 
 ROOT = Path(__file__).parents[2]
 BEGIN = PREFACE + frame(SETTINGS)
@@ -290,9 +289,6 @@ def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact, kernel_cache: 
 
 def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel_cache: Path) -> None:
     """Calls of a server that stops are answered, or refused so that gRPC, too, would try them elsewhere."""
-    policy = {"maxAttempts": 4, "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2}
-    method = {"name": [{}], "retryPolicy": {**policy, "retryableStatusCodes": ["UNAVAILABLE"]}}
-    tries = [("grpc.service_config", json.dumps({"methodConfig": [method]}))]
     codes: set[str] = set()
 
     def call(stub: Any, over: threading.Event) -> None:
@@ -303,7 +299,10 @@ def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel
                 codes.add(error.code().name)
 
     for moment in range(3):
-        with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target, tries) as channel:
+        with (
+            running(artifact.path, kernel_cache) as server,
+            grpc.insecure_channel(server.target, stock_retries()) as channel,
+        ):
             stub, over = embedding_pb2_grpc.EmbeddingServiceStub(channel), threading.Event()
             threads = [threading.Thread(target=call, args=(stub, over)) for _ in range(4)]
             for thread in threads:
