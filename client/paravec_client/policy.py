@@ -46,8 +46,7 @@ def channel_options(config: ClientConfig, healthy_service: str | None) -> list[t
 
 RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"})
 """Statuses from a server whose call may do better elsewhere or later; CANCELLED is what gRPC's core says of calls
-that it has no time for, and of those that reach a server which it is told to stop. To embed a document
-twice does no harm."""
+for which it has no time, or whose server it was told to stop. To embed a document twice does no harm."""
 
 
 class Retries:

@@ -40,7 +40,7 @@ STARTING, SERVING, DRAINING = 0.0, 1.0, 2.0
 _CALL = len(CODES) + len(BUCKETS) + 2
 _FIELDS = len(GAUGES) + len(TOTALS) + len(REASONS) + _CALL * len(METHODS)
 _INDEX = {name: i for i, name in enumerate((*GAUGES, *TOTALS, *REASONS))}
-_FIRST_TOTAL = _INDEX["documents"]
+_DOCUMENTS, _TOKENS, _UNKNOWN_TOKENS, _SECONDS = (_INDEX[name] for name in TOTALS[:4])
 _FIRST_CELLS = {method: len(_INDEX) + _CALL * i for i, method in enumerate(METHODS)}
 _POSITIONS = {code: i for i, code in enumerate(CODES)}
 
@@ -67,10 +67,10 @@ class Row:
         """Add to TOTALS."""
         cells = self.cells
         with self.lock:
-            cells[_FIRST_TOTAL] += documents
-            cells[_FIRST_TOTAL + 1] += tokens
-            cells[_FIRST_TOTAL + 2] += unknown_tokens
-            cells[_FIRST_TOTAL + 3] += seconds
+            cells[_DOCUMENTS] += documents
+            cells[_TOKENS] += tokens
+            cells[_UNKNOWN_TOKENS] += unknown_tokens
+            cells[_SECONDS] += seconds
 
     def ended(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count a call."""
