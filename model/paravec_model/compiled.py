@@ -30,6 +30,7 @@ ARGUMENTS = {
     "fill_windows": "u8[] u4[,] u4",
     "fill_slots": "u1[] i8[] u8[]",
     "look_up": "u1[] u4[] i8[] u1[] i8[] u8[]",
+    "read_texts": "u1[] i8[] i8[] u4[] i8 u4[] i8 i8 i8 u1[] i8[] u8[]",
     "find_nearest": "f4[,] f4[,] u4[,] i8 i8 f4[,] f4[]",
     "dbow": f"{_DOCUMENTS} {_MODEL}",
     "dm": f"{_DOCUMENTS} {_MODEL}",
@@ -165,13 +166,13 @@ def _words(kind: str, argument: Argument) -> tuple[int, ...]:
 def numba_kernel(name: str) -> Any:
     """A kernel of `ARGUMENTS` as numba has it."""
     try:
-        from . import architectures, kernels, lookup, nearest, solver
+        from . import architectures, kernels, lookup, nearest, reading, solver
     except ModuleNotFoundError as error:
         raise ModelError(
             f"no kernels were compiled beforehand for this CPU ({cpu() or 'of an unknown kind'}), and {error.name} "
             f"is not installed to compile them now: pip install numba"
         ) from None
-    modules = (kernels, lookup, nearest, architectures, solver)
+    modules = (kernels, lookup, reading, nearest, architectures, solver)
     return next(getattr(module, name) for module in modules if hasattr(module, name))
 
 

@@ -1,10 +1,9 @@
 """Text or tokens in, vectors out: the whole of inference, without any wire."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,8 @@ from .artifact import Artifact
 from .errors import OptionError
 from .methods import InferenceMethod, Map, Sgd
 from .neighbours import Neighbours
-from .options import InferenceOptions, Method, padded
+from .options import InferenceOptions, Method, Stop, padded
+from .reader import Document, Reader, Words
 
 Vectors = npt.NDArray[np.float32]
 
@@ -41,6 +41,7 @@ class Encoder:
         self.artifact = artifact
         self.manifest = artifact.manifest
         self.tokenize = artifact.manifest.tokenizer
+        self.read = Reader(self.tokenize, artifact.vocabulary)
         self._methods: dict[Method, InferenceMethod] = {"sgd": Sgd(artifact)}
         if self.manifest.map_lambda is not None:
             self._methods["map"] = Map(artifact, self.manifest.map_lambda)
@@ -68,6 +69,7 @@ class Encoder:
     def warm(self) -> None:
         """Load or compile what this model needs, so that the first document does not wait for it."""
         self.artifact.vocabulary.row("")
+        self.read(["a"])
         for name, method in self._methods.items():
             vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
             method(array("I", [0]), array("q", [0, 1]), vector, InferenceOptions(method=name, epochs=1), lambda: False)
@@ -82,23 +84,25 @@ class Encoder:
 
     def encode(
         self,
-        documents: Sequence[Sequence[str]],
+        documents: Sequence[Document],
         options: InferenceOptions | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Stop = bool,
     ) -> Encoding:
-        """Infer the vectors of tokenized documents.
+        """Infer the vectors of documents: of texts, or of tokens.
 
         `options`: `defaults` if None; OptionError if the model cannot be used with their method. `stop` is
         asked every few ten milliseconds of work; once it says True, StoppedError is raised.
         """
+        return self.infer(self.read(documents, stop=stop), options, stop)
+
+    def infer(self, words: Words, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
+        """Infer the vectors of documents that were read, as `encode` does."""
         options = options or self.defaults
         self._check(options)
-        size = self.manifest.algorithm.vector_size
-        words, ends = self.artifact.vocabulary.rows(documents)
-        known = [end - begin for begin, end in pairwise(ends)]
+        size, known = self.manifest.algorithm.vector_size, words.known
         vectors = np.zeros((len(known), padded(size)), np.float32)
-        if words:
-            self._methods[options.method](words, ends, vectors, options, stop)
+        if words.rows:
+            self._methods[options.method](words.rows, words.ends, vectors, options, stop)
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0

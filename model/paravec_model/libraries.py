@@ -10,8 +10,8 @@ from struct import Struct
 from .errors import ModelError
 
 _SOURCES = (
-    "kernels.py", "lookup.py", "nearest.py", "lanes.py", "descent.py", "architectures.py", "terms.py", "solver.py",
-    "compiled.py",
+    "kernels.py", "lookup.py", "reading.py", "nearest.py", "lanes.py", "descent.py", "architectures.py", "terms.py",
+    "solver.py", "compiled.py",
 )  # fmt: skip
 
 _ELF = Struct("40xQ10xHH")

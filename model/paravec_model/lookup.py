@@ -12,7 +12,7 @@ from numba import njit
 
 from .kernels import COMPILED, PART
 
-_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _ONE, _HALF, _LOWER = np.uint64(1), np.uint64(32), np.uint64(2**32 - 1)
 # The longest run of slots without an empty one is some dozens long, a table being half empty at least.
 _LONGEST_SEARCH = 1024
@@ -21,7 +21,7 @@ _MARK, _CONTINUATION = np.uint8(0xC0), np.uint8(0x80)
 
 
 @njit(**PART)
-def _hashed(state, byte):
+def hashed(state, byte):
     """One byte further in FNV-1a."""
     return (state ^ np.uint64(byte)) * _PRIME
 
@@ -39,7 +39,7 @@ def _same(text, begin, end, words, offsets, row):
 
 
 @njit(**PART)
-def _row(state, text, begin, end, words, offsets, slots):
+def find(state, text, begin, end, words, offsets, slots):
     """The row of a token of this hash; as many as there are rows if it is no word."""
     rows = np.uint64(offsets.shape[0] - 1)
     mask = np.uint64(slots.shape[0] - 1)
@@ -59,9 +59,9 @@ def fill_slots(words, offsets, slots):
     """Fill an empty table, which needs more slots than there are words."""
     mask = np.uint64(slots.shape[0] - 1)
     for row in range(offsets.shape[0] - 1):
-        state = _BASIS
+        state = BASIS
         for i in range(offsets[row], offsets[row + 1]):
-            state = _hashed(state, words[i])
+            state = hashed(state, words[i])
         place = state & mask
         while slots[place] != 0:
             place = (place + _ONE) & mask
@@ -79,13 +79,13 @@ def look_up(text, tokens, ends, words, offsets, slots):
     end, first, known = np.uint64(0), 0, 0
     for document in range(1, ends.shape[0]):
         for i in range(first, ends[document]):
-            left, begin, state = tokens[i], end, _BASIS
+            left, begin, state = tokens[i], end, BASIS
             # A character is a byte that begins it and those that continue it.
             while end < size and (left > 0 or text[end] & _MARK == _CONTINUATION):
                 left -= np.uint32(text[end] & _MARK != _CONTINUATION)
-                state = _hashed(state, text[end])
+                state = hashed(state, text[end])
                 end += _ONE
-            row = _row(state, text, begin, end, words, offsets, slots)
+            row = find(state, text, begin, end, words, offsets, slots)
             if row < rows:
                 tokens[known] = row
                 known += 1

@@ -25,7 +25,7 @@ def slot_count(size: int) -> int:
 
 def vocabulary_arrays(words: Sequence[str]) -> dict[str, Array]:
     """The arrays of an artifact that hold these words, which must differ; by name, see `lookup` for what they hold."""
-    encoded = [_utf8(word) for word in words]
+    encoded = [utf8(word) for word in words]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     offsets = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64)
     slots = np.zeros(slot_count(len(words)), np.uint64)
@@ -62,7 +62,7 @@ class Vocabulary:
             tokens, ends = documents[0], array("q", (0, len(documents[0])))
         else:
             tokens, ends = list(chain.from_iterable(documents)), array("q", accumulate(map(len, documents), initial=0))
-        text, rows = array("B", _utf8("".join(tokens))), array("I", map(len, tokens))
+        text, rows = array("B", utf8("".join(tokens))), array("I", map(len, tokens))
         self._look_up(text, rows, ends, brief=len(text) < _BRIEF)
         del rows[ends[-1] :]
         return rows, ends
@@ -80,6 +80,6 @@ class Vocabulary:
         return rows == array("I", range(len(self)))
 
 
-def _utf8(text: str) -> bytes:
+def utf8(text: str) -> bytes:
     """Bytes that stand for one string only, which may hold surrogates on their own."""
     return text.encode("utf-8", "surrogatepass")
