@@ -71,7 +71,7 @@ class App:
         self._row = row = place.row if place else self._figures.rows[0]
         row.reset(os.getpid())
         self._admission = Admission(settings, row)
-        self._inference = Inference(settings.inference_threads, row)
+        self._inference = Inference(settings, row)
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
             OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),

@@ -1,7 +1,7 @@
 """One call, and what a method is to those who run calls."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ Trailers = tuple[tuple[str, str], ...]
 @dataclass(frozen=True)
 class Method:
     """A method of a service. `run` gets the call, and the bytes of its message or, if `requests`, an iterator of them;
-    it returns the response, or if `responses` an iterator of them, as protobuf messages."""
+    it returns the response, or if `responses` an iterator of them, as bytes."""
 
     run: Callable[..., Any]
     requests: bool = False
@@ -39,6 +39,8 @@ class Method:
     """Its calls that wait for their message, and since when; who came first is first."""
     brief: "Callable[[Call, bytes], bool]" = lambda *_: False
     """Whether a call with this message takes less time than another thread would to take it on."""
+    together: "Callable[[Sequence[Call]], Sequence[bytes]]" = lambda _: ()
+    """The responses of several brief calls."""
 
     def await_message(self, call: "Call") -> None:
         """A call begins to wait for its message."""
@@ -59,8 +61,6 @@ class Call:
         """What it has brought so far."""
         self.held = (0, 0)
         """Documents and tokens of it that count as in flight."""
-        self.brief = False
-        """Is answered by the thread that hears from gRPC's core: takes no turn, and is over before that hears more."""
         self.read: Any = None
         """What its message says, if that is known already."""
         self.span: CallSpan | None = None
@@ -69,8 +69,6 @@ class Call:
 
     def take(self, documents: int, tokens: int) -> None:
         """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
-        if self.brief:
-            return
         self._admission.take(documents, tokens)
         self.held = (self.held[0] + documents, self.held[1] + tokens)
 

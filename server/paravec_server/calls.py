@@ -23,7 +23,7 @@ from paravec_model.errors import StoppedError
 from .admission import Admission
 from .call import MOMENT, Call, Method, Trailers
 from .direct import Answer, Direct, Server, fits
-from .errors import NoMessageError, RequestError, UnauthenticatedError, status_of
+from .errors import NoMessageError, RequestError, UnauthenticatedError, place_of, status_of
 from .figures import METHODS, Row
 from .logs import event
 from .pool import Inline
@@ -127,13 +127,22 @@ class Calls(grpc.ServerInterceptor):
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
         """Run a call of one message and one answer."""
         try:
-            answer = Answer(
-                method.run(call, self._message(method, call, messages)).SerializeToString(), trailers=call.trailers
-            )
+            answer = Answer(method.run(call, self._message(method, call, messages)), trailers=call.trailers)
         except Exception as error:
             answer = self._fail(call, error)
         self._end(call, answer.code, counted=method.counted)
         return answer
+
+    def answer_together(self, method: Method, calls: Sequence[Call]) -> list[Answer] | None:
+        """Run brief calls; None if that fails, and none of them has ended."""
+        try:
+            responses = method.together(calls)
+        except Exception as error:
+            event(_log, logging.WARNING, "calls failed together", calls=len(calls), **place_of(error))
+            return None
+        for call in calls:
+            self._end(call, grpc.StatusCode.OK, counted=method.counted)
+        return [Answer(response, trailers=call.trailers) for call, response in zip(calls, responses, strict=True)]
 
     def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
         call.context = context
@@ -152,8 +161,7 @@ class Calls(grpc.ServerInterceptor):
         messages = _received(messages)
         answer = Answer(b"", trailers=call.trailers)
         try:
-            for response in method.run(call, messages if method.requests else self._message(method, call, messages)):
-                yield response.SerializeToString()
+            yield from method.run(call, messages if method.requests else self._message(method, call, messages))
             if call.stopped():
                 raise StoppedError("the stream ended because its caller did")
         except GeneratorExit:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import grpc
@@ -27,6 +29,10 @@ _NEEDED = (
     "CompletionQueue", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation", "SendInitialMetadataOperation",
     "SendMessageOperation", "SendStatusFromServerOperation",
 )  # fmt: skip
+
+# Brief calls that are answered together, at most; and seconds that one waits for others, however many there are of
+# other kinds.
+_TOGETHER, _PATIENCE = 16, 0.002
 
 
 class Answer(NamedTuple):
@@ -50,6 +56,9 @@ class Answers(Protocol):
 
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
         """Run a call that was not."""
+
+    def answer_together(self, method: Method, calls: Sequence[Call]) -> Sequence[Answer] | None:
+        """Run brief calls that were not; None if that fails, and none of them has ended."""
 
 
 def fits(server: grpc.Server) -> bool:
@@ -135,6 +144,9 @@ class Direct:
         # An item for all that the core has yet to tell; told, and nothing is asked any more, it is over.
         self._due: list[None] = []
         self._busy_since: float | None = None
+        self._brief: list[tuple[Method, Call, bytes]] = []
+        """Calls to be answered together, at the `_last` moment."""
+        self._last = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
     def add(self, name: str) -> None:
@@ -178,11 +190,16 @@ class Direct:
 
     def _run(self) -> None:
         while self._due:
-            told = self._queue.poll()
-            self._busy_since = time.monotonic()
-            guarded(told.tag, told)
+            # Brief calls wait for those that are there already.
+            told = self._queue.poll(0 if self._brief else None)
+            self._busy_since = now = time.monotonic()
+            nothing = told.completion_type == cygrpc.CompletionType.queue_timeout
+            if not nothing:
+                guarded(told.tag, told)
+                self._due.pop()
+            if self._brief and (nothing or len(self._brief) == _TOGETHER or now > self._last):
+                self._answer_brief()
             self._busy_since = None
-            self._due.pop()
             # What it holds is not kept until the next comes.
             del told
         self._queue.shutdown()
@@ -202,13 +219,29 @@ class Direct:
 
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
-        messages = iter(() if data is None else (data,))
         if data is not None and guarded(method.brief, call, data):
-            call.brief = True
-            self._finish(method, call, messages)
+            if not self._brief:
+                self._last = time.monotonic() + _PATIENCE
+            self._brief.append((method, call, data))
         else:
-            call.context.watch()
-            self._threads.submit(self._finish, method, call, messages)
+            self._hand_on(method, call, data)
+
+    def _answer_brief(self) -> None:
+        brief, self._brief = self._brief, []
+        for method, run in groupby(brief, key=itemgetter(0)):
+            some = list(run)
+            answers = guarded(self._answers.answer_together, method, [call for _, call, _ in some])
+            if answers is None:
+                # One may be at fault, and the others are not to suffer for it.
+                for each in some:
+                    self._hand_on(*each)
+            else:
+                for (_, call, _), answer in zip(some, answers, strict=True):
+                    guarded(call.context.send, answer)
+
+    def _hand_on(self, method: Method, call: Call, data: bytes | None) -> None:
+        call.context.watch()
+        self._threads.submit(self._finish, method, call, iter(() if data is None else (data,)))
 
     def _finish(self, method: Method, call: Call, messages: Iterator[bytes]) -> None:
         try:

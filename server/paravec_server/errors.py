@@ -134,12 +134,13 @@ def status_of(error: Exception, request_id: str, **trace: str) -> status_pb2.Sta
     if isinstance(error, RequestError):
         return error.status
     # The exception's own text may quote the document, so only its kind and place are logged.
-    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **_place(error))
+    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **place_of(error))
     details = error_details_pb2.RequestInfo(request_id=request_id)
     return make_status(code_pb2.INTERNAL, f"internal error, id {request_id}", details)
 
 
-def _place(error: BaseException) -> dict[str, Any]:
+def place_of(error: BaseException) -> dict[str, Any]:
+    """What the log tells of a fault of ours."""
     frames = []
     trace = error.__traceback__
     while trace:

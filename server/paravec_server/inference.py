@@ -1,36 +1,20 @@
 """What every service does with the documents of a call: read and count them, wait for a turn, infer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from time import perf_counter
-from typing import NamedTuple, TypeVar
 
 from paravec_model.encoder import Encoder, Encoding
-from paravec_model.errors import StoppedError
 from paravec_model.neighbours import Neighbour, Neighbours
-from paravec_model.options import InferenceOptions
+from paravec_model.options import InferenceOptions, Stop
+from paravec_model.reader import Document, Words
 
 from .call import Call
 from .errors import InvalidArgumentError
 from .figures import Row
+from .settings import Settings
 from .turns import Turns
-
-# Documents that are read between two looks whether anybody still waits.
-_LOOK = 16
-
-T = TypeVar("T")
-
-
-class Tokens(NamedTuple):
-    """A document's tokens, cut to the limit, and how many there were."""
-
-    tokens: Sequence[str]
-    before: int
-
-    @property
-    def truncated(self) -> bool:
-        """Whether some were cut off."""
-        return len(self.tokens) < self.before
 
 
 class Inference:
@@ -38,9 +22,9 @@ class Inference:
 
     encoder: Encoder
 
-    def __init__(self, threads: int, row: Row) -> None:
-        """`threads`: calls that compute at once."""
-        self._turns = Turns(threads)
+    def __init__(self, settings: Settings, row: Row) -> None:
+        self._turns = Turns(settings.inference_threads)
+        self._max_tokens = settings.max_tokens
         self._row = row
 
     @property
@@ -48,20 +32,50 @@ class Inference:
         """Seconds for which all turns are taken and none of them has got on."""
         return self._turns.stuck
 
-    def __call__(self, call: Call, documents: Sequence[Sequence[str]], options: InferenceOptions) -> Encoding:
+    def read(self, call: Call, documents: Sequence[Document], path: Callable[[int], str], *, truncate: bool) -> Words:
+        """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
+        most = self._max_tokens
+        words = self.encoder.read(documents, most, call.stopped)
+        if not truncate:
+            for i, count in enumerate(words.counts):
+                if count > most:
+                    problem = f"has {count} tokens, at most {most} are taken (see the option truncate)"
+                    raise InvalidArgumentError(path(i), problem)
+        return words
+
+    def read_all(
+        self, call: Call, documents: Sequence[Document], path: Callable[[int], str], *, truncate: bool
+    ) -> Words:
+        """Read all documents of a call, which count as in flight until it ends."""
+        call.take(len(documents), 0)
+        words = self.read(call, documents, path, truncate=truncate)
+        call.take(0, words.taken)
+        return words
+
+    def __call__(self, call: Call, words: Words, options: InferenceOptions) -> Encoding:
         """Infer on the caller's thread, when it is its turn; StoppedError if nobody waits any more."""
-        if call.brief:
-            began = perf_counter()
-            encoding = self.encoder.encode(documents, options)
-        else:
-            with self._turn(call) as stop:
-                began = perf_counter()
-                encoding = self.encoder.encode(documents, options, stop)
-        seconds = perf_counter() - began
-        tokens, known = sum(map(len, documents)), sum(encoding.known_token_counts)
-        call.documents += len(documents)
-        call.tokens += tokens
-        self._row.inferred(len(documents), tokens, tokens - known, seconds)
+        with self._turn(call) as stop:
+            encoding = self._infer(words, options, stop)
+        call.documents += len(words.counts)
+        call.tokens += words.taken
+        return encoding
+
+    def at_once(
+        self, calls: Sequence[Call], documents: Sequence[Sequence[Document]], options: InferenceOptions
+    ) -> tuple[Words, Encoding]:
+        """Read and infer the documents of brief calls together, without waiting for a turn."""
+        words = self.encoder.read(list(chain.from_iterable(documents)), self._max_tokens)
+        encoding = self._infer(words, options)
+        counts = iter(words.counts)
+        for call, some in zip(calls, documents, strict=True):
+            call.documents, call.tokens = len(some), sum(islice(counts, len(some)))
+        return words, encoding
+
+    def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
+        began = perf_counter()
+        encoding = self.encoder.infer(words, options, stop)
+        seconds, tokens = perf_counter() - began, words.taken
+        self._row.inferred(len(words.counts), tokens, tokens - len(words.rows), seconds)
         return encoding
 
     def find(
@@ -86,34 +100,7 @@ class Inference:
             yield stop
 
 
-def cut(tokens: Sequence[str], most: int, path: str, *, truncate: bool) -> Tokens:
-    """At `most` so many tokens of the document at `path`; InvalidArgumentError if it has more, unless `truncate`."""
-    count = len(tokens)
-    if count <= most:
-        return Tokens(tokens, count)
-    if not truncate:
-        raise InvalidArgumentError(path, f"has {count} tokens, at most {most} are taken (see the option truncate)")
-    return Tokens(tokens[:most], count)
-
-
 def check_count(count: int, most: int, path: str) -> None:
     """InvalidArgumentError unless a call may bring so many documents; `path` is what says how many."""
     if not 1 <= count <= most:
         raise InvalidArgumentError(path, f"must be 1 to {most}, not {count}")
-
-
-def read_all(call: Call, items: Sequence[T], read: Callable[[T, str], Tokens], path: str) -> list[Tokens]:
-    """What `read` makes of each of the items, given its path, `path[i]`; counted as in flight until the call ends,
-    unless it is brief."""
-    call.take(len(items), 0)
-    documents = [read(item, f"{path}[{i}]") for i, item in enumerate(while_wanted(call, items))]
-    call.take(0, sum(len(document.tokens) for document in documents))
-    return documents
-
-
-def while_wanted(call: Call, items: Iterable[T]) -> Iterator[T]:
-    """The items, while somebody waits for the call; else StoppedError."""
-    for i, item in enumerate(items):
-        if i % _LOOK == _LOOK - 1 and call.stopped():
-            raise StoppedError("stopped before all documents were read")
-        yield item

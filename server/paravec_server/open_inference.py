@@ -11,7 +11,7 @@ from . import tensors
 from .admission import Admission
 from .call import Call, Method
 from .errors import NotFoundError, parse
-from .inference import Inference, Tokens, cut, read_all
+from .inference import Inference
 from .pool import Inline, Threads
 from .settings import Settings
 from .wire import OptionsReader
@@ -36,7 +36,6 @@ class OpenInferenceService:
     def serve(self, encoder: Encoder) -> None:
         """Answer with this encoder from now on."""
         self._manifest = encoder.manifest
-        self._tokenize = encoder.tokenize
         self._options = OptionsReader(encoder, self._settings, "parameters")
         size = self._manifest.algorithm.vector_size
         metadata = oip.ModelMetadataResponse.TensorMetadata
@@ -49,7 +48,7 @@ class OpenInferenceService:
                 metadata(name=name, datatype=output.datatype, shape=output.shape(-1, size))
                 for name, output in tensors.OUTPUTS.items()
             ],
-        )
+        ).SerializeToString()
 
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
@@ -63,47 +62,44 @@ class OpenInferenceService:
             f"/{SERVICE}/ModelInfer": Method(self._infer),
         }
 
-    def _live(self, _call: Call, _data: bytes) -> oip.ServerLiveResponse:
-        return oip.ServerLiveResponse(live=self._alive())
+    def _live(self, _call: Call, _data: bytes) -> bytes:
+        return oip.ServerLiveResponse(live=self._alive()).SerializeToString()
 
-    def _ready(self, _call: Call, _data: bytes) -> oip.ServerReadyResponse:
-        return oip.ServerReadyResponse(ready=self._admission.ready)
+    def _ready(self, _call: Call, _data: bytes) -> bytes:
+        return oip.ServerReadyResponse(ready=self._admission.ready).SerializeToString()
 
-    def _describe(self, _call: Call, _data: bytes) -> oip.ServerMetadataResponse:
-        return oip.ServerMetadataResponse(name="paravec", version=__version__)
+    def _describe(self, _call: Call, _data: bytes) -> bytes:
+        return oip.ServerMetadataResponse(name="paravec", version=__version__).SerializeToString()
 
-    def _model_ready(self, _call: Call, data: bytes) -> oip.ModelReadyResponse:
+    def _model_ready(self, _call: Call, data: bytes) -> bytes:
         request = parse(oip.ModelReadyRequest, data)
         # Before it is loaded, the model's name is not known.
         ready = self._admission.ready
         if ready:
             self._check_model(request.name, request.version)
-        return oip.ModelReadyResponse(ready=ready)
+        return oip.ModelReadyResponse(ready=ready).SerializeToString()
 
-    def _describe_model(self, _call: Call, data: bytes) -> oip.ModelMetadataResponse:
+    def _describe_model(self, _call: Call, data: bytes) -> bytes:
         request = parse(oip.ModelMetadataRequest, data)
         self._admission.check_ready()
         self._check_model(request.name, request.version)
         return self._metadata
 
-    def _infer(self, call: Call, data: bytes) -> oip.ModelInferResponse:
+    def _infer(self, call: Call, data: bytes) -> bytes:
         request = parse(oip.ModelInferRequest, data)
         self._check_model(request.model_name, request.model_version)
         texts, path = tensors.read_texts(request, self._settings.max_documents)
         wanted = tensors.read_wanted(request.outputs)
         options = self._options(tensors.read_options(request.parameters))
 
-        def read(text: bytes, path: str) -> Tokens:
-            tokens = self._tokenize(tensors.read_text(text, path))
-            return cut(tokens, self._settings.max_tokens, path, truncate=options.truncate)
-
-        documents = read_all(call, texts, read, path)
-        encoding = self._inference(call, [document.tokens for document in documents], options.inference)
+        contents = [tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts)]
+        words = self._inference.read_all(call, contents, lambda i: f"{path}[{i}]", truncate=options.truncate)
+        encoding = self._inference(call, words, options.inference)
         manifest = self._manifest
         response = oip.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
         response.parameters["digest"].string_param = manifest.digest
-        tensors.write_outputs(wanted, documents, encoding, response)
-        return response
+        tensors.write_outputs(wanted, words, encoding, response)
+        return response.SerializeToString()
 
     def _check_model(self, name: str, version: str) -> None:
         """NotFoundError unless this is the model; no version is the one there is."""

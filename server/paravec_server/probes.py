@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -63,7 +62,7 @@ class Health:
         check = self._servicer.Check
         return {
             f"/{HEALTH}/Check": Method(
-                lambda call, data: check(read(data), call.context),
+                lambda call, data: check(read(data), call.context).SerializeToString(),
                 counted=False,
                 open=True,
                 pool=Threads(_CHECKERS, "check"),
@@ -78,13 +77,14 @@ class Health:
             ),
         }
 
-    def _watch(self, request: Any, context: Any) -> Iterator[Message]:
+    def _watch(self, request: Any, context: Any) -> Iterator[bytes]:
         """Tell a watcher how a service is, from now on."""
         if not self._room.acquire(blocking=False):
             # gRPC's clients take a server that has no Watch as ready, and one whose Watch does not answer as not.
             raise RequestError(code_pb2.UNIMPLEMENTED, "too many watch health: ask by Check")
         try:
-            yield from self._servicer.Watch(request, _Watched(context))
+            for response in self._servicer.Watch(request, _Watched(context)):
+                yield response.SerializeToString()
         finally:
             self._room.release()
 
@@ -108,9 +108,10 @@ def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
     pool = _pool(error_details_pb2.DESCRIPTOR, *(service.file for service in services))
     servicer = reflection.ReflectionServicer([service.full_name for service in services], pool)
 
-    def run(call: Call, messages: Iterator[bytes]) -> Iterator[Message]:
+    def run(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
         requests = (parse(reflection_pb2.ServerReflectionRequest, message) for message in messages)
-        yield from servicer.ServerReflectionInfo(requests, call.context)
+        for response in servicer.ServerReflectionInfo(requests, call.context):
+            yield response.SerializeToString()
 
     threads = Threads(_REFLECTORS, "reflect")
     name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"

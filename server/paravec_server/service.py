@@ -1,19 +1,22 @@
 """The embedding service: reads a request, has the documents inferred, writes the response."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
+
+from google.rpc import status_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions
+from paravec_model.reader import Document, Words
 
 from . import wire
 from .admission import Admission
 from .call import Call, Method
 from .errors import NoDocumentsError, RequestError, parse, status_of
-from .inference import Inference, Tokens, check_count, read_all, while_wanted
+from .inference import Inference, check_count
 from .pool import Inline
 from .settings import Settings
 from .streams import read_ahead
@@ -23,6 +26,9 @@ _BRIEF, _FEW, _TOKEN = 2048, 4, 5
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
+
+_EMBEDDINGS = pb.EmbedResponse.DESCRIPTOR.fields_by_name["embeddings"].number
+_EMBEDDING = pb.EmbedStreamResponse.DESCRIPTOR.fields_by_name["embedding"].number
 
 
 class EmbeddingService:
@@ -35,106 +41,123 @@ class EmbeddingService:
         """Answer with this encoder from now on."""
         self._version = wire.write_version(encoder.manifest)
         self._encoder = encoder
-        self._model = pb.GetModelResponse(model=wire.write_model(encoder, self._settings))
+        self._model = pb.GetModelResponse(model=wire.write_model(encoder, self._settings)).SerializeToString()
+        # What ends each answer, after what it tells of documents.
+        self._answered = pb.EmbedResponse(model=self._version).SerializeToString()
+        self._streamed = pb.EmbedStreamResponse(model=self._version).SerializeToString()
         self._options = wire.OptionsReader(encoder, self._settings, "options")
 
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
         return {
-            f"/{SERVICE}/Embed": Method(self._embed, brief=self._is_brief),
+            f"/{SERVICE}/Embed": Method(self._embed, brief=self._is_brief, together=self._embed_briefly),
             f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
             f"/{SERVICE}/FindSimilar": Method(self._find_similar),
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
 
     def _is_brief(self, call: Call, data: bytes) -> bool:
-        if len(data) > _BRIEF:
+        # What has fewer bytes than a document may have tokens has no document that is too long.
+        if len(data) > min(_BRIEF, self._settings.max_tokens):
             return False
         try:
-            request, options = call.read = self._read_embed(data)
+            _, documents, options = call.read = self._read_embed(data)
         except RequestError:
             return False
-        few = len(request.documents) <= _FEW
-        return few and self._encoder.is_brief(len(data) // _TOKEN, options.inference)
+        return len(documents) <= _FEW and self._encoder.is_brief(len(data) // _TOKEN, options.inference)
 
-    def _read_embed(self, data: bytes) -> tuple[pb.EmbedRequest, wire.Options]:
+    def _read_embed(self, data: bytes) -> tuple[pb.EmbedRequest, list[Document], wire.Options]:
         request = parse(pb.EmbedRequest, data)
         check_count(len(request.documents), self._settings.max_documents, "documents")
-        return request, self._options(request.options)
+        options = self._options(request.options)
+        return request, [wire.content_of(one, f"documents[{i}]") for i, one in enumerate(request.documents)], options
 
-    def _embed(self, call: Call, data: bytes) -> pb.EmbedResponse:
-        request, options = call.read or self._read_embed(data)
+    def _embed(self, call: Call, data: bytes) -> bytes:
+        request, documents, options = call.read or self._read_embed(data)
 
-        def read(document: pb.Document, path: str) -> Tokens:
-            return wire.read_document(document, self._encoder.tokenize, options, self._settings, path)
+        def path(i: int) -> str:
+            return wire.path_of(request.documents[i], f"documents[{i}]")
 
-        documents = read_all(call, request.documents, read, "documents")
-        encoding = self._inference(call, [document.tokens for document in documents], options.inference)
-        response = pb.EmbedResponse(model=self._version)
-        wire.write_embeddings(documents, encoding, response.embeddings.add)
-        return response
+        words = self._inference.read_all(call, documents, path, truncate=options.truncate)
+        encoding = self._inference(call, words, options.inference)
+        return self._response(wire.embeddings(words, encoding))
 
-    def _embed_stream(self, call: Call, messages: Iterator[bytes]) -> Iterator[pb.EmbedStreamResponse]:
+    def _embed_briefly(self, calls: Sequence[Call]) -> list[bytes]:
+        """The responses of brief calls, whose documents are inferred together."""
+        responses = []
+        for options, run in groupby(calls, key=lambda call: call.read[2].inference):
+            some = list(run)
+            documents = [call.read[1] for call in some]
+            embeddings = wire.embeddings(*self._inference.at_once(some, documents, options))
+            responses += [self._response(islice(embeddings, len(each))) for each in documents]
+        return responses
+
+    def _response(self, embeddings: Iterable[bytes]) -> bytes:
+        return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in embeddings), self._answered))
+
+    def _embed_stream(self, call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
         """Embed documents as they come, those that have come together."""
         with read_ahead(messages) as batches:
             for batch in batches:
                 yield from self._responses(call, batch)
 
-    def _find_similar(self, call: Call, data: bytes) -> pb.FindSimilarResponse:
+    def _find_similar(self, call: Call, data: bytes) -> bytes:
         request = parse(pb.FindSimilarRequest, data)
-        neighbours = self._encoder.neighbours
-        if neighbours is None:
+        encoder, queries = self._encoder, request.queries
+        if encoder.neighbours is None:
             raise NoDocumentsError
-        check_count(len(request.queries), self._settings.max_documents, "queries")
+        check_count(len(queries), self._settings.max_documents, "queries")
         top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
-
-        def read(query: pb.Query, path: str) -> Tokens:
-            return wire.read_query(query, self._encoder, options, self._settings, path)
-
-        queries = read_all(call, request.queries, read, "queries")
-        encoding = self._inference(call, [query.tokens for query in queries], options.inference)
-        found = self._inference.find(call, neighbours, wire.query_vectors(request.queries, encoding), top_k)
+        contents = [wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries)]
+        words = self._inference.read_all(
+            call, contents, lambda i: wire.path_of(queries[i], f"queries[{i}]"), truncate=options.truncate
+        )
+        encoding = self._inference(call, words, options.inference)
+        found = self._inference.find(call, encoder.neighbours, wire.query_vectors(queries, encoding), top_k)
         response = pb.FindSimilarResponse(model=self._version)
-        wire.write_similar(queries, encoding, found, response.results.add)
-        return response
+        wire.write_similar(words, encoding, found, response.results.add)
+        return response.SerializeToString()
 
-    def _get_model(self, _call: Call, _data: bytes) -> pb.GetModelResponse:
+    def _get_model(self, _call: Call, _data: bytes) -> bytes:
         self._admission.check_ready()
         return self._model
 
-    def _responses(self, call: Call, messages: Sequence[bytes]) -> list[pb.EmbedStreamResponse]:
+    def _responses(self, call: Call, messages: Sequence[bytes]) -> list[bytes]:
         """What becomes of each document of a stream; those with the same options are inferred together."""
-        responses: list[pb.EmbedStreamResponse] = []
-
-        def add(**outcome: Any) -> pb.EmbedStreamResponse:
-            responses.append(pb.EmbedStreamResponse(model=self._version, **outcome))
-            return responses[-1]
-
-        readings = (self._read(call, message) for message in while_wanted(call, messages))
+        responses: list[bytes] = []
+        readings = (self._read(call, message) for message in messages)
         for options, run in groupby(readings, key=lambda item: item[0]):
             items = [item[1] for item in run]
             if options is None:
-                for status in items:
-                    add(error=status)
+                responses += [self._refused(status) for status in items]
                 continue
+            words = Words.joined(items, self._settings.max_tokens)
             try:
-                encoding = self._inference(call, [item.tokens for item in items], options)
+                encoding = self._inference(call, words, options)
             except StoppedError:
                 raise
             except Exception as error:
                 status = status_of(error, call.request_id, **call.trace)
-                for _ in items:
-                    add(error=status)
+                responses += [self._refused(status) for _ in items]
             else:
-                wire.write_embeddings(items, encoding, lambda **counts: add(embedding=pb.Embedding(**counts)).embedding)
+                embeddings = wire.embeddings(words, encoding)
+                responses += [wire.field_of(_EMBEDDING, one) + self._streamed for one in embeddings]
         return responses
 
+    def _refused(self, status: status_pb2.Status) -> bytes:
+        return pb.EmbedStreamResponse(error=status, model=self._version).SerializeToString()
+
     def _read(self, call: Call, message: bytes) -> tuple[InferenceOptions | None, Any]:
-        """The options and tokens of a document, or None and why it cannot be embedded."""
+        """The options and words of a document, or None and why it cannot be embedded; StoppedError if nobody waits."""
+        if call.stopped():
+            raise StoppedError("stopped before all documents were read")
         try:
             request = parse(pb.EmbedStreamRequest, message)
-            options = self._options(request.options)
-            tokens = wire.read_document(request.document, self._encoder.tokenize, options, self._settings, "document")
+            document, options = request.document, self._options(request.options)
+            content = wire.content_of(document, "document")
+            words = self._inference.read(
+                call, [content], lambda _: wire.path_of(document, "document"), truncate=options.truncate
+            )
         except Exception as error:
             return None, status_of(error, call.request_id, **call.trace)
-        return options.inference, tokens
+        return options.inference, words

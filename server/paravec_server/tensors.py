@@ -7,9 +7,10 @@ from typing import NamedTuple
 from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoding
+from paravec_model.reader import Words
 
 from .errors import InvalidArgumentError
-from .inference import Tokens, check_count
+from .inference import check_count
 from .wire import METHODS
 
 INPUT, TYPE = "text", "BYTES"
@@ -20,7 +21,7 @@ class Output(NamedTuple):
     """An output: one row for each document."""
 
     datatype: str
-    content: Callable[[Sequence[Tokens], Encoding], bytes]
+    content: Callable[[Words, Encoding], bytes]
     """Its elements, row after row, little-endian."""
     vector: bool = False
     """A row is a vector; else it is one element."""
@@ -32,9 +33,9 @@ class Output(NamedTuple):
 
 OUTPUTS = {
     "embedding": Output("FP32", lambda _, encoding: encoding.vectors.astype("<f4", copy=False).tobytes(), vector=True),
-    "token_count": Output("INT32", lambda documents, _: _int32([document.before for document in documents])),
+    "token_count": Output("INT32", lambda words, _: _int32(words.counts)),
     "known_token_count": Output("INT32", lambda _, encoding: _int32(encoding.known_token_counts)),
-    "truncated": Output("BOOL", lambda documents, _: bytes(document.truncated for document in documents)),
+    "truncated": Output("BOOL", lambda words, _: bytes(count > words.most for count in words.counts)),
 }
 """What there is to ask for; the meaning is that of paravec.v1.Embedding's fields."""
 
@@ -137,14 +138,12 @@ def read_text(data: bytes, path: str) -> str:
         raise InvalidArgumentError(path, "is not UTF-8") from None
 
 
-def write_outputs(
-    wanted: Sequence[str], documents: Sequence[Tokens], encoding: Encoding, response: oip.ModelInferResponse
-) -> None:
+def write_outputs(wanted: Sequence[str], words: Words, encoding: Encoding, response: oip.ModelInferResponse) -> None:
     """Add the outputs that are wanted to a response."""
     for name in wanted:
         output = OUTPUTS[name]
         response.outputs.add(name=name, datatype=output.datatype, shape=output.shape(*encoding.vectors.shape))
-        response.raw_output_contents.append(output.content(documents, encoding))
+        response.raw_output_contents.append(output.content(words, encoding))
 
 
 def _check_parameters(parameters: Mapping[str, oip.InferParameter], path: str) -> None:

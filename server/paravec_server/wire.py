@@ -1,6 +1,6 @@
 """Between the messages of paravec.v1 and the types of paravec_model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import isfinite
@@ -13,10 +13,9 @@ from paravec_model.errors import OptionError
 from paravec_model.manifest import Manifest
 from paravec_model.neighbours import Neighbour
 from paravec_model.options import InferenceOptions
-from paravec_model.tokenizer import Tokenizer
+from paravec_model.reader import Document, Words
 
 from .errors import InvalidArgumentError
-from .inference import Tokens, cut
 from .settings import Settings
 
 METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
@@ -28,6 +27,7 @@ _ALGORITHMS = {
     "dm_concat": pb.ALGORITHM_DM_CONCAT,
 }
 
+_VECTOR = pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number
 
 # Neighbours of a query whose caller does not say how many.
 _TOP_K = 10
@@ -77,15 +77,19 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
         raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
 
 
-def read_document(
-    document: pb.Document | pb.Query, tokenize: Tokenizer, options: Options, limits: Settings, path: str
-) -> Tokens:
-    """The tokens of a document; InvalidArgumentError names the field at `path`."""
+def content_of(document: pb.Document | pb.Query, path: str) -> Document:
+    """What a document holds; InvalidArgumentError names the field at `path` if that is nothing."""
+    if text := document.text:
+        return text
     content = document.WhichOneof("content")
     if content is None:
         raise InvalidArgumentError(path, "must have text or tokens")
-    tokens = tokenize(document.text) if content == "text" else list(document.tokens.tokens)
-    return cut(tokens, limits.max_tokens, f"{path}.{content}", truncate=options.truncate)
+    return text if content == "text" else list(document.tokens.tokens)
+
+
+def path_of(document: pb.Document | pb.Query, path: str) -> str:
+    """The path of what a document at `path` holds."""
+    return f"{path}.{document.WhichOneof('content')}"
 
 
 def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
@@ -97,18 +101,18 @@ def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
     return request.top_k
 
 
-def read_query(query: pb.Query, encoder: Encoder, options: Options, limits: Settings, path: str) -> Tokens:
-    """The tokens of a query, none of a vector; InvalidArgumentError names the field at `path`."""
+def query_content(query: pb.Query, encoder: Encoder, path: str) -> Document:
+    """What a query holds, nothing if it is a vector; InvalidArgumentError names the field at `path`."""
     if query.WhichOneof("content") is None:
         raise InvalidArgumentError(path, "must have text, tokens or a vector")
     if not query.HasField("vector"):
-        return read_document(query, encoder.tokenize, options, limits, path)
+        return content_of(query, path)
     values, size = query.vector.values, encoder.manifest.algorithm.vector_size
     if len(values) != size:
         raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
     if not all(map(isfinite, values)):
         raise InvalidArgumentError(f"{path}.vector", "must have finite numbers only")
-    return Tokens((), 0)
+    return ()
 
 
 def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:
@@ -119,11 +123,11 @@ def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Seque
 
 
 def write_similar(
-    queries: Sequence[Tokens], encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]
+    words: Words, encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]
 ) -> None:
     """Fill a message for each query, in order; `add` makes it, given its other fields."""
-    for query, known, neighbours in zip(queries, encoding.known_token_counts, found, strict=True):
-        similar = add(token_count=query.before, known_token_count=known, truncated=query.truncated)
+    for count, known, neighbours in zip(words.counts, encoding.known_token_counts, found, strict=True):
+        similar = add(token_count=count, known_token_count=known, truncated=count > words.most)
         for tag, cosine in neighbours:
             similar.neighbours.add(cosine=cosine, **_tag(tag))
 
@@ -135,26 +139,32 @@ def _tag(tag: Tag) -> dict[str, Any]:
     return {"name": str(tag).encode("utf-8", "replace").decode()}
 
 
-def write_embeddings(documents: Sequence[Tokens], encoding: Encoding, add: Callable[..., pb.Embedding]) -> None:
-    """Fill a message for each encoded document, in order; `add` makes it, given its other fields.
-
-    A packed field's bytes are the array's own: to read them in is five times as fast as to set its numbers one by one.
-    """
+def embeddings(words: Words, encoding: Encoding) -> Iterator[bytes]:
+    """An Embedding for each document, in order, as it is on the wire: of a packed field, that is the array's bytes."""
     data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
-    prefix = _vector_of(size)
-    for n, (document, known) in enumerate(zip(documents, encoding.known_token_counts, strict=True)):
-        embedding = add(token_count=document.before, known_token_count=known, truncated=document.truncated)
-        embedding.MergeFromString(prefix + data[n * size : (n + 1) * size])
+    head, most = field_head(_VECTOR, size), words.most
+    for n, (count, known) in enumerate(zip(words.counts, encoding.known_token_counts, strict=True)):
+        yield head + data[n * size : (n + 1) * size] + _counts(count, known, count > most)
 
 
-@lru_cache(1)
-def _vector_of(size: int) -> bytes:
-    """What stands before the bytes of Embedding.vector: its number, that bytes follow, and how many."""
-    head = bytearray([pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number << 3 | 2])
+def field_of(number: int, data: bytes) -> bytes:
+    """A field of a message that holds another, or bytes."""
+    return field_head(number, len(data)) + data
+
+
+@lru_cache(1024)
+def field_head(number: int, size: int) -> bytes:
+    """What stands before the bytes of such a field: its number, that bytes follow, and how many."""
+    head = bytearray([number << 3 | 2])
     while size > 127:
         head.append(size & 127 | 128)
         size >>= 7
     return bytes([*head, size])
+
+
+@lru_cache(4096)
+def _counts(count: int, known: int, truncated: bool) -> bytes:
+    return pb.Embedding(token_count=count, known_token_count=known, truncated=truncated).SerializeToString()
 
 
 def write_version(manifest: Manifest) -> pb.ModelVersion:

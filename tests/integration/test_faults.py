@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
+from paravec_model.reader import Words
 from paravec_server.admission import Admission
 from paravec_server.call import Call
 from paravec_server.calls import Calls
@@ -43,15 +44,31 @@ class Broken:
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
         self.is_brief = encoder.is_brief
 
-    def encode(self, documents: list[list[str]], *_: Any) -> None:
+    def read(self, documents: list[str], *_: Any) -> None:
         """Fail."""
         raise RuntimeError(f"cannot do {documents}")
+
+
+class Fastidious:
+    """An encoder that stumbles over one word."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def read(self, documents: list[str], *rest: Any) -> Words:
+        """Fail if the word is there."""
+        if SECRET in documents:
+            raise RuntimeError(f"cannot do {documents}")
+        return self._encoder.read(documents, *rest)
 
 
 def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
     """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
     settings, row = Settings(model=Path("m")), Figures().rows[0]
-    admission, inference = Admission(settings, row), Inference(settings.inference_threads, row)
+    admission, inference = Admission(settings, row), Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
     if encoder:
         inference.encoder = encoder
@@ -102,11 +119,25 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
     assert [answer.error.code for answer in answers] == [grpc.StatusCode.INTERNAL.value[0]] * 2
     lines = [_JsonFormatter().format(record) for record in caplog.records]
     events = [json.loads(line) for line in lines]
-    assert told.request_id in [event["request_id"] for event in events]
-    assert all(event["error"] == "RuntimeError" and "Broken.encode" in event["at"] for event in events)
+    assert told.request_id in [event.get("request_id") for event in events]
+    assert all(event["error"] == "RuntimeError" and "Broken.read" in event["at"] for event in events)
     for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
         assert SECRET not in line
         assert "cannot do" not in line
+
+
+def test_one_call_at_fault_is_no_other_callers_concern(encoder: Encoder) -> None:
+    """Short texts that come together are inferred together, but only its caller hears of one that meets a fault."""
+    with stub_of(Fastidious(encoder)) as stub:
+        futures = [
+            stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text=text)]))
+            for text in ["fire", SECRET, "police"] * 20
+        ]
+        codes = [future.code() for future in futures]
+    assert codes == [grpc.StatusCode.OK, grpc.StatusCode.INTERNAL, grpc.StatusCode.OK] * 20
+    fire, police = (vector.tolist() for vector in encoder.encode(["fire", "police"]).vectors)
+    assert all(future.result().embeddings[0].vector == fire for future in futures[::3])
+    assert all(future.result().embeddings[0].vector == police for future in futures[2::3])
 
 
 def test_before_the_model_is_ready_calls_are_unavailable() -> None:
@@ -167,4 +198,5 @@ def test_a_watcher_that_is_gone_before_it_is_heard_keeps_no_thread() -> None:
     call.context = Ended()
     watch = health.methods()[f"/{HEALTH}/Watch"]
     answers = list(watch.run(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
-    assert [answer.status for answer in answers] == [health_pb2.HealthCheckResponse.NOT_SERVING]
+    not_serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert answers == [not_serving.SerializeToString()]

@@ -291,7 +291,7 @@ def test_refusals_are_counted(tokens: Path) -> None:
     """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
     row = Figures().rows[0]
     admission = Admission(Settings(model=Path("m")), row)
-    methods = {"/any/Method": Method(lambda *_: pb.GetModelResponse())}
+    methods = {"/any/Method": Method(lambda *_: b"")}
     server = Calls(methods, admission, row, Tokens(tokens)).server(Threads(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -26,6 +26,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.options import InferenceOptions
+from paravec_server.wire import METHODS
 
 from .. import beforehand
 from ..servers import PATIENCE, Server, command, running
@@ -96,6 +97,36 @@ def test_options_reach_the_encoder(stub: Any, encoder: Encoder) -> None:
     assert np.array_equal(
         np.array(response.embeddings[0].vector, np.float32), encoder.encode([["the", "fire"]], ours).vectors[0]
     )
+
+
+def test_each_of_many_callers_gets_what_it_asked_for(channel: grpc.Channel, stub: Any, encoder: Encoder) -> None:
+    """Short texts that come at once, with other options, of several documents, of tokens, too long, or at fault: each
+    call has its own answer, byte for byte what the contract's own messages would be."""
+    words = [word for word in encoder.artifact.vocabulary if word.isalpha()][:200]
+    asked, expected = [], []
+    for i in range(300):
+        texts = [" ".join(words[(i + n) % 200 :][: 1 + i % 30]) for n in range(i % 4 + 1)]
+        normalize, by_map = bool(i // 2 % 2), bool(i // 7 % 2)
+        options = InferenceOptions("map" if by_map else "sgd", epochs=20, seed=1 + i % 3 // 2, normalize=normalize)
+        message = pb.InferenceOptions(method=METHODS[options.method], normalize=normalize, seed=options.seed)
+        documents = [tokens(*one.split()) if i % 11 == 5 else text(one) for one in texts]
+        if i % 13 == 7:
+            documents.append(pb.Document())
+        asked.append(pb.EmbedRequest(documents=documents, options=message).SerializeToString())
+        made = encoder.encode([encoder.tokenize(one) for one in texts], options)
+        embeddings = [
+            pb.Embedding(vector=vector, token_count=len(encoder.tokenize(one)), known_token_count=known)
+            for vector, known, one in zip(made.vectors, made.known_token_counts, texts, strict=True)
+        ]
+        model = stub.GetModel(pb.GetModelRequest()).model.version
+        expected.append(pb.EmbedResponse(embeddings=embeddings, model=model).SerializeToString())
+    embed: Any = channel.unary_unary(f"/{SERVICE}/Embed")
+    futures = [embed.future(request, timeout=PATIENCE) for request in asked]
+    for i, future in enumerate(futures):
+        if i % 13 == 7:
+            assert future.code() is grpc.StatusCode.INVALID_ARGUMENT
+        else:
+            assert future.result() == expected[i]
 
 
 def test_the_model_is_described(stub: Any, artifact: Artifact) -> None:
