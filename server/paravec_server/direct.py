@@ -5,7 +5,8 @@ refusal. What is used of grpcio here has no public name; `fits` says whether the
 own way is taken.
 
 One thread hears from the core. It reads a call's message where the core tells that it is there, answers brief calls
-then and there, and hands the others to threads; so no thread waits for a message.
+and refuses others, both together with those that have come meanwhile, and hands the rest to threads; so no thread waits
+for a message.
 """
 
 import threading
@@ -17,32 +18,22 @@ from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from .call import Call, Method
+from .exchange import Answer, Exchange
 from .pool import guarded
 
 _NEEDED = (
-    "CompletionQueue", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation", "SendInitialMetadataOperation",
-    "SendMessageOperation", "SendStatusFromServerOperation",
+    "CompletionQueue", "CompletionType", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation",
+    "SendInitialMetadataOperation", "SendMessageOperation", "SendStatusFromServerOperation",
 )  # fmt: skip
 
-# Brief calls that are answered together, at most; and seconds that one waits for others, however many there are of
-# other kinds.
+# Calls that end together, at most; and seconds that one waits for others at most, of those that are there already.
 _TOGETHER, _PATIENCE = 16, 0.002
-
-
-class Answer(NamedTuple):
-    """How a call ends."""
-
-    data: bytes | None
-    """The response; None if it failed."""
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    text: str = ""
-    trailers: tuple[tuple[str, str | bytes], ...] = ()
 
 
 class Answers(Protocol):
@@ -68,70 +59,6 @@ def fits(server: grpc.Server) -> bool:
     return all(hasattr(cygrpc, name) for name in _NEEDED) and all(hasattr(core, name) for name in needed)
 
 
-class Exchange:
-    """What goes between one call and the core. To those who run the call it is what grpcio calls its context."""
-
-    def __init__(self, direct: "Direct", begun: Any) -> None:
-        self._direct, self._call, self._deadline = direct, begun.call, begun.call_details.deadline
-        self._lock = threading.Lock()
-        self._at_end: list[Callable[[], None]] | None = []
-        self._watched = self._gone = False
-
-    def is_active(self) -> bool:
-        """Whether somebody waits for the answer; known of calls that are watched."""
-        return not self._gone
-
-    def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Have it called once nobody waits any more; False if that is so already."""
-        with self._lock:
-            if self._at_end is not None:
-                self._at_end.append(callback)
-            return self._at_end is not None
-
-    def time_remaining(self) -> float:
-        """Seconds until the caller's deadline."""
-        return max(0.0, float(self._deadline) - time.time())
-
-    def cancel(self) -> None:
-        """End it as CANCELLED."""
-        self._call.cancel()
-
-    def receive(self, then: Callable[[bytes | None], None]) -> None:
-        """Have `then` called with the message; with None if there is none, or nobody any more who sends it."""
-        operations = (cygrpc.ReceiveMessageOperation(0),)
-        self._direct.start(self._call, operations, lambda told: then(told.batch_operations[0].message()))
-
-    def watch(self) -> None:
-        """Find out when the caller goes."""
-        self._watched = True
-        self._direct.start(self._call, (cygrpc.ReceiveCloseOnServerOperation(0),), self._closed)
-
-    def _closed(self, told: Any) -> None:
-        if told.batch_operations[0].cancelled():
-            with self._lock:
-                self._gone = True
-            self._end()
-
-    def send(self, answer: Answer) -> None:
-        """Answer, if anybody waits."""
-        number, _ = answer.code.value
-        operations = [cygrpc.SendInitialMetadataOperation(None, 0)]
-        if answer.data is not None:
-            operations.append(cygrpc.SendMessageOperation(answer.data, 0))
-        operations.append(cygrpc.SendStatusFromServerOperation(answer.trailers, number, answer.text.encode(), 0))
-        if not self._watched:
-            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
-        with self._lock:
-            if not self._gone:
-                self._direct.start(self._call, operations, lambda _: self._end())
-
-    def _end(self) -> None:
-        with self._lock:
-            callbacks, self._at_end = self._at_end or (), None
-        for callback in callbacks:
-            guarded(callback)
-
-
 class Direct:
     """The methods of a server that are served like this."""
 
@@ -144,8 +71,9 @@ class Direct:
         # An item for all that the core has yet to tell; told, and nothing is asked any more, it is over.
         self._due: list[None] = []
         self._busy_since: float | None = None
+        # Calls that end together, and when at last; 0 if there are none.
         self._brief: list[tuple[Method, Call, bytes]] = []
-        """Calls to be answered together, at the `_last` moment."""
+        self._refused: list[tuple[Exchange, Answer]] = []
         self._last = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
@@ -168,8 +96,7 @@ class Direct:
         since = self._busy_since
         return time.monotonic() - since if since else 0.0
 
-    def start(self, call: Any, operations: Sequence[Any], then: Callable[[Any], None]) -> None:
-        """Ask the core for something, and have `then` called on this thread once it is done."""
+    def _start(self, call: Any, operations: Sequence[Any], then: Callable[[Any], None]) -> None:
         self._ask(call.start_server_batch, operations, then)
 
     def _request(self, name: str) -> None:
@@ -190,15 +117,18 @@ class Direct:
 
     def _run(self) -> None:
         while self._due:
-            # Brief calls wait for those that are there already.
-            told = self._queue.poll(0 if self._brief else None)
+            # What is to end waits for what is there already.
+            told = self._queue.poll(0 if self._brief or self._refused else None)
             self._busy_since = now = time.monotonic()
             nothing = told.completion_type == cygrpc.CompletionType.queue_timeout
             if not nothing:
                 guarded(told.tag, told)
                 self._due.pop()
-            if self._brief and (nothing or len(self._brief) == _TOGETHER or now > self._last):
-                self._answer_brief()
+            if waiting := len(self._brief) + len(self._refused):
+                self._last = self._last or now + _PATIENCE
+                if nothing or waiting >= _TOGETHER or now >= self._last:
+                    self._end_together()
+                    self._last = 0.0
             self._busy_since = None
             # What it holds is not kept until the next comes.
             del told
@@ -208,11 +138,11 @@ class Direct:
         if not begun.success:
             return
         self._request(name)
-        exchange = Exchange(self, begun)
+        exchange = Exchange(self._start, begun)
         method, call, error = self._answers.enter(name, begun.invocation_metadata)
         call.context = exchange
         if error:
-            exchange.send(self._answers.refuse(call, error))
+            self._refused.append((exchange, self._answers.refuse(call, error)))
             return
         method.await_message(call)
         exchange.receive(partial(self._arrived, method, call))
@@ -220,14 +150,16 @@ class Direct:
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
         if data is not None and guarded(method.brief, call, data):
-            if not self._brief:
-                self._last = time.monotonic() + _PATIENCE
             self._brief.append((method, call, data))
         else:
             self._hand_on(method, call, data)
 
-    def _answer_brief(self) -> None:
+    def _end_together(self) -> None:
+        # What is sent together goes in few packets, and finds code and data at hand: half of what a short call took.
+        refused, self._refused = self._refused, []
         brief, self._brief = self._brief, []
+        for exchange, answer in refused:
+            guarded(exchange.send, answer)
         for method, run in groupby(brief, key=itemgetter(0)):
             some = list(run)
             answers = guarded(self._answers.answer_together, method, [call for _, call, _ in some])
