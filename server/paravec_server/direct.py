@@ -68,7 +68,8 @@ class Direct:
         self._names: list[str] = []
         self._queue = cygrpc.CompletionQueue()
         self._server.register_completion_queue(self._queue)
-        # An item for all that the core has yet to tell; told, and nothing is asked any more, it is over.
+        # An item for all that the core has yet to tell: the next call of each method, and what goes on in those there
+        # are. Told, and nothing is asked any more, it is over.
         self._due: list[None] = []
         self._busy_since: float | None = None
         # Calls that end together, and when at last; 0 if there are none.
@@ -117,7 +118,7 @@ class Direct:
 
     def _run(self) -> None:
         while self._due:
-            # What is to end waits for what is there already.
+            # What is to end waits for what is there already, if there are other calls.
             told = self._queue.poll(0 if self._brief or self._refused else None)
             self._busy_since = now = time.monotonic()
             nothing = told.completion_type == cygrpc.CompletionType.queue_timeout
@@ -126,7 +127,8 @@ class Direct:
                 self._due.pop()
             if waiting := len(self._brief) + len(self._refused):
                 self._last = self._last or now + _PATIENCE
-                if nothing or waiting >= _TOGETHER or now >= self._last:
+                alone = len(self._due) <= len(self._names)
+                if nothing or alone or waiting >= _TOGETHER or now >= self._last:
                     self._end_together()
                     self._last = 0.0
             self._busy_since = None
