@@ -1,7 +1,7 @@
 """Text or tokens in, vectors out: the whole of inference, without any wire."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
@@ -25,7 +25,24 @@ class Encoding(NamedTuple):
     vectors: Vectors
     """Shape (documents, vector_size). A document with no known token has a zero vector."""
     known_token_counts: list[int]
-    """Tokens of each document that the vocabulary has."""
+    """Tokens of each document that the vocabulary has, and that were used."""
+    token_counts: Sequence[int]
+    """Tokens of each document."""
+    most: int
+    """At most so many tokens of a document were used."""
+
+    @property
+    def truncated(self) -> Iterator[bool]:
+        """Whether some of a document's tokens were not used."""
+        return (count > self.most for count in self.token_counts)
+
+    def parts(self, sizes: Iterable[int]) -> Iterator["Encoding"]:
+        """The same in parts of so many documents."""
+        end = 0
+        for size in sizes:
+            begin, end = end, end + size
+            part = slice(begin, end)
+            yield Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.most)
 
 
 class Encoder:
@@ -109,4 +126,4 @@ class Encoder:
         if options.normalize:
             lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
             vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0, casting="same_kind")
-        return Encoding(vectors, known)
+        return Encoding(vectors, known, words.counts, words.most)

@@ -22,9 +22,9 @@ from paravec_model.errors import StoppedError
 
 from .admission import Admission
 from .call import MOMENT, Call, Method, Trailers
-from .direct import Direct, Server, fits
+from .core import Answer, fits
+from .direct import Direct, Server
 from .errors import NoMessageError, RequestError, UnauthenticatedError, place_of, status_of
-from .exchange import Answer
 from .figures import METHODS, Row
 from .logs import event
 from .pool import Inline

@@ -1,7 +1,7 @@
 """Calls of one message and one answer, straight from gRPC's core, without the layers that grpcio's server puts between.
 
 Those cost more than a short text's inference: they are half of what an empty handler takes, and three quarters of a
-refusal. What is used of grpcio here has no public name; `fits` says whether the grpcio at hand has it. If not, grpcio's
+refusal. What is used of grpcio has no public name; `core.fits` says whether the grpcio at hand has it. If not, grpcio's
 own way is taken.
 
 One thread hears from the core. It reads a call's message where the core tells that it is there, answers brief calls
@@ -11,7 +11,7 @@ for a message.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -21,16 +21,11 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 import grpc
-from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from .call import Call, Method
-from .exchange import Answer, Exchange
+from .core import Answer, Core
+from .exchange import Exchange
 from .pool import guarded
-
-_NEEDED = (
-    "CompletionQueue", "CompletionType", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation",
-    "SendInitialMetadataOperation", "SendMessageOperation", "SendStatusFromServerOperation",
-)  # fmt: skip
 
 # Calls that end together, at most; and seconds that one waits for others at most, of those that are there already.
 _TOGETHER, _PATIENCE = 16, 0.002
@@ -52,25 +47,13 @@ class Answers(Protocol):
         """Run brief calls that were not; None if that fails, and none of them has ended."""
 
 
-def fits(server: grpc.Server) -> bool:
-    """Whether this grpcio is as it is taken to be here."""
-    needed = ("register_method", "register_completion_queue", "request_registered_call")
-    core = getattr(server, "_cy_server", None)
-    return all(hasattr(cygrpc, name) for name in _NEEDED) and all(hasattr(core, name) for name in needed)
-
-
 class Direct:
     """The methods of a server that are served like this."""
 
     def __init__(self, server: Any, answers: Answers, threads: ThreadPoolExecutor) -> None:
         """`threads`: for calls that are not brief."""
-        self._server, self._answers, self._threads = server._cy_server, answers, threads
+        self._core, self._answers, self._threads = Core(server), answers, threads
         self._names: list[str] = []
-        self._queue = cygrpc.CompletionQueue()
-        self._server.register_completion_queue(self._queue)
-        # An item for all that the core has yet to tell: the next call of each method, and what goes on in those there
-        # are. Told, and nothing is asked any more, it is over.
-        self._due: list[None] = []
         self._busy_since: float | None = None
         # Calls that end together, and when at last; 0 if there are none.
         self._brief: list[tuple[Method, Call, bytes]] = []
@@ -80,7 +63,7 @@ class Direct:
 
     def add(self, name: str) -> None:
         """Serve this method, /package.Service/Method; before the server starts."""
-        self._server.register_method(name)
+        self._core.register(name)
         self._names.append(name)
 
     def serve(self) -> None:
@@ -92,55 +75,41 @@ class Direct:
     @property
     def stuck(self) -> float:
         """Seconds since it heard from the core what it is still busy with."""
-        if self._thread.ident and self._due and not self._thread.is_alive():
+        if self._thread.ident and self._core.due and not self._thread.is_alive():
             return inf
         since = self._busy_since
         return time.monotonic() - since if since else 0.0
 
-    def _start(self, call: Any, operations: Sequence[Any], then: Callable[[Any], None]) -> None:
-        self._ask(call.start_server_batch, operations, then)
-
     def _request(self, name: str) -> None:
         # ValueError if the server stops.
         with suppress(ValueError):
-            queue = self._queue
-            self._ask(self._server.request_registered_call, queue, queue, name, partial(self._begin, name))
-
-    def _ask(self, ask: Callable[..., Any], *arguments: Any) -> None:
-        self._due.append(None)
-        try:
-            if ask(*arguments):
-                raise RuntimeError("gRPC's core does not take this")
-        except BaseException:
-            # What could not be asked will not be told.
-            self._due.pop()
-            raise
+            self._core.request(name, partial(self._begin, name))
 
     def _run(self) -> None:
-        while self._due:
+        # Nothing is due, and nothing is asked any more: it is over.
+        while self._core.due:
             # What is to end waits for what is there already, if there are other calls.
-            told = self._queue.poll(0 if self._brief or self._refused else None)
+            come = self._core.hear(wait=not (self._brief or self._refused))
             self._busy_since = now = time.monotonic()
-            nothing = told.completion_type == cygrpc.CompletionType.queue_timeout
-            if not nothing:
-                guarded(told.tag, told)
-                self._due.pop()
+            if come:
+                guarded(come)
             if waiting := len(self._brief) + len(self._refused):
                 self._last = self._last or now + _PATIENCE
-                alone = len(self._due) <= len(self._names)
-                if nothing or alone or waiting >= _TOGETHER or now >= self._last:
+                # Each method's next call is always due.
+                alone = self._core.due <= len(self._names)
+                if not come or alone or waiting >= _TOGETHER or now >= self._last:
                     self._end_together()
                     self._last = 0.0
             self._busy_since = None
             # What it holds is not kept until the next comes.
-            del told
-        self._queue.shutdown()
+            del come
+        self._core.close()
 
     def _begin(self, name: str, begun: Any) -> None:
         if not begun.success:
             return
         self._request(name)
-        exchange = Exchange(self._start, begun)
+        exchange = Exchange(self._core, begun)
         method, call, error = self._answers.enter(name, begun.invocation_metadata)
         call.context = exchange
         if error:

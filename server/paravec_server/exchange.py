@@ -2,34 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import grpc
-from grpc._cython import cygrpc  # type: ignore[attr-defined]
-
+from .core import Answer, Core
 from .pool import guarded
-
-Start = Callable[[Any, Sequence[Any], Callable[[Any], None]], None]
-"""Asks the core for operations on a call, and has a function called once they are done."""
-
-
-class Answer(NamedTuple):
-    """How a call ends."""
-
-    data: bytes | None
-    """The response; None if it failed."""
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    text: str = ""
-    trailers: tuple[tuple[str, str | bytes], ...] = ()
 
 
 class Exchange:
-    """What goes between one call and the core. To those who run the call it is what grpcio calls its context."""
+    """To those who run the call it is what grpcio calls its context."""
 
-    def __init__(self, start: Start, begun: Any) -> None:
-        """`start`: asks the core; `begun`: what it said of the call."""
-        self._start, self._call, self._deadline = start, begun.call, begun.call_details.deadline
+    def __init__(self, core: Core, begun: Any) -> None:
+        """`begun`: what the core said of the call."""
+        self._core, self._call, self._deadline = core, begun.call, begun.call_details.deadline
         self._lock = threading.Lock()
         self._at_end: list[Callable[[], None]] | None = []
         self._watched = self._gone = False
@@ -55,32 +40,24 @@ class Exchange:
 
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Have `then` called with the message; with None if there is none, or nobody any more who sends it."""
-        operations = (cygrpc.ReceiveMessageOperation(0),)
-        self._start(self._call, operations, lambda told: then(told.batch_operations[0].message()))
+        self._core.receive(self._call, then)
 
     def watch(self) -> None:
         """Find out when the caller goes."""
         self._watched = True
-        self._start(self._call, (cygrpc.ReceiveCloseOnServerOperation(0),), self._closed)
+        self._core.watch(self._call, self._closed)
 
-    def _closed(self, told: Any) -> None:
-        if told.batch_operations[0].cancelled():
+    def _closed(self, cancelled: bool) -> None:
+        if cancelled:
             with self._lock:
                 self._gone = True
             self._end()
 
     def send(self, answer: Answer) -> None:
         """Answer, if anybody waits."""
-        number, _ = answer.code.value
-        operations = [cygrpc.SendInitialMetadataOperation(None, 0)]
-        if answer.data is not None:
-            operations.append(cygrpc.SendMessageOperation(answer.data, 0))
-        operations.append(cygrpc.SendStatusFromServerOperation(answer.trailers, number, answer.text.encode(), 0))
-        if not self._watched:
-            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
         with self._lock:
             if not self._gone:
-                self._start(self._call, operations, lambda _: self._end())
+                self._core.send(self._call, answer, self._end, watch=not self._watched)
 
     def _end(self) -> None:
         with self._lock:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
 from time import perf_counter
 
 from paravec_model.encoder import Encoder, Encoding
@@ -22,9 +21,12 @@ class Inference:
 
     encoder: Encoder
 
+    max_tokens: int
+    """Of a document."""
+
     def __init__(self, settings: Settings, row: Row) -> None:
         self._turns = Turns(settings.inference_threads)
-        self._max_tokens = settings.max_tokens
+        self.max_tokens = settings.max_tokens
         self._row = row
 
     @property
@@ -34,7 +36,7 @@ class Inference:
 
     def read(self, call: Call, documents: Sequence[Document], path: Callable[[int], str], *, truncate: bool) -> Words:
         """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
-        most = self._max_tokens
+        most = self.max_tokens
         words = self.encoder.read(documents, most, call.stopped)
         if not truncate:
             for i, count in enumerate(words.counts):
@@ -60,16 +62,9 @@ class Inference:
         call.tokens += words.taken
         return encoding
 
-    def at_once(
-        self, calls: Sequence[Call], documents: Sequence[Sequence[Document]], options: InferenceOptions
-    ) -> tuple[Words, Encoding]:
-        """Read and infer the documents of brief calls together, without waiting for a turn."""
-        words = self.encoder.read(list(chain.from_iterable(documents)), self._max_tokens)
-        encoding = self._infer(words, options)
-        counts = iter(words.counts)
-        for call, some in zip(calls, documents, strict=True):
-            call.documents, call.tokens = len(some), sum(islice(counts, len(some)))
-        return words, encoding
+    def at_once(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
+        """Read and infer documents of brief calls, without waiting for a turn."""
+        return self._infer(self.encoder.read(documents, self.max_tokens), options)
 
     def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
         began = perf_counter()

@@ -1,11 +1,11 @@
 """The Open Inference Protocol: what clients of KServe and Triton ask of the model that paravec.v1 serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec_model import __version__
-from paravec_model.encoder import Encoder
+from paravec_model.encoder import Encoder, Encoding
 
 from . import tensors
 from .admission import Admission
@@ -14,6 +14,7 @@ from .errors import NotFoundError, parse
 from .inference import Inference
 from .pool import Inline, Threads
 from .settings import Settings
+from .unary import Asked, Unary
 from .wire import OptionsReader
 
 DESCRIPTOR = oip.DESCRIPTOR.services_by_name["GRPCInferenceService"]
@@ -59,7 +60,7 @@ class OpenInferenceService:
             f"/{SERVICE}/ServerMetadata": Method(self._describe, reads=False, counted=False, pool=inline),
             f"/{SERVICE}/ModelReady": by_name(self._model_ready),
             f"/{SERVICE}/ModelMetadata": by_name(self._describe_model),
-            f"/{SERVICE}/ModelInfer": Method(self._infer),
+            f"/{SERVICE}/ModelInfer": Unary(self._inference, self._read_infer, self._respond_infer).method,
         }
 
     def _live(self, _call: Call, _data: bytes) -> bytes:
@@ -85,20 +86,21 @@ class OpenInferenceService:
         self._check_model(request.name, request.version)
         return self._metadata
 
-    def _infer(self, call: Call, data: bytes) -> bytes:
+    def _read_infer(self, data: bytes) -> Asked:
         request = parse(oip.ModelInferRequest, data)
         self._check_model(request.model_name, request.model_version)
         texts, path = tensors.read_texts(request, self._settings.max_documents)
         wanted = tensors.read_wanted(request.outputs)
         options = self._options(tensors.read_options(request.parameters))
+        documents = [tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts)]
+        return Asked(documents, options, lambda i: f"{path}[{i}]", (request.id, wanted))
 
-        contents = [tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts)]
-        words = self._inference.read_all(call, contents, lambda i: f"{path}[{i}]", truncate=options.truncate)
-        encoding = self._inference(call, words, options.inference)
+    def _respond_infer(self, request: tuple[str, Sequence[str]], encoding: Encoding) -> bytes:
+        name, wanted = request
         manifest = self._manifest
-        response = oip.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=request.id)
+        response = oip.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=name)
         response.parameters["digest"].string_param = manifest.digest
-        tensors.write_outputs(wanted, words, encoding, response)
+        tensors.write_outputs(wanted, encoding, response)
         return response.SerializeToString()
 
     def _check_model(self, name: str, version: str) -> None:

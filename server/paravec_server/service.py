@@ -1,28 +1,26 @@
 """The embedding service: reads a request, has the documents inferred, writes the response."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from google.rpc import status_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec_model.encoder import Encoder
+from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions
-from paravec_model.reader import Document, Words
+from paravec_model.reader import Words
 
 from . import wire
 from .admission import Admission
 from .call import Call, Method
-from .errors import NoDocumentsError, RequestError, parse, status_of
+from .errors import NoDocumentsError, parse, status_of
 from .inference import Inference, check_count
 from .pool import Inline
 from .settings import Settings
 from .streams import read_ahead
-
-# Bytes and documents of a request that may be brief; bytes of a token in it, more or less.
-_BRIEF, _FEW, _TOKEN = 2048, 4, 5
+from .unary import Asked, Unary
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
@@ -50,50 +48,22 @@ class EmbeddingService:
     def methods(self) -> dict[str, Method]:
         """What the server answers for this service."""
         return {
-            f"/{SERVICE}/Embed": Method(self._embed, brief=self._is_brief, together=self._embed_briefly),
+            f"/{SERVICE}/Embed": Unary(self._inference, self._read_embed, self._respond_embed).method,
             f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
             f"/{SERVICE}/FindSimilar": Method(self._find_similar),
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
 
-    def _is_brief(self, call: Call, data: bytes) -> bool:
-        # What has fewer bytes than a document may have tokens has no document that is too long.
-        if len(data) > min(_BRIEF, self._settings.max_tokens):
-            return False
-        try:
-            _, documents, options = call.read = self._read_embed(data)
-        except RequestError:
-            return False
-        return len(documents) <= _FEW and self._encoder.is_brief(len(data) // _TOKEN, options.inference)
-
-    def _read_embed(self, data: bytes) -> tuple[pb.EmbedRequest, list[Document], wire.Options]:
+    def _read_embed(self, data: bytes) -> Asked:
         request = parse(pb.EmbedRequest, data)
-        check_count(len(request.documents), self._settings.max_documents, "documents")
+        documents = request.documents
+        check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        return request, [wire.content_of(one, f"documents[{i}]") for i, one in enumerate(request.documents)], options
+        contents = [wire.content_of(document, f"documents[{i}]") for i, document in enumerate(documents)]
+        return Asked(contents, options, lambda i: wire.path_of(documents[i], f"documents[{i}]"), request)
 
-    def _embed(self, call: Call, data: bytes) -> bytes:
-        request, documents, options = call.read or self._read_embed(data)
-
-        def path(i: int) -> str:
-            return wire.path_of(request.documents[i], f"documents[{i}]")
-
-        words = self._inference.read_all(call, documents, path, truncate=options.truncate)
-        encoding = self._inference(call, words, options.inference)
-        return self._response(wire.embeddings(words, encoding))
-
-    def _embed_briefly(self, calls: Sequence[Call]) -> list[bytes]:
-        """The responses of brief calls, whose documents are inferred together."""
-        responses = []
-        for options, run in groupby(calls, key=lambda call: call.read[2].inference):
-            some = list(run)
-            documents = [call.read[1] for call in some]
-            embeddings = wire.embeddings(*self._inference.at_once(some, documents, options))
-            responses += [self._response(islice(embeddings, len(each))) for each in documents]
-        return responses
-
-    def _response(self, embeddings: Iterable[bytes]) -> bytes:
-        return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in embeddings), self._answered))
+    def _respond_embed(self, _: pb.EmbedRequest, encoding: Encoding) -> bytes:
+        return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in wire.embeddings(encoding)), self._answered))
 
     def _embed_stream(self, call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
         """Embed documents as they come, those that have come together."""
@@ -115,7 +85,7 @@ class EmbeddingService:
         encoding = self._inference(call, words, options.inference)
         found = self._inference.find(call, encoder.neighbours, wire.query_vectors(queries, encoding), top_k)
         response = pb.FindSimilarResponse(model=self._version)
-        wire.write_similar(words, encoding, found, response.results.add)
+        wire.write_similar(encoding, found, response.results.add)
         return response.SerializeToString()
 
     def _get_model(self, _call: Call, _data: bytes) -> bytes:
@@ -140,8 +110,7 @@ class EmbeddingService:
                 status = status_of(error, call.request_id, **call.trace)
                 responses += [self._refused(status) for _ in items]
             else:
-                embeddings = wire.embeddings(words, encoding)
-                responses += [wire.field_of(_EMBEDDING, one) + self._streamed for one in embeddings]
+                responses += [wire.field_of(_EMBEDDING, one) + self._streamed for one in wire.embeddings(encoding)]
         return responses
 
     def _refused(self, status: status_pb2.Status) -> bytes:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoding
-from paravec_model.reader import Words
 
 from .errors import InvalidArgumentError
 from .inference import check_count
@@ -21,7 +20,7 @@ class Output(NamedTuple):
     """An output: one row for each document."""
 
     datatype: str
-    content: Callable[[Words, Encoding], bytes]
+    content: Callable[[Encoding], bytes]
     """Its elements, row after row, little-endian."""
     vector: bool = False
     """A row is a vector; else it is one element."""
@@ -32,10 +31,10 @@ class Output(NamedTuple):
 
 
 OUTPUTS = {
-    "embedding": Output("FP32", lambda _, encoding: encoding.vectors.astype("<f4", copy=False).tobytes(), vector=True),
-    "token_count": Output("INT32", lambda words, _: _int32(words.counts)),
-    "known_token_count": Output("INT32", lambda _, encoding: _int32(encoding.known_token_counts)),
-    "truncated": Output("BOOL", lambda words, _: bytes(count > words.most for count in words.counts)),
+    "embedding": Output("FP32", lambda encoding: encoding.vectors.astype("<f4", copy=False).tobytes(), vector=True),
+    "token_count": Output("INT32", lambda encoding: _int32(encoding.token_counts)),
+    "known_token_count": Output("INT32", lambda encoding: _int32(encoding.known_token_counts)),
+    "truncated": Output("BOOL", lambda encoding: bytes(encoding.truncated)),
 }
 """What there is to ask for; the meaning is that of paravec.v1.Embedding's fields."""
 
@@ -138,12 +137,12 @@ def read_text(data: bytes, path: str) -> str:
         raise InvalidArgumentError(path, "is not UTF-8") from None
 
 
-def write_outputs(wanted: Sequence[str], words: Words, encoding: Encoding, response: oip.ModelInferResponse) -> None:
+def write_outputs(wanted: Sequence[str], encoding: Encoding, response: oip.ModelInferResponse) -> None:
     """Add the outputs that are wanted to a response."""
     for name in wanted:
         output = OUTPUTS[name]
         response.outputs.add(name=name, datatype=output.datatype, shape=output.shape(*encoding.vectors.shape))
-        response.raw_output_contents.append(output.content(words, encoding))
+        response.raw_output_contents.append(output.content(encoding))
 
 
 def _check_parameters(parameters: Mapping[str, oip.InferParameter], path: str) -> None:

@@ -13,7 +13,7 @@ from paravec_model.errors import OptionError
 from paravec_model.manifest import Manifest
 from paravec_model.neighbours import Neighbour
 from paravec_model.options import InferenceOptions
-from paravec_model.reader import Document, Words
+from paravec_model.reader import Document
 
 from .errors import InvalidArgumentError
 from .settings import Settings
@@ -122,12 +122,11 @@ def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Seque
     return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
 
 
-def write_similar(
-    words: Words, encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]
-) -> None:
+def write_similar(encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]) -> None:
     """Fill a message for each query, in order; `add` makes it, given its other fields."""
-    for count, known, neighbours in zip(words.counts, encoding.known_token_counts, found, strict=True):
-        similar = add(token_count=count, known_token_count=known, truncated=count > words.most)
+    counts = encoding.token_counts, encoding.known_token_counts, encoding.truncated
+    for count, known, truncated, neighbours in zip(*counts, found, strict=True):
+        similar = add(token_count=count, known_token_count=known, truncated=truncated)
         for tag, cosine in neighbours:
             similar.neighbours.add(cosine=cosine, **_tag(tag))
 
@@ -139,12 +138,13 @@ def _tag(tag: Tag) -> dict[str, Any]:
     return {"name": str(tag).encode("utf-8", "replace").decode()}
 
 
-def embeddings(words: Words, encoding: Encoding) -> Iterator[bytes]:
+def embeddings(encoding: Encoding) -> Iterator[bytes]:
     """An Embedding for each document, in order, as it is on the wire: of a packed field, that is the array's bytes."""
     data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
-    head, most = field_head(_VECTOR, size), words.most
-    for n, (count, known) in enumerate(zip(words.counts, encoding.known_token_counts, strict=True)):
-        yield head + data[n * size : (n + 1) * size] + _counts(count, known, count > most)
+    head, begin = field_head(_VECTOR, size), 0
+    for counts in zip(encoding.token_counts, encoding.known_token_counts, encoding.truncated, strict=True):
+        yield head + data[begin : begin + size] + _counts(*counts)
+        begin += size
 
 
 def field_of(number: int, data: bytes) -> bytes:
