@@ -48,6 +48,13 @@ BLOCK = 6
 LANES = 8
 """Floats that one vector instruction takes, see `lanes`. Rows are padded to a multiple of it."""
 
+NEW, GAP, ODD, FIRST = range(4)
+"""What the table of `reading` says of a character: nothing yet; it is in no token; that depends on those beside it; or,
+if it is FIRST + d, that the character d stands for it in a token."""
+
+UNSEEN, UNREADABLE = -1, -2
+"""What `reading` says of a text with a character that is NEW, and of one with an ODD one."""
+
 _BRACKETS = ("", "[]", "[,]")
 _CODES = {"u1[]": "B", "u4[]": "I", "i8[]": "q"}
 """What Python's own arrays call these types. Such an array says at once where it lies; NumPy's take half a µs."""

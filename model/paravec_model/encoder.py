@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from string import printable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Encoding(NamedTuple):
-    """Vectors of a call's documents."""
+    """Vectors of documents."""
 
     vectors: Vectors
     """Shape (documents, vector_size). A document with no known token has a zero vector."""
@@ -86,7 +87,7 @@ class Encoder:
     def warm(self) -> None:
         """Load or compile what this model needs, so that the first document does not wait for it."""
         self.artifact.vocabulary.row("")
-        self.read(["a"])
+        self.read([printable])
         for name, method in self._methods.items():
             vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
             method(array("I", [0]), array("q", [0, 1]), vector, InferenceOptions(method=name, epochs=1), lambda: False)

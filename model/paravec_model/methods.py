@@ -1,6 +1,6 @@
 """The methods of inference, each bound to a model: from the rows of a call's words to the vectors of its documents.
 
-A method takes all documents of a call, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
+A method takes several documents, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
 writes `vectors`, of shape (documents, padded vector_size). It hands the work to its kernel in portions, and asks `stop`
 before each; once that says True, StoppedError is raised. What a document gets does not depend on the others.
 """
@@ -42,7 +42,7 @@ _PRODUCTS = 20
 
 
 class InferenceMethod(Protocol):
-    """Infers the vectors of a call's documents."""
+    """Infers the vectors of documents."""
 
     def __call__(
         self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /

@@ -1,15 +1,16 @@
 """From documents to the rows of their words, by the tokenizer and the vocabulary of a model."""
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from .compiled import Kernel, kernel
+from .compiled import FIRST, GAP, NEW, ODD, UNSEEN, Kernel, kernel
 from .errors import StoppedError
+from .options import Stop
 from .tokenizer import Characters, Tokenizer
 from .vocabulary import Vocabulary, utf8
 
@@ -19,9 +20,6 @@ Document = str | Sequence[str]
 ALL = 2**31 - 1
 """More tokens than a document has."""
 
-# Characters that become known together: when one of them is met for the first time.
-_PAGE = 256
-
 _CHARACTERS = 0x110000
 
 # Bytes of texts that are not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
@@ -30,9 +28,8 @@ _BRIEF = 20_000
 # Documents that are tokenized between two looks whether anybody still waits.
 _LOOK = 16
 
-# What the kernel says of characters in its table, see `reading`.
-_GAP, _ODD, _FIRST = 1, 2, 3
-_NEW = -1
+# Characters that become known between two such looks.
+_FEW = 4096
 
 
 class Words(NamedTuple):
@@ -75,21 +72,32 @@ class Reader:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._texts = _Texts(tokenizer.characters, vocabulary) if tokenizer.characters else None
 
-    def __call__(self, documents: Sequence[Document], most: int = ALL, stop: Callable[[], bool] = bool) -> Words:
+    def __call__(self, documents: Sequence[Document], most: int = ALL, stop: Stop = bool) -> Words:
         """Cut texts into tokens, and look the first `most` of each document up; StoppedError once `stop` says True."""
         texts = [document for document in documents if isinstance(document, str)]
-        if self._texts and len(texts) == len(documents):
-            words = self._texts(texts, most)
+        if self._texts and texts and len(texts) == len(documents):
+            words = self._texts(texts, most, stop)
             if words:
                 return words
-        tokens, counts = [], array("q")
-        for i, document in enumerate(documents):
-            if i % _LOOK == _LOOK - 1 and stop():
-                raise StoppedError("stopped before all documents were read")
-            found = self._tokenizer(document) if isinstance(document, str) else document
-            counts.append(len(found))
-            tokens.append(found if len(found) <= most else found[:most])
-        return Words(*self._vocabulary.rows(tokens), counts, most)
+        if self._texts and texts and len(documents) > 1:
+            # One that goes another way must not take the others with it.
+            return Words.joined((self([document], most, stop) for document in _while_wanted(documents, stop)), most)
+        tokens = [self._tokenizer(one) if isinstance(one, str) else one for one in _while_wanted(documents, stop)]
+        counts = array("q", map(len, tokens))
+        cut = [some if len(some) <= most else some[:most] for some in tokens]
+        return Words(*self._vocabulary.rows(cut), counts, most)
+
+
+def _while_wanted(documents: Sequence[Document], stop: Stop) -> Iterator[Document]:
+    for i, document in enumerate(documents):
+        if i % _LOOK == _LOOK - 1:
+            _unless(stop)
+        yield document
+
+
+def _unless(stop: Stop) -> None:
+    if stop():
+        raise StoppedError("stopped before all documents were read")
 
 
 class _Texts:
@@ -102,7 +110,7 @@ class _Texts:
         self._bounds = characters.min_len, characters.max_len, ord(characters.not_first) if characters.not_first else -1
         self._vocabulary = vocabulary
 
-    def __call__(self, texts: Sequence[str], most: int) -> Words | None:
+    def __call__(self, texts: Sequence[str], most: int, stop: Stop) -> Words | None:
         """None if it cannot."""
         parts = [utf8(text) for text in texts]
         text = b"".join(parts)
@@ -115,27 +123,27 @@ class _Texts:
             if min(counts, default=0) >= 0:
                 del rows[ends[-1] :]
                 return Words(rows, ends, counts, most)
-            if min(counts) != _NEW:
+            if min(counts) != UNSEEN:
                 return None
-            self._learn(texts)
+            self._learn(texts, stop)
 
     @cached_property
     def _kernel(self) -> Kernel:
         words = self._vocabulary
         return kernel("read_texts", self._table, *self._bounds, words.text, words.offsets, words.slots)
 
-    def _learn(self, texts: Sequence[str]) -> None:
-        """Fill the table for all that these texts hold, and what is near to it."""
-        for page in {ord(character) // _PAGE for character in set("".join(texts))}:
-            if not self._table[page * _PAGE]:
-                # Its first number last: others may read meanwhile.
-                for code in reversed(range(page * _PAGE, (page + 1) * _PAGE)):
-                    self._table[code] = self._number(chr(code))
+    def _learn(self, texts: Sequence[str], stop: Stop) -> None:
+        """Fill the table for all that these texts hold. No more: who brings a character may not make others wait."""
+        for i, character in enumerate(set("".join(texts))):
+            if i % _FEW == _FEW - 1:
+                _unless(stop)
+            if self._table[ord(character)] == NEW:
+                self._table[ord(character)] = self._number(character)
 
     def _number(self, character: str) -> int:
         symbol = self._symbol(character)
         if symbol == "":
-            return _GAP
+            return GAP
         if symbol is None or len(utf8(symbol)) > len(utf8(character)):
-            return _ODD
-        return _FIRST + ord(symbol)
+            return ODD
+        return FIRST + ord(symbol)

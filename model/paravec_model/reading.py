@@ -1,16 +1,17 @@
 """Text to rows of known words, compiled: cuts tokens as a tokenizer does that looks at one character after the other.
 
-A table says what each character is: `FIRST` and more is the character that stands for it in a token, so much more; a
-`GAP` is in no token. No character has longer UTF-8 than the one it stands for, so a token is written over its text.
+A table says what each character is, see `compiled`. None has longer UTF-8 than those it stands for, so a token is
+written over its text.
 """
 
 import numpy as np
 from numba import njit
 
+from .compiled import FIRST, GAP, NEW, UNREADABLE, UNSEEN
 from .kernels import COMPILED, PART
 from .lookup import BASIS, find, hashed
 
-_NEW, _GAP, _ODD, _FIRST = np.uint32(0), np.uint32(1), np.uint32(2), np.uint32(3)
+_NEW, _GAP, _FIRST = np.uint32(NEW), np.uint32(GAP), np.uint32(FIRST)
 
 _SIX, _LOW_SIX, _MORE = np.uint32(6), np.uint32(0x3F), np.uint32(0x80)
 
@@ -57,8 +58,7 @@ def read_texts(data, ends, counts, rows, most, table, min_len, max_len, not_firs
     """Find the rows of the known words among the first `most` tokens of each text.
 
     `data` is the texts' UTF-8, end to end, and is written over; `ends`: 0 and where each ends; then where its `rows`
-    do. `counts`: of all its tokens. If a character of text n is new to the table, or depends on others beside it,
-    `counts[n]` becomes -1 or -2, and nothing else holds.
+    do. `counts`: of all its tokens. If a text cannot be read, that is said there, and nothing else holds.
     """
     known, end, unknown = 0, np.uint64(0), np.uint64(offsets.shape[0] - 1)
     for n in range(counts.shape[0]):
@@ -72,7 +72,7 @@ def read_texts(data, ends, counts, rows, most, table, min_len, max_len, not_firs
                 symbol = table[_decoded(data, at, size)]
                 at += size
                 if symbol < _FIRST and symbol != _GAP:
-                    counts[n] = -1 if symbol == _NEW else -2
+                    counts[n] = UNSEEN if symbol == _NEW else UNREADABLE
                     return
             if symbol != _GAP:
                 symbol -= _FIRST

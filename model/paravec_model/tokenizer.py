@@ -12,8 +12,8 @@ from .errors import OptionError
 # the same language as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+, in a form that needs no look-ahead.
 _ALPHABETIC = re.compile(r"[^\W\d]+")
 
-# What composes with the character before it, and is no mark: vowels and last consonants of Korean.
-_COMPOSING = range(0x1160, 0x1200)
+# What composes with the character before it and is no mark: vowels and last consonants of Korean, a vowel of Kirat Rai.
+_COMPOSING = {*range(0x1160, 0x1200), 0x16D67}
 
 
 class Characters(NamedTuple):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .admission import Admission
 
@@ -14,10 +14,21 @@ if TYPE_CHECKING:
 MOMENT = 0.02
 """Seconds between the end of a call's messages and its own, if that is why they ended: gRPC tells them one by one."""
 
+
+class Brief(Protocol):
+    """Runs brief calls: those that take less time than another thread would to take them on."""
+
+    def kind(self, call: "Call", data: bytes) -> Any:
+        """What calls that may run together have in common, of this one with this message; None if it is not brief."""
+
+    def run_together(self, calls: "Sequence[Call]") -> Sequence[bytes]:
+        """The responses of calls of one kind."""
+
+
 Trailers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """A method of a service. `run` gets the call, and the bytes of its message or, if `requests`, an iterator of them;
     it returns the response, or if `responses` an iterator of them, as bytes."""
@@ -37,10 +48,8 @@ class Method:
     """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
     waiting: "dict[Call, float]" = field(default_factory=dict)
     """Its calls that wait for their message, and since when; who came first is first."""
-    brief: "Callable[[Call, bytes], bool]" = lambda *_: False
-    """Whether a call with this message takes less time than another thread would to take it on."""
-    together: "Callable[[Sequence[Call]], Sequence[bytes]]" = lambda _: ()
-    """The responses of several brief calls."""
+    brief: "Brief | None" = None
+    """How its brief calls are run, if there are any."""
 
     def await_message(self, call: "Call") -> None:
         """A call begins to wait for its message."""

@@ -1,8 +1,8 @@
 """The life of a call, whatever it asks for: taken on or refused, run, ended with a status, counted, logged.
 
-gRPC asks `Calls` for a handler as soon as a call's headers are there. Refusals are answered then and there, on gRPC's
-own thread, before the message is read. Every method is handled as a stream of bytes, which on the wire it is: so its
-handler runs even when no message comes, and can tell.
+`Calls` hears of a call as soon as its headers are there. Refusals are answered then, on gRPC's own thread, before the
+message is read. What grpcio's server handles is handled as a stream of bytes, which on the wire it is: so its handler
+runs even when no message comes, and can tell.
 """
 
 import logging
@@ -21,13 +21,13 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .admission import Admission
-from .call import MOMENT, Call, Method, Trailers
+from .call import MOMENT, Brief, Call, Method, Trailers
 from .core import Answer, fits
 from .direct import Direct, Server
 from .errors import NoMessageError, RequestError, UnauthenticatedError, place_of, status_of
 from .figures import METHODS, Row
 from .logs import event
-from .pool import Inline
+from .pool import Inline, guarded
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -134,16 +134,18 @@ class Calls(grpc.ServerInterceptor):
         self._end(call, answer.code, counted=method.counted)
         return answer
 
-    def answer_together(self, method: Method, calls: Sequence[Call]) -> list[Answer] | None:
-        """Run brief calls; None if that fails, and none of them has ended."""
+    def answer_together(self, brief: Brief, method: Method, calls: Sequence[Call]) -> list[Answer] | None:
+        """Run brief calls of one kind; None if that fails, and none of them has ended."""
         try:
-            responses = method.together(calls)
+            responses = brief.run_together(calls)
+            answers = [Answer(data, trailers=call.trailers) for call, data in zip(calls, responses, strict=True)]
         except Exception as error:
-            event(_log, logging.WARNING, "calls failed together", calls=len(calls), **place_of(error))
+            # Each is run by itself then, and where that fails, it is told to whom it concerns.
+            event(_log, logging.DEBUG, "calls failed together", calls=len(calls), **place_of(error))
             return None
         for call in calls:
-            self._end(call, grpc.StatusCode.OK, counted=method.counted)
-        return [Answer(response, trailers=call.trailers) for call, response in zip(calls, responses, strict=True)]
+            guarded(partial(self._end, call, grpc.StatusCode.OK, counted=method.counted))
+        return answers
 
     def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
         call.context = context

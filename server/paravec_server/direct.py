@@ -18,11 +18,11 @@ from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 
-from .call import Call, Method
+from .call import Brief, Call, Method
 from .core import Answer, Core
 from .exchange import Exchange
 from .pool import guarded
@@ -43,8 +43,17 @@ class Answers(Protocol):
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
         """Run a call that was not."""
 
-    def answer_together(self, method: Method, calls: Sequence[Call]) -> Sequence[Answer] | None:
-        """Run brief calls that were not; None if that fails, and none of them has ended."""
+    def answer_together(self, brief: Brief, method: Method, calls: Sequence[Call]) -> Sequence[Answer] | None:
+        """Run brief calls that were not, of one kind; None if that fails, and none of them has ended."""
+
+
+class _BriefCall(NamedTuple):
+    """One that waits for others."""
+
+    method: Method
+    kind: Any
+    call: Call
+    data: bytes
 
 
 class Direct:
@@ -56,7 +65,7 @@ class Direct:
         self._names: list[str] = []
         self._busy_since: float | None = None
         # Calls that end together, and when at last; 0 if there are none.
-        self._brief: list[tuple[Method, Call, bytes]] = []
+        self._brief: list[_BriefCall] = []
         self._refused: list[tuple[Exchange, Answer]] = []
         self._last = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
@@ -98,7 +107,7 @@ class Direct:
                 # Each method's next call is always due.
                 alone = self._core.due <= len(self._names)
                 if not come or alone or waiting >= _TOGETHER or now >= self._last:
-                    self._end_together()
+                    guarded(self._end_together)
                     self._last = 0.0
             self._busy_since = None
             # What it holds is not kept until the next comes.
@@ -120,8 +129,9 @@ class Direct:
 
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
-        if data is not None and guarded(method.brief, call, data):
-            self._brief.append((method, call, data))
+        kind = guarded(method.brief.kind, call, data) if method.brief and data is not None else None
+        if kind is not None and data is not None:
+            self._brief.append(_BriefCall(method, kind, call, data))
         else:
             self._hand_on(method, call, data)
 
@@ -130,17 +140,17 @@ class Direct:
         refused, self._refused = self._refused, []
         brief, self._brief = self._brief, []
         for exchange, answer in refused:
-            guarded(exchange.send, answer)
-        for method, run in groupby(brief, key=itemgetter(0)):
+            guarded(_send, exchange, answer)
+        for (method, _), run in groupby(brief, key=itemgetter(0, 1)):
             some = list(run)
-            answers = guarded(self._answers.answer_together, method, [call for _, call, _ in some])
+            answers = guarded(self._answers.answer_together, method.brief, method, [each.call for each in some])
             if answers is None:
                 # One may be at fault, and the others are not to suffer for it.
                 for each in some:
-                    self._hand_on(*each)
+                    guarded(self._hand_on, method, each.call, each.data)
             else:
-                for (_, call, _), answer in zip(some, answers, strict=True):
-                    guarded(call.context.send, answer)
+                for each, answer in zip(some, answers, strict=True):
+                    guarded(_send, each.call.context, answer)
 
     def _hand_on(self, method: Method, call: Call, data: bytes | None) -> None:
         call.context.watch()
@@ -148,11 +158,19 @@ class Direct:
 
     def _finish(self, method: Method, call: Call, messages: Iterator[bytes]) -> None:
         try:
-            call.context.send(self._answers.answer(method, call, messages))
+            answer = self._answers.answer(method, call, messages)
         except Exception:
-            # Who called must not wait for ever.
-            call.context.cancel()
+            call.context.give_up()
             raise
+        _send(call.context, answer)
+
+
+def _send(exchange: Exchange, answer: Answer) -> None:
+    try:
+        exchange.send(answer)
+    except Exception:
+        exchange.give_up()
+        raise
 
 
 class Server:

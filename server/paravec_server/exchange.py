@@ -38,6 +38,11 @@ class Exchange:
         """End it as CANCELLED."""
         self._call.cancel()
 
+    def give_up(self) -> None:
+        """End it so, as nothing else will: who called must not wait for ever."""
+        self.cancel()
+        self._end()
+
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Have `then` called with the message; with None if there is none, or nobody any more who sends it."""
         self._core.receive(self._call, then)

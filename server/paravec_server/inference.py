@@ -1,6 +1,6 @@
 """What every service does with the documents of a call: read and count them, wait for a turn, infer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -46,11 +46,11 @@ class Inference:
         return words
 
     def read_all(
-        self, call: Call, documents: Sequence[Document], path: Callable[[int], str], *, truncate: bool
+        self, call: Call, count: int, documents: Iterable[Document], path: Callable[[int], str], *, truncate: bool
     ) -> Words:
-        """Read all documents of a call, which count as in flight until it ends."""
-        call.take(len(documents), 0)
-        words = self.read(call, documents, path, truncate=truncate)
+        """Read so many documents, all of a call's, which count as in flight until it ends."""
+        call.take(count, 0)
+        words = self.read(call, list(documents), path, truncate=truncate)
         call.take(0, words.taken)
         return words
 
@@ -63,7 +63,7 @@ class Inference:
         return encoding
 
     def at_once(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
-        """Read and infer documents of brief calls, without waiting for a turn."""
+        """Read and infer documents of brief calls, none of which is too long, without waiting for a turn."""
         return self._infer(self.encoder.read(documents, self.max_tokens), options)
 
     def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:

@@ -92,8 +92,8 @@ class OpenInferenceService:
         texts, path = tensors.read_texts(request, self._settings.max_documents)
         wanted = tensors.read_wanted(request.outputs)
         options = self._options(tensors.read_options(request.parameters))
-        documents = [tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts)]
-        return Asked(documents, options, lambda i: f"{path}[{i}]", (request.id, wanted))
+        documents = (tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts))
+        return Asked(len(texts), documents, options, lambda i: f"{path}[{i}]", (request.id, wanted))
 
     def _respond_infer(self, request: tuple[str, Sequence[str]], encoding: Encoding) -> bytes:
         name, wanted = request

@@ -59,8 +59,12 @@ class EmbeddingService:
         documents = request.documents
         check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        contents = [wire.content_of(document, f"documents[{i}]") for i, document in enumerate(documents)]
-        return Asked(contents, options, lambda i: wire.path_of(documents[i], f"documents[{i}]"), request)
+        contents = (wire.content_of(document, f"documents[{i}]") for i, document in enumerate(documents))
+
+        def path(i: int) -> str:
+            return wire.path_of(documents[i], f"documents[{i}]")
+
+        return Asked(len(documents), contents, options, path, request)
 
     def _respond_embed(self, _: pb.EmbedRequest, encoding: Encoding) -> bytes:
         return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in wire.embeddings(encoding)), self._answered))
@@ -78,10 +82,12 @@ class EmbeddingService:
             raise NoDocumentsError
         check_count(len(queries), self._settings.max_documents, "queries")
         top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
-        contents = [wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries)]
-        words = self._inference.read_all(
-            call, contents, lambda i: wire.path_of(queries[i], f"queries[{i}]"), truncate=options.truncate
-        )
+        contents = (wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries))
+
+        def path(i: int) -> str:
+            return wire.path_of(queries[i], f"queries[{i}]")
+
+        words = self._inference.read_all(call, len(queries), contents, path, truncate=options.truncate)
         encoding = self._inference(call, words, options.inference)
         found = self._inference.find(call, encoder.neighbours, wire.query_vectors(queries, encoding), top_k)
         response = pb.FindSimilarResponse(model=self._version)

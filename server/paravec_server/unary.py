@@ -1,10 +1,11 @@
 """A call of one message that asks for vectors of documents, whatever its protocol: read, infer, answer."""
 
-from collections.abc import Callable, Sequence
-from itertools import chain, groupby
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from paravec_model.encoder import Encoding
+from paravec_model.options import InferenceOptions
 from paravec_model.reader import Document
 
 from .call import Call, Method
@@ -19,7 +20,10 @@ _BRIEF, _FEW, _TOKEN = 2048, 4, 5
 class Asked(NamedTuple):
     """What a message asks for."""
 
-    documents: Sequence[Document]
+    size: int
+    """How many documents."""
+    documents: Iterable[Document]
+    """RequestError if one of them is at fault."""
     options: Options
     path: Callable[[int], str]
     """Where a document is in the message."""
@@ -39,32 +43,35 @@ class Unary:
     @property
     def method(self) -> Method:
         """What the server answers."""
-        return Method(self._run, brief=self._is_brief, together=self._run_together)
+        return Method(self._run, brief=self)
 
     def _run(self, call: Call, data: bytes) -> bytes:
         asked: Asked = call.read or self._read(data)
-        words = self._inference.read_all(call, asked.documents, asked.path, truncate=asked.options.truncate)
+        path, truncate = asked.path, asked.options.truncate
+        words = self._inference.read_all(call, asked.size, asked.documents, path, truncate=truncate)
         return self._respond(asked.request, self._inference(call, words, asked.options.inference))
 
-    def _is_brief(self, call: Call, data: bytes) -> bool:
+    def kind(self, call: Call, data: bytes) -> InferenceOptions | None:
+        """Brief calls with the same options may run together."""
         # What has fewer bytes than a document may have tokens has no document that is too long.
         if len(data) > min(_BRIEF, self._inference.max_tokens):
-            return False
+            return None
         try:
-            asked = call.read = self._read(data)
+            asked = self._read(data)
+            asked = call.read = asked._replace(documents=list(asked.documents))
         except RequestError:
-            return False
-        encoder = self._inference.encoder
-        return len(asked.documents) <= _FEW and encoder.is_brief(len(data) // _TOKEN, asked.options.inference)
+            return None
+        options = asked.options.inference
+        few = asked.size <= _FEW and self._inference.encoder.is_brief(len(data) // _TOKEN, options)
+        return options if few else None
 
-    def _run_together(self, calls: Sequence[Call]) -> list[bytes]:
-        """The documents of those with the same options are inferred together."""
-        responses = []
-        for options, run in groupby(calls, key=lambda call: call.read.options.inference):
-            some = list(run)
-            documents = [call.read.documents for call in some]
-            encoding = self._inference.at_once(list(chain(*documents)), options)
-            for call, part in zip(some, encoding.parts(map(len, documents)), strict=True):
-                call.documents, call.tokens = len(part.token_counts), sum(part.token_counts)
-                responses.append(self._respond(call.read.request, part))
+    def run_together(self, calls: Sequence[Call]) -> list[bytes]:
+        """The documents of all are inferred together."""
+        asked: list[Asked] = [call.read for call in calls]
+        documents = list(chain.from_iterable(each.documents for each in asked))
+        encoding = self._inference.at_once(documents, asked[0].options.inference)
+        parts = list(encoding.parts(each.size for each in asked))
+        responses = [self._respond(each.request, part) for each, part in zip(asked, parts, strict=True)]
+        for call, part in zip(calls, parts, strict=True):
+            call.documents, call.tokens = len(part.token_counts), sum(part.token_counts)
         return responses

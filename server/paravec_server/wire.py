@@ -112,7 +112,7 @@ def query_content(query: pb.Query, encoder: Encoder, path: str) -> Document:
         raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
     if not all(map(isfinite, values)):
         raise InvalidArgumentError(f"{path}.vector", "must have finite numbers only")
-    return ()
+    return ""
 
 
 def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:

@@ -23,6 +23,8 @@ from paravec_model.reader import Words
 from paravec_server.admission import Admission
 from paravec_server.call import Call
 from paravec_server.calls import Calls
+from paravec_server.core import Answer
+from paravec_server.exchange import Exchange
 from paravec_server.figures import Figures
 from paravec_server.inference import Inference
 from paravec_server.logs import _JsonFormatter
@@ -31,7 +33,7 @@ from paravec_server.service import SERVICE, EmbeddingService
 from paravec_server.settings import Settings
 from paravec_server.streams import _Buffer
 
-from ..servers import until
+from ..servers import PATIENCE, until
 
 SECRET = "grünerdrachen"
 
@@ -138,6 +140,38 @@ def test_one_call_at_fault_is_no_other_callers_concern(encoder: Encoder) -> None
     fire, police = (vector.tolist() for vector in encoder.encode(["fire", "police"]).vectors)
     assert all(future.result().embeddings[0].vector == fire for future in futures[::3])
     assert all(future.result().embeddings[0].vector == police for future in futures[2::3])
+
+
+def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
+    encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller hears so, others have their answers, and who calls later has, too."""
+    if "direct" not in request.node.callspec.id:
+        pytest.skip("grpcio sends its answers itself")
+    send = Exchange.send
+
+    def stumble(exchange: Exchange, answer: Answer) -> None:
+        if answer.data and len(pb.EmbedResponse.FromString(answer.data).embeddings) == 4:
+            raise RuntimeError("cannot send")
+        send(exchange, answer)
+
+    admissions: list[Admission] = []
+    leave = Admission.leave
+
+    def noted(admission: Admission, *held: int) -> None:
+        admissions.append(admission)
+        leave(admission, *held)
+
+    monkeypatch.setattr(Admission, "leave", noted)
+    monkeypatch.setattr(Exchange, "send", stumble)
+    document = pb.Document(text="fire")
+    with stub_of(encoder) as stub:
+        for _ in range(2):
+            futures = [stub.Embed.future(pb.EmbedRequest(documents=[document] * n)) for n in [1, 1, 4, 1] * 10]
+            codes = [future.code() for future in futures]
+            ok = grpc.StatusCode.OK
+            assert codes == [ok, ok, grpc.StatusCode.CANCELLED, ok] * 10
+    assert all(admission.idle(PATIENCE) for admission in admissions)
 
 
 def test_before_the_model_is_ready_calls_are_unavailable() -> None:

@@ -82,6 +82,21 @@ def test_plain_text_is_read_without_cutting_it(monkeypatch: pytest.MonkeyPatch) 
         reader(["ΦΩΣ"])
 
 
+def test_an_odd_text_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that must be cut, or a list of tokens, does not take those beside it with it."""
+    reader, real = reader_of(WhitespaceTokenizer(lowercase=True), ["a", "i̇"]), WhitespaceTokenizer.__call__
+    cut: list[str] = []
+
+    def watched(tokenizer: WhitespaceTokenizer, text: str) -> list[str]:
+        cut.append(text)
+        return real(tokenizer, text)
+
+    monkeypatch.setattr(WhitespaceTokenizer, "__call__", watched)
+    read = reader(["a a", "İ a", ["a"], "a"])
+    assert cut == ["İ a"]
+    assert (read.rows.tolist(), read.ends.tolist()) == ([0, 0, 1, 0, 0, 0], [0, 2, 4, 5, 6])
+
+
 def test_threads_may_share_it() -> None:
     """Also while it meets characters for the first time."""
     texts = ["".join(chr(code) + " a" for code in range(page, page + 256)) for page in range(0x3000, 0xA000, 0x100)]

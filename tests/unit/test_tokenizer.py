@@ -1,5 +1,7 @@
 """Tokenizers."""
 
+import unicodedata
+
 import pytest
 from gensim.utils import simple_preprocess
 from hypothesis import given
@@ -33,6 +35,16 @@ def test_simple_equals_gensims_preprocessing_for_every_character(deaccent: bool,
     """No character of ASCII, Latin-1 or all of Unicode is cut or kept otherwise than gensim does."""
     text = "".join(f"{chr(i)}a " for i in range(characters))
     assert SimpleTokenizer(deaccent=deaccent)(text) == simple_preprocess(text, deacc=deaccent)
+
+
+def test_what_composes_is_known_to_compose() -> None:
+    """Whatever Unicode this Python has, a character that becomes one with that before it is followed as such."""
+    symbol = SimpleTokenizer(deaccent=True).characters.symbol
+    parts = (unicodedata.decomposition(chr(code)).split() for code in range(0x110000))
+    second = {chr(int(part[1], 16)) for part in parts if len(part) == 2 and not part[0].startswith("<")}
+    assert len(second) > 50
+    assert not [hex(ord(character)) for character in second if symbol(character) is not None]
+    assert symbol("\N{HANGUL JUNGSEONG A}") is None
 
 
 def test_simple_may_keep_case() -> None:
