@@ -1,8 +1,9 @@
 """A call of one message that asks for vectors of documents, whatever its protocol: read, infer, answer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from paravec_model.encoder import Encoding
 from paravec_model.options import InferenceOptions
@@ -17,7 +18,8 @@ from .wire import Options
 _BRIEF, _FEW, _TOKEN = 2048, 4, 5
 
 
-class Asked(NamedTuple):
+@dataclass(slots=True)
+class Asked:
     """What a message asks for."""
 
     size: int
@@ -58,9 +60,10 @@ class Unary:
             return None
         try:
             asked = self._read(data)
-            asked = call.read = asked._replace(documents=list(asked.documents))
+            asked.documents = list(asked.documents)
         except RequestError:
             return None
+        call.read = asked
         options = asked.options.inference
         few = asked.size <= _FEW and self._inference.encoder.is_brief(len(data) // _TOKEN, options)
         return options if few else None
