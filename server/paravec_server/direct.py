@@ -5,8 +5,7 @@ refusal. What is used of grpcio has no public name; `core.fits` says whether the
 own way is taken.
 
 One thread hears from the core. It reads a call's message where the core tells that it is there, answers brief calls
-and refuses others, both together with those that have come meanwhile, and hands the rest to threads; so no thread waits
-for a message.
+together with those that have come meanwhile, and hands the others to threads; so no thread waits for a message.
 """
 
 import threading
@@ -27,7 +26,7 @@ from .core import Answer, Core
 from .exchange import Exchange
 from .pool import guarded
 
-# Calls that end together, at most; and seconds that one waits for others at most, of those that are there already.
+# Brief calls that are answered together, at most; and seconds that one waits at most for others that are there already.
 _TOGETHER, _PATIENCE = 16, 0.002
 
 
@@ -64,9 +63,8 @@ class Direct:
         self._core, self._answers, self._threads = Core(server), answers, threads
         self._names: list[str] = []
         self._busy_since: float | None = None
-        # Calls that end together, and when at last; 0 if there are none.
+        # Calls to be answered together, and when at last; 0 if there are none.
         self._brief: list[_BriefCall] = []
-        self._refused: list[tuple[Exchange, Answer]] = []
         self._last = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
@@ -97,17 +95,17 @@ class Direct:
     def _run(self) -> None:
         # Nothing is due, and nothing is asked any more: it is over.
         while self._core.due:
-            # What is to end waits for what is there already, if there are other calls.
-            come = self._core.hear(wait=not (self._brief or self._refused))
+            # Brief calls wait for what is there already, if there are other calls.
+            come = self._core.hear(wait=not self._brief)
             self._busy_since = now = time.monotonic()
             if come:
                 guarded(come)
-            if waiting := len(self._brief) + len(self._refused):
+            if self._brief:
                 self._last = self._last or now + _PATIENCE
                 # Each method's next call is always due.
                 alone = self._core.due <= len(self._names)
-                if not come or alone or waiting >= _TOGETHER or now >= self._last:
-                    guarded(self._end_together)
+                if not come or alone or len(self._brief) >= _TOGETHER or now >= self._last:
+                    guarded(self._answer_together)
                     self._last = 0.0
             self._busy_since = None
             # What it holds is not kept until the next comes.
@@ -122,7 +120,8 @@ class Direct:
         method, call, error = self._answers.enter(name, begun.invocation_metadata)
         call.context = exchange
         if error:
-            self._refused.append((exchange, self._answers.refuse(call, error)))
+            # At once: the longer it takes, the more of its message has come.
+            _send(exchange, self._answers.refuse(call, error))
             return
         method.await_message(call)
         exchange.receive(partial(self._arrived, method, call))
@@ -135,12 +134,9 @@ class Direct:
         else:
             self._hand_on(method, call, data)
 
-    def _end_together(self) -> None:
+    def _answer_together(self) -> None:
         # What is sent together goes in few packets, and finds code and data at hand: half of what a short call took.
-        refused, self._refused = self._refused, []
         brief, self._brief = self._brief, []
-        for exchange, answer in refused:
-            guarded(_send, exchange, answer)
         for (method, _), run in groupby(brief, key=itemgetter(0, 1)):
             some = list(run)
             answers = guarded(self._answers.answer_together, method.brief, method, [each.call for each in some])
