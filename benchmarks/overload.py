@@ -181,7 +181,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="the Lee corpus, a second for each load")
     parser.add_argument("--seconds", type=float, default=15.0, help="for each load [%(default)s]")
-    parser.add_argument("--documents", type=int, default=64, help="of 20 tokens in a call [%(default)s]")
+    parser.add_argument("--documents", type=int, default=64, help="in a call [%(default)s]")
+    parser.add_argument("--tokens", type=int, default=20, help="of a document [%(default)s]")
     parser.add_argument(
         "--bound", type=int, default=Settings.max_documents_in_flight, help="documents in flight [%(default)s]"
     )
@@ -193,18 +194,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         corpus = "lee" if arguments.short else best_corpus()
         trained = trained_model(BUILD / "models", corpus, 50 if arguments.short else 100, Path(place) / "model")
-        texts = texts_of(trained, 20, arguments.documents)
+        texts = texts_of(trained, arguments.tokens, arguments.documents)
         request = pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString()
         service = next(one for one in ours(trained) if one.key == f"paravec-{arguments.method}")
         bounds = ("--max-documents-in-flight", str(arguments.bound), "--max-documents", str(arguments.documents))
         with service.process(str(cores[0]), texts[:1], *bounds) as (port, pid):
             os.sched_setaffinity(0, {cores[-1]})
             phases = asyncio.run(measure(port, pid, request, seconds))
-    print(f"{cpu()}; {arguments.method}, {arguments.documents} documents of 20 tokens a call, one core\n")
+    print(
+        f"{cpu()}; {arguments.method}, {arguments.documents} documents of {arguments.tokens} tokens a call, one core\n"
+    )
     for phase in phases:
         print(line(phase))
     summaries = [summary(phase) for phase in phases]
-    write_figures(arguments.json, documents=arguments.documents, method=arguments.method, phases=summaries)
+    write_figures(
+        arguments.json,
+        documents=arguments.documents,
+        tokens=arguments.tokens,
+        method=arguments.method,
+        phases=summaries,
+    )
     return 0
 
 
