@@ -135,9 +135,8 @@ class Trial:
 
 def coverage(encoder: Encoder, texts: Sequence[str]) -> Coverage:
     """How many tokens of these texts, and which of the texts, the vocabulary knows nothing of."""
-    tokens = [encoder.tokenize(text) for text in texts]
-    _, ends = encoder.artifact.vocabulary.rows(tokens)
-    counts = np.array([list(map(len, tokens)), np.diff(ends)]).T
+    words = encoder.read(texts)
+    counts = np.array([words.counts, words.known]).T
     return Coverage(estimate(counts, _unknown), mean(counts[:, 1] == 0))
 
 

@@ -1,4 +1,4 @@
-"""The methods of inference, each bound to a model: from the rows of a call's words to the vectors of its documents.
+"""The methods of inference, each bound to a model: from the rows of documents' words to their vectors.
 
 A method takes several documents, end to end in `words` with document n from `offsets[n]` to `offsets[n + 1]`, and
 writes `vectors`, of shape (documents, padded vector_size). It hands the work to its kernel in portions, and asks `stop`
@@ -18,12 +18,11 @@ import numpy.typing as npt
 from .artifact import Artifact
 from .compiled import BLOCK, LANES, Shared, kernel
 from .draws import NO_NOISE, DrawTables, Noise, start_vector
-from .errors import StoppedError
-from .options import ROW_ALIGNMENT, InferenceOptions, Stop, padded
+from .options import ROW_ALIGNMENT, InferenceOptions, Stop, padded, unless_stopped
 
 Array = npt.NDArray[Any]
 Vectors = npt.NDArray[np.float32]
-Words: TypeAlias = "array[int]"
+Rows: TypeAlias = "array[int]"
 Offsets: TypeAlias = "array[int]"
 
 _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_concat"}
@@ -37,6 +36,9 @@ _BRIEF = 3 * 10**6
 # Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
 
+# What work that is stopped had not come to.
+_END = "the vectors were done"
+
 # Products with all rows that method map takes, as a rule.
 _PRODUCTS = 20
 
@@ -45,7 +47,7 @@ class InferenceMethod(Protocol):
     """Infers the vectors of documents."""
 
     def __call__(
-        self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /
+        self, words: Rows, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /
     ) -> None: ...
 
     def is_brief(self, tokens: int, options: InferenceOptions, /) -> bool:
@@ -87,14 +89,14 @@ class Sgd:
         around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
         self._cost = (self._width * (algorithm.slots + 1) + around) * self._size
 
-    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
+    def __call__(self, words: Rows, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Move all vectors from the same start through all epochs."""
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
         for first, last, longest in _groups(offsets, options.epochs * self._cost):
             step = max(1, _PORTION // (max(1, offsets[last] - offsets[first]) * self._cost))
             for epoch in range(0, options.epochs, step):
-                _unless(stop)
+                unless_stopped(stop, _END)
                 end = min(epoch + step, options.epochs)
                 draws = self._draws.tables(options.seed, epoch, end, longest)
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
@@ -139,10 +141,10 @@ class Map:
             np.full(padded(algorithm.vector_size, LANES), map_lambda, np.float32),
         )
 
-    def __call__(self, words: Words, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
+    def __call__(self, words: Rows, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Solve for one document after the other."""
         for first, last, longest in _groups(offsets, self._cost):
-            _unless(stop)
+            unless_stopped(stop, _END)
             part = words, offsets[first : last + 1], vectors[first:last]
             room = self._rooms.take(longest)
             self._kernel(*part, *room, brief=self.is_brief(len(words), options))
@@ -190,11 +192,6 @@ class _Rooms:
         """For the next call, unless it is large."""
         if longest <= _KEPT_ROOM:
             self._free.append(room)
-
-
-def _unless(stop: Stop) -> None:
-    if stop():
-        raise StoppedError("stopped before the vectors were done")
 
 
 def _groups(offsets: Offsets, cost: int) -> Iterator[tuple[int, int, int]]:

@@ -1,6 +1,6 @@
 """The training documents nearest to a vector, by cosine: all are looked at, none is copied."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,10 +10,13 @@ import numpy.typing as npt
 from .artifact import Artifact
 from .compiled import Kernel, kernel
 from .doctags import Tag, lengths
-from .errors import StoppedError
+from .options import Stop, unless_stopped
 
 # Products between two questions whether to stop: some milliseconds, if the rows are in memory.
 _WORK = 2**24
+
+# What a search that is stopped had not come to.
+_END = "all documents were looked at"
 
 
 class Neighbour(NamedTuple):
@@ -42,7 +45,7 @@ class Neighbours:
         self,
         vectors: Sequence[Sequence[float]] | npt.NDArray[Any],
         top_k: int,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Stop = bool,
     ) -> list[list[Neighbour]]:
         """The `top_k` documents with the largest cosines with each vector, the largest first, the earlier of equals.
 
@@ -59,13 +62,13 @@ class Neighbours:
         cosines, rows = np.full(kept, -np.inf, np.float32), np.full(kept, count, np.uint32)
         step = max(1, _WORK // max(1, units.size))
         for begin in range(0, count if len(asked) else 0, step):
-            _check(stop)
+            unless_stopped(stop, _END)
             self._search(units, cosines, rows, begin, min(begin + step, count))
         order = np.lexsort((rows, -cosines))
         nearest = np.take_along_axis(rows, order, axis=1).tolist()
         cosines = np.take_along_axis(np.clip(cosines, -1, 1), order, axis=1)
         for query, documents, near in zip(asked.tolist(), nearest, cosines.tolist(), strict=True):
-            _check(stop)
+            unless_stopped(stop, _END)
             # Where a document's vector is no number, a place may be left empty.
             pairs = zip(documents, near, strict=True)
             found[query] = [Neighbour(self.tags[document], cosine) for document, cosine in pairs if document < count]
@@ -77,8 +80,3 @@ class Neighbours:
         norms = self._arrays.get("doctag_norms")
         # Artifacts made before there was a search have none.
         return kernel("find_nearest", vectors, lengths(vectors) if norms is None else norms)
-
-
-def _check(stop: Callable[[], bool]) -> None:
-    if stop():
-        raise StoppedError("stopped before all documents were looked at")

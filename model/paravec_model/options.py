@@ -5,12 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .errors import OptionError
+from .errors import OptionError, StoppedError
 
 Mode = Literal["dbow", "dm_mean", "dm_sum", "dm_concat"]
 Method = Literal["sgd", "map"]
 Stop = Callable[[], bool]
 """Whether whoever waits for the work no longer wants it."""
+
+
+def unless_stopped(stop: Stop, end: str) -> None:
+    """StoppedError, which says what had not come to its `end`, if nobody waits any more."""
+    if stop():
+        raise StoppedError(f"stopped before {end}")
+
 
 ROW_ALIGNMENT = 16
 """Rows are padded with zeros to a multiple of this many float32, one 64-byte cache line."""

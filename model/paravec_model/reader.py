@@ -2,15 +2,14 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from .compiled import FIRST, GAP, NEW, ODD, UNSEEN, Kernel, kernel
-from .errors import StoppedError
-from .options import Stop
+from .options import Stop, unless_stopped
 from .tokenizer import Characters, Tokenizer
 from .vocabulary import Vocabulary, utf8
 
@@ -19,6 +18,9 @@ Document = str | Sequence[str]
 
 ALL = 2**31 - 1
 """More tokens than a document has."""
+
+READ = "all documents were read"
+"""What reading that is stopped had not come to."""
 
 _CHARACTERS = 0x110000
 
@@ -32,7 +34,8 @@ _LOOK = 16
 _FEW = 4096
 
 
-class Words(NamedTuple):
+@dataclass
+class Words:
     """What a model knows of some documents."""
 
     rows: "array[int]"
@@ -49,7 +52,7 @@ class Words(NamedTuple):
         """Rows of each document."""
         return [end - begin for begin, end in pairwise(self.ends)]
 
-    @property
+    @cached_property
     def taken(self) -> int:
         """Tokens that were looked up."""
         return sum(min(count, self.most) for count in self.counts)
@@ -58,10 +61,10 @@ class Words(NamedTuple):
     def joined(cls, parts: Iterable["Words"], most: int) -> "Words":
         """The documents of all parts, one part after the other."""
         words = cls(array("I"), array("q", (0,)), array("q"), most)
-        for rows, ends, counts, _ in parts:
-            words.ends.extend(len(words.rows) + end for end in ends[1:])
-            words.rows.extend(rows)
-            words.counts.extend(counts)
+        for part in parts:
+            words.ends.extend(len(words.rows) + end for end in part.ends[1:])
+            words.rows.extend(part.rows)
+            words.counts.extend(part.counts)
         return words
 
 
@@ -75,13 +78,13 @@ class Reader:
     def __call__(self, documents: Sequence[Document], most: int = ALL, stop: Stop = bool) -> Words:
         """Cut texts into tokens, and look the first `most` of each document up; StoppedError once `stop` says True."""
         texts = [document for document in documents if isinstance(document, str)]
-        if self._texts and texts and len(texts) == len(documents):
-            words = self._texts(texts, most, stop)
+        if self._texts and texts:
+            words = self._texts(texts, most, stop) if len(texts) == len(documents) else None
             if words:
                 return words
-        if self._texts and texts and len(documents) > 1:
-            # One that goes another way must not take the others with it.
-            return Words.joined((self([document], most, stop) for document in _while_wanted(documents, stop)), most)
+            if len(documents) > 1:
+                # One that goes another way must not take the others with it.
+                return Words.joined((self([one], most, stop) for one in _while_wanted(documents, stop)), most)
         tokens = [self._tokenizer(one) if isinstance(one, str) else one for one in _while_wanted(documents, stop)]
         counts = array("q", map(len, tokens))
         cut = [some if len(some) <= most else some[:most] for some in tokens]
@@ -91,13 +94,8 @@ class Reader:
 def _while_wanted(documents: Sequence[Document], stop: Stop) -> Iterator[Document]:
     for i, document in enumerate(documents):
         if i % _LOOK == _LOOK - 1:
-            _unless(stop)
+            unless_stopped(stop, READ)
         yield document
-
-
-def _unless(stop: Stop) -> None:
-    if stop():
-        raise StoppedError("stopped before all documents were read")
 
 
 class _Texts:
@@ -136,7 +134,7 @@ class _Texts:
         """Fill the table for all that these texts hold. No more: who brings a character may not make others wait."""
         for i, character in enumerate(set("".join(texts))):
             if i % _FEW == _FEW - 1:
-                _unless(stop)
+                unless_stopped(stop, READ)
             if self._table[ord(character)] == NEW:
                 self._table[ord(character)] = self._number(character)
 

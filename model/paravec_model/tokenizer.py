@@ -79,15 +79,13 @@ class SimpleTokenizer:
         return Characters(self._symbol, self.min_len, self.max_len, "_")
 
     def _symbol(self, character: str) -> str | None:
-        if self.lowercase:
-            character = _lower(character) or ""
-        if self.deaccent and len(character) == 1:
-            if unicodedata.category(character).startswith("M") or ord(character) in _COMPOSING:
-                return None
-            character = _deaccent(character)
-        if len(character) != 1:
+        symbol = _lower(character) if self.lowercase else character
+        if symbol and self.deaccent:
+            composes = unicodedata.category(symbol).startswith("M") or ord(symbol) in _COMPOSING
+            symbol = None if composes else _deaccent(symbol)
+        if symbol is None or len(symbol) != 1:
             return None
-        return character if _ALPHABETIC.match(character) else ""
+        return symbol if _ALPHABETIC.match(symbol) else ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MOMENT = 0.02
 """Seconds between the end of a call's messages and its own, if that is why they ended: gRPC tells them one by one."""
 
+Trailers = tuple[tuple[str, str], ...]
+
 
 class Brief(Protocol):
     """Runs brief calls: those that take less time than another thread would to take them on."""
@@ -23,9 +25,6 @@ class Brief(Protocol):
 
     def run_together(self, calls: "Sequence[Call]") -> Sequence[bytes]:
         """The responses of calls of one kind."""
-
-
-Trailers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, eq=False)

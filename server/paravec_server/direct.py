@@ -128,11 +128,12 @@ class Direct:
 
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
-        kind = guarded(method.brief.kind, call, data) if method.brief and data is not None else None
-        if kind is not None and data is not None:
-            self._brief.append(_BriefCall(method, kind, call, data))
-        else:
-            self._hand_on(method, call, data)
+        if method.brief and data is not None:
+            kind = guarded(method.brief.kind, call, data)
+            if kind is not None:
+                self._brief.append(_BriefCall(method, kind, call, data))
+                return
+        self._hand_on(method, call, data)
 
     def _answer_together(self) -> None:
         # What is sent together goes in few packets, and finds code and data at hand: half of what a short call took.

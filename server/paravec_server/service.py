@@ -9,8 +9,8 @@ from google.rpc import status_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
-from paravec_model.options import InferenceOptions
-from paravec_model.reader import Words
+from paravec_model.options import InferenceOptions, unless_stopped
+from paravec_model.reader import READ, Words
 
 from . import wire
 from .admission import Admission
@@ -124,8 +124,7 @@ class EmbeddingService:
 
     def _read(self, call: Call, message: bytes) -> tuple[InferenceOptions | None, Any]:
         """The options and words of a document, or None and why it cannot be embedded; StoppedError if nobody waits."""
-        if call.stopped():
-            raise StoppedError("stopped before all documents were read")
+        unless_stopped(call.stopped, READ)
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)

@@ -141,7 +141,7 @@ def _tag(tag: Tag) -> dict[str, Any]:
 def embeddings(encoding: Encoding) -> Iterator[bytes]:
     """An Embedding for each document, in order, as it is on the wire: of a packed field, that is the array's bytes."""
     data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
-    head, begin = field_head(_VECTOR, size), 0
+    head, begin = _head(_VECTOR, size), 0
     for counts in zip(encoding.token_counts, encoding.known_token_counts, encoding.truncated, strict=True):
         yield head + data[begin : begin + size] + _counts(*counts)
         begin += size
@@ -149,11 +149,11 @@ def embeddings(encoding: Encoding) -> Iterator[bytes]:
 
 def field_of(number: int, data: bytes) -> bytes:
     """A field of a message that holds another, or bytes."""
-    return field_head(number, len(data)) + data
+    return _head(number, len(data)) + data
 
 
 @lru_cache(1024)
-def field_head(number: int, size: int) -> bytes:
+def _head(number: int, size: int) -> bytes:
     """What stands before the bytes of such a field: its number, that bytes follow, and how many."""
     head = bytearray([number << 3 | 2])
     while size > 127:

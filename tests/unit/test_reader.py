@@ -106,7 +106,7 @@ def test_threads_may_share_it() -> None:
     for _ in range(3):
         reader = reader_of(tokenizer, words)
         with ThreadPoolExecutor(8) as pool:
-            read = list(pool.map(lambda text: reader([text]), texts * 4))  # noqa: B023
+            read = list(pool.map(reader, ([text] for text in texts * 4)))
         assert read == right * 4
 
 
