@@ -121,7 +121,7 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
     assert [answer.error.code for answer in answers] == [grpc.StatusCode.INTERNAL.value[0]] * 2
     lines = [_JsonFormatter().format(record) for record in caplog.records]
     events = [json.loads(line) for line in lines]
-    assert told.request_id in [event.get("request_id") for event in events]
+    assert told.request_id in [event["request_id"] for event in events]
     assert all(event["error"] == "RuntimeError" and "Broken.read" in event["at"] for event in events)
     for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
         assert SECRET not in line

@@ -100,9 +100,10 @@ def test_options_reach_the_encoder(stub: Any, encoder: Encoder) -> None:
 
 
 def test_each_of_many_callers_gets_what_it_asked_for(channel: grpc.Channel, stub: Any, encoder: Encoder) -> None:
-    """Short texts that come at once, with other options, of several documents, of tokens, too long, or at fault: each
-    call has its own answer, byte for byte what the contract's own messages would be."""
+    """Short texts that come at once, with other options, of several documents, of tokens, or at fault: each call
+    has its own answer, byte for byte what the contract's own messages would be."""
     words = [word for word in encoder.artifact.vocabulary if word.isalpha()][:200]
+    model = stub.GetModel(pb.GetModelRequest()).model.version
     asked, expected = [], []
     for i in range(200):
         texts = [" ".join(words[(i + n) % 200 :][: 1 + i % 30]) for n in range(i % 4 + 1)]
@@ -118,7 +119,6 @@ def test_each_of_many_callers_gets_what_it_asked_for(channel: grpc.Channel, stub
             pb.Embedding(vector=vector, token_count=len(encoder.tokenize(one)), known_token_count=known)
             for vector, known, one in zip(made.vectors, made.known_token_counts, texts, strict=True)
         ]
-        model = stub.GetModel(pb.GetModelRequest()).model.version
         expected.append(pb.EmbedResponse(embeddings=embeddings, model=model).SerializeToString())
     embed: Any = channel.unary_unary(f"/{SERVICE}/Embed")
     futures = [embed.future(request, timeout=PATIENCE) for request in asked]
