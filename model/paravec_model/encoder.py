@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .errors import OptionError
-from .methods import InferenceMethod, Map, Sgd
+from .methods import BRIEF, InferenceMethod, Map, Sgd
 from .neighbours import Neighbours
 from .options import InferenceOptions, Method, Stop, padded
 from .reader import Document, Reader, Words
 
 Vectors = npt.NDArray[np.float32]
+
+# Multiply-adds a second of one core, for estimates.
+_RATE = 5e9
 
 
 class Encoding(NamedTuple):
@@ -98,7 +101,12 @@ class Encoder:
         """Whether to infer from about so many tokens takes less than threads take to change over."""
         # What has been drawn for another seed, or for more epochs, may be gone again.
         drawn = options.seed == self.defaults.seed and options.epochs <= self.defaults.epochs
-        return drawn and self._methods[options.method].is_brief(tokens, options)
+        return drawn and self._methods[options.method].cost(tokens, options) < BRIEF
+
+    def seconds(self, tokens: int, options: InferenceOptions | None = None) -> float:
+        """About how long one core infers from so many tokens; within a factor of two or three."""
+        options = options or self.defaults
+        return self._methods[options.method].cost(tokens, options) / _RATE
 
     def encode(
         self,

@@ -30,8 +30,9 @@ _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_co
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
 
-# Multiply-adds of a call that is not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
-_BRIEF = 3 * 10**6
+BRIEF = 3 * 10**6
+"""Multiply-adds below which it is not worth letting other threads of the interpreter run meanwhile: some tenths of a
+millisecond."""
 
 # Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
@@ -50,8 +51,8 @@ class InferenceMethod(Protocol):
         self, words: Rows, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /
     ) -> None: ...
 
-    def is_brief(self, tokens: int, options: InferenceOptions, /) -> bool:
-        """Whether so many tokens are not worth letting other threads of the interpreter run meanwhile."""
+    def cost(self, tokens: int, options: InferenceOptions, /) -> int:
+        """About how many multiply-adds so many tokens take."""
 
 
 class Sgd:
@@ -102,12 +103,12 @@ class Sgd:
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
                 part = words, offsets[first : last + 1], vectors[first:last]
                 room = self._rooms.take(longest)
-                self._kernel(*part, rates, *draws.shared, *room, brief=self.is_brief(len(words), options))
+                self._kernel(*part, rates, *draws.shared, *room, brief=self.cost(len(words), options) < BRIEF)
                 self._rooms.give_back(room, longest)
 
-    def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
+    def cost(self, tokens: int, options: InferenceOptions) -> int:
         """By what a token takes in each epoch."""
-        return tokens * options.epochs * self._cost < _BRIEF
+        return tokens * options.epochs * self._cost
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         targets = longest * self._width if self._tree else self._width
@@ -147,12 +148,12 @@ class Map:
             unless_stopped(stop, _END)
             part = words, offsets[first : last + 1], vectors[first:last]
             room = self._rooms.take(longest)
-            self._kernel(*part, *room, brief=self.is_brief(len(words), options))
+            self._kernel(*part, *room, brief=self.cost(len(words), options) < BRIEF)
             self._rooms.give_back(room, longest)
 
-    def is_brief(self, tokens: int, _: InferenceOptions) -> bool:
+    def cost(self, tokens: int, _: InferenceOptions) -> int:
         """By what a token takes."""
-        return tokens * self._cost < _BRIEF
+        return tokens * self._cost
 
     def _make_room(self, longest: int) -> tuple[Array, ...]:
         terms = longest * self._terms + LANES

@@ -1,35 +1,64 @@
-"""How much work the server takes on: calls, documents and tokens in flight, each with a bound."""
+"""How much work the server takes on, and how it is shared among callers.
+
+Short texts are not bounded by what is in flight: an answer costs no more than a refusal. All other calls are bounded three
+ways: by their number, the bytes of their messages, and the seconds that they will compute, as far as that can be told
+from their size. A caller is a connection. While several callers have calls in flight, none of them is refused within
+its equal share of a bound, even if others fill the rest.
+"""
 
 import random
 import threading
+from typing import Literal
 
 from .errors import NotReadyError, OverloadedError
-from .figures import CALLS, DOCUMENTS, DRAINING, SERVING, STATE, TOKENS, Row
+from .figures import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, Row
 from .settings import Settings
 
-# Who is refused is to come again after so long, not all at the same moment.
+# A caller that is refused is to come again after so long, not all callers at the same moment.
 _RETRY_MILLISECONDS = range(50, 150)
 
-# Answers that may be read already, though gRPC has not said so yet: who has one may call again.
-_ON_THEIR_WAY = 16
+# Calls of all kinds that are held in memory. Each takes some 10 kB, most of it in gRPC's core.
+_MOST_CALLS = 10_000
+
+Resource = Literal["calls", "bytes", "work", "waited"]
+
+_CELLS = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
+
+
+class Caller:
+    """What the calls of one connection hold, by cell."""
+
+    __slots__ = ("held", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.held = {CALLS: 0, BYTES: 0, WORK: 0}
+
+
+class Held:
+    """What one call holds, of which the admission keeps account."""
+
+    __slots__ = ("amounts", "caller")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.amounts = {CALLS: 0, BYTES: 0, WORK: 0}
 
 
 class Admission:
-    """Counts what is in flight, and refuses what is beyond the bounds.
-
-    The bounds are looked at when a call comes, before its message is read, so that a refusal costs little; and
-    again when it is known how much it asks for, if it is not brief. A call that alone is beyond a bound is taken on
-    if nothing else is in flight. What comes in a stream is not refused but waits, by flow control: a stream counts
-    as a call, not by its documents.
-    """
+    """Keeps account of what is in flight, and refuses what is beyond the bounds."""
 
     def __init__(self, settings: Settings, row: Row) -> None:
         self._row, self._cells, self._lock = row, row.cells, row.lock
         self._idle = threading.Condition(row.lock)
-        self._calls = settings.max_concurrent_rpcs
-        self._documents = settings.max_documents_in_flight
-        self._tokens = settings.max_tokens_in_flight
-        self._answers = 0
+        self._bounds = {
+            CALLS: settings.max_concurrent_rpcs,
+            BYTES: settings.max_bytes_in_flight,
+            WORK: _microseconds(settings.max_work_in_flight),
+        }
+        self._callers: dict[str, Caller] = {}
+        # Calls that were taken on and have not ended; answers that gRPC has yet to send.
+        self._open = self._answers = 0
 
     def open(self) -> None:
         """Take calls on from now."""
@@ -43,21 +72,7 @@ class Admission:
     def idle(self, seconds: float) -> bool:
         """Wait until no call is in flight and all answers are sent; False if it takes longer."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._cells[CALLS] and not self._answers, seconds)
-
-    def enter(self) -> None:
-        """Take a call on; NotReadyError or OverloadedError if it is not."""
-        cells = self._cells
-        with self._lock:
-            self._check_ready()
-            # Answers that nobody reads take memory, but their calls have left.
-            if cells[CALLS] >= self._calls or self._answers >= self._calls + _ON_THEIR_WAY:
-                raise self._overloaded("calls")
-            if cells[DOCUMENTS] >= self._documents:
-                raise self._overloaded("documents")
-            if cells[TOKENS] >= self._tokens:
-                raise self._overloaded("tokens")
-            cells[CALLS] += 1
+            return self._idle.wait_for(lambda: not self._open and not self._answers, seconds)
 
     @property
     def ready(self) -> bool:
@@ -69,32 +84,80 @@ class Admission:
         with self._lock:
             self._check_ready()
 
-    def take(self, documents: int, tokens: int) -> None:
-        """Add to what is in flight; OverloadedError, and nothing is added, if that is too much."""
-        cells = self._cells
+    def enter(self) -> None:
+        """A call has come. NotReadyError or OverloadedError if it is not taken on; else it must `leave`."""
         with self._lock:
-            if documents and 0 < cells[DOCUMENTS] > self._documents - documents:
-                raise self._overloaded("documents")
-            if tokens and 0 < cells[TOKENS] > self._tokens - tokens:
-                raise self._overloaded("tokens")
-            cells[DOCUMENTS] += documents
-            cells[TOKENS] += tokens
+            self._check_ready()
+            if self._open >= _MOST_CALLS:
+                raise self._overloaded("calls")
+            self._open += 1
 
-    def leave(self, documents: int, tokens: int) -> None:
-        """A call has ended, and so has what it took. It has an answer, which gRPC has yet to send."""
-        cells = self._cells
+    def take(self, caller: str, *, size: int, work: float) -> Held:
+        """A call that is not brief has come, whose message has `size` bytes and will compute for `work` seconds.
+
+        OverloadedError, and nothing is held, if that is more than this caller may have in flight.
+        """
         with self._lock:
+            account = self._callers.get(caller) or Caller(caller)
+            callers = len(self._callers) + (caller not in self._callers)
+            wanted = {CALLS: 1, BYTES: size, WORK: _microseconds(work)}
+            for resource, cell in _CELLS:
+                if not self._fits(cell, wanted[cell], account.held[cell], callers):
+                    raise self._overloaded(resource)
+            self._callers[caller] = account
+            held = Held(account)
+            for cell, amount in wanted.items():
+                self._add(held, cell, amount)
+            return held
+
+    def _fits(self, cell: int, amount: int, own: int, callers: int) -> bool:
+        total, bound = self._cells[cell], self._bounds[cell]
+        if total + amount <= bound:
+            return True
+        # How much others compute is no reason to refuse: slots are shared fairly. Memory and threads have an end.
+        exhausted = cell != WORK and total >= 2 * bound
+        return not exhausted and (own == 0 or own + amount <= bound / callers)
+
+    def set_work(self, held: Held, work: float) -> None:
+        """It is known now how long a call will compute."""
+        with self._lock:
+            self._add(held, WORK, _microseconds(work) - held.amounts[WORK])
+
+    def add_bytes(self, held: Held, size: int) -> None:
+        """Count bytes of a stream's messages; negative ones when they are worked off."""
+        with self._lock:
+            self._add(held, BYTES, size)
+
+    def leave(self, held: Held | None, answer: int) -> None:
+        """A call has ended. Its answer, of so many bytes, counts until it is `sent`."""
+        with self._lock:
+            self._open -= 1
             self._answers += 1
-            cells[CALLS] -= 1
-            cells[DOCUMENTS] -= documents
-            cells[TOKENS] -= tokens
+            if held:
+                self._add(held, CALLS, -held.amounts[CALLS])
+                self._add(held, WORK, -held.amounts[WORK])
+                self._add(held, BYTES, answer - held.amounts[BYTES])
 
-    def sent(self) -> None:
+    def sent(self, held: Held | None) -> None:
         """The answer of a call that has left is sent, or never will be."""
         with self._lock:
             self._answers -= 1
-            if not self._answers:
+            if held:
+                self._add(held, BYTES, -held.amounts[BYTES])
+                if not any(held.caller.held.values()):
+                    self._callers.pop(held.caller.name, None)
+            if not self._answers and not self._open:
                 self._idle.notify_all()
+
+    def refuse_waiting(self) -> OverloadedError:
+        """Why a call is refused that has waited too long."""
+        with self._lock:
+            return self._overloaded("waited")
+
+    def _add(self, held: Held, cell: int, amount: int) -> None:
+        held.amounts[cell] += amount
+        held.caller.held[cell] += amount
+        self._cells[cell] += amount
 
     def _check_ready(self) -> None:
         state = self._cells[STATE]
@@ -105,6 +168,11 @@ class Admission:
             self._row["loading"] += 1
             raise NotReadyError("the model is loading")
 
-    def _overloaded(self, what: str) -> OverloadedError:
-        self._row[f"refused_{what}"] += 1
-        return OverloadedError(what, random.choice(_RETRY_MILLISECONDS))  # noqa: S311
+    def _overloaded(self, resource: Resource) -> OverloadedError:
+        self._row[f"refused_{resource}"] += 1
+        return OverloadedError(resource, random.choice(_RETRY_MILLISECONDS))  # noqa: S311
+
+
+def _microseconds(seconds: float) -> int:
+    """Whole numbers: what is added and taken away again leaves nothing."""
+    return round(1e6 * seconds)

@@ -71,7 +71,7 @@ class App:
         self._row = row = place.row if place else self._figures.rows[0]
         row.reset(os.getpid())
         self._admission = Admission(settings, row)
-        self._inference = Inference(settings, row)
+        self._inference = Inference(settings, row, self._admission)
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
             OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),
@@ -85,8 +85,10 @@ class App:
         self._credentials = server_credentials(settings)
         self._tracing = _begin_tracing() if settings.tracing else None
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        self._server = Calls(methods, self._admission, row, tokens, self._tracing).server(
-            Threads(settings.max_concurrent_rpcs, "call"),
+        limits = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
+        self._server = Calls(methods, self._admission, row, tokens, self._tracing, **limits).server(
+            # A caller's first call may go beyond the bound, see `admission`.
+            Threads(2 * settings.max_concurrent_rpcs, "call"),
             options=[
                 *transport.options(settings),
                 # Workers share their parent's port; a second server on the same port must fail.

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .admission import Admission
+from .admission import Admission, Held
 
 if TYPE_CHECKING:
     from .tracing import CallSpan
@@ -18,13 +18,17 @@ Trailers = tuple[tuple[str, str], ...]
 
 
 class Brief(Protocol):
-    """Runs brief calls: those that take less time than another thread would to take them on."""
+    """Runs brief calls: those that take less time than handing them to another thread."""
 
     def kind(self, call: "Call", data: bytes) -> Any:
         """What calls that may run together have in common, of this one with this message; None if it is not brief."""
 
     def run_together(self, calls: "Sequence[Call]") -> Sequence[bytes]:
         """The responses of calls of one kind."""
+
+
+def _no_work(_: int) -> float:
+    return 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,8 @@ class Method:
     """Its calls that wait for their message, and since when; who came first is first."""
     brief: "Brief | None" = None
     """How its brief calls are run, if there are any."""
+    work: Callable[[int], float] = _no_work
+    """About how many seconds a call computes whose message has so many bytes."""
 
     def await_message(self, call: "Call") -> None:
         """A call begins to wait for its message."""
@@ -67,18 +73,35 @@ class Call:
         self.context: Any = None
         self.documents = self.tokens = 0
         """What it has brought so far."""
-        self.held = (0, 0)
-        """Documents and tokens of it that count as in flight."""
+        self.entered = self.ended = False
+        """Whether it was taken on, and whether it has ended."""
+        self.held: Held | None = None
+        """What it has in flight, if it is not brief."""
         self.read: Any = None
         """What its message says, if that is known already."""
         self.span: CallSpan | None = None
         self._admission = admission
         self._wake: Callable[[], None] | None = None
 
-    def take(self, documents: int, tokens: int) -> None:
-        """Count work that this call asks for, until it ends; OverloadedError if it is too much for now."""
-        self._admission.take(documents, tokens)
-        self.held = (self.held[0] + documents, self.held[1] + tokens)
+    @property
+    def caller(self) -> str:
+        """The connection it came by."""
+        return str(self.context.peer())
+
+    def hold(self, size: int, work: float) -> None:
+        """Count a message of `size` bytes and `work` seconds as in flight; OverloadedError if that is too much now."""
+        if not self.held:
+            self.held = self._admission.take(self.caller, size=size, work=work)
+
+    def set_work(self, seconds: float) -> None:
+        """It is known now how long it will compute."""
+        if self.held:
+            self._admission.set_work(self.held, seconds)
+
+    def add_bytes(self, size: int) -> None:
+        """Messages of so many bytes have come, or with a negative number are worked off."""
+        if self.held:
+            self._admission.add_bytes(self.held, size)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -41,8 +41,8 @@ _GOOD_ID = re.compile(r"[!-~]{1,128}")
 _DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-# Seconds that the message of a call may take to come, and between two looks.
-_PATIENCE, _LOOK = 30.0, 1.0
+# Seconds between two looks for calls whose callers keep the server waiting.
+_LOOK = 1.0
 
 # Seconds before its deadline from which a call that is given up is late.
 _NEARLY = 0.05
@@ -62,28 +62,37 @@ class Calls(grpc.ServerInterceptor):
         row: Row,
         tokens: Tokens | None = None,
         tracing: "Tracing | None" = None,
+        peer_seconds: float = 30.0,
+        max_wait: float = 30.0,
     ) -> None:
-        """`tokens`: what a call must carry one of, if any."""
+        """`tokens`: what a call must carry one of, if any. `peer_seconds`: how long a message may take to come, and an
+        answer to be taken. `max_wait`: seconds that a short text may wait for others."""
         self._methods, self._admission, self._row = methods, admission, row
-        self._tokens, self._tracing = tokens, tracing
+        self._tokens, self._tracing, self._peer_seconds = tokens, tracing, peer_seconds
+        self._max_wait = max_wait
+        # Calls that have ended and whose answers are not sent yet, and since when.
+        self._unsent: dict[Call, float] = {}
         self._prefix, self._numbers = token_hex(6), count()
         threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
 
-    def server(self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = ()) -> Server:
-        """A server that answers them; what has no pool of its own runs on `pool`.
+    def server(
+        self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = (), *, direct: bool = True
+    ) -> Server:
+        """A server that answers them; what has no pool of its own runs on `pool`. `direct`: calls of one message and
+        one answer go straight from gRPC's core, if grpcio has what that takes.
 
         gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
         calls of another. All it knows is the name: how each call is handled is told when it comes.
         """
         server = grpc.server(pool, interceptors=[self], options=options)
-        direct = Direct(server, self, pool) if fits(server) else None
+        served = Direct(server, self, pool, self._max_wait) if direct and fits(server) else None
         for name, method in self._methods.items():
-            if direct and method.pool is None and not method.responses:
-                direct.add(name)
+            if served and method.pool is None and not method.responses:
+                served.add(name, method)
                 continue
             _, service, short = name.split("/")
             server.add_registered_method_handlers(service, {short: _handler(self._handle, None)})
-        return Server(server, direct)
+        return Server(server, served)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         """How grpcio's server is to handle a call that has come."""
@@ -100,14 +109,15 @@ class Calls(grpc.ServerInterceptor):
         """A call has come: it is taken on, or is to be refused, with this error."""
         method = self._methods[name]
         call = Call(name.rpartition("/")[2], *self._name(metadata), self._admission)
-        if self._tracing and call.method in METHODS:
-            call.span = self._tracing.begin(name, metadata)
         try:
+            if self._tracing and call.method in METHODS:
+                call.span = self._tracing.begin(name, metadata)
             if self._tokens and not method.open and not self._tokens.allow(metadata):
                 self._row.add("credentials")
                 raise UnauthenticatedError
             if method.counted:
                 self._admission.enter()
+                call.entered = True
         except Exception as error:
             return method, call, error
         return method, call, None
@@ -120,32 +130,51 @@ class Calls(grpc.ServerInterceptor):
         return f"{self._prefix}{next(self._numbers):x}", ()
 
     def refuse(self, call: Call, error: Exception) -> Answer:
-        """The end of a call that is not taken on."""
-        answer = self._fail(call, error)
-        self._end(call, answer.code, counted=False)
-        return answer
+        """The end of a call that is not run."""
+        return self._ending(call, lambda: self._fail(call, error))
+
+    def refuse_waiting(self, call: Call) -> Answer:
+        """The end of a call that has waited too long to be run."""
+        return self.refuse(call, self._admission.refuse_waiting())
+
+    def hold(self, method: Method, call: Call, size: int) -> None:
+        """A call that is not brief has its message, of so many bytes; OverloadedError if it is too much for now."""
+        if call.entered:
+            call.hold(size, method.work(size))
 
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
         """Run a call of one message and one answer."""
-        try:
-            answer = Answer(method.run(call, self._message(method, call, messages)), trailers=call.trailers)
-        except Exception as error:
-            answer = self._fail(call, error)
-        self._end(call, answer.code, counted=method.counted)
-        return answer
 
-    def answer_together(self, brief: Brief, method: Method, calls: Sequence[Call]) -> list[Answer] | None:
+        def run() -> Answer:
+            try:
+                data = self._message(method, call, messages)
+                self.hold(method, call, len(data))
+                return Answer(method.run(call, data), trailers=call.trailers)
+            except Exception as error:
+                return self._fail(call, error)
+
+        return self._ending(call, run)
+
+    def answer_together(self, brief: Brief, calls: Sequence[Call]) -> list[Answer] | None:
         """Run brief calls of one kind; None if that fails, and none of them has ended."""
         try:
             responses = brief.run_together(calls)
             answers = [Answer(data, trailers=call.trailers) for call, data in zip(calls, responses, strict=True)]
         except Exception as error:
-            # Each is run by itself then, and where that fails, it is told to whom it concerns.
+            # Each is run by itself then, and a caller hears of its own fault only.
             event(_log, logging.DEBUG, "calls failed together", calls=len(calls), **place_of(error))
             return None
-        for call in calls:
-            guarded(partial(self._end, call, grpc.StatusCode.OK, counted=method.counted))
+        for call, answer in zip(calls, answers, strict=True):
+            guarded(self._end, call, answer)
         return answers
+
+    def abandon(self, call: Call, error: Exception) -> None:
+        """A call cannot go on, for a fault of ours: it ends, its caller hears of it, and all that it holds is free."""
+        answer = self._ending(call, lambda: self._fail(call, error))
+        try:
+            call.context.send(answer)
+        except Exception:
+            call.context.give_up()
 
     def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
         call.context = context
@@ -162,18 +191,20 @@ class Calls(grpc.ServerInterceptor):
     ) -> Iterator[bytes]:
         call.context = context
         messages = _received(messages)
-        answer = Answer(b"", trailers=call.trailers)
+        answer = Answer(None, grpc.StatusCode.INTERNAL)
         try:
+            self.hold(method, call, 0)
             yield from method.run(call, messages if method.requests else self._message(method, call, messages))
             if call.stopped():
                 raise StoppedError("the stream ended because its caller did")
+            answer = Answer(b"", trailers=call.trailers)
         except GeneratorExit:
             answer = self._fail(call, StoppedError("the caller takes no more"))
             raise
         except Exception as error:
             answer = self._fail(call, error)
         finally:
-            self._end(call, answer.code, counted=method.counted)
+            self._end(call, answer)
         _finish(context, answer)
 
     def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
@@ -190,14 +221,15 @@ class Calls(grpc.ServerInterceptor):
             method.waiting.pop(call, None)
 
     def _hurry(self) -> None:
-        """Cancel calls whose message does not come: each holds a thread."""
+        """Cancel calls whose message does not come, or whose answer is not taken: they hold memory, and maybe a
+        thread."""
         while True:
-            time.sleep(_LOOK)
-            latest = time.monotonic() - _PATIENCE
-            for method in self._methods.values():
-                for call, since in method.waiting.copy().items():
+            time.sleep(min(_LOOK, self._peer_seconds / 4))
+            latest = time.monotonic() - self._peer_seconds
+            for calls in (self._unsent, *(method.waiting for method in self._methods.values())):
+                for call, since in calls.copy().items():
                     if since < latest:
-                        call.context.cancel()
+                        guarded(call.context.cancel)
 
     def _fail(self, call: Call, error: Exception) -> Answer:
         """How `error` ends the call."""
@@ -212,20 +244,39 @@ class Calls(grpc.ServerInterceptor):
         details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
         return Answer(None, _CODES[status.code], status.message, (*details, *known))
 
-    def _end(self, call: Call, code: grpc.StatusCode, *, counted: bool) -> None:
-        if counted:
-            self._admission.leave(*call.held)
-            if not call.context.add_callback(self._admission.sent):
-                self._admission.sent()
+    def _ending(self, call: Call, run: Callable[[], Answer]) -> Answer:
+        """The answer that `run` gives, with which the call has ended, whatever happens."""
+        answer = Answer(None, grpc.StatusCode.INTERNAL, "internal error")
+        try:
+            answer = run()
+        finally:
+            self._end(call, answer)
+        return answer
+
+    def _end(self, call: Call, answer: Answer) -> None:
+        """The only place where a call ends: what it holds is given back, and it is counted and logged, once."""
+        if call.ended:
+            return
+        call.ended = True
+        if call.entered:
+            self._admission.leave(call.held, len(answer.data or b""))
+            self._unsent[call] = time.monotonic()
+            sent = partial(self._sent, call)
+            if not guarded(call.context.add_callback, sent):
+                sent()
         if call.method not in METHODS:
             return
         seconds = time.perf_counter() - call.began
-        self._row.ended(call.method, code, seconds)
+        self._row.ended(call.method, answer.code, seconds)
         if call.span:
-            call.span.end(code, **call.facts)
+            guarded(partial(call.span.end, answer.code, **call.facts))
         if _log.isEnabledFor(logging.DEBUG):
-            ended = {"method": call.method, "code": code.name, "seconds": round(seconds, 6)}
+            ended = {"method": call.method, "code": answer.code.name, "seconds": round(seconds, 6)}
             event(_log, logging.DEBUG, "call", **call.facts, **ended, **call.trace)
+
+    def _sent(self, call: Call) -> None:
+        if self._unsent.pop(call, None) is not None:
+            self._admission.sent(call.held)
 
 
 def _finish(context: grpc.ServicerContext, answer: Answer) -> None:

@@ -4,12 +4,13 @@ Those cost more than a short text's inference: they are half of what an empty ha
 refusal. What is used of grpcio has no public name; `core.fits` says whether the grpcio at hand has it. If not, grpcio's
 own way is taken.
 
-One thread hears from the core. It reads a call's message where the core tells that it is there, answers brief calls
-together with those that have come meanwhile, and hands the others to threads; so no thread waits for a message.
+One thread polls the core's completion queue. It reads a call's message when it is there, answers brief calls together
+with others that wait, and hands all other calls to threads; so no thread waits for a message.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,13 +22,23 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
+from paravec_model.errors import StoppedError
+
 from .call import Brief, Call, Method
 from .core import Answer, Core
 from .exchange import Exchange
 from .pool import guarded
 
-# Brief calls that are answered together, at most; and seconds that one waits at most for others that are there already.
-_TOGETHER, _PATIENCE = 16, 0.002
+# Brief calls that are answered together, at most, and those of one caller when others wait.
+_BATCH, _QUANTUM = 16, 8
+
+# Events of the core that are handled before the next brief calls are answered. More are, for as long as the last answers
+# took: what waits in the core is not shared fairly.
+_EVENTS = 64
+
+# Calls of a method that the core is asked for ahead, if some of them may be brief and if not. What comes beyond waits in
+# the core until our code gets there.
+_AHEAD_BRIEF, _AHEAD = 128, 16
 
 
 class Answers(Protocol):
@@ -36,14 +47,23 @@ class Answers(Protocol):
     def enter(self, name: str, metadata: Any) -> tuple[Method, Call, Exception | None]:
         """A call of this method has come; why it is refused, if it is."""
 
+    def hold(self, method: Method, call: Call, size: int) -> None:
+        """Its message has so many bytes, and it is not brief; an error if it is refused."""
+
     def refuse(self, call: Call, error: Exception) -> Answer:
         """The end of a call that was refused."""
 
-    def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
-        """Run a call that was not."""
+    def refuse_waiting(self, call: Call) -> Answer:
+        """The end of a call that has waited too long."""
 
-    def answer_together(self, brief: Brief, method: Method, calls: Sequence[Call]) -> Sequence[Answer] | None:
-        """Run brief calls that were not, of one kind; None if that fails, and none of them has ended."""
+    def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
+        """Run a call that was not refused."""
+
+    def answer_together(self, brief: Brief, calls: Sequence[Call]) -> Sequence[Answer] | None:
+        """Run brief calls of one kind; None if that fails, and none of them has ended."""
+
+    def abandon(self, call: Call, error: Exception) -> None:
+        """End a call that cannot go on."""
 
 
 class _BriefCall(NamedTuple):
@@ -55,28 +75,75 @@ class _BriefCall(NamedTuple):
     data: bytes
 
 
+class _FairQueue:
+    """Brief calls that wait, in turn from each caller, whatever others have here.
+
+    As in FQ-CoDel (RFC 8290), a caller that had nothing here goes first. The others follow by rotation, several calls
+    at a time: answers to one connection leave in one packet.
+    """
+
+    def __init__(self) -> None:
+        # By connection; the next one to be served is first.
+        self._new: dict[str, deque[_BriefCall]] = {}
+        self._old: dict[str, deque[_BriefCall]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, brief: _BriefCall) -> None:
+        self._count += 1
+        caller = brief.call.caller
+        waiting = self._old.get(caller) or self._new.get(caller)
+        if waiting:
+            waiting.append(brief)
+        else:
+            self._new[caller] = deque((brief,))
+
+    def take(self) -> list[_BriefCall]:
+        """The next ones, `_BATCH` at most."""
+        taken: list[_BriefCall] = []
+        # New callers without end may not starve the old ones.
+        most = _BATCH - _QUANTUM if self._old else _BATCH
+        while self._new and len(taken) < most:
+            self._serve(self._new, 1, taken)
+        while self._old and len(taken) < _BATCH:
+            self._serve(self._old, min(_QUANTUM, _BATCH - len(taken)), taken)
+        self._count -= len(taken)
+        return taken
+
+    def _serve(self, callers: dict[str, deque[_BriefCall]], most: int, taken: list[_BriefCall]) -> None:
+        caller = next(iter(callers))
+        waiting = callers.pop(caller)
+        for _ in range(min(most, len(waiting))):
+            taken.append(waiting.popleft())
+        if waiting:
+            self._old[caller] = waiting
+
+
 class Direct:
     """The methods of a server that are served like this."""
 
-    def __init__(self, server: Any, answers: Answers, threads: ThreadPoolExecutor) -> None:
-        """`threads`: for calls that are not brief."""
-        self._core, self._answers, self._threads = Core(server), answers, threads
-        self._names: list[str] = []
+    def __init__(self, server: Any, answers: Answers, threads: ThreadPoolExecutor, max_wait: float) -> None:
+        """`threads`: for calls that are not brief. `max_wait`: seconds that a brief call may wait for others."""
+        self._core, self._answers, self._threads, self._max_wait = Core(server), answers, threads, max_wait
+        self._ahead: dict[str, int] = {}
+        # Calls that the core was asked for and that have not come.
+        self._asked = 0
         self._busy_since: float | None = None
-        # Calls to be answered together, and when at last; 0 if there are none.
-        self._brief: list[_BriefCall] = []
-        self._last = 0.0
+        self._waiting = _FairQueue()
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, method: Method) -> None:
         """Serve this method, /package.Service/Method; before the server starts."""
         self._core.register(name)
-        self._names.append(name)
+        self._ahead[name] = _AHEAD_BRIEF if method.brief else _AHEAD
 
     def serve(self) -> None:
         """Begin, once the server has started."""
-        for name in self._names:
-            self._request(name)
+        for name, ahead in self._ahead.items():
+            for _ in range(ahead):
+                self._request(name)
         self._thread.start()
 
     @property
@@ -91,83 +158,105 @@ class Direct:
         # ValueError if the server stops.
         with suppress(ValueError):
             self._core.request(name, partial(self._begin, name))
+            self._asked += 1
 
     def _run(self) -> None:
+        events, answered, spent = 0, 0.0, 0.0
         # Nothing is due, and nothing is asked any more: it is over.
         while self._core.due:
-            # Brief calls wait for what is there already, if there are other calls.
-            come = self._core.hear(wait=not self._brief)
+            come = self._core.hear(wait=not self._waiting)
             self._busy_since = now = time.monotonic()
             if come:
+                events += 1
                 guarded(come)
-            if self._brief:
-                self._last = self._last or now + _PATIENCE
-                # Each method's next call is always due.
-                alone = self._core.due <= len(self._names)
-                if not come or alone or len(self._brief) >= _TOGETHER or now >= self._last:
-                    guarded(self._answer_together)
-                    self._last = 0.0
+            # Only calls that are yet to come are due: nothing that is there already could be answered together.
+            alone = self._core.due <= self._asked
+            enough = events >= _EVENTS and now - answered > spent
+            if self._waiting and (not come or alone or enough):
+                guarded(self._answer_waiting)
+                events, answered = 0, time.monotonic()
+                spent = answered - now
             self._busy_since = None
             # What it holds is not kept until the next comes.
             del come
         self._core.close()
 
     def _begin(self, name: str, begun: Any) -> None:
+        self._asked -= 1
         if not begun.success:
             return
-        self._request(name)
-        exchange = Exchange(self._core, begun)
-        method, call, error = self._answers.enter(name, begun.invocation_metadata)
+        try:
+            self._request(name)
+            exchange = Exchange(self._core, begun)
+            method, call, error = self._answers.enter(name, begun.invocation_metadata)
+        except Exception:
+            begun.call.cancel()
+            raise
         call.context = exchange
         if error:
-            # At once: the longer it takes, the more of its message has come.
-            _send(exchange, self._answers.refuse(call, error))
-            return
+            self._step(call, self._refuse, call, error)
+        else:
+            self._step(call, self._receive, method, call)
+
+    def _step(self, call: Call, step: Any, *arguments: Any) -> None:
+        """Go on with a call. Whatever is raised ends it."""
+        try:
+            step(*arguments)
+        except Exception as error:
+            self._answers.abandon(call, error)
+
+    def _receive(self, method: Method, call: Call) -> None:
         method.await_message(call)
-        exchange.receive(partial(self._arrived, method, call))
+        call.context.receive(lambda data: self._step(call, self._arrived, method, call, data))
 
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
         if method.brief and data is not None:
-            kind = guarded(method.brief.kind, call, data)
+            kind = method.brief.kind(call, data)
             if kind is not None:
-                self._brief.append(_BriefCall(method, kind, call, data))
+                self._waiting.add(_BriefCall(method, kind, call, data))
                 return
         self._hand_on(method, call, data)
 
-    def _answer_together(self) -> None:
-        # What is sent together goes in few packets, and finds code and data at hand: half of what a short call took.
-        brief, self._brief = self._brief, []
-        for (method, _), run in groupby(brief, key=itemgetter(0, 1)):
+    def _answer_waiting(self) -> None:
+        # What is sent together goes in few packets, and finds code and data in the cache: half of a short call's cost.
+        now, clock = time.time(), time.perf_counter()
+        fresh = []
+        for each in self._waiting.take():
+            call = each.call
+            if call.context.deadline <= now:
+                self._step(call, self._refuse, call, StoppedError("the deadline passed before its turn"))
+            elif clock - call.began > self._max_wait:
+                self._step(call, lambda call=call: call.context.send(self._answers.refuse_waiting(call)))
+            else:
+                fresh.append(each)
+        for (method, _), run in groupby(fresh, key=itemgetter(0, 1)):
             some = list(run)
-            answers = guarded(self._answers.answer_together, method.brief, method, [each.call for each in some])
+            answers = self._answers.answer_together(method.brief, [each.call for each in some])
             if answers is None:
                 # One may be at fault, and the others are not to suffer for it.
                 for each in some:
-                    guarded(self._hand_on, method, each.call, each.data)
+                    self._step(each.call, self._hand_on, method, each.call, each.data)
             else:
                 for each, answer in zip(some, answers, strict=True):
-                    guarded(_send, each.call.context, answer)
+                    self._step(each.call, each.call.context.send, answer)
 
     def _hand_on(self, method: Method, call: Call, data: bytes | None) -> None:
         call.context.watch()
-        self._threads.submit(self._finish, method, call, iter(() if data is None else (data,)))
+        try:
+            # At once, so that what is refused is not kept.
+            self._answers.hold(method, call, len(data or b""))
+        except Exception as error:
+            self._refuse(call, error)
+            return
+        messages = iter(() if data is None else (data,))
+        self._threads.submit(self._step, call, self._finish, method, call, messages)
 
     def _finish(self, method: Method, call: Call, messages: Iterator[bytes]) -> None:
-        try:
-            answer = self._answers.answer(method, call, messages)
-        except Exception:
-            call.context.give_up()
-            raise
-        _send(call.context, answer)
+        call.context.send(self._answers.answer(method, call, messages))
 
-
-def _send(exchange: Exchange, answer: Answer) -> None:
-    try:
-        exchange.send(answer)
-    except Exception:
-        exchange.give_up()
-        raise
+    def _refuse(self, call: Call, error: Exception) -> None:
+        call.context.send(self._answers.refuse(call, error))
 
 
 class Server:

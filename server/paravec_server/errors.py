@@ -67,13 +67,22 @@ class UnauthenticatedError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More work is in flight than the server takes on; `what` of it is too much: calls, documents or tokens."""
+    """The server does not take this on now: too many calls or bytes or too much work is in flight, or the call has
+    `waited` too long."""
 
     def __init__(self, what: str, retry_milliseconds: int) -> None:
         Exception.__init__(self, what)
         self.status = _overloaded(what, retry_milliseconds)
         # What gRPC's own retries go by.
         self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
+
+
+_OVERLOADED = {
+    "calls": "too many calls in flight",
+    "bytes": "too many bytes in flight",
+    "work": "too much work in flight",
+    "waited": "waited too long for its turn",
+}
 
 
 @cache
@@ -83,7 +92,7 @@ def _overloaded(what: str, retry_milliseconds: int) -> status_pb2.Status:
     delay.FromMilliseconds(retry_milliseconds)
     return make_status(
         code_pb2.RESOURCE_EXHAUSTED,
-        f"too many {what} in flight, try again later",
+        f"{_OVERLOADED[what]}, try again later",
         error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
         error_details_pb2.RetryInfo(retry_delay=delay),
     )

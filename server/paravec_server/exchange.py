@@ -14,10 +14,14 @@ class Exchange:
 
     def __init__(self, core: Core, begun: Any) -> None:
         """`begun`: what the core said of the call."""
-        self._core, self._call, self._deadline = core, begun.call, begun.call_details.deadline
+        self._core, self._call, self.deadline = core, begun.call, float(begun.call_details.deadline)
         self._lock = threading.Lock()
         self._at_end: list[Callable[[], None]] | None = []
         self._watched = self._gone = False
+
+    def peer(self) -> str:
+        """The address of the connection."""
+        return str(self._call.peer())
 
     def is_active(self) -> bool:
         """Whether somebody waits for the answer; known of calls that are watched."""
@@ -32,7 +36,7 @@ class Exchange:
 
     def time_remaining(self) -> float:
         """Seconds until the caller's deadline."""
-        return max(0.0, float(self._deadline) - time.time())
+        return max(0.0, self.deadline - time.time())
 
     def cancel(self) -> None:
         """End it as CANCELLED."""

@@ -19,16 +19,25 @@ METHODS = ("Embed", "EmbedStream", "FindSimilar", "GetModel", "ModelInfer")
 CODES = tuple(grpc.StatusCode)
 """What a call can end with."""
 
-REASONS = ("refused_calls", "refused_documents", "refused_tokens", "loading", "draining", "credentials")
-"""Why a call is refused: too much of something in flight, the wrong moment, the wrong caller."""
+REASONS = (
+    "refused_calls",
+    "refused_bytes",
+    "refused_work",
+    "refused_waited",
+    "loading",
+    "draining",
+    "credentials",
+)
+"""Why a call is refused: too much of something in flight, too long a wait, the wrong moment, the wrong caller."""
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of a call's seconds."""
 
-GAUGES = ("calls_in_flight", "documents_in_flight", "tokens_in_flight", "state", "heartbeat", "pid")
-"""What rises and falls, and is set back when a worker starts. `heartbeat` is time.monotonic(); `pid` the worker's."""
+GAUGES = ("calls_in_flight", "bytes_in_flight", "work_in_flight", "state", "heartbeat", "pid")
+"""What rises and falls, and is set back when a worker starts. Work is in microseconds of one core; `heartbeat` is
+time.monotonic(); `pid` the worker's."""
 
-CALLS, DOCUMENTS, TOKENS, STATE = range(4)
+CALLS, BYTES, WORK, STATE = range(4)
 """Cells of gauges, for whom a name would be too slow."""
 
 TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds", "restarts")

@@ -1,6 +1,6 @@
-"""What every service does with the documents of a call: read and count them, wait for a turn, infer."""
+"""What every service does with the documents of a call: wait for a slot to compute in, read them, infer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -9,35 +9,63 @@ from paravec_model.neighbours import Neighbour, Neighbours
 from paravec_model.options import InferenceOptions, Stop
 from paravec_model.reader import Document, Words
 
+from .admission import Admission
 from .call import Call
+from .compute_slots import ComputeSlots, WaitedTooLongError
 from .errors import InvalidArgumentError
 from .figures import Row
 from .settings import Settings
-from .turns import Turns
+
+
+# Bytes of a token in a message, more or less.
+_TOKEN = 5
 
 
 class Inference:
-    """The encoder, which may come later than the services that use it, and the turns to use it."""
+    """The encoder, which may come later than the services that use it, and the slots to use it in."""
 
     encoder: Encoder
 
     max_tokens: int
     """Of a document."""
 
-    def __init__(self, settings: Settings, row: Row) -> None:
-        self._turns = Turns(settings.inference_threads)
+    def __init__(self, settings: Settings, row: Row, admission: Admission) -> None:
+        self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
         self.max_tokens = settings.max_tokens
-        self._row = row
+        self._row, self._admission = row, admission
 
     @property
     def stuck(self) -> float:
-        """Seconds for which all turns are taken and none of them has got on."""
-        return self._turns.stuck
+        """Seconds for which all slots are taken and the work in none of them has moved on."""
+        return self._slots.stuck
 
-    def read(self, call: Call, documents: Sequence[Document], path: Callable[[int], str], *, truncate: bool) -> Words:
+    def estimate(self, size: int) -> float:
+        """About how many seconds a call computes whose message has so many bytes, if it does not say more."""
+        return self.encoder.seconds(size // _TOKEN)
+
+    @contextmanager
+    def computing(self, call: Call) -> Iterator[Stop]:
+        """Hold a slot for all that the call computes: to parse, read, infer and write. At most as many threads as there
+        are slots then contend for the GIL.
+
+        Yields what that work is to ask whether to stop, which also lets calls of other callers go first when they are
+        due. StoppedError if nobody waits for the call any more, OverloadedError if it has waited too long.
+        """
+        try:
+            with self._slots.hold(call.caller, call.at_end) as slot:
+
+                def stop() -> bool:
+                    slot.give_way()
+                    return call.stopped()
+
+                yield stop
+        except WaitedTooLongError:
+            raise self._admission.refuse_waiting() from None
+
+    def read(self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool) -> Words:
         """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
         most = self.max_tokens
-        words = self.encoder.read(documents, most, call.stopped)
+        words = self.encoder.read(documents, most, stop)
         if not truncate:
             for i, count in enumerate(words.counts):
                 if count > most:
@@ -45,25 +73,16 @@ class Inference:
                     raise InvalidArgumentError(path(i), problem)
         return words
 
-    def read_all(
-        self, call: Call, count: int, documents: Iterable[Document], path: Callable[[int], str], *, truncate: bool
-    ) -> Words:
-        """Read so many documents, all of a call's, which count as in flight until it ends."""
-        call.take(count, 0)
-        words = self.read(call, list(documents), path, truncate=truncate)
-        call.take(0, words.taken)
-        return words
-
-    def __call__(self, call: Call, words: Words, options: InferenceOptions) -> Encoding:
-        """Infer on the caller's thread, when it is its turn; StoppedError if nobody waits any more."""
-        with self._turn(call) as stop:
-            encoding = self._infer(words, options, stop)
+    def __call__(self, call: Call, words: Words, options: InferenceOptions, stop: Stop) -> Encoding:
+        """Infer on the caller's thread, which holds a slot."""
+        call.set_work(self.encoder.seconds(words.taken, options))
+        encoding = self._infer(words, options, stop)
         call.documents += len(words.counts)
         call.tokens += words.taken
         return encoding
 
     def at_once(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
-        """Read and infer documents of brief calls, none of which is too long, without waiting for a turn."""
+        """Read and infer documents of brief calls, none of which is too long, without waiting for a slot."""
         return self._infer(self.encoder.read(documents, self.max_tokens), options)
 
     def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
@@ -74,25 +93,13 @@ class Inference:
         return encoding
 
     def find(
-        self, call: Call, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int
+        self, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
     ) -> list[list[Neighbour]]:
-        """The training documents nearest to each vector, looked for as vectors are inferred."""
-        with self._turn(call) as stop:
-            began = perf_counter()
-            found = neighbours.find(vectors, top_k, stop)
-            self._row.add("inference_seconds", perf_counter() - began)
+        """The training documents nearest to each vector, on the caller's thread, which holds a slot."""
+        began = perf_counter()
+        found = neighbours.find(vectors, top_k, stop)
+        self._row.add("inference_seconds", perf_counter() - began)
         return found
-
-    @contextmanager
-    def _turn(self, call: Call) -> Iterator[Callable[[], bool]]:
-        """Wait for a turn and hold it; what work is to ask whether to stop."""
-
-        def stop() -> bool:
-            self._turns.moved()
-            return call.stopped()
-
-        with self._turns.turn(call.at_end):
-            yield stop
 
 
 def check_count(count: int, most: int, path: str) -> None:

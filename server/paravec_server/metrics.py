@@ -47,7 +47,12 @@ _CODES_FROM_START = {
     "UNAUTHENTICATED",
 }
 
-_IN_FLIGHT = ("calls", "documents", "tokens")
+# Gauge, metric, what it is, units of the gauge in one of the metric.
+_IN_FLIGHT = (
+    ("calls_in_flight", "paravec_calls_in_flight", "Calls and streams in progress, short texts not counted.", 1),
+    ("bytes_in_flight", "paravec_message_bytes_in_flight", "Bytes of their messages and unsent answers.", 1),
+    ("work_in_flight", "paravec_work_in_flight_seconds", "Seconds of one core that they will compute, estimated.", 1e6),
+)
 
 # Figure, metric, what it is.
 _TOTALS = (
@@ -60,8 +65,9 @@ _TOTALS = (
 
 _REASONS = {
     "refused_calls": "too_many_calls",
-    "refused_documents": "too_many_documents",
-    "refused_tokens": "too_many_tokens",
+    "refused_bytes": "too_many_bytes",
+    "refused_work": "too_much_work",
+    "refused_waited": "waited_too_long",
     "loading": "loading",
     "draining": "draining",
     "credentials": "credentials",
@@ -79,8 +85,8 @@ class Facts:
 
     model: Mapping[str, str]
     """Labels of paravec_model_info."""
-    limits: Mapping[str, int]
-    """How many calls, documents and tokens one worker has in flight at most."""
+    limits: Mapping[str, float]
+    """How much one worker has in flight at most, by metric."""
 
 
 def facts_of(manifest: Manifest, settings: Settings) -> Facts:
@@ -88,9 +94,9 @@ def facts_of(manifest: Manifest, settings: Settings) -> Facts:
     method = manifest.defaults.method if settings.method == "model" else settings.method
     names = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
     limits = {
-        "calls": settings.max_concurrent_rpcs,
-        "documents": settings.max_documents_in_flight,
-        "tokens": settings.max_tokens_in_flight,
+        "paravec_calls_in_flight": settings.max_concurrent_rpcs,
+        "paravec_message_bytes_in_flight": settings.max_bytes_in_flight,
+        "paravec_work_in_flight_seconds": settings.max_work_in_flight,
     }
     return Facts(names | {"algorithm": manifest.algorithm.mode, "method": method}, limits)
 
@@ -133,11 +139,10 @@ class _Collector(Collector):
             CounterMetricFamily("paravec_calls_refused", "Calls that were not taken on.", labels=["reason"]),
             {reason: sum(row[figure] for row in rows) for figure, reason in _REASONS.items()},
         )
-        for what in _IN_FLIGHT:
-            name, total = f"paravec_{what}_in_flight", sum(row[f"{what}_in_flight"] for row in alive)
-            yield GaugeMetricFamily(name, f"{what.title()} of calls in progress.", value=total)
-            limit = self._facts.limits[what] * len(rows)
-            yield GaugeMetricFamily(f"{name}_limit", f"More {what} in flight are refused.", value=limit)
+        for gauge, name, text, unit in _IN_FLIGHT:
+            yield GaugeMetricFamily(name, text, value=sum(row[gauge] for row in alive) / unit)
+            limit = self._facts.limits[name] * len(rows)
+            yield GaugeMetricFamily(f"{name}_limit", "More than this is refused.", value=limit)
         states = [_STATES[row["state"]] for row in alive] + [_STOPPED] * (len(rows) - len(alive))
         yield _labelled(
             GaugeMetricFamily("paravec_workers", "Processes that serve.", labels=["state"]),

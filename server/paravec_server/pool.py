@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from .errors import place_of
 from .logs import event
 
 # Threads that run calls as long as they get on. Few stay in the caches: a thread for each of 64 calls cost a tenth of
@@ -30,7 +31,7 @@ def guarded(work: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return work(*arguments)
     except Exception as error:
-        event(_log, logging.ERROR, "work failed", error=type(error).__name__)
+        event(_log, logging.ERROR, "work failed", **place_of(error))
 
 
 class Threads(ThreadPoolExecutor):

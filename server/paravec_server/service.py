@@ -9,7 +9,7 @@ from google.rpc import status_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
-from paravec_model.options import InferenceOptions, unless_stopped
+from paravec_model.options import InferenceOptions, Stop, unless_stopped
 from paravec_model.reader import READ, Words
 
 from . import wire
@@ -50,7 +50,7 @@ class EmbeddingService:
         return {
             f"/{SERVICE}/Embed": Unary(self._inference, self._read_embed, self._respond_embed).method,
             f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
-            f"/{SERVICE}/FindSimilar": Method(self._find_similar),
+            f"/{SERVICE}/FindSimilar": Method(self._find_similar, work=self._inference.estimate),
             f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
         }
 
@@ -71,37 +71,41 @@ class EmbeddingService:
 
     def _embed_stream(self, call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
         """Embed documents as they come, those that have come together."""
-        with read_ahead(messages) as batches:
+        with read_ahead(messages, call.add_bytes) as batches:
             for batch in batches:
-                yield from self._responses(call, batch)
+                with self._inference.computing(call) as stop:
+                    responses = self._responses(call, batch, stop)
+                yield from responses
 
     def _find_similar(self, call: Call, data: bytes) -> bytes:
-        request = parse(pb.FindSimilarRequest, data)
-        encoder, queries = self._encoder, request.queries
-        if encoder.neighbours is None:
-            raise NoDocumentsError
-        check_count(len(queries), self._settings.max_documents, "queries")
-        top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
-        contents = (wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries))
+        with self._inference.computing(call) as stop:
+            request = parse(pb.FindSimilarRequest, data)
+            encoder, queries = self._encoder, request.queries
+            if encoder.neighbours is None:
+                raise NoDocumentsError
+            check_count(len(queries), self._settings.max_documents, "queries")
+            top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
+            contents = [wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries)]
 
-        def path(i: int) -> str:
-            return wire.path_of(queries[i], f"queries[{i}]")
+            def path(i: int) -> str:
+                return wire.path_of(queries[i], f"queries[{i}]")
 
-        words = self._inference.read_all(call, len(queries), contents, path, truncate=options.truncate)
-        encoding = self._inference(call, words, options.inference)
-        found = self._inference.find(call, encoder.neighbours, wire.query_vectors(queries, encoding), top_k)
-        response = pb.FindSimilarResponse(model=self._version)
-        wire.write_similar(encoding, found, response.results.add)
-        return response.SerializeToString()
+            words = self._inference.read(contents, path, stop, truncate=options.truncate)
+            encoding = self._inference(call, words, options.inference, stop)
+            vectors = wire.query_vectors(queries, encoding)
+            found = self._inference.find(encoder.neighbours, vectors, top_k, stop)
+            response = pb.FindSimilarResponse(model=self._version)
+            wire.write_similar(encoding, found, response.results.add)
+            return response.SerializeToString()
 
     def _get_model(self, _call: Call, _data: bytes) -> bytes:
         self._admission.check_ready()
         return self._model
 
-    def _responses(self, call: Call, messages: Sequence[bytes]) -> list[bytes]:
+    def _responses(self, call: Call, messages: Sequence[bytes], stop: Stop) -> list[bytes]:
         """What becomes of each document of a stream; those with the same options are inferred together."""
         responses: list[bytes] = []
-        readings = (self._read(call, message) for message in messages)
+        readings = (self._read(call, message, stop) for message in messages)
         for options, run in groupby(readings, key=lambda item: item[0]):
             items = [item[1] for item in run]
             if options is None:
@@ -109,7 +113,7 @@ class EmbeddingService:
                 continue
             words = Words.joined(items, self._settings.max_tokens)
             try:
-                encoding = self._inference(call, words, options)
+                encoding = self._inference(call, words, options, stop)
             except StoppedError:
                 raise
             except Exception as error:
@@ -122,16 +126,17 @@ class EmbeddingService:
     def _refused(self, status: status_pb2.Status) -> bytes:
         return pb.EmbedStreamResponse(error=status, model=self._version).SerializeToString()
 
-    def _read(self, call: Call, message: bytes) -> tuple[InferenceOptions | None, Any]:
+    def _read(self, call: Call, message: bytes, stop: Stop) -> tuple[InferenceOptions | None, Any]:
         """The options and words of a document, or None and why it cannot be embedded; StoppedError if nobody waits."""
-        unless_stopped(call.stopped, READ)
+        unless_stopped(stop, READ)
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)
             content = wire.content_of(document, "document")
-            words = self._inference.read(
-                call, [content], lambda _: wire.path_of(document, "document"), truncate=options.truncate
-            )
+            path = wire.path_of(document, "document")
+            words = self._inference.read([content], lambda _: path, stop, truncate=options.truncate)
+        except StoppedError:
+            raise
         except Exception as error:
             return None, status_of(error, call.request_id, **call.trace)
         return options.inference, words

@@ -42,9 +42,19 @@ class Settings:
     threads: int = _setting(0, "calls that compute at once in each worker; 0 shares the cores out", least=0, most=1024)
     method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
                            choices=("model", "sgd", "map"))  # fmt: skip
-    max_concurrent_rpcs: int = _setting(256, "calls and streams in progress at once", least=1, most=10_000)
-    max_documents_in_flight: int = _setting(2048, "documents of all calls in progress", least=1, most=10**9)
-    max_tokens_in_flight: int = _setting(10**6, "tokens of all calls in progress", least=1, most=10**12)
+    max_concurrent_rpcs: int = _setting(
+        256, "streams and calls in progress, short texts not counted", least=1, most=10_000
+    )
+    max_bytes_in_flight: int = _setting(64 * 2**20, "bytes of the messages of all these", least=1, most=10**12)
+    max_work_in_flight: float = _setting(
+        2.0, "seconds of one core that all these will compute, as estimated", least=0.001, most=10**6
+    )
+    max_wait_seconds: float = _setting(30.0, "how long a call may wait for its turn", least=0.01, most=86400)
+    max_connections: int = _setting(4096, "connections at once", least=1, most=10**6)
+    max_streams: int = _setting(100, "calls and streams of one connection at once", least=1, most=10**6)
+    peer_seconds: float = _setting(
+        30.0, "how long a caller may take to send its message, or to take its answer", least=0.1, most=86400
+    )
     max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
     max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,7 +18,8 @@ _MESSAGES, _BYTES = 64, 2**20
 class _Buffer:
     """Between the thread that reads and the one that works."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
         self._messages: deque[bytes] = deque()
         self._size = 0
         self._ended = False
@@ -34,6 +35,7 @@ class _Buffer:
                         return
                     self._messages.append(message)
                     self._size += len(message)
+                    self._count(len(message))
                     self._changed.notify_all()
             # If the messages ended because the call did, gRPC tells that in a moment. Who works has work meanwhile.
             time.sleep(MOMENT)
@@ -63,13 +65,18 @@ class _Buffer:
                 self._changed.notify_all()
             if not batch:
                 return
-            yield batch
+            size = sum(map(len, batch))
+            try:
+                yield batch
+            finally:
+                self._count(-size)
 
 
 @contextmanager
-def read_ahead(messages: Iterator[bytes]) -> Iterator[Iterator[list[bytes]]]:
-    """The stream's messages in batches, read on a thread of their own."""
-    buffer = _Buffer()
+def read_ahead(messages: Iterator[bytes], count: Callable[[int], None]) -> Iterator[Iterator[list[bytes]]]:
+    """The stream's messages in batches, read on a thread of their own. `count` is called with the bytes that have come,
+    and with as many less than zero when they are worked off."""
+    buffer = _Buffer(count)
     threading.Thread(target=buffer.fill, args=(messages,), name="read-ahead", daemon=True).start()
     try:
         yield buffer.batches()

@@ -28,9 +28,12 @@ _PINGS, _STRIKES = 5.0, 2
 # much a connection can bear, it stays at that.
 _AHEAD = 16 * 2**10
 
-# Streams of one connection beyond the calls that are taken on: those that are refused, which is quick, and those that
-# ask for health. A proxy may bring all callers on one connection, so this cannot be less.
-_SPARE_STREAMS = 256
+# Calls that wait in gRPC's core, which cancels those beyond this. It is more than ever wait there: our code asks for
+# many calls ahead.
+_PENDING = 10**6
+
+# Seconds until a peer must have acknowledged our settings: until then gRPC takes 1 MiB of metadata from it, not 16 KiB.
+_SETTINGS = 5.0
 
 
 def options(settings: Settings) -> list[tuple[str, int]]:
@@ -43,11 +46,15 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", _METADATA),
         ("grpc.http2.lookahead_bytes", _AHEAD),
         ("grpc.http2.bdp_probe", 0),
-        ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs + _SPARE_STREAMS),
-        # Calls of a method that wait for our code to see them: it refuses some thousands a second, and who waits longer
-        # than that takes might as well hear it from gRPC's core at once, though only as CANCELLED.
-        ("grpc.server.max_pending_requests", settings.max_concurrent_rpcs),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_concurrent_rpcs),
+        # Beyond these, gRPC in the client queues calls, within their deadlines and at no cost to the server.
+        ("grpc.max_concurrent_streams", settings.max_streams),
+        # A stream that has ended makes room for the next. With it, calls whose objects are not freed yet count as well,
+        # which clients cannot know: those that keep to the bound are refused.
+        ("grpc.http.overload_protection", 0),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+        ("grpc.http2.settings_timeout", _ms(_SETTINGS)),
         # A channel looks addresses up when it connects: pods that came later get their share no later than this.
         ("grpc.max_connection_age_ms", _ms(settings.max_connection_age)),
         ("grpc.max_connection_age_grace_ms", _ms(_GRACE)),

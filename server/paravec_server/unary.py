@@ -45,13 +45,14 @@ class Unary:
     @property
     def method(self) -> Method:
         """What the server answers."""
-        return Method(self._run, brief=self)
+        return Method(self._run, brief=self, work=self._inference.estimate)
 
     def _run(self, call: Call, data: bytes) -> bytes:
-        asked: Asked = call.read or self._read(data)
-        path, truncate = asked.path, asked.options.truncate
-        words = self._inference.read_all(call, asked.size, asked.documents, path, truncate=truncate)
-        return self._respond(asked.request, self._inference(call, words, asked.options.inference))
+        with self._inference.computing(call) as stop:
+            asked: Asked = call.read or self._read(data)
+            options = asked.options
+            words = self._inference.read(list(asked.documents), asked.path, stop, truncate=options.truncate)
+            return self._respond(asked.request, self._inference(call, words, options.inference, stop))
 
     def kind(self, call: Call, data: bytes) -> InferenceOptions | None:
         """Brief calls with the same options may run together."""
