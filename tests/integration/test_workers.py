@@ -93,9 +93,9 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
 
 def test_metrics_are_those_of_all(artifact: Artifact, kernel_cache: Path) -> None:
     """One address tells what every worker did, and what one did that died."""
-    flags = ("--workers", "2", "--metrics-listen", "127.0.0.1:0")
+    flags = ("--workers", "2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, kernel_cache, *flags, ready=False) as server:
-        port = server.wait_for("metrics")["port"]
+        port = server.wait_for("operations")["port"]
 
         def value(sample: str) -> float:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as page:
