@@ -138,7 +138,7 @@ class Environment:
 def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
-    It knows no replicas, probes or hooks, has one named volume for all emptyDirs of a name, runs init containers again
+    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
     when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
@@ -155,6 +155,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
+        # podman would run curl in the container for a livenessProbe; `Environment.probe` asks instead.
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            container.pop(probe, None)
         for variable in container.get("env", []):
             if "resourceFieldRef" in variable.pop("valueFrom", {}):
                 variable["value"] = container["resources"]["limits"]["cpu"]
