@@ -10,8 +10,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def address_of(server: Server) -> str:
-    """Where a server that has begun to listen serves its metrics."""
-    port = next(event["port"] for event in server.events if event["event"] == "metrics")
+    """Where a server that has begun to listen serves its operations port."""
+    port = next(event["port"] for event in server.events if event["event"] == "operations")
     return f"127.0.0.1:{port}"
 
 

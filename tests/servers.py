@@ -35,7 +35,7 @@ class Server:
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port: int = self.wait_for("listening")["port"]
+        self.port: int = self.wait_for("listening").get("port", 0)
         self.target = f"127.0.0.1:{self.port}"
 
     def _read(self) -> None:

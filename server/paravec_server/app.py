@@ -3,13 +3,11 @@
 import gc
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,14 +24,18 @@ from .calls import Calls
 from .credentials import server_credentials
 from .figures import Figures
 from .inference import Inference
+from .liveness import why_not_live, why_not_ready
 from .logs import event
-from .metrics import facts_of, serve_metrics
+from .metrics import Facts, labels_of, limits_of, metrics_page
 from .open_inference import OpenInferenceService
+from .operations import serve_operations
 from .pool import Threads
-from .ports import CANNOT_LISTEN
-from .probes import Health, reflection_methods
+from .ports import CANNOT_LISTEN, UnixSocket
+from .probes import Health
+from .reflection import reflection_methods
 from .service import EmbeddingService
-from .settings import ListenError, Settings, SettingsError, names_of
+from .settings import NO_PORT, ListenError, Settings, SettingsError, names_of
+from .signals import on_stop
 from .tokens import Tokens
 from .worker import Place
 
@@ -70,6 +72,11 @@ class App:
         self._figures = place.figures if place else Figures()
         self._row = row = place.row if place else self._figures.rows[0]
         row.reset(os.getpid())
+        row["heartbeat"] = time.monotonic()
+        self._facts = Facts({}, limits_of(settings))
+        if settings.operations_listen and not place:
+            live, ready = (partial(check, self._figures, settings) for check in (why_not_live, why_not_ready))
+            serve_operations(settings.operations_listen, live, ready, metrics_page(self._figures, self._facts))
         self._admission = Admission(settings, row)
         self._inference = Inference(settings, row, self._admission)
         self._services = (
@@ -95,8 +102,9 @@ class App:
                 ("grpc.so_reuseport", int(place is not None)),
             ],
         )
-        self.port = 0
-        """Where it listens, once it does; 0 for a Unix socket."""
+        self._socket = UnixSocket(settings.listen)
+        self.port: int | None = None
+        """Where it listens, once it does; None for an address without a port."""
 
     def stop(self, reason: str) -> None:
         """Begin to drain; may be called where a signal comes in."""
@@ -110,9 +118,8 @@ class App:
             return
         if self._tracing:
             self._tracing.describe(encoder.manifest)
+        self._facts.model = labels_of(encoder.manifest, self._settings)
         if not self._place:
-            if address := self._settings.metrics_listen:
-                serve_metrics(address, self._figures, facts_of(encoder.manifest, self._settings))
             self._bind()
             self._start()
         try:
@@ -132,7 +139,7 @@ class App:
                 self._health.set_ready(True)
                 if self._place:
                     self._start()
-                event(_log, logging.INFO, "serving", listen=self._settings.listen, port=self.port)
+                event(_log, logging.INFO, "serving", **self._address())
                 while not self._reason:
                     self._wait()
         finally:
@@ -148,24 +155,30 @@ class App:
 
     def _wait(self) -> None:
         """Until something happens or it is time to say again whether the process lives."""
-        hangs = max(self._inference.stuck, self._server.stuck) > self._settings.hang_seconds
-        if not hangs:
-            self._row["heartbeat"] = time.monotonic()
-        self._health.set_alive(not hangs and not self._figures.hang)
+        stuck = max(self._inference.stuck, self._server.stuck)
+        self._row["heartbeat"] = time.monotonic() - stuck
+        self._health.set_alive(stuck <= self._settings.hang_seconds and not self._figures.hang)
         with suppress(Empty):
             self._wake.get(timeout=min(_BEAT, self._settings.hang_seconds / 4))
 
     def _bind(self) -> None:
         """Who connects from now waits for `_start`."""
         listen = self._place.listen if self._place else self._settings.listen
+        self._socket.check()
         try:
-            self.port = self._add_port(listen)
+            port = self._add_port(listen)
         except RuntimeError:
             raise ListenError(CANNOT_LISTEN.format(listen)) from None
+        self._socket.made()
+        self.port = None if listen.startswith(NO_PORT) else port
 
     def _start(self) -> None:
         self._server.start()
-        event(_log, logging.INFO, "listening", version=__version__, listen=self._settings.listen, port=self.port)
+        event(_log, logging.INFO, "listening", version=__version__, **self._address())
+
+    def _address(self) -> dict[str, str | int]:
+        listen: dict[str, str | int] = {"listen": self._settings.listen}
+        return listen if self.port is None else listen | {"port": self.port}
 
     def _add_port(self, listen: str) -> int:
         if self._credentials:
@@ -217,10 +230,7 @@ class App:
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
-        scheme, _, path = self._settings.listen.partition(":")
-        if scheme == "unix":
-            # The process's end alone would leave the socket's file.
-            Path(path).unlink(missing_ok=True)
+        self._socket.remove()
         if self._tracing:
             self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)
@@ -238,8 +248,7 @@ def _begin_tracing() -> "Tracing":
 
 
 def serve(settings: Settings, place: Place | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, as one of several workers if there is a place among them."""
+    """Serve until a signal stops it, as one of several workers if there is a place among them."""
     app = App(settings, place)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: app.stop(signal.Signals(number).name))
+    on_stop(app.stop)
     app.run()

@@ -1,11 +1,10 @@
-"""What the figures of all workers are called outside: Prometheus' metrics, over HTTP.
+"""What the figures of all workers are called outside: Prometheus' metrics.
 
 It needs neither encoder nor gRPC server, so it runs in a process that only looks after workers, too.
 """
 
-import logging
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -27,12 +26,9 @@ from prometheus_client.utils import floatToGoString
 from paravec_model import __version__
 from paravec_model.manifest import Manifest
 
-from .endpoint import Endpoint
 from .figures import BUCKETS, CODES, DRAINING, METHODS, SERVING, STARTING, Figures, Row
-from .logs import event
-from .settings import ListenError, Settings, names_of, read_address
+from .settings import Settings
 
-_PATH = "/metrics"
 _OPEN_METRICS = "application/openmetrics-text"
 
 # There from the start, at zero: a counter whose first value is 1 has no rate for that 1.
@@ -76,34 +72,35 @@ _REASONS = {
 _STATES = {STARTING: "starting", SERVING: "serving", DRAINING: "draining"}
 _STOPPED = "stopped"
 
-_log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
+@dataclass
 class Facts:
     """What stays the same while a server runs."""
 
     model: Mapping[str, str]
-    """Labels of paravec_model_info."""
+    """Labels of paravec_model_info; empty until the model is known."""
     limits: Mapping[str, float]
     """How much one worker has in flight at most, by metric."""
 
 
-def facts_of(manifest: Manifest, settings: Settings) -> Facts:
-    """The facts about a server of this model."""
-    method = manifest.defaults.method if settings.method == "model" else settings.method
-    names = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
-    limits = {
+def limits_of(settings: Settings) -> dict[str, float]:
+    """`Facts.limits` of a server with these settings."""
+    return {
         "paravec_calls_in_flight": settings.max_concurrent_rpcs,
         "paravec_message_bytes_in_flight": settings.max_bytes_in_flight,
         "paravec_work_in_flight_seconds": settings.max_work_in_flight,
     }
-    return Facts(names | {"algorithm": manifest.algorithm.mode, "method": method}, limits)
 
 
-def serve_metrics(address: str, figures: Figures, facts: Facts) -> Endpoint:
-    """Serve /metrics at `address` (host:port) from threads of its own, until it is closed; ListenError if it cannot be
-    listened on."""
+def labels_of(manifest: Manifest, settings: Settings) -> dict[str, str]:
+    """`Facts.model` of a server of this model."""
+    method = manifest.defaults.method if settings.method == "model" else settings.method
+    names = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+    return names | {"algorithm": manifest.algorithm.mode, "method": method}
+
+
+def metrics_page(figures: Figures, facts: Facts) -> Callable[[str], tuple[str, bytes]]:
+    """A function from what a scraper accepts to the content's type and all metrics as they are now."""
     registry = CollectorRegistry(auto_describe=True)
     registry.register(_Collector(figures, facts))
 
@@ -111,13 +108,7 @@ def serve_metrics(address: str, figures: Figures, facts: Facts) -> Endpoint:
         write, kind = choose_encoder(f"{_OPEN_METRICS}; version=1.0.0" if _OPEN_METRICS in accepted else "")
         return kind, write(registry)
 
-    try:
-        endpoint = Endpoint(*read_address("metrics_listen", address), _PATH, page)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "no such host"
-        raise ListenError(f"{names_of('metrics_listen')} {address}: cannot be listened on: {reason}") from None
-    event(_log, logging.INFO, "metrics", listen=address, port=endpoint.port, path=_PATH)
-    return endpoint
+    return page
 
 
 class _Collector(Collector):
@@ -129,7 +120,8 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         rows = self._figures.rows
         alive = [row for row in rows if _lives(row)]
-        yield InfoMetricFamily("paravec_model", "The model that is served.", value=dict(self._facts.model))
+        if self._facts.model:
+            yield InfoMetricFamily("paravec_model", "The model that is served.", value=dict(self._facts.model))
         versions = {"version": __version__, "python": platform.python_version(), "grpcio": grpc.__version__}
         yield InfoMetricFamily("paravec_build", "Versions of what serves it.", value=versions)
         yield from _calls(rows)

@@ -1,11 +1,66 @@
 """The address to listen on."""
 
+import errno
+import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from .settings import NO_PORT, ListenError, SettingsError, names_of, read_address
 
 CANNOT_LISTEN = "{}: cannot be listened on; is the address right, and no other server on the port?"
+
+
+class UnixSocket:
+    """The file of a Unix socket that gRPC makes: not taken from a server that listens there, and removed at the end.
+
+    gRPC replaces whatever socket has the name, and the end of a process leaves the file. Other addresses have no file,
+    and nothing is done for them.
+    """
+
+    def __init__(self, listen: str) -> None:
+        scheme, _, path = listen.partition(":")
+        self._listen = listen
+        self._path = Path(path) if scheme == "unix" else None
+        self._made: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """ListenError if somebody listens there, or nobody can; what a process that was killed has left is no
+        hindrance."""
+        if self._path is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX) as caller:
+                # To wait for a server with many callers is not needed to know that it is there.
+                caller.setblocking(False)
+                caller.connect(str(self._path))
+            problem = "another server listens there"
+        except OSError as error:
+            refused = error.errno == errno.ECONNREFUSED and self._path.is_socket()
+            if refused or (error.errno == errno.ENOENT and self._path.parent.is_dir()):
+                return
+            problem = {
+                errno.EAGAIN: "another server listens there",
+                errno.ECONNREFUSED: "a file that is no socket has this name",
+                errno.ENOENT: "there is no such directory",
+            }.get(error.errno or 0, error.strerror or str(error))
+        raise ListenError(f"{self._listen}: cannot be listened on: {problem}")
+
+    def made(self) -> None:
+        """Remember which file there is, now that gRPC has made it."""
+        if self._path is not None:
+            self._made = _identity(self._path)
+
+    def remove(self) -> None:
+        """Delete the file, unless another has taken its name."""
+        with suppress(OSError):
+            if self._path is not None and self._made is not None and _identity(self._path) == self._made:
+                self._path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
 
 
 def hold(listen: str, held: ExitStack) -> str:

@@ -1,23 +1,20 @@
-"""What a server answers about itself besides its model: grpc.health.v1 and reflection, by grpcio's own services."""
+"""grpc.health.v1, by grpcio's own service."""
 
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.rpc import code_pb2, error_details_pb2
+from google.rpc import code_pb2
 from grpc_health.v1 import health, health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .call import Call, Method
+from .call import Method
 from .errors import RequestError, parse
 from .pool import Threads
 
 # Threads for watchers of health, of whom each keeps one for as long as its channel lives; to refuse more of them; for
-# checks; for reflection.
-_WATCHERS, _REFUSERS, _CHECKERS, _REFLECTORS = 256, 4, 32, 8
+# checks.
+_WATCHERS, _REFUSERS, _CHECKERS = 256, 4, 32
 
 # Checks that may wait for their message: it comes with the headers, or who asks has something else in mind.
 _WAITING = 24
@@ -101,32 +98,3 @@ class _Watched:
         if not self._context.add_callback(callback):
             callback()
         return True
-
-
-def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
-    """What the server answers for reflection of `services`, and of the details of errors."""
-    pool = _pool(error_details_pb2.DESCRIPTOR, *(service.file for service in services))
-    servicer = reflection.ReflectionServicer([service.full_name for service in services], pool)
-
-    def run(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
-        requests = (parse(reflection_pb2.ServerReflectionRequest, message) for message in messages)
-        for response in servicer.ServerReflectionInfo(requests, call.context):
-            yield response.SerializeToString()
-
-    threads = Threads(_REFLECTORS, "reflect")
-    name = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
-    return {name: Method(run, requests=True, responses=True, counted=False, pool=threads)}
-
-
-def _pool(*files: FileDescriptor) -> DescriptorPool:
-    """The files, wherever they are registered, and what they import."""
-    pool = DescriptorPool()
-
-    def add(file: FileDescriptor) -> None:
-        for imported in file.dependencies:
-            add(imported)
-        pool.AddSerializedFile(file.serialized_pb)
-
-    for file in files:
-        add(file)
-    return pool

@@ -35,8 +35,8 @@ class Settings:
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
     listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
-    metrics_listen: str = _setting(
-        "", "address of Prometheus' metrics, host:port; port 0 picks a free one [none]", metavar="ADDRESS"
+    operations_listen: str = _setting(
+        "", "address of /livez, /readyz and /metrics, host:port; port 0 picks a free one [none]", metavar="ADDRESS"
     )
     workers: int = _setting(1, "processes that share the port and the model; 0 is one for each core", least=0, most=256)
     threads: int = _setting(0, "calls that compute at once in each worker; 0 shares the cores out", least=0, most=1024)
@@ -99,8 +99,8 @@ class Settings:
                 raise SettingsError(f"{names_of(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
             if "choices" in meta and value not in meta["choices"]:
                 raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
-        if self.metrics_listen:
-            read_address("metrics_listen", self.metrics_listen)
+        if self.operations_listen:
+            read_address("operations_listen", self.operations_listen)
         if not self.listen.startswith(NO_PORT):
             read_address("listen", self.listen)
 

@@ -7,7 +7,6 @@ it can answer, so whoever gets a connection gets one that is ready.
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,11 +16,14 @@ from queue import Empty, SimpleQueue
 
 from paravec_model.manifest import read_manifest
 
-from .figures import DRAINING, SERVING, Figures
+from .figures import SERVING, Figures
+from .liveness import GRACE, patience, silence, why_not_ready
 from .logs import event
-from .metrics import facts_of, serve_metrics
+from .metrics import Facts, labels_of, limits_of, metrics_page
+from .operations import serve_operations
 from .ports import hold
 from .settings import Settings
+from .signals import on_stop
 from .worker import Place
 
 # Seconds between two looks at the workers.
@@ -33,9 +35,6 @@ _ASLEEP = 1.0
 # Seconds after which a worker that died is replaced: at once if it had lived for long, else later each time.
 _LONG_LIFE, _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 0.5, 30.0
 
-# Seconds beyond the drain that a worker is given to end.
-_GRACE = 5.0
-
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +42,7 @@ class _Worker:
     """One place for a worker, and who holds it now."""
 
     def __init__(self, place: Place, arguments: Sequence[str], settings: Settings) -> None:
-        self._place, self._arguments = place, arguments
-        self._hang, self._drain = settings.hang_seconds, settings.drain_seconds + _GRACE
+        self._place, self._arguments, self._settings = place, arguments, settings
         self.row = place.row
         self.process: subprocess.Popen[bytes] | None = None
         self._started = self._due = 0.0
@@ -64,12 +62,11 @@ class _Worker:
             return True
         if self.row["state"] == SERVING:
             self.has_served = True
-        silent = now - max(self.row["heartbeat"], awake) if self.row["heartbeat"] else 0
-        patience = self._drain if self.row["state"] == DRAINING else self._hang
-        if silent > 3 * patience:
+        silent, bound = silence(self.row, awake), patience(self.row, self._settings)
+        if silent > 3 * bound:
             event(_log, logging.ERROR, "worker hangs", worker=self._place.number, seconds=round(silent, 1))
             self.process.kill()
-        return silent <= patience
+        return silent <= bound
 
     def _start(self, now: float) -> None:
         self.row.reset()
@@ -109,6 +106,9 @@ class Supervisor:
         self._workers = [_Worker(place, arguments, settings) for place in places]
         self._reasons: SimpleQueue[str] = SimpleQueue()
         self._looked = self._awake = time.monotonic()
+        # Seconds between two looks after which it is this process that hangs.
+        self._patience = max(settings.hang_seconds, _ASLEEP)
+        self._facts = Facts({}, limits_of(settings))
 
     def stop(self, reason: str) -> None:
         """Begin to drain; may be called where a signal comes in."""
@@ -117,6 +117,9 @@ class Supervisor:
     def run(self) -> int:
         """Serve until `stop`; the exit code: that of the first worker if it cannot begin, 0 after a drain."""
         first = self._workers[0]
+        if address := self._settings.operations_listen:
+            page = metrics_page(self.figures, self._facts)
+            serve_operations(address, self._why_not_live, lambda: why_not_ready(self.figures, self._settings), page)
         try:
             # One first: what is wrong with the model is said once, and what it compiles is there for the others.
             while not first.has_served:
@@ -126,8 +129,7 @@ class Supervisor:
                 if process is not None and (code := process.poll()) is not None:
                     return 1 if code < 0 else code
                 self._look([first])
-            if address := self._settings.metrics_listen:
-                serve_metrics(address, self.figures, facts_of(read_manifest(self._settings.model), self._settings))
+            self._facts.model = labels_of(read_manifest(self._settings.model), self._settings)
             while not self._stopped():
                 self._look(self._workers)
             return 0
@@ -144,6 +146,11 @@ class Supervisor:
         sound = [worker.look(now, self._awake) for worker in workers]
         self.figures.hang = not all(sound)
 
+    def _why_not_live(self) -> str:
+        if time.monotonic() - self._looked > self._patience:
+            return "the process that looks after the workers hangs"
+        return "a worker hangs" if self.figures.hang else ""
+
     def _stopped(self) -> bool:
         try:
             reason = self._reasons.get(timeout=_LOOK)
@@ -156,7 +163,9 @@ class Supervisor:
         running = [worker.process for worker in self._workers if worker.process is not None]
         for process in running:
             process.terminate()
-        end = time.monotonic() + self._settings.drain_seconds + _GRACE
+        self._looked = time.monotonic()
+        self._patience = self._settings.drain_seconds + 2 * GRACE
+        end = self._looked + self._settings.drain_seconds + GRACE
         for process in running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, end - time.monotonic()))
@@ -167,8 +176,7 @@ class Supervisor:
 
 
 def supervise(settings: Settings, arguments: Sequence[str]) -> int:
-    """Serve with several workers until SIGTERM or SIGINT; the exit code."""
+    """Serve with several workers until a signal stops them; the exit code."""
     supervisor = Supervisor(settings, arguments)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: supervisor.stop(signal.Signals(number).name))
+    on_stop(supervisor.stop)
     return supervisor.run()

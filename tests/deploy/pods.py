@@ -78,9 +78,22 @@ class Environment:
         file.write_text("\n".join([file.read_text(), "components:", *listed, ""]))
 
     def probe(self, kind: str) -> tuple[int, str]:
-        """Run the command of a probe in the server's container, as the kubelet does."""
+        """Ask what a probe asks, as the kubelet does: status and line."""
         (server,) = pod(render(self.path))["containers"]
-        return self.run(*server[kind]["exec"]["command"])
+        assert server[kind]["httpGet"]["port"] == "operations"
+        return self.operations(server[kind]["httpGet"]["path"])
+
+    def operations(self, path: str) -> tuple[int, str]:
+        """Status and content of a page of the operations port, read in the server's container."""
+        program = (
+            "import sys, http.client as h; c = h.HTTPConnection('127.0.0.1', int(sys.argv[1]));"
+            "c.request('GET', sys.argv[2]); r = c.getresponse(); print(r.status, r.read().decode())"
+        )
+        port = ports(render(self.path))["operations"]
+        code, printed = self.run("python", "-c", program, str(port), path)
+        assert code == 0, printed
+        status, _, content = printed.partition(" ")
+        return int(status), content.strip()
 
     def roll(self, tag: str) -> None:
         """Change the model by the command of docs/delivery.md, and apply."""
@@ -125,7 +138,7 @@ class Environment:
 def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
-    It knows no replicas, probes or hooks, has one named volume for all emptyDirs of a name, runs init containers again
+    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
     when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
@@ -142,6 +155,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
+        # podman would run curl in the container for a livenessProbe; `Environment.probe` asks instead.
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            container.pop(probe, None)
         for variable in container.get("env", []):
             if "resourceFieldRef" in variable.pop("valueFrom", {}):
                 variable["value"] = container["resources"]["limits"]["cpu"]

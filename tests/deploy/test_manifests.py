@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from paravec_model import __version__
-from paravec_server.check import _parser
 
 from .manifests import (
     KUSTOMIZE,
@@ -176,14 +175,15 @@ def test_init_container_and_server_agree(overlay: str, objects: Objects) -> None
 
 
 def test_probes_ask_a_port_that_is_there(objects: Objects) -> None:
-    """Start and readiness ask for the service, life asks for the process."""
+    """Start and readiness ask whether it takes calls, life whether the process is alive."""
     (server,) = pod(objects)["containers"]
-    port = ports(objects)["grpc"]
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert server[probe]["grpc"]["port"] == port
-        asked = "" if probe == "livenessProbe" else "paravec.v1.EmbeddingService"
-        assert server[probe]["grpc"]["service"] == asked
-    assert settings(objects)["PARAVEC_LISTEN"].endswith(f":{port}")
+    assert {probe: server[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
+        "startupProbe": {"path": "/readyz", "port": "operations"},
+        "readinessProbe": {"path": "/readyz", "port": "operations"},
+        "livenessProbe": {"path": "/livez", "port": "operations"},
+    }
+    assert settings(objects)["PARAVEC_OPERATIONS_LISTEN"].endswith(f":{ports(objects)['operations']}")
+    assert settings(objects)["PARAVEC_LISTEN"].endswith(f":{ports(objects)['grpc']}")
     service = only(objects, "Service")["spec"]
     assert service["clusterIP"] == "None"
     assert [p["targetPort"] for p in service["ports"]] == ["grpc"]
@@ -304,8 +304,8 @@ def test_the_way_in_leads_to_the_pods(component: str, tmp_path: Path) -> None:
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": name, "port": port["port"]}]}]
 
 
-def test_tls_comes_with_probes_that_speak_it(tmp_path: Path) -> None:
-    """The Secret's files are what the server reads; the probes ask the image's own check, of the same names."""
+def test_tls_reads_its_secrets_and_leaves_the_probes_alone(tmp_path: Path) -> None:
+    """The Secret's files are what the server reads; the probes ask a port that speaks no TLS."""
     plain, objects = render(KUSTOMIZE / "base"), render(composed(tmp_path, "tls", "tokens"))
     (server,), volumes = pod(objects)["containers"], {v["name"]: v for v in pod(objects)["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
@@ -325,13 +325,8 @@ def test_tls_comes_with_probes_that_speak_it(tmp_path: Path) -> None:
         "TOKENS_FILE": ("paravec-server-tokens", "tokens"),
     }
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        asked = pod(plain)["containers"][0][probe]["grpc"]["service"]
-        assert "grpc" not in server[probe]
-        python, flag, module, *more = server[probe]["exec"]["command"]
-        assert (python, flag, module) == ("python", "-m", "paravec_server.check")
-        arguments = _parser().parse_args(more)
-        assert arguments.service == asked
-        assert server[probe]["timeoutSeconds"] > arguments.timeout
+        assert server[probe] == pod(plain)["containers"][0][probe]
+        assert server[probe]["httpGet"]["port"] == "operations"
     assert only(objects, "Service")["spec"]["ports"][0]["appProtocol"] == "https"
 
 

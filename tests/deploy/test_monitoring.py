@@ -36,7 +36,7 @@ kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is
 @pytest.fixture(scope="module")
 def told(artifact: Artifact, kernel_cache: Path) -> Iterator[Scrape]:
     """What a server that has done nothing yet tells."""
-    with running(artifact.path, kernel_cache, "--metrics-listen", "127.0.0.1:0") as server:
+    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0") as server:
         yield Scrape(address_of(server))
 
 
@@ -100,13 +100,13 @@ def test_alerts_say_what_is_wrong() -> None:
 @kubectl
 def test_the_port_is_one_everywhere(production: Objects) -> None:
     """Setting, container, annotations, monitor and network policy speak of the same port."""
-    port = ports(production)["metrics"]
-    assert settings(production)["PARAVEC_METRICS_LISTEN"] == f"[::]:{port}"
+    port = ports(production)["operations"]
+    assert settings(production)["PARAVEC_OPERATIONS_LISTEN"] == f"[::]:{port}"
     template = only(production, "Deployment")["spec"]["template"]["metadata"]
     said = {"scrape": "true", "port": str(port), "path": "/metrics"}
     assert template["annotations"] == {f"prometheus.io/{key}": value for key, value in said.items()}
     opened = [rule["ports"][0]["port"] for rule in only(production, "NetworkPolicy")["spec"]["ingress"]]
-    assert opened == ["grpc", "metrics"]
+    assert opened == ["grpc", "operations"]
 
 
 @kubectl
@@ -128,7 +128,7 @@ def test_the_operators_kinds(production: Objects) -> None:
     assert spec.keys() == {"selector", "podMetricsEndpoints"}
     labels = only(production, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"].items() <= labels.items()
-    assert spec["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "30s"}]
+    assert spec["podMetricsEndpoints"] == [{"port": "operations", "path": "/metrics", "interval": "30s"}]
     (group,) = rules["spec"]["groups"]
     assert group.keys() == {"name", "rules"}
     for rule in group["rules"]:

@@ -21,8 +21,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
-from paravec_server.check import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, request
 
+from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, request
 from ..servers import PATIENCE, Server, command, running, stock_retries, until
 
 ROOT = Path(__file__).parents[2]

@@ -20,11 +20,11 @@ from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.admission import Admission
 from paravec_server.calls import Calls
-from paravec_server.check import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from paravec_server.figures import Figures
 from paravec_server.logs import _JsonFormatter, _TextFormatter
 from paravec_server.settings import Settings
 
+from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from ..servers import PATIENCE, Server, command, running, until
 
 GOOD = pb.EmbedRequest(documents=[pb.Document(text="fire")])

@@ -32,7 +32,7 @@ _NOTICED = 75.0
 
 def test_what_a_lost_caller_held_is_free_again(artifact: Artifact, kernel_cache: Path) -> None:
     """Its streams, one at work and one silent, count as in flight until keepalive gives them up."""
-    flags = ("--listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0", "--threads", "1")
+    flags = ("--listen", "0.0.0.0:0", "--operations-listen", "127.0.0.1:0", "--threads", "1")
     try:
         with nodes(1) as place, running(artifact.path, kernel_cache, *flags) as server:
             address = address_of(server)

@@ -20,7 +20,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.figures import BUCKETS, METHODS, Figures
-from paravec_server.metrics import Facts, serve_metrics
+from paravec_server.metrics import Facts, metrics_page
+from paravec_server.operations import OperationsServer, serve_operations
 from paravec_server.settings import ListenError
 
 from ..scrapes import Scrape, address_of, scrape
@@ -32,7 +33,7 @@ FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, {"calls": 2, "documents"
 @pytest.fixture(scope="module")
 def measured(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
     """A server that tells its metrics."""
-    with running(artifact.path, kernel_cache, "--metrics-listen", "127.0.0.1:0", "--max-documents", "8") as server:
+    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0", "--max-documents", "8") as server:
         yield server
 
 
@@ -49,12 +50,17 @@ def stub(measured: Server) -> Iterator[Any]:
         yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
 
 
+def serve(figures: Figures, address: str = "127.0.0.1:0") -> OperationsServer:
+    """The operations port of a process that has no gRPC server."""
+    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, FACTS))
+
+
 @contextmanager
 def endpoint(figures: Figures) -> Iterator[str]:
-    """The address of metrics that this process serves, which has no gRPC server."""
-    served = serve_metrics("127.0.0.1:0", figures, FACTS)
+    """The address of metrics that this process serves."""
+    served = serve(figures)
     try:
-        yield f"127.0.0.1:{served.port}"
+        yield f"127.0.0.1:{served.server_port}"
     finally:
         served.close()
 
@@ -136,7 +142,7 @@ def test_model_versions_and_workers_are_told(address: str, measured: Server, art
 
 def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Path) -> None:
     """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
-    with running(artifact.path, kernel_cache, "--metrics-listen", "127.0.0.1:0") as server:
+    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
     for method in METHODS:
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
@@ -148,7 +154,7 @@ def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Pa
 
 def test_refused_calls_have_a_reason(artifact: Artifact, kernel_cache: Path) -> None:
     """A call beyond the bound is counted by reason, and as a call with its status."""
-    flags = ("--max-concurrent-rpcs", "1", "--metrics-listen", "127.0.0.1:0")
+    flags = ("--max-concurrent-rpcs", "1", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         free = threading.Event()
@@ -309,7 +315,7 @@ def drip(connection: socket.socket) -> None:
 
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """To send a byte now and then does not keep a connection for longer than it may last."""
-    monkeypatch.setattr("paravec_server.endpoint._LONGEST", 0.2)
+    monkeypatch.setattr("paravec_server.operations._LONGEST", 0.2)
     with endpoint(Figures()) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), PATIENCE) as connection:
@@ -323,7 +329,7 @@ def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> None:
     """It names the setting and the address; exit code 1."""
     done = subprocess.run(
-        command(artifact.path, "--metrics-listen", address),
+        command(artifact.path, "--operations-listen", address),
         capture_output=True,
         text=True,
         check=False,
@@ -331,7 +337,7 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    wanted = f"paravec-server: --metrics-listen (PARAVEC_METRICS_LISTEN) {address}: cannot be listened on"
+    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN) {address}: cannot be listened on"
     assert last.startswith(wanted)
     assert "Traceback" not in done.stderr
 
@@ -340,12 +346,12 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
 def test_an_address_that_is_not_here_is_an_error(address: str) -> None:
     """So that the operator is told, whatever is wrong with it."""
     with pytest.raises(ListenError, match="cannot be listened on"):
-        serve_metrics(address, Figures(), FACTS)
+        serve(Figures(), address)
 
 
 @pytest.mark.parametrize("host", ["", "[::]", "localhost"])
 def test_it_listens_for_ipv4_wherever_it_is_told_to(host: str) -> None:
     """All addresses are those of IPv4, too."""
-    served = serve_metrics(f"{host}:0", Figures(), FACTS)
-    assert "paravec_workers" in scrape(f"127.0.0.1:{served.port}")[1]
+    served = serve(Figures(), f"{host}:0")
+    assert "paravec_workers" in scrape(f"127.0.0.1:{served.server_port}")[1]
     served.close()

@@ -4,7 +4,6 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
-from paravec_server import check
 from paravec_server.admission import Admission
 from paravec_server.call import Method
 from paravec_server.calls import Calls
@@ -433,76 +431,3 @@ def test_a_client_that_cannot_be_made_says_why(pem: Pem, tmp_path: Path) -> None
         ClientConfig(far, token=OLD, insecure_token=True),
     ):
         EmbeddingClient(config=config).close()
-
-
-def checked(*arguments: str, **environ: str) -> tuple[int, str]:
-    """Exit code and standard error of the check."""
-    command = [sys.executable, "-m", "paravec_server.check", *arguments]
-    ran = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
-    assert ran.stdout == ""
-    return ran.returncode, ran.stderr
-
-
-def test_the_check_asks_where_the_server_listens_by_default() -> None:
-    """The two defaults are one."""
-    assert Settings.listen == check._LISTEN
-
-
-def test_the_check_tells_whether_a_server_is_well(server: Server) -> None:
-    """In plain text: 0 for the service and the process; 1 and a line for an unknown service, or where nobody is."""
-    for arguments in ([], ["--service", ""]):
-        assert checked(*arguments, PARAVEC_LISTEN=f"[::ffff:127.0.0.1]:{server.port}") == (0, "")
-    for arguments, listen, problem in (
-        (["--service", "unknown"], server.target, "unknown: "),
-        ([], "127.0.0.1:1", "refused"),
-        ([], "nonsense", "nonsense"),
-    ):
-        code, line = checked(*arguments, "--listen", listen)
-        assert code == 1
-        assert problem in line
-        assert len(line.splitlines()) == 1
-
-
-def test_the_check_speaks_the_servers_tls(artifact: Artifact, kernel_cache: Path, pem: Pem) -> None:
-    """With client certificates required, too; a certificate that has expired or is half renewed is not its business."""
-    cert, key = pem.issue("one", 2020)
-    with running(artifact.path, kernel_cache, *flags(cert, key), ready=False) as server:
-        server.wait_for("serving")
-        listen = f"0.0.0.0:{server.port}"
-        assert checked(PARAVEC_LISTEN=listen, PARAVEC_TLS_CERT=str(cert), PARAVEC_TLS_KEY=str(key)) == (0, "")
-        assert checked(*flags(cert, pem.issue("other")[1]), PARAVEC_LISTEN=listen) == (0, "")
-        assert checked(PARAVEC_LISTEN=listen)[0] == 1
-    cert, key = pem.issue("two")
-    more = flags(cert, key, "--tls-client-ca", str(pem.ca))
-    with running(artifact.path, kernel_cache, *more, ready=False) as server:
-        server.wait_for("serving")
-        assert checked(*flags(cert, key), PARAVEC_LISTEN=server.target) == (0, "")
-        code, line = checked(*flags(*Pem(pem.folder / "stranger").issue("s")), PARAVEC_LISTEN=server.target)
-        assert code == 1
-        assert server.target in line
-
-
-def test_the_check_tells_loading_and_draining(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
-    """While a call in progress is finished the service is not ready, and the process is alive; on a Unix socket."""
-    listen = f"unix:{tmp_path}/socket"
-    with running(artifact.path, kernel_cache, "--listen", listen, ready=False) as server:
-        server.wait_for("serving")
-        assert checked(PARAVEC_LISTEN=listen) == (0, "")
-        with grpc.insecure_channel(listen) as channel:
-            hold = threading.Event()
-
-            def requests() -> Iterator[pb.EmbedStreamRequest]:
-                yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-                hold.wait(PATIENCE)
-
-            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            stream = stub.EmbedStream(requests())
-            next(stream)
-            server.process.terminate()
-            server.wait_for("draining")
-            code, line = checked(PARAVEC_LISTEN=listen)
-            assert code == 1
-            assert "NOT_SERVING" in line
-            assert checked("--service", "", PARAVEC_LISTEN=listen) == (0, "")
-            hold.set()
-        assert server.wait() == 0

@@ -11,11 +11,12 @@ from typing import Any
 import grpc
 import pytest
 
-from paravec_server import check, transport
-from paravec_server.check import frame, frames
+from paravec_server import transport
 from paravec_server.pool import Threads
 from paravec_server.settings import Settings
 
+from .. import http2
+from ..http2 import frame, frames
 from ..servers import until
 
 PATIENCE = 30.0
@@ -55,7 +56,7 @@ def echo(**settings: Any) -> Iterator[tuple[int, Echo]]:
 def raw(port: int) -> Iterator[socket.socket]:
     """A connection that has said what a client of HTTP/2 says first."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
-        connection.sendall(check.PREFACE + frame(check.SETTINGS))
+        connection.sendall(http2.PREFACE + frame(http2.SETTINGS))
         yield connection
 
 
@@ -135,7 +136,7 @@ def test_the_call_of_a_client_that_vanished_is_ended(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(transport, "_ANSWER", 0.3)
     with echo() as (port, handler), raw(port) as connection:
         connection.sendall(
-            frame(check.HEADERS, check.request("/any/Method", secure=False), check.END_HEADERS, stream=1)
+            frame(http2.HEADERS, http2.request("/any/Method", secure=False), http2.END_HEADERS, stream=1)
         )
         assert handler.ended.wait(PATIENCE)
 
@@ -162,13 +163,13 @@ def test_pings_are_answered_between_calls_but_not_without_end(monkeypatch: pytes
     monkeypatch.setattr(transport, "_PINGS", 0.1)
     with echo() as (port, _), raw(port) as connection:
         incoming = frames(connection)
-        ping = frame(check.PING, b"12345678")
+        ping = frame(http2.PING, b"12345678")
         for _ in range(8):
             time.sleep(0.15)  # a client's keepalive
             connection.sendall(ping)
-            assert next(kind for kind, *_ in incoming if kind in (check.PING, check.GOAWAY)) == check.PING
+            assert next(kind for kind, *_ in incoming if kind in (http2.PING, http2.GOAWAY)) == http2.PING
         connection.sendall(ping * 5)
-        assert any(kind == check.GOAWAY and b"too_many_pings" in payload for kind, _, _, payload in incoming)
+        assert any(kind == http2.GOAWAY and b"too_many_pings" in payload for kind, _, _, payload in incoming)
 
 
 def test_metadata_has_one_bound() -> None:
@@ -184,7 +185,7 @@ def test_metadata_has_one_bound() -> None:
 def test_streams_of_a_connection_have_a_bound() -> None:
     """It is told to the client at the beginning: all calls that are taken on, and some to spare."""
     with echo(max_concurrent_rpcs=100) as (port, _), raw(port) as connection:
-        settings = next(payload for kind, _, _, payload in frames(connection) if kind == check.SETTINGS)
+        settings = next(payload for kind, _, _, payload in frames(connection) if kind == http2.SETTINGS)
     pairs = {
         int.from_bytes(settings[i : i + 2], "big"): int.from_bytes(settings[i + 2 : i + 6], "big")
         for i in range(0, len(settings), 6)

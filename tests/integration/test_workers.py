@@ -23,6 +23,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_server.open_inference import SERVICE
 
+from ..scrapes import address_of
 from ..servers import PATIENCE, Server, command, running, until
 
 TEXT = "The fire in Sydney spread"
@@ -93,12 +94,12 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
 
 def test_metrics_are_those_of_all(artifact: Artifact, kernel_cache: Path) -> None:
     """One address tells what every worker did, and what one did that died."""
-    flags = ("--workers", "2", "--metrics-listen", "127.0.0.1:0")
+    flags = ("--workers", "2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, kernel_cache, *flags, ready=False) as server:
-        port = server.wait_for("metrics")["port"]
+        address = address_of(server)
 
         def value(sample: str) -> float:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as page:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE) as page:
                 lines = page.read().decode().splitlines()
             return float(next(line.split()[-1] for line in lines if line.startswith(sample)))
 

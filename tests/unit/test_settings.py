@@ -29,7 +29,7 @@ def test_every_setting_can_be_a_variable() -> None:
     """No setting is reachable by flag alone."""
     values = {"model": "m", "listen": "unix:/x", "verify": "full", "reflection": "0", "kernel_cache": "/k"}
     values |= {"method": "map", "log_level": "debug", "log_format": "json"}
-    values |= {"metrics_listen": "localhost:0", "tracing": "1"}
+    values |= {"operations_listen": "localhost:0", "tracing": "1"}
     environ = {f"PARAVEC_{f.name.upper()}": values.get(f.name, "2000") for f in fields(Settings)}
     environ |= {"PARAVEC_THREADS": "3", "PARAVEC_WORKERS": "4"}
     settings = read_settings([], environ)
@@ -65,7 +65,9 @@ def test_a_wrong_setting_is_named_with_flag_and_variable(environ: dict[str, str]
 @pytest.mark.parametrize(
     "address", ["9464", "localhost", "localhost:", "localhost:http", "localhost:65536", "::1:9464", "[::1]", "unix:/x"]
 )
-def test_an_address_of_metrics_is_host_and_port(address: str) -> None:
+def test_an_address_for_operations_is_host_and_port(address: str) -> None:
     """Anything else is one line that names the setting and shows what it should be."""
-    with pytest.raises(SettingsError, match=r"^--metrics-listen \(PARAVEC_METRICS_LISTEN\) must be host:port, e.g. "):
-        read_settings(["--model", "m", "--metrics-listen", address], {})
+    with pytest.raises(
+        SettingsError, match=r"^--operations-listen \(PARAVEC_OPERATIONS_LISTEN\) must be host:port, e.g. "
+    ):
+        read_settings(["--model", "m", "--operations-listen", address], {})

@@ -1,0 +1,100 @@
+"""What a server's process needs to start, and what stops it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paravec_model.artifact import Artifact
+
+from ..servers import PATIENCE, command, running
+
+
+@pytest.mark.parametrize("files", [8, 20, 40])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_too_few_files_are_one_clear_line(artifact: Artifact, files: int, workers: str) -> None:
+    """It says what to raise."""
+    arguments = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command(artifact.path, "--workers", workers)]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"paravec-server: only {files} files may be open at once: raise ")
+    assert "ulimit -n" in line
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root may become a user with few threads"
+)
+def test_too_few_threads_are_one_clear_line(artifact: Artifact) -> None:
+    """gRPC would wait for them for ever."""
+    caps = "+dac_read_search,+dac_override"
+    user = ["setpriv", "--reuid=23456", "--clear-groups", f"--inh-caps={caps}", f"--ambient-caps={caps}"]
+    arguments = [*user, "prlimit", "--nproc=8", *command(artifact.path)]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 1
+    line = ran.stderr.splitlines()[-1]
+    assert line.startswith("paravec-server: no thread can be had: raise ")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("OSError(24, 'Too many open files')", "Too many open files: raise the limit of open files"),
+        ("OSError(23, 'Too many open files in system')", "sysctl fs.file-max"),
+        ("OSError(11, 'Resource temporarily unavailable')", "raise the limit of threads and processes"),
+        ("OSError(12, 'Cannot allocate memory')", "give it more memory"),
+        ("OSError(28, 'No space left on device')", "No space left on device"),
+        ("MemoryError()", "give it more memory"),
+        ('RuntimeError("can\'t start new thread")', "raise the limit of threads and processes"),
+    ],
+)
+def test_what_the_system_refuses_later_is_one_clear_line(artifact: Artifact, error: str, told: str) -> None:
+    """Wherever it is that a start meets it."""
+    program = (
+        "import sys, paravec_server.app as app\n"
+        f"def serve(*_): raise {error}\n"
+        "app.serve = serve\n"
+        "from paravec_server.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = [sys.executable, "-c", program, *command(artifact.path)[3:]]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert told in line
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, kernel_cache: Path, workers: str) -> None:
+    """SIGHUP is a drain."""
+    with running(artifact.path, kernel_cache, "--workers", workers) as server:
+        assert server.stop(signal.SIGHUP) == 0
+        assert server.events[-1]["event"] == "stopped"
+        assert any(event.get("reason") == "SIGHUP" for event in server.events)
+
+
+def test_sighup_during_start_is_a_clean_end(artifact: Artifact, tmp_path: Path) -> None:
+    """While it compiles, too."""
+    with running(artifact.path, tmp_path, ready=False) as server:
+        assert server.stop(signal.SIGHUP) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_under_nohup_it_goes_on(artifact: Artifact, kernel_cache: Path, workers: str) -> None:
+    """Who had SIGHUP ignored wants it so; other signals stop it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running(artifact.path, kernel_cache, "--workers", workers) as server:
+            children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+            for process in (server.process.pid, *map(int, children)):
+                ignored = Path(f"/proc/{process}/status").read_text().partition("SigIgn:\t")[2].split()[0]
+                assert int(ignored, 16) & 1 << signal.SIGHUP - 1
+            server.process.send_signal(signal.SIGHUP)
+            assert server.stop() == 0
+            assert not any(event.get("reason") == "SIGHUP" for event in server.events)
+    finally:
+        signal.signal(signal.SIGHUP, before)
