@@ -1,9 +1,9 @@
 """How much work the server takes on, and how it is shared among callers.
 
-Short texts are not bounded by what is in flight: an answer costs no more than a refusal. All other calls are bounded three
-ways: by their number, the bytes of their messages, and the seconds that they will compute, as far as that can be told
-from their size. A caller is a connection. While several callers have calls in flight, none of them is refused within
-its equal share of a bound, even if others fill the rest.
+Short texts are not bounded by what is in flight: an answer costs no more than a refusal. All other calls are bounded
+three ways: by their number, the bytes of their messages, and the seconds that they will compute, as far as that can be
+told from their size. A caller is a connection. While several callers have calls in flight, none of them is refused
+within its equal share of a bound, even if others fill the rest.
 """
 
 import random
@@ -22,7 +22,7 @@ _MOST_CALLS = 10_000
 
 Resource = Literal["calls", "bytes", "work", "waited"]
 
-_CELLS = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
+_CELLS: tuple[tuple[Resource, int], ...] = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
 
 
 class Caller:
@@ -72,7 +72,12 @@ class Admission:
     def idle(self, seconds: float) -> bool:
         """Wait until no call is in flight and all answers are sent; False if it takes longer."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._open and not self._answers, seconds)
+            return self._idle.wait_for(lambda: self.is_idle, seconds)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether at the moment no call is in flight."""
+        return not self._open and not self._answers
 
     @property
     def ready(self) -> bool:
@@ -146,7 +151,7 @@ class Admission:
                 self._add(held, BYTES, -held.amounts[BYTES])
                 if not any(held.caller.held.values()):
                     self._callers.pop(held.caller.name, None)
-            if not self._answers and not self._open:
+            if self.is_idle:
                 self._idle.notify_all()
 
     def refuse_waiting(self) -> OverloadedError:

@@ -23,6 +23,7 @@ from .admission import Admission
 from .calls import Calls
 from .credentials import server_credentials
 from .figures import Figures
+from .heap import Trimmer
 from .inference import Inference
 from .liveness import why_not_live, why_not_ready
 from .logs import event
@@ -37,6 +38,7 @@ from .service import EmbeddingService
 from .settings import NO_PORT, ListenError, Settings, SettingsError, names_of
 from .signals import on_stop
 from .tokens import Tokens
+from .trial import serves_directly
 from .worker import Place
 
 if TYPE_CHECKING:
@@ -91,9 +93,10 @@ class App:
         tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = server_credentials(settings)
         self._tracing = _begin_tracing() if settings.tracing else None
+        self._trimmer = Trimmer()
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
-        limits = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
-        self._server = Calls(methods, self._admission, row, tokens, self._tracing, **limits).server(
+        patience = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
+        self._server = Calls(methods, self._admission, row, tokens, self._tracing, **patience).server(
             # A caller's first call may go beyond the bound, see `admission`.
             Threads(2 * settings.max_concurrent_rpcs, "call"),
             options=[
@@ -101,6 +104,7 @@ class App:
                 # Workers share their parent's port; a second server on the same port must fail.
                 ("grpc.so_reuseport", int(place is not None)),
             ],
+            direct=serves_directly(settings),
         )
         self._socket = UnixSocket(settings.listen)
         self.port: int | None = None
@@ -158,6 +162,7 @@ class App:
         stuck = max(self._inference.stuck, self._server.stuck)
         self._row["heartbeat"] = time.monotonic() - stuck
         self._health.set_alive(stuck <= self._settings.hang_seconds and not self._figures.hang)
+        self._trimmer.trim(idle=self._admission.is_idle)
         with suppress(Empty):
             self._wake.get(timeout=min(_BEAT, self._settings.hang_seconds / 4))
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from paravec_model.errors import StoppedError
 
-# Seconds that a call keeps its slot at least, unless it ends: two threads take some tenths of a millisecond to change over.
+# Seconds that a call keeps its slot at least, unless it ends: to change over takes two threads tenths of a millisecond.
 _QUANTUM = 0.01
 
 AtEnd = Callable[[Callable[[], None]], bool]

@@ -10,7 +10,6 @@ with others that wait, and hands all other calls to threads; so no thread waits 
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +17,7 @@ from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -27,17 +26,15 @@ from paravec_model.errors import StoppedError
 from .call import Brief, Call, Method
 from .core import Answer, Core
 from .exchange import Exchange
+from .fair_queue import BriefCall, FairQueue
 from .pool import guarded
 
-# Brief calls that are answered together, at most, and those of one caller when others wait.
-_BATCH, _QUANTUM = 16, 8
-
-# Events of the core that are handled before the next brief calls are answered. More are, for as long as the last answers
-# took: what waits in the core is not shared fairly.
+# Events of the core that are handled before the next brief calls are answered. More are handled for as long as the last
+# answers took: what waits in the core is not shared fairly.
 _EVENTS = 64
 
-# Calls of a method that the core is asked for ahead, if some of them may be brief and if not. What comes beyond waits in
-# the core until our code gets there.
+# Calls of a method that the core is asked for ahead, if some of them may be brief and if not. Those beyond wait in the
+# core until our code gets there.
 _AHEAD_BRIEF, _AHEAD = 128, 16
 
 
@@ -66,61 +63,6 @@ class Answers(Protocol):
         """End a call that cannot go on."""
 
 
-class _BriefCall(NamedTuple):
-    """One that waits for others."""
-
-    method: Method
-    kind: Any
-    call: Call
-    data: bytes
-
-
-class _FairQueue:
-    """Brief calls that wait, in turn from each caller, whatever others have here.
-
-    As in FQ-CoDel (RFC 8290), a caller that had nothing here goes first. The others follow by rotation, several calls
-    at a time: answers to one connection leave in one packet.
-    """
-
-    def __init__(self) -> None:
-        # By connection; the next one to be served is first.
-        self._new: dict[str, deque[_BriefCall]] = {}
-        self._old: dict[str, deque[_BriefCall]] = {}
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, brief: _BriefCall) -> None:
-        self._count += 1
-        caller = brief.call.caller
-        waiting = self._old.get(caller) or self._new.get(caller)
-        if waiting:
-            waiting.append(brief)
-        else:
-            self._new[caller] = deque((brief,))
-
-    def take(self) -> list[_BriefCall]:
-        """The next ones, `_BATCH` at most."""
-        taken: list[_BriefCall] = []
-        # New callers without end may not starve the old ones.
-        most = _BATCH - _QUANTUM if self._old else _BATCH
-        while self._new and len(taken) < most:
-            self._serve(self._new, 1, taken)
-        while self._old and len(taken) < _BATCH:
-            self._serve(self._old, min(_QUANTUM, _BATCH - len(taken)), taken)
-        self._count -= len(taken)
-        return taken
-
-    def _serve(self, callers: dict[str, deque[_BriefCall]], most: int, taken: list[_BriefCall]) -> None:
-        caller = next(iter(callers))
-        waiting = callers.pop(caller)
-        for _ in range(min(most, len(waiting))):
-            taken.append(waiting.popleft())
-        if waiting:
-            self._old[caller] = waiting
-
-
 class Direct:
     """The methods of a server that are served like this."""
 
@@ -131,7 +73,7 @@ class Direct:
         # Calls that the core was asked for and that have not come.
         self._asked = 0
         self._busy_since: float | None = None
-        self._waiting = _FairQueue()
+        self._waiting = FairQueue()
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
     def add(self, name: str, method: Method) -> None:
@@ -214,7 +156,7 @@ class Direct:
         if method.brief and data is not None:
             kind = method.brief.kind(call, data)
             if kind is not None:
-                self._waiting.add(_BriefCall(method, kind, call, data))
+                self._waiting.add(BriefCall(method, kind, call, data))
                 return
         self._hand_on(method, call, data)
 

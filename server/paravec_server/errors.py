@@ -2,6 +2,7 @@
 
 RequestError                    carries a google.rpc.Status
 ├── InvalidArgumentError        BadRequest with the path of the field
+│   ├── TooManyTokensError      a document is too long
 │   ├── MalformedError          the bytes are no message of the contract
 │   └── NoMessageError          the call ended without one
 ├── UnauthenticatedError        no or wrong credentials
@@ -43,6 +44,13 @@ class InvalidArgumentError(RequestError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
         details = error_details_pb2.BadRequest(field_violations=[violation])
         super().__init__(code_pb2.INVALID_ARGUMENT, f"{field}: {problem}", details)
+
+
+class TooManyTokensError(InvalidArgumentError):
+    """The document at `field` has more tokens than are taken."""
+
+    def __init__(self, field: str, count: int, most: int) -> None:
+        super().__init__(field, f"has {count} tokens, at most {most} are taken (see the option truncate)")
 
 
 class MalformedError(InvalidArgumentError):

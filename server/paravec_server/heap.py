@@ -1,8 +1,10 @@
 """How glibc keeps memory. Other C libraries do not read this."""
 
+import ctypes
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 
 # One heap for all threads: a heap for each is never in the cache where calls have threads, which took a seventh of the
@@ -11,6 +13,25 @@ from contextlib import suppress
 _TUNABLES = ("glibc.malloc.arena_max=1", "glibc.malloc.tcache_count=0", "glibc.malloc.mmap_threshold=65536")
 
 _VARIABLE, _BEGUN = "GLIBC_TUNABLES", "_PARAVEC_BEGUN"
+
+# Seconds between two times that memory is given back.
+_TRIM = 10.0
+
+
+class Trimmer:
+    """Gives memory back to the system that was freed. glibc by itself keeps what lies below something in use: after
+    1,000 connections with large headers, for ever."""
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._last = time.monotonic()
+
+    def trim(self, *, idle: bool) -> None:
+        """To be called every second or so. Only if the process is idle: meanwhile nobody else gets memory."""
+        now = time.monotonic()
+        if self._trim and idle and now - self._last >= _TRIM:
+            self._last = now
+            self._trim(0)
 
 
 def begin_again(stops: set[signal.Signals]) -> None:

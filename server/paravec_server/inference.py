@@ -7,15 +7,14 @@ from time import perf_counter
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.neighbours import Neighbour, Neighbours
 from paravec_model.options import InferenceOptions, Stop
-from paravec_model.reader import Document, Words
+from paravec_model.reader import ALL, Document, Words
 
 from .admission import Admission
 from .call import Call
 from .compute_slots import ComputeSlots, WaitedTooLongError
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, TooManyTokensError
 from .figures import Row
 from .settings import Settings
-
 
 # Bytes of a token in a message, more or less.
 _TOKEN = 5
@@ -62,6 +61,10 @@ class Inference:
         except WaitedTooLongError:
             raise self._admission.refuse_waiting() from None
 
+    def most_tokens(self, *, truncate: bool) -> int:
+        """How many tokens a document may bring."""
+        return ALL if truncate else self.max_tokens
+
     def read(self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool) -> Words:
         """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
         most = self.max_tokens
@@ -69,8 +72,7 @@ class Inference:
         if not truncate:
             for i, count in enumerate(words.counts):
                 if count > most:
-                    problem = f"has {count} tokens, at most {most} are taken (see the option truncate)"
-                    raise InvalidArgumentError(path(i), problem)
+                    raise TooManyTokensError(path(i), count, most)
         return words
 
     def __call__(self, call: Call, words: Words, options: InferenceOptions, stop: Stop) -> Encoding:

@@ -59,7 +59,8 @@ class EmbeddingService:
         documents = request.documents
         check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        contents = (wire.content_of(document, f"documents[{i}]") for i, document in enumerate(documents))
+        most = self._inference.most_tokens(truncate=options.truncate)
+        contents = (wire.content_of(document, f"documents[{i}]", most) for i, document in enumerate(documents))
 
         def path(i: int) -> str:
             return wire.path_of(documents[i], f"documents[{i}]")
@@ -85,7 +86,8 @@ class EmbeddingService:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = wire.read_top_k(request, self._settings), self._options(request.options)
-            contents = [wire.query_content(query, encoder, f"queries[{i}]") for i, query in enumerate(queries)]
+            most = self._inference.most_tokens(truncate=options.truncate)
+            contents = [wire.query_content(query, encoder, f"queries[{i}]", most) for i, query in enumerate(queries)]
 
             def path(i: int) -> str:
                 return wire.path_of(queries[i], f"queries[{i}]")
@@ -132,7 +134,7 @@ class EmbeddingService:
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)
-            content = wire.content_of(document, "document")
+            content = wire.content_of(document, "document", self._inference.most_tokens(truncate=options.truncate))
             path = wire.path_of(document, "document")
             words = self._inference.read([content], lambda _: path, stop, truncate=options.truncate)
         except StoppedError:

@@ -15,7 +15,7 @@ from paravec_model.neighbours import Neighbour
 from paravec_model.options import InferenceOptions
 from paravec_model.reader import Document
 
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, TooManyTokensError
 from .settings import Settings
 
 METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
@@ -77,14 +77,20 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
         raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
 
 
-def content_of(document: pb.Document | pb.Query, path: str) -> Document:
-    """What a document holds; InvalidArgumentError names the field at `path` if that is nothing."""
+def content_of(document: pb.Document | pb.Query, path: str, most: int) -> Document:
+    """What a document holds; InvalidArgumentError names the field at `path` if that is nothing, or has more than `most`
+    tokens: then they are not even read."""
     if text := document.text:
         return text
     content = document.WhichOneof("content")
     if content is None:
         raise InvalidArgumentError(path, "must have text or tokens")
-    return text if content == "text" else list(document.tokens.tokens)
+    if content == "text":
+        return text
+    tokens = document.tokens.tokens
+    if len(tokens) > most:
+        raise TooManyTokensError(f"{path}.tokens", len(tokens), most)
+    return list(tokens)
 
 
 def path_of(document: pb.Document | pb.Query, path: str) -> str:
@@ -101,12 +107,12 @@ def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
     return request.top_k
 
 
-def query_content(query: pb.Query, encoder: Encoder, path: str) -> Document:
+def query_content(query: pb.Query, encoder: Encoder, path: str, most: int) -> Document:
     """What a query holds, nothing if it is a vector; InvalidArgumentError names the field at `path`."""
     if query.WhichOneof("content") is None:
         raise InvalidArgumentError(path, "must have text, tokens or a vector")
     if not query.HasField("vector"):
-        return content_of(query, path)
+        return content_of(query, path, most)
     values, size = query.vector.values, encoder.manifest.algorithm.vector_size
     if len(values) != size:
         raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
