@@ -18,7 +18,10 @@ from .settings import Settings
 _RETRY_MILLISECONDS = range(50, 150)
 
 # Calls of all kinds that are held in memory. Each takes some 10 kB, most of it in gRPC's core.
-_MOST_CALLS = 10_000
+_MOST_CALLS = 20_000
+
+# Calls that a caller may have in flight however long they compute.
+_FEW = 4
 
 Resource = Literal["calls", "bytes", "work", "waited"]
 
@@ -107,7 +110,7 @@ class Admission:
             callers = len(self._callers) + (caller not in self._callers)
             wanted = {CALLS: 1, BYTES: size, WORK: _microseconds(work)}
             for resource, cell in _CELLS:
-                if not self._fits(cell, wanted[cell], account.held[cell], callers):
+                if not self._fits(cell, wanted[cell], account.held, callers):
                     raise self._overloaded(resource)
             self._callers[caller] = account
             held = Held(account)
@@ -115,13 +118,15 @@ class Admission:
                 self._add(held, cell, amount)
             return held
 
-    def _fits(self, cell: int, amount: int, own: int, callers: int) -> bool:
-        total, bound = self._cells[cell], self._bounds[cell]
+    def _fits(self, cell: int, amount: int, held: dict[int, int], callers: int) -> bool:
+        total, own, bound = self._cells[cell], held[cell], self._bounds[cell]
         if total + amount <= bound:
             return True
-        # How much others compute is no reason to refuse: slots are shared fairly. Memory and threads have an end.
-        exhausted = cell != WORK and total >= 2 * bound
-        return not exhausted and (own == 0 or own + amount <= bound / callers)
+        if cell == WORK:
+            # Slots are shared fairly: few calls, however long, hold up nobody but their caller.
+            return held[CALLS] < _FEW or own + amount <= bound / callers
+        # Memory and threads have an end.
+        return total < 2 * bound and (own == 0 or own + amount <= bound / callers)
 
     def set_work(self, held: Held, work: float) -> None:
         """It is known now how long a call will compute."""

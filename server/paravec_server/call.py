@@ -47,7 +47,7 @@ class Method:
     """Is answered without credentials."""
     pool: ThreadPoolExecutor | None = None
     """Where it runs, if not with the others."""
-    most_waiting: int = 10**6
+    most_waiting: int = 8_000
     """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
     waiting: "dict[Call, float]" = field(default_factory=dict)
     """Its calls that wait for their message, and since when; who came first is first."""

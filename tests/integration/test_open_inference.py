@@ -210,7 +210,8 @@ def test_triton_is_answered_under_overload_and_in_a_drain(
         with grpc.insecure_channel(server.target) as channel, triton(place, server.target) as asker:
             stream = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(requests())
             next(stream)
-            assert refused(asker, name, TEXTS).status == "StatusCode.RESOURCE_EXHAUSTED"
+            assert refused(asker, name, TEXTS * 9).status == "StatusCode.RESOURCE_EXHAUSTED"
+            assert asker.infer(name, TEXTS)
             assert asker.ask("is_server_live")
             assert asker.ask("is_server_ready")
             assert asker.ask("is_model_ready", name)
@@ -235,7 +236,7 @@ def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     """A server that still loads is alive and not ready, and so is whatever model one asks for."""
     limits, row = Settings(model=Path("m")), Figures().rows[0]
     admission = Admission(limits, row)
-    service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
+    service = OpenInferenceService(limits, Inference(limits, row, admission), admission, lambda: True)
     server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

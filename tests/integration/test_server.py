@@ -345,7 +345,9 @@ def test_work_stops_when_the_deadline_has_passed(server: Server, stub: Any) -> N
 
 
 def test_too_many_calls_are_refused_at_once(artifact: Artifact, kernel_cache: Path) -> None:
-    """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED, the reason, and when to come back."""
+    """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED, the reason, and when to come back. A short text is
+    answered all the same."""
+    batch = pb.EmbedRequest(documents=[text("a")] * 9)
     with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -357,10 +359,11 @@ def test_too_many_calls_are_refused_at_once(artifact: Artifact, kernel_cache: Pa
 
             stream = stub.EmbedStream(requests())
             assert next(stream).HasField("embedding")
-            error = refused(stub, pb.EmbedRequest(documents=[text("a")]))
+            error = refused(stub, batch)
+            assert stub.Embed(pb.EmbedRequest(documents=[text("a")]), timeout=PATIENCE)
             hold.set()
             assert list(stream) == []
-            assert stub.Embed(pb.EmbedRequest(documents=[text("a")]), timeout=PATIENCE)
+            assert stub.Embed(batch, timeout=PATIENCE)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = details(error, error_details_pb2.ErrorInfo)
     assert (reason.reason, reason.domain) == ("OVERLOADED", "paravec")
@@ -381,7 +384,7 @@ def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Ar
                 end = time.monotonic() + 10
                 while True:
                     try:
-                        assert stub.Embed(pb.EmbedRequest(documents=[text("a")]), timeout=10).embeddings
+                        assert stub.Embed(pb.EmbedRequest(documents=[text("a")] * 9), timeout=10).embeddings
                         break
                     except grpc.RpcError as error:
                         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -392,7 +395,7 @@ def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Ar
 
 
 def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact, kernel_cache: Path) -> None:
-    """It is answered at once while the only turn to compute is taken, and by the same vector as ever."""
+    """It is answered at once while the only slot to compute in is taken, and by the same vector as ever."""
     heavy = pb.EmbedRequest(documents=[tokens(*["fire"] * 2000)] * 200, options=pb.InferenceOptions(epochs=1000))
     short = pb.EmbedRequest(documents=[text("fire in sydney")])
     with (

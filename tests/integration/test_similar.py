@@ -155,7 +155,7 @@ def test_a_model_without_documents_says_so(gensim_model: Doc2Vec, kernel_cache: 
 def test_limits_and_deadlines_hold_for_a_long_search(kernel_cache: Path, tmp_path: Path) -> None:
     """A search that nobody waits for gives its turn up; top_k is bounded by the server's setting, its default too."""
     model = random_model(tmp_path / "model", 100, 32, documents=300_000)
-    flags = ("--threads", "1", "--max-top-k", "4", "--max-documents", "4000", "--max-documents-in-flight", "9000")
+    flags = ("--threads", "1", "--max-top-k", "4", "--max-documents", "4000")
     with running(model, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         many = pb.FindSimilarRequest(queries=[vector(*[1] * 32)] * 4000)
