@@ -21,7 +21,7 @@ class Exchange:
 
     def peer(self) -> str:
         """The address of the connection."""
-        return str(self._call.peer())
+        return str(self._call.peer(), "ascii", "replace")
 
     def is_active(self) -> bool:
         """Whether somebody waits for the answer; known of calls that are watched."""

@@ -22,14 +22,15 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 
-from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, request
-from ..servers import PATIENCE, Server, command, running, stock_retries, until
+from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, request
+from ..servers import PATIENCE, Server, command, running, stock_retries
 
 ROOT = Path(__file__).parents[2]
 BEGIN = PREFACE + frame(SETTINGS)
 """How a connection of HTTP/2 begins, with empty settings."""
 
-EMBED_HEADERS = frame(HEADERS, request("/paravec.v1.EmbeddingService/Embed", secure=False), END_HEADERS, stream=1)
+EMBED_BLOCK = request("/paravec.v1.EmbeddingService/Embed", secure=False)
+EMBED_HEADERS = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=1)
 
 
 def connect(server: Server) -> socket.socket:
@@ -38,20 +39,16 @@ def connect(server: Server) -> socket.socket:
 
 
 def takes_on(server: Server) -> bool:
-    """It has a place for a call; asked without trying again."""
-    try:
-        return serves(server)
-    except grpc.RpcError as error:
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        return False
+    """It has a place for a call that is not short."""
+    return serves(server, 9)
 
 
-def serves(server: Server) -> bool:
+def serves(server: Server, documents: int = 1) -> bool:
     """It answers, on a new connection."""
     with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-        request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
-        return bool(stub.Embed(request, timeout=PATIENCE, wait_for_ready=True).embeddings)
+        request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents)
+        return len(stub.Embed(request, timeout=PATIENCE, wait_for_ready=True).embeddings) == documents
 
 
 @pytest.mark.parametrize(
@@ -81,16 +78,17 @@ def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
     [b"", b"\x00\x00", b"\x00\x00\x00\x10\x00" + b"a" * 100],
     ids=["no message", "half a length", "half a message"],
 )
-def test_half_requests_give_their_place_back(artifact: Artifact, kernel_cache: Path, data: bytes) -> None:
-    """A call whose message never ends holds its place only while its connection lasts."""
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "2") as server:
-        for _ in range(3):
-            with ExitStack() as connections:
-                # Whoever asks whether there is a place may take one that a half request would have had.
-                while takes_on(server):
-                    connection = connections.enter_context(connect(server))
-                    connection.sendall(BEGIN + EMBED_HEADERS + (frame(DATA, data, stream=1) if data else b""))
-            until(lambda: takes_on(server), 10)
+def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, kernel_cache: Path, data: bytes) -> None:
+    """Calls whose message never ends take no place of others, and are reset after `peer-seconds`."""
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
+        with ExitStack() as connections:
+            half = [connections.enter_context(connect(server)) for _ in range(50)]
+            for connection in half:
+                connection.sendall(BEGIN + EMBED_HEADERS + (frame(DATA, data, stream=1) if data else b""))
+            assert takes_on(server)
+            assert serves(server)
+            for connection in half:
+                assert (RST_STREAM, 1) in ((kind, stream) for kind, _, stream, _ in frames(connection))
         assert server.stop() == 0
         assert "Traceback" not in server.log
 
@@ -108,18 +106,26 @@ def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None
                 assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True).status == 1
 
 
-def test_answers_that_nobody_reads_are_bounded(artifact: Artifact, kernel_cache: Path) -> None:
-    """Their calls have left, but they lie in memory: of as many as may be in flight, the next call is refused."""
-    request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * 60).SerializeToString()
+@pytest.mark.parametrize("documents", [1, 60], ids=["short text", "batch"])
+def test_answers_that_nobody_reads_are_their_callers_own_affair(
+    artifact: Artifact, kernel_cache: Path, documents: int
+) -> None:
+    """As many as a connection may have: others are answered meanwhile, and the calls are reset after `peer-seconds`."""
+    request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents).SerializeToString()
     data = b"\0" + len(request).to_bytes(4, "big") + request
     # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
     no_window = frame(SETTINGS, b"\x00\x04" + bytes(4))
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "4") as server:
-        with ExitStack() as connections:
-            while takes_on(server):
-                connection = connections.enter_context(connect(server))
-                connection.sendall(BEGIN + no_window + EMBED_HEADERS + frame(DATA, data, END_STREAM, stream=1))
-        until(lambda: takes_on(server), 10)
+    streams = range(1, 40, 2)
+    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "20", "--peer-seconds", "1") as server:
+        with connect(server) as connection:
+            connection.sendall(BEGIN + no_window)
+            for stream in streams:
+                headers = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=stream)
+                connection.sendall(headers + frame(DATA, data, END_STREAM, stream=stream))
+            assert takes_on(server)
+            assert serves(server)
+            reset = (stream for kind, _, stream, _ in frames(connection) if kind == RST_STREAM)
+            assert {next(reset) for _ in streams} == set(streams)
         assert server.stop() == 0
 
 
@@ -198,7 +204,7 @@ for _ in client.embed_stream((["fire"] * 2000 for _ in iter(int, 1)), InferenceO
 
 
 def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact, kernel_cache: Path) -> None:
-    """SIGKILL of a caller with minutes of work in progress: the only place and the only turn are free at once."""
+    """SIGKILL of a caller with minutes of work in progress: the only place and the only slot are free at once."""
     limits = ("--max-concurrent-rpcs", "1", "--threads", "1", "--max-epochs", "1000")
     with running(artifact.path, kernel_cache, *limits) as server:
         for _ in range(3):
@@ -214,8 +220,8 @@ def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact, kernel
         assert server.stop() == 0
 
 
-def test_a_turn_is_given_up_promptly(artifact: Artifact, kernel_cache: Path) -> None:
-    """A long batch whose deadline passes, or whose caller goes, leaves the only turn within moments."""
+def test_a_slot_is_given_up_promptly(artifact: Artifact, kernel_cache: Path) -> None:
+    """A long batch whose deadline passes, or whose caller goes, leaves the only slot within moments."""
     heavy = pb.EmbedRequest(
         documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
         options=pb.InferenceOptions(epochs=1000),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -45,6 +45,10 @@ class Broken:
         self.manifest = encoder.manifest
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
         self.is_brief = encoder.is_brief
+
+    def seconds(self, *_: Any) -> float:
+        """Nothing takes any time."""
+        return 0.0
 
     def read(self, documents: list[str], *_: Any) -> None:
         """Fail."""
@@ -173,6 +177,74 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
             ok = grpc.StatusCode.OK
             assert codes == [ok, ok, grpc.StatusCode.INTERNAL, ok] * 10
     assert all(admission.idle(PATIENCE) for admission in admissions)
+
+
+@pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback"])
+def test_whatever_fails_a_call_ends_and_its_place_is_free(
+    encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Its caller hears at once, not at its deadline, and nothing stays in flight."""
+    if "direct" not in request.node.callspec.id:
+        pytest.skip("grpcio calls our code in one place, which other tests make fail")
+
+    def stumble(*_: Any) -> None:
+        raise TypeError("of another shape")
+
+    admissions: list[Admission] = []
+    enter = Admission.enter
+    monkeypatch.setattr(Admission, "enter", lambda one: admissions.append(one) or enter(one))  # type: ignore[func-returns-value]
+    with stub_of(encoder) as stub:
+        with monkeypatch.context() as broken:
+            broken.setattr(Exchange, step, stumble)
+            futures = [stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * n)) for n in [1, 9] * 5]
+            # Some do not come to what fails.
+            told = {future.code() for future in futures}
+            assert told <= {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.OK}
+        assert stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")]), timeout=PATIENCE)
+        assert admissions
+        assert all(one.idle(PATIENCE) for one in admissions)
+
+
+class BrokenTracing:
+    """Fails where it is told to."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def begin(self, *_: Any) -> Any:
+        """A span."""
+        if self._where == "begin":
+            raise RuntimeError("no span")
+        return self
+
+    names: ClassVar[dict[str, str]] = {}
+
+    def end(self, *_: Any, **__: Any) -> None:
+        """End the span."""
+        raise RuntimeError("no end")
+
+
+@pytest.mark.parametrize(("where", "code"), [("begin", "INTERNAL"), ("end", "OK")])
+def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
+    """A call whose span cannot begin fails; one whose span cannot end is answered."""
+    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    admission = Admission(settings, row)
+    inference = Inference(settings, row, admission)
+    service = EmbeddingService(settings, inference, admission)
+    inference.encoder = encoder
+    service.serve(encoder)
+    admission.open()
+    tracing: Any = BrokenTracing(where)
+    server = Calls(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        for documents in (1, 9):
+            call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))
+            assert call.code().name == code
+    assert admission.idle(PATIENCE)
+    server.stop(None)
 
 
 def test_before_the_model_is_ready_calls_are_unavailable() -> None:

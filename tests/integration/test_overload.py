@@ -1,0 +1,152 @@
+"""Many calls at once, and callers who take all they can get."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
+from paravec_model.artifact import Artifact
+
+from ..scrapes import Scrape
+from ..servers import PATIENCE, Server, running, until
+
+
+@pytest.fixture(scope="module")
+def small(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+    """A server whose bounds are easily reached, with its metrics."""
+    flags = ("--threads", "1", "--max-concurrent-rpcs", "8", "--operations-listen", "127.0.0.1:0")
+    with running(artifact.path, kernel_cache, *flags) as server:
+        yield server
+
+
+@pytest.fixture
+def address(small: Server) -> str:
+    """Where its metrics are."""
+    (port,) = (event["port"] for event in small.events if event["event"] == "operations")
+    return f"127.0.0.1:{port}"
+
+
+@contextmanager
+def connection(server: Server) -> Iterator[Any]:
+    """A stub with a connection of its own."""
+    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+
+
+def embed(*texts: str, epochs: int | None = None) -> pb.EmbedRequest:
+    """A request for the vectors of texts."""
+    return pb.EmbedRequest(
+        documents=[pb.Document(text=text) for text in texts], options=pb.InferenceOptions(epochs=epochs)
+    )
+
+
+LONG = embed(*["fire in sydney " * 500] * 60, epochs=1000)
+"""Minutes of work."""
+
+
+def codes(calls: list[Any]) -> Counter[str]:
+    """What calls ended with."""
+    return Counter(call.code().name for call in calls)
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_no_short_text_of_a_burst_is_lost(small: Server, address: str, connections: int) -> None:
+    """Two thousand at once by a stock client, more than anybody expects: all are answered, and all are counted."""
+    before = Scrape(address)
+    with ExitStack() as stack:
+        stubs = [stack.enter_context(connection(small)) for _ in range(connections)]
+        calls = [stubs[n % connections].Embed.future(embed("police fire " * 5), timeout=PATIENCE) for n in range(2000)]
+        assert codes(calls) == {"OK": 2000}
+    counted = {"method": "Embed", "code": "OK"}
+    assert Scrape(address)("paravec_calls_total", **counted) - before("paravec_calls_total", **counted) == 2000
+
+
+def test_short_texts_are_answered_however_busy_the_server_is(small: Server, address: str) -> None:
+    """Eight connections have all that they get of slots and places; a modest caller notices nothing but the time."""
+    with ExitStack() as stack:
+        greedy = [stack.enter_context(connection(small)) for _ in range(8)]
+        calls = [stub.Embed.future(LONG, timeout=PATIENCE) for stub in greedy for _ in range(3)]
+        until(lambda: Scrape(address)("paravec_calls_in_flight") >= 8)
+        modest = stack.enter_context(connection(small))
+        for _ in range(100):
+            assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
+        assert not any(call.done() and call.code().name == "OK" for call in calls)
+        for call in calls:
+            call.cancel()
+
+
+def test_callers_with_minutes_of_work_do_not_keep_others_waiting(small: Server, address: str) -> None:
+    """The only slot is passed on: a batch of another connection is done long before theirs, and health is told."""
+    with ExitStack() as stack:
+        greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
+        calls = [greedy.Embed.future(LONG, timeout=PATIENCE) for _ in range(3)]
+        until(lambda: Scrape(address)("paravec_calls_in_flight") == 3)
+        assert len(modest.Embed(embed(*["fire in sydney"] * 20), timeout=PATIENCE).embeddings) == 20
+        with grpc.insecure_channel(small.target) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
+            assert check.status == health_pb2.HealthCheckResponse.SERVING
+        assert not any(call.done() for call in calls)
+        for call in calls:
+            call.cancel()
+    gauges = [f"paravec_{what}" for what in ("calls_in_flight", "message_bytes_in_flight", "work_in_flight_seconds")]
+    until(lambda: not any(map(Scrape(address), gauges)))
+
+
+def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
+    """One connection takes all places that there are and is refused more; another still gets its first."""
+    with ExitStack() as stack:
+        greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
+        go = threading.Event()
+
+        def waits() -> Iterator[pb.EmbedStreamRequest]:
+            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
+            go.wait(PATIENCE)
+
+        streams = [greedy.EmbedStream(waits(), timeout=PATIENCE) for _ in range(8)]
+        for stream in streams:
+            assert next(stream).HasField("embedding")
+        with pytest.raises(grpc.RpcError) as refused:
+            next(greedy.EmbedStream(waits(), timeout=PATIENCE))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(modest.Embed(embed(*["fire"] * 9), timeout=PATIENCE).embeddings) == 9
+        go.set()
+
+
+def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact, kernel_cache: Path) -> None:
+    """Their bytes count as they are unpacked: of many small compressed ones, most are refused, and others answered."""
+    bomb = embed(*["a " * 100_000] * 9)
+    with running(artifact.path, kernel_cache, "--max-bytes-in-flight", "2000000", "--threads", "1") as server:
+        with connection(server) as hold, connection(server) as modest:
+            held = [hold.Embed.future(LONG, timeout=PATIENCE) for _ in range(2)]
+            call = hold.Embed
+            calls = [call.future(bomb, timeout=PATIENCE, compression=grpc.Compression.Gzip) for _ in range(30)]
+            assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
+            until(lambda: sum(one.done() for one in calls) >= 28)
+            refused = Counter(one.code().name for one in calls if one.done())
+            assert refused == {"RESOURCE_EXHAUSTED": refused.total()}
+            for one in (*held, *calls):
+                one.cancel()
+
+
+def test_a_call_waits_no_longer_than_it_may(artifact: Artifact, kernel_cache: Path) -> None:
+    """A batch that finds no slot within `max-wait-seconds` is refused, told why, and counted."""
+    flags = ("--threads", "1", "--max-wait-seconds", "0.2", "--operations-listen", "127.0.0.1:0")
+    with running(artifact.path, kernel_cache, *flags) as server, connection(server) as one:
+        held = one.Embed.future(LONG, timeout=PATIENCE)
+        (port,) = (event["port"] for event in server.events if event["event"] == "operations")
+        until(lambda: Scrape(f"127.0.0.1:{port}")("paravec_calls_in_flight") == 1)
+        with pytest.raises(grpc.RpcError) as late:
+            # Of the same caller: another one's call would go first.
+            one.Embed(LONG, timeout=PATIENCE)
+        assert late.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert late.value.details() == "waited too long for its turn, try again later"
+        assert Scrape(f"127.0.0.1:{port}")("paravec_calls_refused_total", reason="waited_too_long") == 1
+        held.cancel()
