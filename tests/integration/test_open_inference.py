@@ -207,9 +207,15 @@ def test_triton_is_answered_under_overload_and_in_a_drain(
         hold.wait(PATIENCE)
 
     with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
-        with grpc.insecure_channel(server.target) as channel, triton(place, server.target) as asker:
-            stream = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(requests())
-            next(stream)
+        with (
+            grpc.insecure_channel(server.target) as channel,
+            grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as other,
+            triton(place, server.target) as asker,
+        ):
+            # The only place, and the one that a second caller gets beyond it.
+            streams = [embedding_pb2_grpc.EmbeddingServiceStub(one).EmbedStream(requests()) for one in (channel, other)]
+            for stream in streams:
+                next(stream)
             assert refused(asker, name, TEXTS * 9).status == "StatusCode.RESOURCE_EXHAUSTED"
             assert asker.infer(name, TEXTS)
             assert asker.ask("is_server_live")
@@ -228,7 +234,7 @@ def test_triton_is_answered_under_overload_and_in_a_drain(
             assert not asker.ask("is_model_ready", name)
             assert refused(asker, name, TEXTS).status == "StatusCode.UNAVAILABLE"
             hold.set()
-            assert list(stream) == []
+            assert [list(stream) for stream in streams] == [[], []]
             assert server.wait() == 0
 
 

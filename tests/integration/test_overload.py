@@ -30,7 +30,12 @@ def small(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
 @pytest.fixture
 def address(small: Server) -> str:
     """Where its metrics are."""
-    (port,) = (event["port"] for event in small.events if event["event"] == "operations")
+    return address_of(small)
+
+
+def address_of(server: Server) -> str:
+    """Where a server's metrics are."""
+    (port,) = (event["port"] for event in server.events if event["event"] == "operations")
     return f"127.0.0.1:{port}"
 
 
@@ -123,9 +128,11 @@ def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
 def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact, kernel_cache: Path) -> None:
     """Their bytes count as they are unpacked: of many small compressed ones, most are refused, and others answered."""
     bomb = embed(*["a " * 100_000] * 9)
-    with running(artifact.path, kernel_cache, "--max-bytes-in-flight", "2000000", "--threads", "1") as server:
+    flags = ("--threads", "1", "--max-bytes-in-flight", "2000000", "--operations-listen", "127.0.0.1:0")
+    with running(artifact.path, kernel_cache, *flags) as server:
         with connection(server) as hold, connection(server) as modest:
             held = [hold.Embed.future(LONG, timeout=PATIENCE) for _ in range(2)]
+            until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 2)
             call = hold.Embed
             calls = [call.future(bomb, timeout=PATIENCE, compression=grpc.Compression.Gzip) for _ in range(30)]
             assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
@@ -141,12 +148,11 @@ def test_a_call_waits_no_longer_than_it_may(artifact: Artifact, kernel_cache: Pa
     flags = ("--threads", "1", "--max-wait-seconds", "0.2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, kernel_cache, *flags) as server, connection(server) as one:
         held = one.Embed.future(LONG, timeout=PATIENCE)
-        (port,) = (event["port"] for event in server.events if event["event"] == "operations")
-        until(lambda: Scrape(f"127.0.0.1:{port}")("paravec_calls_in_flight") == 1)
+        until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 1)
         with pytest.raises(grpc.RpcError) as late:
             # Of the same caller: another one's call would go first.
             one.Embed(LONG, timeout=PATIENCE)
         assert late.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert late.value.details() == "waited too long for its turn, try again later"
-        assert Scrape(f"127.0.0.1:{port}")("paravec_calls_refused_total", reason="waited_too_long") == 1
+        assert Scrape(address_of(server))("paravec_calls_refused_total", reason="waited_too_long") == 1
         held.cancel()
