@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .errors import OptionError
-from .methods import BRIEF, InferenceMethod, Map, Sgd
+from .methods import InferenceMethod, Map, Sgd
 from .neighbours import Neighbours
 from .options import InferenceOptions, Method, Stop, padded
 from .reader import Document, Reader, Words
@@ -98,10 +98,10 @@ class Encoder:
             self.neighbours.warm()
 
     def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
-        """Whether to infer from about so many tokens takes less than threads take to change over."""
+        """Whether to infer from about so many tokens takes a millisecond at most."""
         # What has been drawn for another seed, or for more epochs, may be gone again.
         drawn = options.seed == self.defaults.seed and options.epochs <= self.defaults.epochs
-        return drawn and self._methods[options.method].cost(tokens, options) < BRIEF
+        return drawn and self._methods[options.method].cost(tokens, options) < _RATE / 1000
 
     def seconds(self, tokens: int, options: InferenceOptions | None = None) -> float:
         """About how long one core infers from so many tokens; within a factor of two or three."""

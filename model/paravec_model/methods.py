@@ -30,9 +30,9 @@ _KERNELS = {"dbow": "dbow", "dm_mean": "dm", "dm_sum": "dm", "dm_concat": "dm_co
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
 
-BRIEF = 3 * 10**6
-"""Multiply-adds below which it is not worth letting other threads of the interpreter run meanwhile: some tenths of a
-millisecond."""
+# Multiply-adds of a call that is not worth letting other threads of the interpreter run meanwhile: some tenths of a
+# millisecond.
+_BRIEF = 3 * 10**6
 
 # Tokens of the longest document for which the room to work in is kept.
 _KEPT_ROOM = 1024
@@ -103,7 +103,7 @@ class Sgd:
                 rates = alphas if end - epoch == options.epochs else alphas.array[epoch:end]
                 part = words, offsets[first : last + 1], vectors[first:last]
                 room = self._rooms.take(longest)
-                self._kernel(*part, rates, *draws.shared, *room, brief=self.cost(len(words), options) < BRIEF)
+                self._kernel(*part, rates, *draws.shared, *room, brief=self.cost(len(words), options) < _BRIEF)
                 self._rooms.give_back(room, longest)
 
     def cost(self, tokens: int, options: InferenceOptions) -> int:
@@ -148,7 +148,7 @@ class Map:
             unless_stopped(stop, _END)
             part = words, offsets[first : last + 1], vectors[first:last]
             room = self._rooms.take(longest)
-            self._kernel(*part, *room, brief=self.cost(len(words), options) < BRIEF)
+            self._kernel(*part, *room, brief=self.cost(len(words), options) < _BRIEF)
             self._rooms.give_back(room, longest)
 
     def cost(self, tokens: int, _: InferenceOptions) -> int:

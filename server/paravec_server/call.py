@@ -90,8 +90,7 @@ class Call:
 
     def hold(self, size: int, work: float) -> None:
         """Count a message of `size` bytes and `work` seconds as in flight; OverloadedError if that is too much now."""
-        if not self.held:
-            self.held = self._admission.take(self.caller, size=size, work=work)
+        self.held = self._admission.take(self.caller, size=size, work=work)
 
     def set_work(self, seconds: float) -> None:
         """It is known now how long it will compute."""

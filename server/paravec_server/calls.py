@@ -1,8 +1,7 @@
-"""The life of a call, whatever it asks for: taken on or refused, run, ended with a status, counted, logged.
+"""The life of a call: taken on or refused, run, ended with a status, counted, logged.
 
-`Calls` hears of a call as soon as its headers are there. Refusals are answered then, on gRPC's own thread, before the
-message is read. What grpcio's server handles is handled as a stream of bytes, which on the wire it is: so its handler
-runs even when no message comes, and can tell.
+`Calls` sees a call as soon as its headers are there: it is refused then if its caller has no token or the server is not
+ready. Whether it is too much for the moment is known with its message. However it goes on, it ends in `Calls.end`.
 """
 
 import logging
@@ -26,8 +25,9 @@ from .core import Answer, fits
 from .direct import Direct, Server
 from .errors import NoMessageError, RequestError, UnauthenticatedError, place_of, status_of
 from .figures import METHODS, Row
+from .handlers import Handlers
 from .logs import event
-from .pool import Inline, guarded
+from .pool import guarded
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -47,12 +47,10 @@ _LOOK = 1.0
 # Seconds before its deadline from which a call that is given up is late.
 _NEARLY = 0.05
 
-_INLINE = Inline(1)
-
 _log = logging.getLogger(__name__)
 
 
-class Calls(grpc.ServerInterceptor):
+class Calls:
     """All that the server answers, by full name: /package.Service/Method."""
 
     def __init__(
@@ -67,7 +65,7 @@ class Calls(grpc.ServerInterceptor):
     ) -> None:
         """`tokens`: what a call must carry one of, if any. `peer_seconds`: how long a message may take to come, and an
         answer to be taken. `max_wait`: seconds that a short text may wait for others."""
-        self._methods, self._admission, self._row = methods, admission, row
+        self.methods, self._admission, self._row = methods, admission, row
         self._tokens, self._tracing, self._peer_seconds = tokens, tracing, peer_seconds
         self._max_wait = max_wait
         # Calls that have ended and whose answers are not sent yet, and since when.
@@ -84,30 +82,20 @@ class Calls(grpc.ServerInterceptor):
         gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
         calls of another. All it knows is the name: how each call is handled is told when it comes.
         """
-        server = grpc.server(pool, interceptors=[self], options=options)
+        handlers = Handlers(self)
+        server = grpc.server(pool, interceptors=[handlers], options=options)
         served = Direct(server, self, pool, self._max_wait) if direct and fits(server) else None
-        for name, method in self._methods.items():
+        for name, method in self.methods.items():
             if served and method.pool is None and not method.responses:
                 served.add(name, method)
                 continue
             _, service, short = name.split("/")
-            server.add_registered_method_handlers(service, {short: _handler(self._handle, None)})
+            server.add_registered_method_handlers(service, {short: handlers.default})
         return Server(server, served)
-
-    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """How grpcio's server is to handle a call that has come."""
-        if details.method not in self._methods:
-            return continuation(details)
-        method, call, error = self.enter(details.method, details.invocation_metadata)
-        if error:
-            return _handler(partial(self._handle_refusal, call, error), _INLINE)
-        if method.responses:
-            return _handler(partial(self._handle_many, method, call), method.pool, responses=True)
-        return _handler(partial(self._handle, method, call), method.pool)
 
     def enter(self, name: str, metadata: Any) -> tuple[Method, Call, Exception | None]:
         """A call has come: it is taken on, or is to be refused, with this error."""
-        method = self._methods[name]
+        method = self.methods[name]
         call = Call(name.rpartition("/")[2], *self._name(metadata), self._admission)
         try:
             if self._tracing and call.method in METHODS:
@@ -131,7 +119,7 @@ class Calls(grpc.ServerInterceptor):
 
     def refuse(self, call: Call, error: Exception) -> Answer:
         """The end of a call that is not run."""
-        return self._ending(call, lambda: self._fail(call, error))
+        return self._ending(call, lambda: self.fail(call, error))
 
     def refuse_waiting(self, call: Call) -> Answer:
         """The end of a call that has waited too long to be run."""
@@ -139,7 +127,7 @@ class Calls(grpc.ServerInterceptor):
 
     def hold(self, method: Method, call: Call, size: int) -> None:
         """A call that is not brief has its message, of so many bytes; OverloadedError if it is too much for now."""
-        if call.entered:
+        if call.entered and not call.held:
             call.hold(size, method.work(size))
 
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
@@ -147,11 +135,11 @@ class Calls(grpc.ServerInterceptor):
 
         def run() -> Answer:
             try:
-                data = self._message(method, call, messages)
+                data = self.message(method, call, messages)
                 self.hold(method, call, len(data))
                 return Answer(method.run(call, data), trailers=call.trailers)
             except Exception as error:
-                return self._fail(call, error)
+                return self.fail(call, error)
 
         return self._ending(call, run)
 
@@ -165,49 +153,18 @@ class Calls(grpc.ServerInterceptor):
             event(_log, logging.DEBUG, "calls failed together", calls=len(calls), **place_of(error))
             return None
         for call, answer in zip(calls, answers, strict=True):
-            guarded(self._end, call, answer)
+            guarded(self.end, call, answer)
         return answers
 
     def abandon(self, call: Call, error: Exception) -> None:
         """A call cannot go on, for a fault of ours: it ends, its caller hears of it, and all that it holds is free."""
-        answer = self._ending(call, lambda: self._fail(call, error))
+        answer = self._ending(call, lambda: self.fail(call, error))
         try:
             call.context.send(answer)
         except Exception:
             call.context.give_up()
 
-    def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
-        call.context = context
-        _finish(context, self.refuse(call, error))
-
-    def _handle(self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-        call.context = context
-        answer = self.answer(method, call, _received(messages))
-        _finish(context, answer)
-        return answer.data
-
-    def _handle_many(
-        self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
-    ) -> Iterator[bytes]:
-        call.context = context
-        messages = _received(messages)
-        answer = Answer(None, grpc.StatusCode.INTERNAL)
-        try:
-            self.hold(method, call, 0)
-            yield from method.run(call, messages if method.requests else self._message(method, call, messages))
-            if call.stopped():
-                raise StoppedError("the stream ended because its caller did")
-            answer = Answer(b"", trailers=call.trailers)
-        except GeneratorExit:
-            answer = self._fail(call, StoppedError("the caller takes no more"))
-            raise
-        except Exception as error:
-            answer = self._fail(call, error)
-        finally:
-            self._end(call, answer)
-        _finish(context, answer)
-
-    def _message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
+    def message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
         if not method.reads:
             return b""
         method.await_message(call)
@@ -226,12 +183,12 @@ class Calls(grpc.ServerInterceptor):
         while True:
             time.sleep(min(_LOOK, self._peer_seconds / 4))
             latest = time.monotonic() - self._peer_seconds
-            for calls in (self._unsent, *(method.waiting for method in self._methods.values())):
+            for calls in (self._unsent, *(method.waiting for method in self.methods.values())):
                 for call, since in calls.copy().items():
                     if since < latest:
                         guarded(call.context.cancel)
 
-    def _fail(self, call: Call, error: Exception) -> Answer:
+    def fail(self, call: Call, error: Exception) -> Answer:
         """How `error` ends the call."""
         if isinstance(error, StoppedError):
             # Nobody hears this any more; it is for the figures. A caller gives up at its deadline, and its word can be
@@ -250,10 +207,10 @@ class Calls(grpc.ServerInterceptor):
         try:
             answer = run()
         finally:
-            self._end(call, answer)
+            self.end(call, answer)
         return answer
 
-    def _end(self, call: Call, answer: Answer) -> None:
+    def end(self, call: Call, answer: Answer) -> None:
         """The only place where a call ends: what it holds is given back, and it is counted and logged, once."""
         if call.ended:
             return
@@ -277,29 +234,3 @@ class Calls(grpc.ServerInterceptor):
     def _sent(self, call: Call) -> None:
         if self._unsent.pop(call, None) is not None:
             self._admission.sent(call.held)
-
-
-def _finish(context: grpc.ServicerContext, answer: Answer) -> None:
-    """Have grpcio end a call like this."""
-    if answer.trailers:
-        context.set_trailing_metadata(answer.trailers)
-    if answer.data is None:
-        context.abort(answer.code, answer.text)
-
-
-def _received(messages: Iterator[bytes]) -> Iterator[bytes]:
-    """The messages of a call; StoppedError if it ends before they do."""
-    try:
-        yield from messages
-    except grpc.RpcError as error:
-        # gRPC keeps this error with the call, and its traceback keeps the call and all that it holds: a circle.
-        error.__traceback__ = None
-        raise StoppedError("the caller is gone") from None
-
-
-def _handler(run: Callable[..., Any], pool: ThreadPoolExecutor | None, *, responses: bool = False) -> Any:
-    """A handler of bytes, run on `pool` if there is one."""
-    if pool is not None:
-        # gRPC's own way to say so, though it calls it experimental.
-        run.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return grpc.stream_stream_rpc_method_handler(run) if responses else grpc.stream_unary_rpc_method_handler(run)

@@ -149,7 +149,11 @@ class Direct:
 
     def _receive(self, method: Method, call: Call) -> None:
         method.await_message(call)
-        call.context.receive(lambda data: self._step(call, self._arrived, method, call, data))
+        try:
+            call.context.receive(lambda data: self._step(call, self._arrived, method, call, data))
+        except Exception:
+            method.waiting.pop(call, None)
+            raise
 
     def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
         method.waiting.pop(call, None)
