@@ -136,7 +136,9 @@ def _evaluate(arguments: Namespace) -> int:
     from .evaluation import Figure, Trial, coverage, to_json
     from .trials import read_judgements, read_pairs
 
-    encoder = Encoder(Artifact.open(arguments.artifact))
+    artifact = Artifact.open(arguments.artifact)
+    artifact.check_numbers()
+    encoder = Encoder(artifact)
     trial, figures, texts = Trial(encoder), list[Figure](), list[str]()
     # Whatever cannot be read is found before the work.
     pairs = read_pairs(arguments.pairs) if arguments.pairs else None
@@ -163,6 +165,8 @@ def _compare(arguments: Namespace) -> int:
     from .comparison import Bounds, compare
 
     a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
+    for artifact in (a, b):
+        artifact.check_numbers()
     bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
     comparison = compare(a, b, _drawn(arguments), arguments.k, arguments.at_most, bounds)
     print(comparison_table(comparison), end="")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ConversionError
-from .stand_ins import Array, ArraySource, Inert
+from .stand_ins import Array, ArraySource, Foreign, Inert
 
 _LARGEST_SAMPLE = 2**32 - 1
 
@@ -61,6 +61,12 @@ def modern(model: Inert) -> SimpleNamespace:
     if "iter" in found:
         found.setdefault("epochs", found["iter"])
     wv = model.get("wv", model)
+    for name in ("wv", "vocabulary", "trainables", "dv", "docvecs"):
+        if isinstance(part := model.get(name), Foreign):
+            raise ConversionError(
+                f"its {name} is a {part.kind}; if that is a class of your own, derived from gensim's, add"
+                f" --allow-class {part.kind}"
+            )
     if not isinstance(wv, Inert):
         raise ConversionError("is not a whole Doc2Vec model: its words (wv) are missing")
     words = _first(wv, "index_to_key", "index2word")

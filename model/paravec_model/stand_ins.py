@@ -1,8 +1,8 @@
 """What the names in a gensim file stand for: never the real thing.
 
 gensim's classes become inert objects that only hold attributes, arrays become `PickledArray`, which numpy sees only
-once its bytes are checked, and what inference does not need (random states, hash functions, raw counts) becomes an
-object that forgets whatever is put in.
+once its bytes are checked, and what inference does not need (random states, hash functions, raw counts, whatever people
+hang on a model) becomes an object that forgets whatever is put in.
 """
 
 import math
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ConversionError
+from .errors import ConversionError, UnsafePickleError
 
 Array = npt.NDArray[Any]
 
-# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax).
+# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax); of single values, text too.
 _DTYPE = re.compile(r"[biuf][1248]|O8?")
+_TEXT = re.compile(r"U\d{1,9}")
 
 _MOST_DIMENSIONS = 8
 
@@ -28,12 +29,29 @@ _MOST_DIMENSIONS = 8
 class StandIn:
     """An object of a pickle that is not of Python's own types."""
 
+    __slots__: tuple[str, ...] = ()
+
     def build(self, state: Any) -> None:
         """Take the state that the pickle has for it."""
 
 
 class Forgetful(StandIn):
-    """Takes all that a pickle may do to an object, and keeps none of it."""
+    """Takes all that a pickle may do to an object, and keeps none of it but the name of its type."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str, *_args: Any) -> None:
+        self.kind = kind
+
+
+class Foreign(Forgetful):
+    """An instance of a class that is neither Python's nor numpy's, nor of a gensim model; its name is its kind."""
+
+    __slots__ = ()
+
+
+BIG_NUMBER = Forgetful("int of more than 64 bits")
+"""For any such."""
 
 
 class Inert(StandIn):
@@ -66,14 +84,30 @@ class PickledDtype(StandIn):
     """A numpy dtype as a pickle tells it: a short name, and a byte order that follows."""
 
     def __init__(self, name: str, *_args: Any) -> None:
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+        self.name = name if isinstance(name, str) else ""
+        known = _DTYPE.fullmatch(self.name) or _TEXT.fullmatch(self.name)
+        self._dtype = np.dtype(self.name) if known else None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """It; ConversionError if no array of a model has it."""
+        if self._dtype is None or self._dtype.kind == "U":
             raise ConversionError("an array has a data type that no gensim model has")
-        self.dtype = np.dtype(name)
+        return self._dtype
 
     def build(self, state: Any) -> None:
         """Take the byte order."""
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
+        if self._dtype is not None and state[1] in ("<", ">"):
+            self._dtype = self._dtype.newbyteorder(state[1])
+
+    def scalar(self, data: Any) -> Any:
+        """A single value as Python has it; something that is of no use, if it is neither a number nor text."""
+        dtype = self._dtype
+        if dtype is None or dtype.hasobject:
+            return Forgetful("numpy scalar")
+        if isinstance(data, Forgetful) or len(data) != dtype.itemsize:
+            raise ConversionError("a number is told in a way that is not numpy's")
+        return _numbers(data, dtype)[0].item()
 
 
 class PickledArray(ArraySource):
@@ -126,9 +160,9 @@ def _objects(data: Any) -> Array:
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
-    if not isinstance(dtype, PickledDtype) or dtype.dtype.hasobject or len(data) != dtype.dtype.itemsize:
+    if not isinstance(dtype, PickledDtype):
         raise ConversionError("a number is told in a way that is not numpy's")
-    return _numbers(data, dtype.dtype)[0].item()
+    return dtype.scalar(data)
 
 
 def _encode(text: Any, encoding: Any) -> str:
@@ -142,13 +176,45 @@ def _encode(text: Any, encoding: Any) -> str:
 class Name:
     """What a name in a pickle resolves to."""
 
-    make: Callable[..., Any]
+    call: Callable[..., Any]
     """Makes what stands for that which calling the name would give."""
+    new: Callable[..., Any] | None = None
+    """Makes what stands for an instance of the class of this name, if that is not the same."""
+
+    def instance(self, *args: Any) -> Any:
+        """What stands for an instance that is made without a call."""
+        return (self.new or self.call)(*args)
+
+
+def _reconstructed(name: Any, *_args: Any) -> Any:
+    """How pickles of protocols 0 and 1 make instances."""
+    if not isinstance(name, Name):
+        raise ConversionError("an object is told in a way that is not Python's")
+    return name.instance()
 
 
 def inert(gensim_class: str) -> Name:
     """The name of a class of which only the attributes matter."""
     return Name(partial(Inert, gensim_class))
+
+
+def foreign(name: str) -> Name:
+    """The name of something of others: an instance is as good as none, and a call is refused."""
+
+    def refuse(*_args: Any) -> Any:
+        raise unneeded(name)
+
+    return Name(refuse, partial(Foreign, name))
+
+
+def forgotten(name: str) -> Name:
+    """The name of something that inference does not need."""
+    return Name(partial(Forgetful, name))
+
+
+def unneeded(name: str) -> UnsafePickleError:
+    """The refusal of a name."""
+    return UnsafePickleError(f"asks for {name}, which no gensim Doc2Vec model needs; nothing of it was run")
 
 
 _INERT = (
@@ -169,9 +235,11 @@ _FORGOTTEN = (
     "builtins.hash",
     "builtins.int",
     "builtins.long",
+    "builtins.object",
     "collections.defaultdict",
     "gensim.models.doc2vec.Doctag",
     "gensim.utils.call_on_class_only",
+    "numpy.memmap",
     "numpy.ndarray",
     "numpy.random.__RandomState_ctor",
     "numpy.random._mt19937.MT19937",
@@ -179,14 +247,47 @@ _FORGOTTEN = (
     "numpy.random._pickle.__randomstate_ctor",
 )
 
+# What people hang on a model, or take for tags.
+_HUNG = (
+    "argparse.Namespace",
+    "builtins.bytearray",
+    "builtins.complex",
+    "builtins.dict",
+    "builtins.float",
+    "builtins.list",
+    "builtins.range",
+    "builtins.set",
+    "builtins.str",
+    "collections.Counter",
+    "collections.OrderedDict",
+    "collections.deque",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.time",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "gensim.models.doc2vec.TaggedDocument",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.PureWindowsPath",
+    "pathlib.WindowsPath",
+    "types.SimpleNamespace",
+    "uuid.UUID",
+    "zlib.adler32",
+    "zlib.crc32",
+)
+
 NAMES = {
     **{name: inert(name) for name in _INERT},
-    **{name: Name(lambda *_args: Forgetful()) for name in _FORGOTTEN},
+    **{name: forgotten(name) for name in (*_FORGOTTEN, *_HUNG)},
     "_codecs.encode": Name(_encode),
     "builtins.bytes": Name(lambda: b""),
+    "copyreg._reconstructor": Name(_reconstructed),
     "numpy.dtype": Name(PickledDtype),
     "numpy.core.multiarray._reconstruct": Name(PickledArray),
     "numpy.core.multiarray.scalar": Name(_scalar),
     "numpy.core.numeric._frombuffer": Name(PickledArray.of),
 }
-"""All names that gensim's Doc2Vec files hold; the tests show that each is needed."""
+"""All names that gensim's Doc2Vec files hold, and those of what people hang on a model; tests show each is needed."""
