@@ -79,4 +79,5 @@ class Doctags(Sequence[Tag]):
 def lengths(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The L2 length of each row of a matrix that may be mapped, shape (rows,)."""
     squares = (np.square(block, dtype=np.float64).sum(axis=1) for block in blocks(vectors))
-    return np.sqrt(np.concatenate([np.empty(0), *squares])).astype(np.float32)
+    norms: npt.NDArray[np.float64] = np.sqrt(np.concatenate([np.empty(0), *squares]))
+    return norms.astype(np.float32)

@@ -87,10 +87,10 @@ def _first(part: Inert, *names: str) -> Any:
 def _tags(dv: Any) -> Any:
     if not isinstance(dv, Inert):
         return TrainedTags(None, None)
-    vectors = _first(dv, "vectors_docs", "doctag_syn0", "vectors")
     if (tags := dv.get("index_to_key")) is not None:
-        return SimpleNamespace(index_to_key=tags, vectors=vectors)
-    return TrainedTags(vectors, _first(dv, "offset2doctag", "index2doctag"))
+        return SimpleNamespace(index_to_key=tags, vectors=dv.get("vectors"))
+    # Their `vectors` are of no use: an empty matrix.
+    return TrainedTags(_first(dv, "vectors_docs", "doctag_syn0"), _first(dv, "offset2doctag", "index2doctag"))
 
 
 def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Array]:

@@ -16,7 +16,8 @@ import numpy as np
 from .eras import modern
 from .errors import ConversionError, UnsafePickleError
 from .kinds import HEAD, kind_of, writer_of
-from .stand_ins import NAMES, Array, ArraySource, Foreign, Inert, Name, foreign, forgotten, inert, unneeded
+from .names import NAMES, Name, foreign, forgotten, inert, unneeded
+from .stand_ins import Array, ArraySource, Foreign, Inert
 from .unpickler import BoundedFile, unpickle
 from .xz import XzFile
 

@@ -13,7 +13,8 @@ from io import BufferedIOBase
 from typing import Any
 
 from .errors import ConversionError
-from .stand_ins import BIG_NUMBER, Forgetful, Name, StandIn
+from .names import Name
+from .stand_ins import BIG_NUMBER, Forgetful, StandIn
 
 Resolve = Callable[[str], Name]
 
