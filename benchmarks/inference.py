@@ -34,7 +34,8 @@ from benchmarks.models import random_gensim, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.corpora import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
+from paravec_model.gensim_model import GensimModel
 from paravec_model.options import Method
 from paravec_model.tokenizer import SimpleTokenizer
 

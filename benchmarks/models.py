@@ -8,7 +8,8 @@ import numpy as np
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 from paravec_model.corpora import HELP_ROOT, named_corpus
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
+from paravec_model.gensim_model import GensimModel
 from paravec_model.prior import default
 from paravec_model.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 

@@ -29,7 +29,8 @@ from paravec_model.artifact import Artifact
 from paravec_model.corpora import named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
+from paravec_model.gensim_model import GensimModel
 from paravec_model.measures import pearson, rankings, recall, unit
 from paravec_model.options import InferenceOptions
 from paravec_model.prior import by_halves

@@ -13,8 +13,9 @@ import numpy as np
 
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
 from paravec_model.gensim_files import load
+from paravec_model.gensim_model import GensimModel
 from paravec_model.tokenizer import SimpleTokenizer
 
 from . import parity

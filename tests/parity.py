@@ -19,7 +19,8 @@ from paravec_model.artifact import Artifact
 from paravec_model.corpora import named_corpus
 from paravec_model.draws import epoch_seeds, start_vector, window_seeds
 from paravec_model.encoder import Encoder
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
+from paravec_model.gensim_model import GensimModel
 from paravec_model.tokenizer import SimpleTokenizer
 
 LIMIT = 1e-4

@@ -155,11 +155,17 @@ def tokenizer_of(arguments: argparse.Namespace) -> Tokenizer:
 
 def inference_of(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
     """Default options of inference: those of `base`, but for what the flags say."""
-    given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
+    given = given_of(arguments)
     try:
-        return InferenceOptions(**{**base, **{name: value for name, value in given.items() if value is not None}})
+        return InferenceOptions(**{**base, **given})
     except OptionError as error:
         raise OptionError(f"infer_{error.field}", error.problem) from error
+
+
+def given_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of inference that the flags say."""
+    given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def chooser_of(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":

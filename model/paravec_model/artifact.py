@@ -18,6 +18,7 @@ from .doctags import DOCTAGS, Doctags, Tag, lengths
 from .draws import DRAWS, Noise, guide_shift
 from .errors import ArtifactError
 from .files import file_sha256
+from .finite import problem, unusable
 from .manifest import MANIFEST, Manifest, read_manifest
 from .options import Algorithm, padded
 from .vocabulary import Vocabulary, slot_count
@@ -103,6 +104,7 @@ class Artifact:
         artifact._check_indices()
         if verify:
             artifact.check_tables()
+            artifact.check_numbers()
         return artifact
 
     @cached_property
@@ -151,6 +153,20 @@ class Artifact:
             if not np.allclose(self.arrays["doctag_norms"], expected, atol=0, equal_nan=True):
                 raise ArtifactError(f"{self.path / 'doctag_norms.npy'}: are not the lengths of doctag_vectors")
 
+    def number_problems(self) -> list[str]:
+        """A line for each array with numbers that are not finite; reads all of them."""
+        counts = {name: unusable(array) for name, array in self.arrays.items() if array.dtype.kind == "f"}
+        return [
+            f"{self.path / name}.npy: {problem(count, self.arrays[name].size)}; train or convert the model again"
+            for name, count in sorted(counts.items())
+            if count
+        ]
+
+    def check_numbers(self) -> None:
+        """ArtifactError if an array has numbers that are not finite; reads all of them."""
+        if problems := self.number_problems():
+            raise ArtifactError(problems[0])
+
 
 def verify(path: str | Path) -> list[str]:
     """All that is wrong with the artifact at `path`, one line for each problem; empty if it is sound."""
@@ -161,6 +177,7 @@ def verify(path: str | Path) -> list[str]:
         if not problems:
             artifact = Artifact.open(path)
             artifact.check_tables()
+            problems = artifact.number_problems()
     except ArtifactError as error:
         return [str(error)]
     return problems

@@ -14,16 +14,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import chooser_of, inference_of, parameters_of, parse, tokenizer_of
+from .arguments import chooser_of, given_of, inference_of, parameters_of, parse, tokenizer_of
 from .corpus_flags import corpus_of, names_corpus
-from .errors import ConversionError, ModelError, StoppedError
+from .errors import ConversionError, ModelError, OptionError, StoppedError
 from .interrupts import Interrupt
 from .manifest import Manifest, check_name, read_manifest
 from .reports import comparison_table, evaluation_table, manifest_table
+from .scripts import warn_of_scripts
 from .training import train
 
 if TYPE_CHECKING:
     from .corpora import Tags
+    from .gensim_model import GensimModel
+    from .options import Algorithm
 
 # Status of what Ctrl-C ended, as shells have it, even where something was kept: scripts must not take it for whole.
 _INTERRUPTED = 130
@@ -62,7 +65,8 @@ def _train(arguments: Namespace) -> int:
     corpus, tokenizer, parameters = corpus_of(arguments), tokenizer_of(arguments), parameters_of(arguments)
     defaults = inference_of(arguments, asdict(parameters.defaults()))
     from . import prior
-    from .export import GensimModel, write_artifact
+    from .export import write_artifact
+    from .gensim_model import GensimModel
 
     sample: list[list[str]] = []
     by_halves = partial(prior.by_halves, sample, method=arguments.infer_method)
@@ -88,21 +92,26 @@ def _train(arguments: Namespace) -> int:
 def _convert(arguments: Namespace) -> int:
     name, tokenizer = _check_target(arguments), tokenizer_of(arguments)
     from . import prior
-    from .export import GensimModel, write_artifact
+    from .export import write_artifact
     from .gensim_files import load
+    from .gensim_model import GensimModel
+    from .rates import usable
 
     source = GensimModel(load(arguments.gensim_file, arguments.allow_class))
     try:
+        algorithm = _algorithm(source)
+        choose = chooser_of(arguments, algorithm, partial(prior.by_tags, source.tag_vectors()))
+        rates = usable(source.defaults(), given_of(arguments), has_map=algorithm.mode == "dbow")
         manifest = write_artifact(
             arguments.output,
             source,
             name=name,
             version=arguments.model_version,
             tokenizer=tokenizer,
-            defaults=inference_of(arguments, source.defaults()),
+            defaults=inference_of(arguments, rates),
             training={"gensim": source.model.gensim},
             doctags=arguments.doctags,
-            choose=chooser_of(arguments, source.algorithm(), partial(prior.by_tags, source.tag_vectors())),
+            choose=choose,
         )
     except ConversionError as error:
         raise ConversionError(f"{arguments.gensim_file}: {error}") from error
@@ -110,6 +119,13 @@ def _convert(arguments: Namespace) -> int:
         # A pickle may lack anything, or hold it in any type.
         raise ConversionError(f"{arguments.gensim_file}: is not a whole Doc2Vec model: {error}") from error
     return _report(arguments.output, manifest)
+
+
+def _algorithm(source: "GensimModel") -> "Algorithm":
+    try:
+        return source.algorithm()
+    except OptionError as error:
+        raise ConversionError(f"the model's {error}") from error
 
 
 def _inspect(arguments: Namespace) -> int:
@@ -136,7 +152,9 @@ def _evaluate(arguments: Namespace) -> int:
     from .evaluation import Figure, Trial, coverage, to_json
     from .trials import read_judgements, read_pairs
 
-    encoder = Encoder(Artifact.open(arguments.artifact))
+    artifact = Artifact.open(arguments.artifact)
+    artifact.check_numbers()
+    encoder = Encoder(artifact)
     trial, figures, texts = Trial(encoder), list[Figure](), list[str]()
     # Whatever cannot be read is found before the work.
     pairs = read_pairs(arguments.pairs) if arguments.pairs else None
@@ -152,6 +170,7 @@ def _evaluate(arguments: Namespace) -> int:
     if judged:
         texts += [*judged.queries, *judged.documents]
         figures += trial.judgements(judged)
+    warn_of_scripts(texts, encoder.tokenize)
     covered = coverage(encoder, texts)
     print(evaluation_table(encoder.manifest, covered, figures), end="")
     _write_json(arguments.json, to_json(encoder, covered, figures))
@@ -163,8 +182,13 @@ def _compare(arguments: Namespace) -> int:
     from .comparison import Bounds, compare
 
     a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
+    for artifact in (a, b):
+        artifact.check_numbers()
     bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
-    comparison = compare(a, b, _drawn(arguments), arguments.k, arguments.at_most, bounds)
+    documents = _drawn(arguments)
+    for tokenizer in {artifact.manifest.tokenizer for artifact in (a, b)}:
+        warn_of_scripts((text for _, text in documents or ()), tokenizer)
+    comparison = compare(a, b, documents, arguments.k, arguments.at_most, bounds)
     print(comparison_table(comparison), end="")
     _write_json(arguments.json, comparison.to_json())
     return _DIFFERENT if comparison.reasons else 0
@@ -215,7 +239,9 @@ def _complain(message: str) -> int:
 
 def _report(output: Path, manifest: Manifest) -> int:
     size = f"{manifest.vocabulary_size} words × {manifest.algorithm.vector_size}"
-    print(f"{output}: {manifest.name} {manifest.version} {manifest.digest}, {size}")
+    left_out = manifest.training.get("doctags_never_trained")
+    note = f", {left_out} tags left out that no document trained" if left_out else ""
+    print(f"{output}: {manifest.name} {manifest.version} {manifest.digest}, {size}{note}")
     return 0
 
 

@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ArtifactError
+from .finite import blocks
 
 Tag: TypeAlias = str | int
 
 DOCTAGS = "doctags.json"
-
-# Numbers of a matrix that are looked at together.
-_BLOCK = 2**20
 
 
 class Doctags(Sequence[Tag]):
@@ -80,9 +78,6 @@ class Doctags(Sequence[Tag]):
 
 def lengths(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The L2 length of each row of a matrix that may be mapped, shape (rows,)."""
-    norms = np.empty(len(vectors), np.float32)
-    step = max(1, _BLOCK // max(1, vectors.shape[1]))
-    for begin in range(0, len(vectors), step):
-        block = vectors[begin : begin + step].astype(np.float64)
-        norms[begin : begin + step] = np.sqrt(np.square(block, out=block).sum(axis=1))
-    return norms
+    squares = (np.square(block, dtype=np.float64).sum(axis=1) for block in blocks(vectors))
+    norms: npt.NDArray[np.float64] = np.sqrt(np.concatenate([np.empty(0), *squares]))
+    return norms.astype(np.float32)

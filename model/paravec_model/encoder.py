@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .errors import OptionError
+from .errors import NotFiniteError, OptionError
+from .finite import all_finite
 from .methods import InferenceMethod, Map, Sgd
 from .neighbours import Neighbours
 from .options import InferenceOptions, Method, Stop, padded
@@ -117,7 +118,8 @@ class Encoder:
         """Infer the vectors of documents: of texts, or of tokens.
 
         `options`: `defaults` if None; OptionError if the model cannot be used with their method. `stop` is
-        asked every few ten milliseconds of work; once it says True, StoppedError is raised.
+        asked every few ten milliseconds of work; once it says True, StoppedError is raised. NotFiniteError if the model
+        holds numbers that are not finite, and one of the vectors is not either.
         """
         return self.infer(self.read(documents, stop=stop), options, stop)
 
@@ -129,6 +131,8 @@ class Encoder:
         vectors = np.zeros((len(known), padded(size)), np.float32)
         if words.rows:
             self._methods[options.method](words.rows, words.ends, vectors, options, stop)
+            if not all_finite(vectors):
+                raise NotFiniteError("a vector is not finite; paravec-model verify names the arrays that are the cause")
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ConversionError
-from .stand_ins import Array, ArraySource, Inert
+from .stand_ins import Array, ArraySource, Foreign, Inert
 
 _LARGEST_SAMPLE = 2**32 - 1
 
@@ -61,6 +61,12 @@ def modern(model: Inert) -> SimpleNamespace:
     if "iter" in found:
         found.setdefault("epochs", found["iter"])
     wv = model.get("wv", model)
+    for name in ("wv", "vocabulary", "trainables", "dv", "docvecs"):
+        if isinstance(part := model.get(name), Foreign):
+            raise ConversionError(
+                f"its {name} is a {part.kind}; if that is a class of your own, derived from gensim's, add"
+                f" --allow-class {part.kind}"
+            )
     if not isinstance(wv, Inert):
         raise ConversionError("is not a whole Doc2Vec model: its words (wv) are missing")
     words = _first(wv, "index_to_key", "index2word")
@@ -81,10 +87,10 @@ def _first(part: Inert, *names: str) -> Any:
 def _tags(dv: Any) -> Any:
     if not isinstance(dv, Inert):
         return TrainedTags(None, None)
-    vectors = _first(dv, "vectors_docs", "doctag_syn0", "vectors")
     if (tags := dv.get("index_to_key")) is not None:
-        return SimpleNamespace(index_to_key=tags, vectors=vectors)
-    return TrainedTags(vectors, _first(dv, "offset2doctag", "index2doctag"))
+        return SimpleNamespace(index_to_key=tags, vectors=dv.get("vectors"))
+    # Their `vectors` are of no use: an empty matrix.
+    return TrainedTags(_first(dv, "vectors_docs", "doctag_syn0"), _first(dv, "offset2doctag", "index2doctag"))
 
 
 def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Array]:

@@ -5,6 +5,7 @@ ModelError
 ├── ConversionError    a gensim file cannot be converted
 │   └── UnsafePickleError   ... because it would call something that is not allowed
 ├── CorpusError        a corpus cannot be read or holds nothing to learn from
+├── NotFiniteError     a vector holds NaN or infinity, so the model's numbers are no good
 ├── OptionError        an option of training or inference is out of range; `field` names it
 └── StoppedError       the caller asked an inference or a training to stop
 """
@@ -28,6 +29,10 @@ class UnsafePickleError(ConversionError):
 
 class CorpusError(ModelError):
     """A corpus cannot be read, or holds nothing to learn from."""
+
+
+class NotFiniteError(ModelError):
+    """A vector holds NaN or infinity, so the model's numbers are no good."""
 
 
 class OptionError(ModelError):

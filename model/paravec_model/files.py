@@ -1,4 +1,4 @@
-"""Writing an artifact: streamed, hashed on the way, and seen under its name only when complete."""
+"""Writing an artifact: streamed, hashed and checked on the way, and seen under its name only when complete."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelError
+from .errors import ConversionError, ModelError
+from .finite import problem, unusable
 from .manifest import FileEntry
 from .options import padded
 
@@ -93,6 +94,7 @@ def write_array(path: Path, array: npt.NDArray[Any], dtype: str, *, slots: int =
     """Write an array as .npy, piece by piece, so that a mapped source never has to fit in memory.
 
     With `pad`, each of the `slots` vectors side by side in a row is padded with zeros to whole cache lines.
+    ConversionError if it holds numbers that are not finite.
     """
     shape = array.shape
     if pad:
@@ -101,14 +103,22 @@ def write_array(path: Path, array: npt.NDArray[Any], dtype: str, *, slots: int =
         shape = (rows, slots * padded(size))
     header = {"descr": dtype, "fortran_order": False, "shape": shape}
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
-    step = max(1, _CHUNK // row_bytes)
+    step, bad = max(1, _CHUNK // row_bytes), 0
     with path.open("wb") as file:
         out = _HashingFile(file)
         np.lib.format.write_array_header_1_0(out, header)
         for start in range(0, len(array), step):
-            piece = np.ascontiguousarray(array[start : start + step], dtype=dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                piece = np.ascontiguousarray(array[start : start + step], dtype=dtype)
+            if piece.dtype.kind == "f":
+                bad += unusable(piece)
             if pad:
                 piece = piece.reshape(len(piece), slots, size)
                 piece = np.pad(piece, ((0, 0), (0, 0), (0, padded(size) - size)))
             out.write(piece.tobytes())
+    if bad:
+        raise ConversionError(
+            f"{path.stem}: {problem(bad, int(np.prod(array.shape)))}; nothing can be inferred from such a model,"
+            " train it again (with a lower alpha, if that is why)"
+        )
     return out.entry()

@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
-from collections.abc import Collection, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +15,19 @@ import numpy as np
 
 from .eras import modern
 from .errors import ConversionError, UnsafePickleError
-from .stand_ins import NAMES, Array, ArraySource, Inert, Name, inert
+from .kinds import HEAD, kind_of, writer_of
+from .names import NAMES, Name, foreign, forgotten, inert, unneeded
+from .stand_ins import Array, ArraySource, Foreign, Inert
 from .unpickler import BoundedFile, unpickle
+from .xz import XzFile
 
 DOC2VEC = "gensim.models.doc2vec.Doc2Vec"
 
 # Numbers hardly shrink, and words to a quarter or so; a file that grows more than this was made to fill the memory.
 _GROWTH, _GROWTH_FREE = 20, 2**20
+
+# Whose names must be on the list: those that models are made of, and those that could do harm if they were real.
+_KNOWN = ("gensim.models.doc2vec.", "gensim.models.keyedvectors.", "gensim.models.word2vec.", "gensim.utils.", "numpy.")
 
 # Of a class with its module, in letters; a longer one is damage.
 _LONGEST_NAME = 200
@@ -34,7 +42,9 @@ def load(path: Path, allowed: Collection[str] = ()) -> SimpleNamespace:
     """
     with _told_of(path):
         with _opened(path) as file:
-            model = unpickle(file, lambda name: _resolve(name, allowed))
+            model = unpickle(BoundedFile(file, _size(path)), lambda name: _resolve(name, allowed))
+        if isinstance(model, Foreign):
+            raise _refusal(model.kind)
         if not isinstance(model, Inert):
             raise ConversionError("holds no gensim model")
         if model.gensim_class not in (DOC2VEC, *allowed):
@@ -48,29 +58,51 @@ def _told_of(path: Path) -> Iterator[None]:
     try:
         yield
     except ConversionError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {_kind_of(path) or error}") from error
     except MemoryError:
         raise ConversionError(f"{path}: asks for more memory than there is") from None
     except EOFError:
-        raise ConversionError(f"{path}: is damaged: it ends early") from None
+        raise ConversionError(f"{path}: {_kind_of(path) or 'is damaged: it ends early'}") from None
     except OSError as error:
         raise ConversionError(f"{path}: {error.strerror or error}") from error
     except Exception as error:
         # A damaged file fails in as many ways as there are instructions; what they say may be pages of the file.
-        raise ConversionError(f"{path}: is not a gensim model file, or is damaged") from error
+        raise ConversionError(f"{path}: {_kind_of(path) or 'is not a gensim model file, or is damaged'}") from error
+
+
+def _kind_of(path: Path) -> str | None:
+    """What a file is that could not be read, if it is something else that people take for a model."""
+    try:
+        with _opened(path) as file:
+            return kind_of(file.read(HEAD))
+    except (OSError, EOFError, ConversionError):
+        return None
+
+
+_PACKED: dict[bytes, Callable[[BufferedReader], BufferedIOBase]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lambda file: BufferedReader(XzFile(file)),
+}
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BoundedFile]:
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
     with path.open("rb") as file:
-        size, magic = path.stat().st_size, file.read(3)
-        file.seek(0)
-        if magic[:2] == b"\x1f\x8b":
-            yield BoundedFile(gzip.GzipFile(fileobj=file), _grown(size))
-        elif magic == b"BZh":
-            yield BoundedFile(bz2.BZ2File(file), _grown(size))
-        else:
-            yield BoundedFile(file, size)
+        yield unpack(file) if (unpack := _packing(file)) else file
+
+
+def _size(path: Path) -> int:
+    """Bytes that may be read of a file."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        return _grown(size) if _packing(file) else size
+
+
+def _packing(file: BufferedReader) -> Callable[[BufferedReader], BufferedIOBase] | None:
+    magic = file.read(6)
+    file.seek(0)
+    return next((unpack for start, unpack in _PACKED.items() if magic.startswith(start)), None)
 
 
 def _grown(size: int) -> int:
@@ -84,11 +116,26 @@ def _resolve(name: str, allowed: Collection[str]) -> Name:
         return inert(name)
     if len(name) > _LONGEST_NAME or not name.isprintable():
         raise UnsafePickleError("asks for what is not the name of a class; nothing of it was run")
+    if writer := writer_of(name):
+        raise ConversionError(f"was written by {writer}, not by gensim; load it with that, and save it with model.save")
+    if name.startswith("gensim.models.callbacks."):
+        return forgotten(name)
+    if name.startswith(_KNOWN):
+        raise _refusal(name)
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise unneeded(name)
+    return foreign(name)
+
+
+def _refusal(name: str) -> UnsafePickleError:
+    """Why a file that holds an instance of this class is no model."""
     if name.startswith("gensim.models."):
-        raise UnsafePickleError(f"holds a {name}, which is no Doc2Vec model: nothing can be inferred from it")
-    raise UnsafePickleError(
-        f"asks for {name}, which no gensim Doc2Vec model needs; nothing of it was run"
-        f" (if it is a class of your own, derived from Doc2Vec, add --allow-class {name})"
+        return UnsafePickleError(f"holds a {name}, which is no Doc2Vec model: nothing can be inferred from it")
+    if name.startswith(("gensim.", "numpy.")):
+        return unneeded(name)
+    return UnsafePickleError(
+        f"holds a {name}, which is no gensim model; if it is a class of your own, derived from Doc2Vec,"
+        f" add --allow-class {name}"
     )
 
 
@@ -105,7 +152,8 @@ class _SideArray(ArraySource):
         except FileNotFoundError:
             raise ConversionError(f"{self._path}: is missing; gensim saved it beside the model") from None
         except (ValueError, OSError, EOFError, BadZipFile, LookupError, MemoryError) as error:
-            raise ConversionError(f"{self._path}: is not an array that gensim saved: {error}") from error
+            problem = _kind_of(self._path) or f"is not an array that gensim saved: {error}"
+            raise ConversionError(f"{self._path}: {problem}") from error
         if not isinstance(array, np.ndarray):
             raise ConversionError(f"{self._path}: is not a .npy array")
         return array
@@ -122,9 +170,12 @@ def _unzipped(path: Path) -> Array:
 
 
 def _find_side_arrays(part: Inert, prefix: str, suffix: str, *, is_model: bool) -> None:
-    """Put those of a model and of its parts among their attributes, as gensim does when it loads."""
+    """Put those of a model and of its parts among their attributes, as gensim does when it loads.
+
+    What is there is right: the lists stay in a model that was saved, and is pickled whole then.
+    """
     for name in _identifiers(part.get("__numpys")):
-        part.attributes[name] = _SideArray(Path(f"{prefix}.{name}.{suffix}"))
+        part.attributes.setdefault(name, _SideArray(Path(f"{prefix}.{name}.{suffix}")))
     for name in _identifiers(part.get("__recursive_saveloads")) if is_model else ():
         if isinstance(inner := part.get(name), Inert):
             _find_side_arrays(inner, f"{prefix}.{name}", suffix, is_model=False)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Container, Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 from .corpora import Document
@@ -30,7 +31,9 @@ def checked(corpus: Iterable[Document], where: str) -> Iterator[Document]:
     for count, document in enumerate(corpus, 1):
         if problem := _problem(document):
             raise CorpusError(f"{where}: document {count}: {problem}")
-        yield document
+        tags, text = document
+        # numpy's text and integers are Python's with something more.
+        yield [str(tag) if isinstance(tag, str) else int(tag) for tag in tags], str(text)
     if not count:
         raise CorpusError(f"{where}: holds no documents; a generator that was read before is empty, make a new one")
 
@@ -41,9 +44,13 @@ def _problem(document: Any) -> str | None:
     tags, text = document
     if not isinstance(text, str):
         return f"its text must be a string, which the tokenizer cuts, not {type(text).__name__}"
-    if not isinstance(tags, list | tuple) or not tags or not all(type(tag) in (str, int) for tag in tags):
+    if not isinstance(tags, list | tuple) or not tags or not all(map(_is_tag, tags)):
         return "its tags must be a list of at least one string or integer; one string would be read as characters"
     return None
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, str | Integral) and not isinstance(tag, bool)
 
 
 def check_vocabulary(where: str, distinct: int, known: int, min_count: int) -> None:

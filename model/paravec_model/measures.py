@@ -1,7 +1,7 @@
 """How well vectors find what they should: ranks, the measures made of them, and how sure those are.
 
 All is by cosine. A tie counts against the model: whatever is as near as what is looked for counts as nearer. So
-a vector of zeros, which is as near to everything, finds nothing.
+a vector of zeros, which is as near to everything, finds nothing. Nor does one that holds NaN, and nothing finds it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,9 @@ Relevance = Mapping[int, float]
 
 # Two equal documents may differ by so much where the BLAS sums their products in another order.
 _TIE = 1e-6
+
+# Rank of what is not found, and the cosine that is less than any.
+_NEVER, _NO_COSINE = np.iinfo(np.intp).max, -2.0
 
 # Cosines that are held at once.
 _BLOCK = 2**22
@@ -67,14 +70,17 @@ def rankings(queries: Vectors, targets: Vectors, relevant: Sequence[Relevance]) 
     """For each query, where among all targets it finds the relevant ones, of which it needs at least one."""
     found = []
     for start, block in cosine_blocks(queries, targets):
-        for row, grades in zip(block, relevant[start : start + len(block)], strict=True):
+        lost = np.isnan(block)
+        block[lost] = _NO_COSINE
+        for row, never, grades in zip(block, lost, relevant[start : start + len(block)], strict=True):
             numbers, values = np.array(list(grades)), np.array(list(grades.values()), np.float64)
             # Of those that tie, the least relevant first.
             order = np.lexsort((values, -row[numbers]))
             numbers, values = numbers[order], values[order]
             nearer = row[None, :] > row[numbers][:, None] - _TIE
             others = nearer.sum(axis=1) - nearer[:, numbers].sum(axis=1)
-            found.append(Ranking(np.arange(1, len(numbers) + 1) + others, values))
+            positions = np.arange(1, len(numbers) + 1) + others
+            found.append(Ranking(np.where(never[numbers], _NEVER, positions), values))
     return found
 
 
@@ -152,16 +158,17 @@ def cosines(left: Vectors, right: Vectors) -> Numbers:
 
 
 def neighbours(vectors: Vectors, k: int) -> npt.NDArray[np.intp]:
-    """The k nearest other vectors of each, nearest first, shape (documents, k); ties by number."""
+    """The k nearest other vectors of each, nearest first, shape (documents, k); ties by number. -1 where none is."""
     found = np.empty((len(vectors), k), np.intp)
     for start, block in cosine_blocks(vectors, vectors):
         rows = np.arange(len(block))
         block[rows, rows + start] = -np.inf
-        found[start : start + len(block)] = np.argsort(-block, axis=1, kind="stable")[:, :k]
+        nearest = np.argsort(-block, axis=1, kind="stable")[:, :k]
+        found[start : start + len(block)] = np.where(np.isnan(block[rows[:, None], nearest]), -1, nearest)
     return found
 
 
 def overlap(left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> Numbers:
     """For each document, which share of its k neighbours are the same in both, whatever their order."""
-    same = (left[:, :, None] == right[:, None, :]).any(axis=2)
+    same = (left[:, :, None] == right[:, None, :]).any(axis=2) & (left >= 0)
     return np.asarray(same.mean(axis=1), np.float64)

@@ -64,6 +64,8 @@ class Neighbours:
         for begin in range(0, count if len(asked) else 0, step):
             unless_stopped(stop, _END)
             self._search(units, cosines, rows, begin, min(begin + step, count))
+        # A document's vector of huge numbers has none either.
+        rows[np.isinf(cosines)] = count
         order = np.lexsort((rows, -cosines))
         nearest = np.take_along_axis(rows, order, axis=1).tolist()
         cosines = np.take_along_axis(np.clip(cosines, -1, 1), order, axis=1)

@@ -53,6 +53,8 @@ class Algorithm:
         for field, least in (("vector_size", 1), ("negative", 0), ("window", 1)):
             if not least <= getattr(self, field) <= 100_000:
                 raise OptionError(field, f"must be {least} to 100000, not {getattr(self, field)}")
+        if not (math.isfinite(self.sample) and self.sample >= 0):
+            raise OptionError("sample", f"must be 0 or more, not {self.sample:g}")
         if not self.hs and self.negative == 0:
             raise OptionError("negative", "must be 1 or more when hs is off: nothing else says what to learn")
 

@@ -1,6 +1,5 @@
 """What a model can be trained with."""
 
-import math
 from dataclasses import dataclass
 
 from .errors import OptionError
@@ -64,8 +63,6 @@ class TrainingParameters:
             least = 1 if field == "workers" else 0
             if not least <= getattr(self, field) <= most:
                 raise OptionError(field, f"must be {least} to {most}, not {getattr(self, field)}")
-        if not (math.isfinite(self.sample) and self.sample >= 0):
-            raise OptionError("sample", f"must be 0 or more, not {self.sample:g}")
         if not -10 <= self.ns_exponent <= 10:
             raise OptionError("ns_exponent", f"must be -10 to 10, not {self.ns_exponent:g}")
         if self.dm_concat and not self.dm:

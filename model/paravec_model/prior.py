@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
+from .documents import Rows
 from .encoder import Encoder
 from .measures import own_rankings, reciprocal_rank
 from .options import InferenceOptions, Method
@@ -82,7 +83,7 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
     return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts)
 
 
-def by_tags(tags: Vectors, artifact: Artifact) -> Choice:
+def by_tags(tags: Rows, artifact: Artifact) -> Choice:
     """The λ with which documents drawn from the model find the trained tag that they were drawn for.
 
     `tags`: trained vectors, shape (tags, vector_size). The default method stays as it is.
@@ -90,14 +91,14 @@ def by_tags(tags: Vectors, artifact: Artifact) -> Choice:
     method = artifact.manifest.defaults.method
     if len(tags) < _FEWEST:
         return Choice(DEFAULT_LAMBDA, method)
-    tags = np.asarray(tags[:: -(-len(tags) // _DRAWN)], np.float32)
-    if not np.isfinite(tags).all():
+    some = np.asarray(tags[:: -(-len(tags) // _DRAWN)], np.float32)
+    if not np.isfinite(some).all():
         return Choice(DEFAULT_LAMBDA, method)
     random = np.random.Generator(np.random.PCG64(1))
     vocabulary = artifact.vocabulary
-    documents = [[vocabulary[word] for word in _draw(artifact, tag, random)] for tag in tags]
+    documents = [[vocabulary[word] for word in _draw(artifact, tag, random)] for tag in some]
     map_lambda, best = _best(
-        Encoder(artifact), lambda encoder: _mean_reciprocal_rank(encoder.encode(documents, _MAP).vectors, tags)
+        Encoder(artifact), lambda encoder: _mean_reciprocal_rank(encoder.encode(documents, _MAP).vectors, some)
     )
     return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
 

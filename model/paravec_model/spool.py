@@ -33,6 +33,8 @@ class Spool:
         self.digest = ContentDigest()
         self.sample = Sample[list[str]](_SAMPLE)
         """Some of the tokenized documents."""
+        self.texts = Sample[str](_SAMPLE)
+        """The same, before."""
         self.long = 0
         """Documents with more tokens than gensim reads."""
         self.untagged = 0
@@ -67,6 +69,7 @@ class Spool:
             self.digest.add(tags, text)
             self.long += len(words) > LONGEST
             self.sample.add(words)
+            self.texts.add(text)
             before = len(self._rows)
             rows = [self._rows.setdefault(tag, len(self._rows)) for tag in tags]
             self.untagged += len(self._rows) == before

@@ -1,15 +1,12 @@
 """What the names in a gensim file stand for: never the real thing.
 
 gensim's classes become inert objects that only hold attributes, arrays become `PickledArray`, which numpy sees only
-once its bytes are checked, and what inference does not need (random states, hash functions, raw counts) becomes an
-object that forgets whatever is put in.
+once its bytes are checked, and what inference does not need (random states, hash functions, raw counts, whatever people
+hang on a model) becomes an object that forgets whatever is put in.
 """
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +16,9 @@ from .errors import ConversionError
 
 Array = npt.NDArray[Any]
 
-# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax).
+# Numbers and booleans, and "O" for arrays of arrays (the paths of hierarchical softmax); of single values, text too.
 _DTYPE = re.compile(r"[biuf][1248]|O8?")
+_TEXT = re.compile(r"U\d{1,9}")
 
 _MOST_DIMENSIONS = 8
 
@@ -28,12 +26,32 @@ _MOST_DIMENSIONS = 8
 class StandIn:
     """An object of a pickle that is not of Python's own types."""
 
+    __slots__: tuple[str, ...] = ()
+
     def build(self, state: Any) -> None:
         """Take the state that the pickle has for it."""
 
 
 class Forgetful(StandIn):
-    """Takes all that a pickle may do to an object, and keeps none of it."""
+    """Takes all that a pickle may do to an object, and keeps none of it but the name of its type."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str, *_args: Any) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}>"
+
+
+class Foreign(Forgetful):
+    """An instance of a class that is neither Python's nor numpy's, nor of a gensim model; its name is its kind."""
+
+    __slots__ = ()
+
+
+BIG_NUMBER = Forgetful("int of more than 64 bits")
+"""For any such."""
 
 
 class Inert(StandIn):
@@ -66,14 +84,30 @@ class PickledDtype(StandIn):
     """A numpy dtype as a pickle tells it: a short name, and a byte order that follows."""
 
     def __init__(self, name: str, *_args: Any) -> None:
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
+        self.name = name if isinstance(name, str) else ""
+        known = _DTYPE.fullmatch(self.name) or _TEXT.fullmatch(self.name)
+        self._dtype = np.dtype(self.name) if known else None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """It; ConversionError if no array of a model has it."""
+        if self._dtype is None or self._dtype.kind == "U":
             raise ConversionError("an array has a data type that no gensim model has")
-        self.dtype = np.dtype(name)
+        return self._dtype
 
     def build(self, state: Any) -> None:
         """Take the byte order."""
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(state[1])
+        if self._dtype is not None and state[1] in ("<", ">"):
+            self._dtype = self._dtype.newbyteorder(state[1])
+
+    def scalar(self, data: Any) -> Any:
+        """A single value as Python has it; something that is of no use, if it is neither a number nor text."""
+        dtype = self._dtype
+        if dtype is None or dtype.hasobject:
+            return Forgetful("numpy scalar")
+        if isinstance(data, Forgetful) or len(data) != dtype.itemsize:
+            raise ConversionError("a number is told in a way that is not numpy's")
+        return _numbers(data, dtype)[0].item()
 
 
 class PickledArray(ArraySource):
@@ -123,70 +157,3 @@ def _objects(data: Any) -> Array:
     for i, item in enumerate(data):
         array[i] = item
     return array
-
-
-def _scalar(dtype: Any, data: Any) -> Any:
-    if not isinstance(dtype, PickledDtype) or dtype.dtype.hasobject or len(data) != dtype.dtype.itemsize:
-        raise ConversionError("a number is told in a way that is not numpy's")
-    return _numbers(data, dtype.dtype)[0].item()
-
-
-def _encode(text: Any, encoding: Any) -> str:
-    """How pickles of protocol 2 write bytes: as text of the same numbers. It stays text until it is needed."""
-    if encoding != "latin1" or not isinstance(text, str):
-        raise ConversionError("bytes are told in a way that is not Python's")
-    return text
-
-
-@dataclass(frozen=True)
-class Name:
-    """What a name in a pickle resolves to."""
-
-    make: Callable[..., Any]
-    """Makes what stands for that which calling the name would give."""
-
-
-def inert(gensim_class: str) -> Name:
-    """The name of a class of which only the attributes matter."""
-    return Name(partial(Inert, gensim_class))
-
-
-_INERT = (
-    "gensim.models.doc2vec.Doc2Vec",
-    "gensim.models.doc2vec.Doc2VecTrainables",
-    "gensim.models.doc2vec.Doc2VecVocab",
-    "gensim.models.doc2vec.DocvecsArray",
-    "gensim.models.keyedvectors.Doc2VecKeyedVectors",
-    "gensim.models.keyedvectors.EuclideanKeyedVectors",
-    "gensim.models.keyedvectors.KeyedVectors",
-    "gensim.models.keyedvectors.Vocab",
-    "gensim.models.keyedvectors.Word2VecKeyedVectors",
-    "gensim.models.word2vec.Vocab",
-)
-
-_FORGOTTEN = (
-    "builtins.frozenset",
-    "builtins.hash",
-    "builtins.int",
-    "builtins.long",
-    "collections.defaultdict",
-    "gensim.models.doc2vec.Doctag",
-    "gensim.utils.call_on_class_only",
-    "numpy.ndarray",
-    "numpy.random.__RandomState_ctor",
-    "numpy.random._mt19937.MT19937",
-    "numpy.random._pickle.__bit_generator_ctor",
-    "numpy.random._pickle.__randomstate_ctor",
-)
-
-NAMES = {
-    **{name: inert(name) for name in _INERT},
-    **{name: Name(lambda *_args: Forgetful()) for name in _FORGOTTEN},
-    "_codecs.encode": Name(_encode),
-    "builtins.bytes": Name(lambda: b""),
-    "numpy.dtype": Name(PickledDtype),
-    "numpy.core.multiarray._reconstruct": Name(PickledArray),
-    "numpy.core.multiarray.scalar": Name(_scalar),
-    "numpy.core.numeric._frombuffer": Name(PickledArray.of),
-}
-"""All names that gensim's Doc2Vec files hold; the tests show that each is needed."""

@@ -12,6 +12,7 @@ from .errors import ModelError, StoppedError
 from .guards import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .options import Stop
 from .parameters import TrainingParameters
+from .scripts import warn_of_scripts
 from .spool import Spool, temporary_file
 from .tokenizer import Tokenizer
 
@@ -63,6 +64,7 @@ def train(
         with bar(desc="reading") as shown:
             documents = spool.read(checked(corpus, where), where, tokenizer, parameters, shown.update)
             model.build_vocab(documents, keep_raw_vocab=True)
+        warn_of_scripts(spool.texts.items, tokenizer)
         distinct, model.raw_vocab = len(model.raw_vocab), None
         check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, parameters.min_count)
         warn_of_documents(model.corpus_count, spool.untagged, spool.long)

@@ -3,7 +3,8 @@
 Python's own unpickler calls what a pickle names, and sets aside as much memory as one declares. Here the standard
 library's `pickletools` cuts the file into instructions, and the few dozen that gensim's files are made of work on
 lists, dicts and the stand-ins of `stand_ins`; no other instruction or name is taken. Nothing is copied that a pickle
-could have copied again and again, and no key of a dict takes long to hash, so time and memory grow with the file alone.
+could have copied again and again, and only text and numbers are keys of a dict, the others are left out unhashed; so
+time and memory grow with the file alone.
 """
 
 import pickletools
@@ -12,20 +13,28 @@ from io import BufferedIOBase
 from typing import Any
 
 from .errors import ConversionError
-from .stand_ins import Forgetful, Name, StandIn
+from .names import Name
+from .stand_ins import BIG_NUMBER, Forgetful, StandIn
 
 Resolve = Callable[[str], Name]
 
-# Names of Python 2 and of numpy 2, told as Python 3 and numpy 1 tell them.
-_RENAMED = {"__builtin__.": "builtins.", "numpy._core.": "numpy.core."}
+# Names of other Pythons and numpys, and how they are told here.
+_RENAMED = {
+    "__builtin__.": "builtins.",
+    "copy_reg.": "copyreg.",
+    "numpy._core.": "numpy.core.",
+    "numpy.core.memmap.": "numpy.",
+    "pathlib._local.": "pathlib.",
+}
 
 _LARGEST_NUMBER = 2**63
 
 # No object of gensim's or numpy's is made from more; a long tuple of arguments could be copied at no cost.
 _MOST_ARGUMENTS = 16
 
-# The longest line that an instruction takes: a module, a class, a decimal number.
-_LONGEST_LINE = 1000
+# The longest line that an instruction takes: a module, a class, a decimal number. In protocol 0 a text is one, too, and
+# so are the bytes of an array.
+_LONGEST_LINE, _TEXT = 1000, b"V"
 
 
 class BoundedFile:
@@ -34,6 +43,7 @@ class BoundedFile:
     def __init__(self, file: BufferedIOBase, size: int) -> None:
         self._file = file
         self._left = size
+        self._last = b""
 
     def read(self, count: int) -> bytes:
         """Exactly so many bytes."""
@@ -41,11 +51,12 @@ class BoundedFile:
         if len(data) != count:
             raise ConversionError(f"is damaged, or made to fill the memory: {count} more bytes are not to be had")
         self._left -= count
+        self._last = data
         return data
 
     def readline(self) -> bytes:
         """A line, or the beginning of one that is too long."""
-        line = self._file.readline(min(self._left, _LONGEST_LINE))
+        line = self._file.readline(self._left if self._last == _TEXT else min(self._left, _LONGEST_LINE))
         self._left -= len(line)
         return line
 
@@ -82,9 +93,7 @@ class _Machine:
 
     def push_number(self, value: int) -> None:
         # Larger ones could be made to take long together: as keys, in products.
-        if not -_LARGEST_NUMBER <= value < _LARGEST_NUMBER:
-            raise ConversionError("holds a number of more than 64 bits")
-        self.push(value)
+        self.push(value if -_LARGEST_NUMBER <= value < _LARGEST_NUMBER else BIG_NUMBER)
 
     def nothing(self, _argument: Any) -> None:
         pass
@@ -112,6 +121,8 @@ class _Machine:
 
     def append(self, items: list[Any]) -> None:
         target = self._stack[-1]
+        if isinstance(target, Forgetful):
+            return
         if type(target) is not list:
             raise TypeError("what is appended to is not a list")
         target.extend(items)
@@ -123,9 +134,14 @@ class _Machine:
         if type(target) is not dict:
             raise TypeError("what has its items set is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in (str, int):
-                raise TypeError("a key is neither text nor a number")
-            target[key] = value
+            # A tag may be anything that Python can hash, and gensim has a dict of them, which we do not need.
+            if type(key) in (str, int):
+                target[key] = value
+
+    def make_dict(self, _argument: None) -> None:
+        items = self.take_marked()
+        self.push({})
+        self.set_items(items)
 
     def resolve(self, name: str) -> None:
         for prefix, now in _RENAMED.items():
@@ -139,13 +155,21 @@ class _Machine:
             raise TypeError("a name is not text")
         self.resolve(f"{module}.{name}")
 
-    def make(self, _argument: None) -> None:
+    def call(self, _argument: None) -> None:
+        name, arguments = self._name_and_arguments()
+        self.push(name.call(*arguments))
+
+    def instance(self, _argument: None) -> None:
+        name, arguments = self._name_and_arguments()
+        self.push(name.instance(*arguments))
+
+    def _name_and_arguments(self) -> tuple[Name, tuple[Any, ...]]:
         name, arguments = self.take(2)
         if not isinstance(name, Name) or type(arguments) is not tuple:
             raise TypeError("what is called is not a name")
         if len(arguments) > _MOST_ARGUMENTS:
             raise ConversionError("makes an object from more arguments than gensim does")
-        self.push(name.make(*arguments))
+        return name, arguments
 
     def build(self, _argument: None) -> None:
         state = self.pop()
@@ -166,17 +190,20 @@ INSTRUCTIONS: Mapping[str, _Instruction] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.nothing),
     **dict.fromkeys(
         ("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
-         "BYTEARRAY8", "BINFLOAT"),
+         "BYTEARRAY8", "BINFLOAT", "FLOAT", "UNICODE"),
         _Machine.push,
     ),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG1"), _Machine.push_number),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"), _Machine.push_number),
     "NONE": _constant(None),
     "NEWTRUE": _constant(True),
     "NEWFALSE": _constant(False),
     "EMPTY_TUPLE": _constant(()),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_SET": lambda machine, _: machine.push(Forgetful("set")),
     "MARK": _Machine.mark,
+    "LIST": lambda machine, _: machine.push(machine.take_marked()),
+    "DICT": _Machine.make_dict,
     "TUPLE": lambda machine, _: machine.push(tuple(machine.take_marked())),
     "TUPLE1": lambda machine, _: machine.push(tuple(machine.take(1))),
     "TUPLE2": lambda machine, _: machine.push(tuple(machine.take(2))),
@@ -184,15 +211,16 @@ INSTRUCTIONS: Mapping[str, _Instruction] = {
     "FROZENSET": lambda machine, _: machine.push(tuple(machine.take_marked())),
     "APPEND": lambda machine, _: machine.append(machine.take(1)),
     "APPENDS": lambda machine, _: machine.append(machine.take_marked()),
+    "ADDITEMS": lambda machine, _: machine.append(machine.take_marked()),
     "SETITEM": lambda machine, _: machine.set_items(machine.take(2)),
     "SETITEMS": lambda machine, _: machine.set_items(machine.take_marked()),
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Machine.put),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.get),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.get),
     "MEMOIZE": _Machine.memoize,
     "GLOBAL": lambda machine, pair: machine.resolve(pair.replace(" ", ".")),
     "STACK_GLOBAL": _Machine.resolve_pair,
-    "NEWOBJ": _Machine.make,
-    "REDUCE": _Machine.make,
+    "NEWOBJ": _Machine.instance,
+    "REDUCE": _Machine.call,
     "BUILD": _Machine.build,
 }  # fmt: skip
 """What a pickle may ask for; each is tried on real files by the tests, and none is more than they need."""

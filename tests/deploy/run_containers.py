@@ -24,7 +24,8 @@ from paravec_client import ClientConfig, EmbeddingClient, InferenceOptions, Para
 from paravec_model import __version__
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_model.export import GensimModel, write_artifact
+from paravec_model.export import write_artifact
+from paravec_model.gensim_model import GensimModel
 from paravec_model.tokenizer import SimpleTokenizer
 
 from .. import parity

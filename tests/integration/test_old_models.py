@@ -19,7 +19,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.cli import main
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ConversionError, UnsafePickleError
-from paravec_model.stand_ins import NAMES, Name
+from paravec_model.names import NAMES, Name
 
 from .. import old_models, parity
 
