@@ -160,12 +160,14 @@ def test_an_option_that_has_no_effect_is_refused_or_told(way: type[EmbeddingClie
 
         for name, value in (("epochs", 5), ("alpha", 0.05), ("min_alpha", 0.001), ("seed", 1)):
             unused: Any = {name: value}
-            for call in (client.embed, client.find_similar, lambda *a: list(client.embed_stream([a[0]], a[1]))):
+            calls: Any = client.embed, lambda text, o: client.find_similar(text, 1, o), lambda *a: list(stream(*a))
+            for call in calls:
                 with pytest.raises(InvalidArgumentError, match=f"options.{name}: has no effect with METHOD_MAP"):
                     call("fire", InferenceOptions(method="map", **unused))
             assert client.embed_all(["fire"], InferenceOptions(**unused)).method == "sgd"
+        method: Any
         for method in ("sgd", "map"):
-            options = InferenceOptions(method=method, normalize=True, truncate=True)  # type: ignore[arg-type]
+            options = InferenceOptions(method=method, normalize=True, truncate=True)
             assert client.embed_all(["fire"], options).method == method
             assert client.embed_all(["fire"], options)[0].method == method
             assert next(client.embed_stream(["fire"], options)).method == method

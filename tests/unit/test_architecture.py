@@ -32,6 +32,7 @@ ALLOWED = {
 # The exceptions: what trains may import gensim, and one module of the server joins wire and model.
 ALSO = {
     "paravec_client/completion.py": {"shtab"},
+    "paravec_client/compression.py": {"backports", "compression"},
     "paravec_client/parquet.py": {"pyarrow"},
     "paravec_client/progress.py": {"tqdm"},
     "paravec_model/training.py": {"gensim", "tqdm"},
