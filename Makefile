@@ -14,10 +14,10 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test lint format images manifests deploy-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make .venv with all that the other targets need
 
@@ -97,6 +97,9 @@ manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests,
 deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (root on Debian, kubectl)
 	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py $(ARGS)
 
+languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (Java; golang-google-grpc-dev, protoc-gen-go)
+	@$(RUN) -m pytest -rs --timeout 600 tests/languages/run_go.py tests/languages/run_spark.py $(ARGS)
+
 format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -148,7 +151,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

@@ -29,25 +29,29 @@ class Blocking(EmbeddingClient):
     def _wait(self, awaitable: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(60)
 
-    def embed_all(self, *args: Any) -> Any:
+    def embed_all(self, *args: Any, **named: Any) -> Any:
         """What the asynchronous client's returns."""
-        return self._wait(self._client.embed_all(*args))
+        return self._wait(self._client.embed_all(*args, **named))
 
-    def embed(self, *args: Any) -> Any:
+    def embed(self, *args: Any, **named: Any) -> Any:
         """What the asynchronous client's returns."""
-        return self._wait(self._client.embed(*args))
+        return self._wait(self._client.embed(*args, **named))
 
-    def model(self) -> Any:
+    def find_similar(self, *args: Any, **named: Any) -> Any:
         """What the asynchronous client's returns."""
-        return self._wait(self._client.model())
+        return self._wait(self._client.find_similar(*args, **named))
+
+    def model(self, **named: Any) -> Any:
+        """What the asynchronous client's returns."""
+        return self._wait(self._client.model(**named))
 
     def health(self, *args: Any, **named: Any) -> Any:
         """What the asynchronous client's returns."""
         return self._wait(self._client.health(*args, **named))
 
-    def wait_until_ready(self, timeout: float = 60.0) -> None:
+    def wait_until_ready(self, timeout: float = 60.0, **named: Any) -> None:
         """What the asynchronous client's does."""
-        self._wait(self._client.wait_until_ready(timeout))
+        self._wait(self._client.wait_until_ready(timeout, **named))
 
     def embed_stream(self, *args: Any, **named: Any) -> Generator[Any, None, None]:
         """What the asynchronous client's yields."""

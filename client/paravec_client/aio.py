@@ -1,19 +1,24 @@
 """The asynchronous client."""
 
 import asyncio
+import inspect
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, cast, overload
 
 import grpc
 
+from paravec.v1 import embedding_pb2 as pb
+
 from . import core, wire
+from .calls import CallSettings, MetadataLike, call_settings
+from .client import EmbeddingClient
 from .config import ClientConfig
 from .connection import Connection, configured
-from .core import SERVICE, Core, Pause, Program, Step
-from .errors import CancelledError, from_call
-from .stream import Outcome, Stream
+from .core import SERVICE, Call, Core, Pause, Program, Step
+from .errors import CancelledError
+from .stream import Errors, Outcome, Stream, checked
 from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, Similar, Vector
 
 T = TypeVar("T")
@@ -27,7 +32,8 @@ class AsyncEmbeddingClient:
             async for embedding in client.embed_stream(texts):
                 ...
 
-    A client belongs to the event loop that it is first used in. Every failure is a `ParavecError`.
+    A client belongs to the event loop that it is used in; once that is closed, it goes on in another with a connection
+    of its own. Every failure is a `ParavecError`.
     """
 
     def __init__(
@@ -45,6 +51,9 @@ class AsyncEmbeddingClient:
         self._core = Core(self.config)
         self._connection = Connection(self.config, grpc.aio, channel, interceptors)
 
+    def __repr__(self) -> str:
+        return f"<AsyncEmbeddingClient {self.config.target}{' closed' if self._connection.closed else ''}>"
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -59,19 +68,29 @@ class AsyncEmbeddingClient:
             await channel.close()
 
     @overload
-    async def embed(self, documents: str, options: InferenceOptions | None = None) -> Vector: ...
+    async def embed(
+        self, documents: str, options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Vector: ...  # fmt: skip
     @overload
-    async def embed(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Vector: ...
+    async def embed(
+        self, documents: Iterable[Document], options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Vector: ...  # fmt: skip
 
-    async def embed(self, documents: str | Iterable[Document], options: InferenceOptions | None = None) -> Vector:
-        """See `EmbeddingClient.embed`."""
-        if isinstance(documents, str):
-            return (await self.embed_all([documents], options))[0].vector
-        return (await self.embed_all(documents, options)).vectors
+    async def embed(
+        self, documents: str | Iterable[Document], options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Vector:  # fmt: skip
+        if (text := wire.one_text(documents)) is not None:
+            return (await self.embed_all([text], options, timeout=timeout, metadata=metadata))[0].vector
+        return (await self.embed_all(documents, options, timeout=timeout, metadata=metadata)).vectors
 
-    async def embed_all(self, documents: Iterable[Document], options: InferenceOptions | None = None) -> Embeddings:
-        """See `EmbeddingClient.embed_all`."""
-        programs = await self._run(self._core.plan(documents, options))
+    async def embed_all(
+        self, documents: Iterable[Document], options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Embeddings:  # fmt: skip
+        programs = await self._run(self._core.plan(documents, options, call_settings(timeout, metadata)))
         if len(programs) == 1:
             return await self._run(programs[0])
         next_program = core.given(programs)
@@ -83,37 +102,38 @@ class AsyncEmbeddingClient:
 
     @overload
     def embed_stream(
-        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None
-    ) -> AsyncGenerator[Embedding, None]: ...
+        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> AsyncGenerator[Embedding, None]: ...  # fmt: skip
     @overload
     def embed_stream(
-        self,
-        documents: Iterable[Document] | AsyncIterable[Document],
-        options: InferenceOptions | None = None,
-        *,
+        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None, *,
         errors: Literal["raise"],
-    ) -> AsyncGenerator[Embedding, None]: ...
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> AsyncGenerator[Embedding, None]: ...  # fmt: skip
     @overload
     def embed_stream(
-        self,
-        documents: Iterable[Document] | AsyncIterable[Document],
-        options: InferenceOptions | None = None,
-        *,
+        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None, *,
         errors: Literal["return"],
-    ) -> AsyncGenerator[Outcome, None]: ...
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> AsyncGenerator[Outcome, None]: ...  # fmt: skip
 
-    async def embed_stream(
-        self,
-        documents: Iterable[Document] | AsyncIterable[Document],
-        options: InferenceOptions | None = None,
-        *,
+    def embed_stream(
+        self, documents: Iterable[Document] | AsyncIterable[Document], options: InferenceOptions | None = None, *,
         errors: Literal["raise", "return"] = "raise",
-    ) -> AsyncGenerator[Any, None]:
-        """See `EmbeddingClient.embed_stream`. `documents` may be asynchronous, too; if it is not, and slow, it holds up
-        the event loop. To leave a stream early and be sure that it ends at once, use `contextlib.aclosing`."""
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> AsyncGenerator[Any, None]:  # fmt: skip
+        """`documents` may be asynchronous, too; if it is not, it is read in the event loop, and holds it up if it is
+        slow. To leave a stream early and be sure that it ends at once, use `contextlib.aclosing`.
+        """
         coming = documents if isinstance(documents, AsyncIterable) else _each(wire.listed(documents))
-        stream = Stream(self._core, await self._run(self._core.limits()), options, errors)
-        reader = _Reader(stream, coming)
+        return self._stream(coming, wire.options_message(options), checked(errors), call_settings(timeout, metadata))
+
+    async def _stream(
+        self, documents: AsyncIterable[Document], options: pb.InferenceOptions, errors: Errors, settings: CallSettings
+    ) -> AsyncGenerator[Any, None]:
+        stream = Stream(self._core, await self._run(self._core.limits(settings)), options, errors, settings)
+        reader = _Reader(stream, documents)
         answers = self._ordered(reader.next)
         try:
             async for answered in answers:
@@ -125,34 +145,49 @@ class AsyncEmbeddingClient:
         if stream.failure:
             raise stream.failure
 
-    @overload  # A text is a sequence of texts, too, but is not taken for one.
+    # A text, and an array of one dimension, are sequences of queries, too, but are not taken for such.
+    @overload
     async def find_similar(  # type: ignore[overload-overlap]
-        self, queries: str, top_k: int = 10, options: InferenceOptions | None = None
-    ) -> Similar: ...
+        self, queries: str, top_k: int = 10, options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Similar: ...  # fmt: skip
     @overload
     async def find_similar(
-        self, queries: Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None
-    ) -> list[Similar]: ...
+        self, queries: Vector, top_k: int = 10, options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Any: ...  # fmt: skip
+    @overload
+    async def find_similar(
+        self, queries: Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> list[Similar]: ...  # fmt: skip
+    @overload
+    async def find_similar(
+        self, queries: Sequence[float], top_k: int = 10, options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Similar: ...  # fmt: skip
 
     async def find_similar(
-        self, queries: str | Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None
-    ) -> Similar | list[Similar]:
-        """See `EmbeddingClient.find_similar`."""
-        if isinstance(queries, str):
-            return (await self._run(self._core.find_similar([queries], top_k, options)))[0]
-        return await self._run(self._core.find_similar(queries, top_k, options))
+        self, queries: str | Sequence[float] | Iterable[Query], top_k: int = 10,
+        options: InferenceOptions | None = None, *,
+        timeout: float | None = None, metadata: MetadataLike | None = None,
+    ) -> Similar | list[Similar]:  # fmt: skip
+        settings = call_settings(timeout, metadata)
+        if (one := wire.one_query(queries)) is not None:
+            return (await self._run(self._core.find_similar([one], top_k, options, settings)))[0]
+        several = wire.listed(cast(Iterable[Query], queries), "queries")
+        return await self._run(self._core.find_similar(several, top_k, options, settings))
 
-    async def model(self) -> ModelInfo:
-        """See `EmbeddingClient.model`."""
-        return await self._run(self._core.model())
+    async def model(self, *, timeout: float | None = None, metadata: MetadataLike | None = None) -> ModelInfo:
+        return await self._run(self._core.model(call_settings(timeout, metadata)))
 
-    async def health(self, service: str = SERVICE, *, timeout: float | None = None) -> str:
-        """See `EmbeddingClient.health`."""
-        return await self._run(self._core.health(service, timeout))
+    async def health(
+        self, service: str = SERVICE, *, timeout: float | None = None, metadata: MetadataLike | None = None
+    ) -> str:
+        return await self._run(self._core.health(service, call_settings(timeout, metadata)))
 
-    async def wait_until_ready(self, timeout: float = 60.0) -> None:
-        """See `EmbeddingClient.wait_until_ready`."""
-        await self._run(self._core.wait_until_ready(timeout))
+    async def wait_until_ready(self, timeout: float = 60.0, *, metadata: MetadataLike | None = None) -> None:
+        await self._run(self._core.wait_until_ready(timeout, call_settings(None, metadata)))
 
     async def _run(self, program: Program[T]) -> T:
         """Do what the program says."""
@@ -162,7 +197,7 @@ class AsyncEmbeddingClient:
                 try:
                     response = await self._answer(step)
                 except grpc.RpcError as error:
-                    step = program.throw(from_call(error))
+                    step = program.throw(self._connection.failure(error, cast(Call, step)))
                 else:
                     step = program.send(response)
         except StopIteration as end:
@@ -172,10 +207,8 @@ class AsyncEmbeddingClient:
     async def _answer(self, step: Step) -> Any:
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
-        method, metadata = self._connection.method(step.method)
-        request = iter(step.request) if step.method.streams else step.request
         try:
-            call = method(request, timeout=step.timeout, metadata=metadata)
+            call = self._connection.begin(step)
             return [response async for response in call] if step.method.streams else await call
         except grpc.aio.UsageError as error:
             raise CancelledError("the client is closed", code="CANCELLED") from error
@@ -231,7 +264,8 @@ class _Reader:
                 while self._stream.full:
                     self._room.clear()
                     await self._room.wait()
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit and CancelledError, too, are the caller's. Those of `close` nobody hears.
             self._stream.failure = error
         finally:
             self._stream.ended = True
@@ -241,3 +275,9 @@ class _Reader:
 async def _each(documents: Iterable[Document]) -> AsyncIterator[Document]:
     for document in documents:
         yield document
+
+
+for _name, _method in list(vars(AsyncEmbeddingClient).items()):
+    # What the two have in common is said once, and told by help() of both.
+    if (_shared := getattr(EmbeddingClient, _name, None)) and not _name.startswith("_"):
+        _method.__doc__ = "\n\n".join(filter(None, map(inspect.getdoc, (_shared, _method))))

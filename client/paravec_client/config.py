@@ -3,10 +3,14 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import inf
+from numbers import Integral, Real
 from os import PathLike
+from types import NoneType
 from typing import Any, Self
 
 from .errors import ConfigError
+from .target import read_target
 
 File = str | PathLike[str]
 
@@ -16,116 +20,170 @@ def _check(good: bool, name: str, wanted: str, value: object) -> None:
         raise ConfigError(f"{name}: must be {wanted}, not {value!r}")
 
 
+def _check_number(value: Any, name: str, least: float, *, more: bool = False, whole: bool = False) -> None:
+    """ConfigError unless a value is a finite number, at least `least`, or `more` than that."""
+    bound = f"{'more than' if more else 'at least'} {least:g}"
+    kind = "a whole number" if whole else "a number"
+    good = isinstance(value, Integral if whole else Real) and not isinstance(value, bool) and value != inf
+    _check(good, name, f"{kind}, {bound}", value)
+    _check(value > least if more else value >= least, name, bound, value)
+
+
+def _check_kind(value: Any, name: str, wanted: str, *kinds: type) -> None:
+    """ConfigError unless a value is of one of some kinds."""
+    _check(isinstance(value, kinds), name, wanted, value)
+
+
 @dataclass(frozen=True)
 class Tls:
-    """TLS, and whom to trust. The files are PEM, and are read when a client is made."""
+    """TLS, and whom to trust. The files are PEM, and are read when a client is made.
+
+    Attributes:
+        ca: Certificates of authorities that the server's certificate may go back to; None for those that gRPC brings.
+        cert: The client's own certificate, for a server that asks for one.
+        key: Its private key.
+        server_name: The name that the server's certificate must be for, if not the target's.
+    """
 
     ca: File | None = None
-    """Certificates of authorities that the server's certificate may go back to; None for those that gRPC brings."""
     cert: File | None = None
-    """The client's own certificate, for a server that asks for one."""
     key: File | None = None
-    """Its private key."""
     server_name: str | None = None
-    """The name that the server's certificate must be for, if not the target's."""
+
+    def __post_init__(self) -> None:
+        """ConfigError for a value that makes no sense."""
+        for name in ("ca", "cert", "key"):
+            _check_kind(getattr(self, name), f"tls.{name}", "a path or None", str, PathLike, NoneType)
+        _check_kind(self.server_name, "tls.server_name", "a name or None", str, NoneType)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a call that a server refused or lost is tried again."""
+    """How often a call that a server refused or lost is tried again.
+
+    Attributes:
+        patience: Seconds of pauses that a call makes before its failure is the answer; a server restarts in less. 0 for
+            no further try, of streams neither.
+        first_pause: Seconds of the first pause; each is twice the one before, and by chance half as long again or half
+            as short.
+        longest_pause: Seconds of the longest.
+        reserve: Tries again of all calls of a client together, beyond one for each call that was answered.
+    """
 
     patience: float = 4.0
-    """Seconds of pauses that a call makes before its failure is the answer; a server restarts in less. 0 for no
-    further try, of streams neither."""
     first_pause: float = 0.05
-    """Seconds of the first pause; each is twice the one before, and by chance half as long again or half as short."""
     longest_pause: float = 1.0
-    """Seconds of the longest."""
     reserve: int = 500
-    """Tries again of all calls of a client together, beyond one for each call that was answered."""
 
     def __post_init__(self) -> None:
         """ConfigError for a value that makes no sense."""
-        _check(self.patience >= 0, "retry.patience", "at least 0", self.patience)
-        _check(self.first_pause > 0, "retry.first_pause", "more than 0", self.first_pause)
-        _check(self.longest_pause > 0, "retry.longest_pause", "more than 0", self.longest_pause)
-        _check(self.reserve >= 0, "retry.reserve", "at least 0", self.reserve)
+        _check_number(self.patience, "retry.patience", 0)
+        _check_number(self.first_pause, "retry.first_pause", 0, more=True)
+        _check_number(self.longest_pause, "retry.longest_pause", 0, more=True)
+        _check_number(self.reserve, "retry.reserve", 0, whole=True)
 
 
 @dataclass(frozen=True)
 class Keepalive:
-    """How a lost server is noticed."""
+    """How a lost server is noticed.
+
+    Attributes:
+        time: Seconds without a byte after which a connection is probed; the server takes a probe every 5.
+        timeout: Seconds that it then has to answer, and that sent bytes may stay without TCP's acknowledgement.
+    """
 
     time: float = 10.0
-    """Seconds without a byte after which a connection is probed; the server takes a probe every 5."""
     timeout: float = 5.0
-    """Seconds that it then has to answer, and that sent bytes may stay without TCP's acknowledgement."""
 
     def __post_init__(self) -> None:
         """ConfigError for a value that makes no sense."""
-        _check(self.time >= 5, "keepalive.time", "at least 5", self.time)
-        _check(self.timeout > 0, "keepalive.timeout", "more than 0", self.timeout)
+        _check_number(self.time, "keepalive.time", 5)
+        _check_number(self.timeout, "keepalive.timeout", 0, more=True)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """How many documents are cut into calls."""
+    """How many documents are cut into calls.
+
+    Attributes:
+        documents: Documents of a call, at most; fewer if the server takes fewer.
+        bytes: Bytes of them, at most, unless one document alone has more.
+        in_flight: Calls of one list or stream at once.
+    """
 
     documents: int = 256
-    """Documents of a call, at most; fewer if the server takes fewer."""
     bytes: int = 2**18
-    """Bytes of them, at most, unless one document alone has more."""
     in_flight: int = 3
-    """Calls of one list or stream at once."""
 
     def __post_init__(self) -> None:
         """ConfigError for a value that makes no sense."""
         for item in fields(self):
-            _check(getattr(self, item.name) >= 1, f"batch.{item.name}", "at least 1", getattr(self, item.name))
+            _check_number(getattr(self, item.name), f"batch.{item.name}", 1, whole=True)
 
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """How a client talks to its server."""
+    """How a client talks to its server.
+
+    Attributes:
+        target: Where the server is, in gRPC's terms: host:port, dns:///name:port, unix:/path.
+        timeout: Seconds that a call may take, with all tries; in a stream, one try of a call.
+        stream_timeout: Seconds that a stream may take, from its first document to its last vector; None for as long as
+            it gets on.
+        tls: Tls() or Tls(ca="ca.pem") for TLS; None for plain text.
+        token: Bearer token that calls carry.
+        token_file: A file that holds it, read again when it changes.
+        insecure_token: Send the token over plain text to another machine, too: where something else encrypts, a service
+            mesh say.
+        use_proxy: Go by the proxy that grpc_proxy, https_proxy or http_proxy names, unless no_proxy has the server.
+            Servers on this machine are never asked for by a proxy.
+        retry: What is tried again.
+        keepalive: How a lost server is noticed.
+        batch: How many documents are cut into calls.
+        health_checks: Have each server say whether it is ready, and call only those that are. Costs one small stream to
+            each.
+    """
 
     target: str = "localhost:50051"
-    """Where the server is, in gRPC's terms: host:port, dns:///name:port, unix:/path."""
     timeout: float = 30.0
-    """Seconds that a call may take, with all tries; in a stream, one try of a call."""
     stream_timeout: float | None = None
-    """Seconds that a stream may take, from its first document to its last vector; None for as long as it gets on."""
     tls: Tls | None = None
-    """Tls() or Tls(ca="ca.pem") for TLS; None for plain text."""
     token: str | None = field(default=None, repr=False)
-    """Bearer token that calls carry."""
     token_file: File | None = None
-    """A file that holds it, read again when it changes."""
     insecure_token: bool = False
-    """Send the token over plain text to another machine, too: where something else encrypts, a service mesh say."""
+    use_proxy: bool = True
     retry: Retry = Retry()
-    """What is tried again."""
     keepalive: Keepalive = Keepalive()
-    """How a lost server is noticed."""
     batch: Batch = Batch()
-    """How many documents are cut into calls."""
     health_checks: bool = True
-    """Have each server say whether it is ready, and call only those that are. Costs one small stream to each."""
 
     def __post_init__(self) -> None:
         """ConfigError for a value that makes no sense."""
-        _check(bool(self.target), "target", "host:port", self.target)
-        _check(self.timeout > 0, "timeout", "more than 0 seconds", self.timeout)
+        _check_kind(self.target, "target", "host:port", str)
+        read_target(self.target)
+        _check_number(self.timeout, "timeout", 0, more=True)
         if self.stream_timeout is not None:
-            _check(self.stream_timeout > 0, "stream_timeout", "more than 0 seconds", self.stream_timeout)
+            _check_number(self.stream_timeout, "stream_timeout", 0, more=True)
+        _check_kind(self.tls, "tls", "Tls(...) or None", Tls, NoneType)
+        if not isinstance(self.token, str | None):
+            # Whatever it is, it may be the secret.
+            raise ConfigError(f"token: must be a str or None, not of the type {type(self.token).__name__}")
+        _check_kind(self.token_file, "token_file", "a path or None", str, PathLike, NoneType)
+        for name in ("insecure_token", "use_proxy", "health_checks"):
+            _check_kind(getattr(self, name), name, "True or False", bool)
+        for name, kind in (("retry", Retry), ("keepalive", Keepalive), ("batch", Batch)):
+            _check_kind(getattr(self, name), name, f"{kind.__name__}(...)", kind)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ, **changes: Any) -> Self:
+    def from_environment(cls, environment: Mapping[str, str] | None = None, **changes: Any) -> Self:
         """The configuration that `PARAVEC_TARGET`, `PARAVEC_TIMEOUT` and their like say, with `changes`.
 
         A field of a part is named after both, `PARAVEC_TLS_CA`, `PARAVEC_BATCH_IN_FLIGHT`; `PARAVEC_TLS=yes` is TLS
         with the authorities that gRPC brings. An empty variable counts as none. ConfigError names the variable whose
-        value will not do.
+        value will not do. `environment` is the process's own unless given.
         """
+        # Not a default argument: help() would print it, and with it PARAVEC_TOKEN.
+        environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for item in fields(cls):
             variable = f"PARAVEC_{item.name.upper()}"
@@ -174,6 +232,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "timeout": float,
     "stream_timeout": float,
     "insecure_token": _read_bool,
+    "use_proxy": _read_bool,
     "health_checks": _read_bool,
 }
 _KINDS: dict[Callable[[str], Any], str] = {float: "a number", int: "a whole number", _read_bool: "yes or no"}

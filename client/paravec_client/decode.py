@@ -27,6 +27,7 @@ def _twin() -> Any:
         message.DESCRIPTOR.CopyToProto(file.message_type.add())
     (vector,) = (field for field in file.message_type[1].field if field.name == "vector")
     vector.type = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+    pb.DESCRIPTOR.enum_types_by_name["Method"].CopyToProto(file.enum_type.add())
     # A pool of its own: in protobuf's default one these names are taken.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -52,6 +53,7 @@ def read_response(data: bytes) -> Embeddings:
         np.array(known, np.int64),
         np.array(truncated, np.bool_),
         read_version(message.model),
+        method_name(message.method),
     )
 
 
@@ -65,6 +67,17 @@ def _vectors(packed: Sequence[Sequence[bytes]], data: bytes) -> Vector:
     embeddings = pb.EmbedResponse.FromString(data).embeddings
     size = len(embeddings[0].vector) if embeddings else 0
     return np.array([embedding.vector for embedding in embeddings], np.float32).reshape(len(embeddings), size)
+
+
+def method_name(number: int) -> str | None:
+    """The method of this number: sgd, map; None if the server does not say."""
+    return enum_name(pb.Method, number) if number else None
+
+
+def enum_name(enum: object, number: int) -> str:
+    """A value of an enum without its prefix, in lower case; a number for one that is newer than this client."""
+    values = enum.DESCRIPTOR.values_by_number  # type: ignore[attr-defined]
+    return str(values[number].name.split("_", 1)[1].lower()) if number in values else str(number)
 
 
 def read_version(message: pb.ModelVersion) -> ModelVersion:

@@ -8,7 +8,7 @@ ParavecError
 ├── DeadlineError             the call took longer than its timeout
 ├── CancelledError            the call was cancelled
 ├── ConfigError               certificates, a token or a setting that a client cannot be made with
-├── ForkedError               the client was made in another process, of which this one is a fork
+├── ForkedError               the process was forked while gRPC was in use
 ├── ModelChangedError         the servers moved to another model in the middle of a list or stream
 ├── UnsupportedError          the server or its model cannot do this at all
 └── ServerError               a fault of the server; `request_id` is in its log
@@ -16,8 +16,9 @@ ParavecError
 
 import re
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import grpc
 from google.protobuf import message
@@ -26,16 +27,26 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """A field of the request that is at fault."""
+    """A field of the request that is at fault.
+
+    Attributes:
+        field: Path of the field, e.g. documents[3].text.
+        description: What is wrong with it.
+    """
 
     field: str
-    """Path of the field, e.g. documents[3].text."""
     description: str
-    """What is wrong with it."""
 
 
 class ParavecError(Exception):
-    """Base of all errors of the client."""
+    """Base of all errors of the client.
+
+    Attributes:
+        code: Name of the gRPC status.
+        violations: Fields at fault.
+        retry_after: Seconds after which the server would like to be asked again; None if it does not say.
+        request_id: Id of the call, which is in the server's log; "" if it has none.
+    """
 
     def __init__(
         self,
@@ -48,13 +59,13 @@ class ParavecError(Exception):
     ) -> None:
         super().__init__(text)
         self.code = code
-        """Name of the gRPC status."""
         self.violations = tuple(violations)
-        """Fields at fault."""
         self.retry_after = retry_after
-        """Seconds after which the server would like to be asked again."""
         self.request_id = request_id
-        """Id of the failure in the server's log."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles keep all attributes, whatever a class's constructor takes."""
+        return _made_again, (type(self), self.args), self.__dict__
 
     def shifted(self, offset: int) -> Self:
         """The same error, with `offset` added to the numbers of its documents: a call may be one batch of several."""
@@ -67,13 +78,14 @@ class ParavecError(Exception):
         return self._renamed(lambda text: re.sub(r"^document\b", f"documents[{number}]", text))
 
     def _renamed(self, rename: Callable[[str], str]) -> Self:
-        return type(self)(
-            rename(str(self)),
-            code=self.code,
-            violations=[FieldViolation(rename(v.field), v.description) for v in self.violations],
-            retry_after=self.retry_after,
-            request_id=self.request_id,
-        )
+        renamed = copy(self)
+        renamed.args = (rename(str(self)),)
+        renamed.violations = tuple(FieldViolation(rename(v.field), v.description) for v in self.violations)
+        return renamed
+
+
+def _made_again(kind: type[ParavecError], args: tuple[Any, ...]) -> ParavecError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidArgumentError(ParavecError):
@@ -105,21 +117,26 @@ class ConfigError(ParavecError):
 
 
 class ForkedError(ParavecError):
-    """The process is a fork of one that had a client: gRPC's threads are not in it, and its calls would hang."""
+    """The process was forked while gRPC was in use: its threads are not in the fork, and calls there would hang."""
 
     def __init__(self) -> None:
         super().__init__(
-            "gRPC does not outlive a fork: make the first client in the forked process itself, or start processes by "
+            "gRPC was in use when this process was forked (a call or stream in progress, a server, grpc.aio, or a "
+            "channel of the caller's own), and cannot be used in it: fork without these, or start processes by "
             'multiprocessing\'s "spawn" or "forkserver"',
             code="FAILED_PRECONDITION",
         )
 
 
 class ModelChangedError(ParavecError):
-    """The servers moved to another model in the middle of a list or stream: its vectors would not be comparable."""
+    """The servers moved to another model in the middle of a list or stream: its vectors would not be comparable.
+
+    Attributes:
+        before, after: Versions of the models.
+    """
 
     def __init__(self, before: str, after: str) -> None:
-        """`before`, `after`: versions of the models."""
+        self.before, self.after = before, after
         text = f"the model changed from version {before} to {after} between two calls; embed all anew"
         super().__init__(text, code="ABORTED")
 
@@ -156,10 +173,11 @@ _DETAILS: tuple[type[message.Message], ...] = (
 _CUT_OFF = "Internal error from Core"
 
 
-def from_call(error: grpc.RpcError) -> ParavecError:
-    """The error for a failed call, which is its cause."""
+def from_call(error: grpc.RpcError, request_id: str = "") -> ParavecError:
+    """The error for a failed call, which is its cause; `request_id` if the server does not tell another."""
     failure = _of_call(error)
     failure.__cause__ = error
+    failure.request_id = failure.request_id or request_id
     return failure
 
 
@@ -169,12 +187,15 @@ def _of_call(error: grpc.RpcError) -> ParavecError:
         return ParavecError(str(error))
     if error.details() == _CUT_OFF:
         return _make("UNAVAILABLE", "the call ended while its message was on its way")
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            status = status_pb2.Status()
-            status.ParseFromString(value)
-            return from_status(status)
-    return _make(error.code().name, error.details() or "")
+    trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
+    if details := trailers.get("grpc-status-details-bin"):
+        status = status_pb2.Status()
+        status.ParseFromString(details)
+        failure = from_status(status)
+    else:
+        failure = _make(error.code().name, error.details() or "")
+    failure.request_id = failure.request_id or str(trailers.get("x-request-id", ""))
+    return failure
 
 
 def from_status(status: status_pb2.Status) -> ParavecError:

@@ -6,7 +6,6 @@ gRPC's own retryPolicy is not used. It tries five times at most, too few if one 
 
 import json
 import random
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,27 +51,25 @@ for which it has no time, or whose server it was told to stop. To embed a docume
 class Retries:
     """Tries again, of all calls of a client together: no more than there were answers, and the reserve.
 
-    So where servers are at their limit, callers at most double the load.
+    So where servers are at their limit, callers at most double the load. Threads take no lock: they may miscount by a
+    few, and a lock could be held when the process forks.
     """
 
     def __init__(self, config: Retry) -> None:
         self._config = config
         self._left = config.reserve
-        self._lock = threading.Lock()
 
     def answered(self) -> None:
         """A call was answered."""
-        with self._lock:
-            self._left = min(self._left + 1, self._config.reserve)
+        self._left = min(self._left + 1, self._config.reserve)
 
     def pauses(self, patience: float) -> Iterator[float]:
         """Seconds to wait before each further try of a call, `patience` or a little more in all."""
         pause = self._config.first_pause
         while patience > 0:
-            with self._lock:
-                if not self._left:
-                    return
-                self._left -= 1
+            if self._left <= 0:
+                return
+            self._left -= 1
             yield pause * random.uniform(0.5, 1.5)  # noqa: S311  no secret
             patience -= pause
             pause = min(2 * pause, self._config.longest_pause)

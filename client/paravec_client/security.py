@@ -1,6 +1,5 @@
 """How a client proves who it is, and knows that the server is: TLS, and a bearer token."""
 
-import ipaddress
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -11,12 +10,12 @@ from typing import Any
 
 import grpc
 
+from .calls import Metadata
 from .config import ClientConfig, File, Tls
 from .errors import ConfigError
+from .target import read_target
 
 _TOKEN = re.compile(r"[!-~]+")
-
-Metadata = tuple[tuple[str, str], ...]
 
 
 def channel_opener(config: ClientConfig, library: Any = grpc) -> Callable[..., Any]:
@@ -51,7 +50,7 @@ class Authorization:
             raise ConfigError("token and token_file: one of them, not both")
         if config.token is None and self._file is None:
             return
-        if config.tls is None and not config.insecure_token and not _is_local(config.target):
+        if config.tls is None and not config.insecure_token and not read_target(config.target).local:
             raise ConfigError(
                 f"the token would go to {config.target} over plain text, for all on the way to read: set tls, or "
                 "insecure_token if something else encrypts"
@@ -61,13 +60,15 @@ class Authorization:
         elif self._file is not None:
             self._read(self._file)
 
-    def metadata(self) -> Metadata:
-        """Metadata for a call, with the token that the file holds now, or did while it was good."""
+    def metadata(self, given: Metadata = ()) -> Metadata:
+        """Metadata for a call: what its caller gave, and the token that the file holds, or did while it was good."""
+        if any(key == "authorization" for key, _ in given):
+            return given
         if self._file is not None:
             # It may be in the middle of a change. If the old token is no longer good, the server says so.
             with suppress(ConfigError):
                 self._read(self._file)
-        return self._metadata
+        return (*given, *self._metadata) if given else self._metadata
 
     def _read(self, file: Path) -> None:
         try:
@@ -114,18 +115,3 @@ def _content(file: File | None) -> bytes | None:
         return None if file is None else Path(file).read_bytes()
     except OSError as error:
         raise ConfigError(f"tls: {file}: {error.strerror}") from None
-
-
-def _is_local(target: str) -> bool:
-    """Whether a target, in gRPC's terms, is this machine."""
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    address = re.sub(r"^(dns:(//[^/]*/)?|ipv[46]:)", "", target)
-    host = re.sub(r":\d+$", "", address) if "]" in address or address.count(":") == 1 else address
-    host = host.strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

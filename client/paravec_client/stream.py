@@ -3,19 +3,29 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from paravec.v1 import embedding_pb2 as pb
 
 from . import wire
+from .calls import CallSettings, invalid
 from .core import EMBED_STREAM, Core, Pause, Program
-from .decode import read_version
+from .decode import method_name, read_version
 from .errors import InvalidArgumentError, ModelChangedError, ParavecError, ServerError, from_status
-from .types import Document, Embedding, InferenceOptions, Limits, ModelVersion
+from .types import Document, Embedding, Limits, ModelVersion
 
 Errors = Literal["raise", "return"]
+
+
+def checked(errors: Errors) -> Errors:
+    """What is to become of the errors of documents; InvalidArgumentError for what cannot."""
+    if errors not in ("raise", "return"):
+        raise invalid("errors", f'must be "raise" or "return", not {errors!r}')
+    return errors
+
+
 Outcome = Embedding | ParavecError
 Answered = tuple[Sequence[Outcome], ModelVersion | None]
 """The outcomes of a batch, and the model that made them, if one was asked."""
@@ -29,9 +39,11 @@ class Stream:
     no broken stream to be resumed, nothing is lost and nothing is answered twice.
     """
 
-    def __init__(self, core: Core, limits: Limits, options: InferenceOptions | None, errors: Errors) -> None:
+    def __init__(
+        self, core: Core, limits: Limits, options: pb.InferenceOptions, errors: Errors, settings: CallSettings
+    ) -> None:
         config = core.config
-        self._core, self._options, self._errors = core, wire.options_message(options), errors
+        self._core, self._options, self._errors, self._settings = core, options, errors, settings
         self._largest = limits.max_message_bytes
         self._count = min(config.batch.documents, limits.max_documents)
         self._bytes = min(config.batch.bytes, limits.max_message_bytes // 2)
@@ -42,7 +54,7 @@ class Stream:
         self._model: ModelVersion | None = None
         self.ended = False
         """No more documents will come."""
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         """What the documents' own iterator raised."""
 
     @property
@@ -102,7 +114,8 @@ class Stream:
         if not good:
             yield Pause(0)  # whoever runs programs counts on a step
             return [item for item in batch if isinstance(item, ParavecError)], None
-        trying = {"patience": self._core.config.timeout, "end": self._end}
+        timeout = self._settings.timeout or self._core.config.timeout
+        trying: dict[str, Any] = {"settings": self._settings, "patience": timeout, "end": self._end}
         if not self._core.config.retry.patience:
             trying["patience"] = 0
         made: Iterator[Outcome]
@@ -130,5 +143,5 @@ def _outcome(response: pb.EmbedStreamResponse, number: int) -> Outcome:
     if response.WhichOneof("outcome") == "embedding":
         made = response.embedding
         vector = np.array(made.vector, np.float32)
-        return Embedding(vector, made.token_count, made.known_token_count, made.truncated)
+        return Embedding(vector, made.token_count, made.known_token_count, made.truncated, method_name(response.method))
     return from_status(response.error).of_document(number)

@@ -17,17 +17,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Condition
+from typing import Any, Literal
 
 import grpc
 import numpy as np
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 
+from . import health
 from .core import SERVICE
 from .types import Limits
 
@@ -38,6 +39,9 @@ _VERSION = pb.ModelVersion(name="fake", version="1", digest="sha256:" + 64 * "0"
 _DEFAULTS = pb.InferenceOptions(
     method=pb.METHOD_SGD, epochs=20, alpha=0.025, min_alpha=0.0001, seed=0, normalize=False, truncate=False
 )
+
+_UNUSED: tuple[Literal["epochs", "alpha", "min_alpha", "seed"], ...] = ("epochs", "alpha", "min_alpha", "seed")
+"""Options that map does not use."""
 
 
 class _FailureError(Exception):
@@ -58,33 +62,69 @@ def _invalid(path: str, problem: str) -> _FailureError:
     )
 
 
-class _Health(health.HealthServicer):  # type: ignore[misc]
-    """grpcio's, with a thread for each watcher: without, gRPC's only thread now and then waits for itself, for ever."""
+class _Health(grpc.GenericRpcHandler):
+    """grpc.health.v1: what Check and Watch say of each service."""
 
     def __init__(self) -> None:
-        super().__init__(experimental_non_blocking=False)
+        self._statuses: dict[str, str] = {}
+        self._changed = Condition()
 
-    def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The states of a service, until who asked is gone."""
-        watcher = super().Watch(request, context)
-        if not context.is_active():
-            # Gone already, and grpcio would not hear of it.
-            watcher.close()
-        return watcher
+    def set(self, service: str, status: str) -> None:
+        """Say this from now on."""
+        with self._changed:
+            self._statuses[service] = status
+            self._changed.notify_all()
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        """What answers a method, if it is one of the two."""
+        codec: dict[str, Any] = {
+            "request_deserializer": health.read_service,
+            "response_serializer": health.write_status,
+        }
+        if details.method == "/grpc.health.v1.Health/Check":
+            return grpc.unary_unary_rpc_method_handler(self._check, **codec)
+        if details.method == "/grpc.health.v1.Health/Watch":
+            return grpc.unary_stream_rpc_method_handler(self._watch, **codec)
+        return None
+
+    def _check(self, service: str, context: grpc.ServicerContext) -> str:
+        if service not in self._statuses:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return self._statuses[service]
+
+    def _watch(self, service: str, context: grpc.ServicerContext) -> Iterator[str]:
+        """The statuses of a service, until who asked is gone."""
+        context.add_callback(self._wake)
+        told = None
+        while context.is_active():
+            with self._changed:
+                status = self._statuses.get(service, "SERVICE_UNKNOWN")
+                if status == told:
+                    self._changed.wait()
+                    continue
+            told = status
+            yield status
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
 
 @dataclass
 class FakeServer:
-    """What runs, and how to make it fail."""
+    """What runs, and how to make it fail.
+
+    Attributes:
+        target: Where it listens: a client's target.
+        vector_size: Numbers in a vector.
+        limits: What it accepts in one call.
+        texts: Every document that was embedded, in the order in which they came.
+    """
 
     target: str = ""
-    """Where it listens: a client's target."""
     vector_size: int = 100
-    """Numbers in a vector."""
     limits: Limits = LIMITS
-    """What it accepts in one call."""
     texts: list[str | list[str]] = field(default_factory=list)
-    """Every document that was embedded, in the order in which they came."""
     _failures: list[_FailureError] = field(default_factory=list)
     _health: _Health = field(default_factory=_Health)
 
@@ -107,9 +147,8 @@ class FakeServer:
 
     def set_ready(self, ready: bool) -> None:
         """Whether it says that it is ready; if not, calls are refused as by a server that loads or drains."""
-        word = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", SERVICE):
-            self._health.set(service, word if service else health_pb2.HealthCheckResponse.SERVING)
+        self._health.set("", "SERVING")
+        self._health.set(SERVICE, "SERVING" if ready else "NOT_SERVING")
         self._ready = ready
 
     def _check_state(self) -> None:
@@ -129,6 +168,9 @@ class FakeServer:
     def _check(self, options: pb.InferenceOptions) -> None:
         if options.method not in pb.Method.values():
             raise _invalid("options.method", "must be METHOD_SGD or METHOD_MAP for this model")
+        for name in _UNUSED if options.method == pb.METHOD_MAP else ():
+            if options.HasField(name):
+                raise _invalid(f"options.{name}", "has no effect with METHOD_MAP: leave it out")
         if options.HasField("epochs") and not 1 <= options.epochs <= self.limits.max_epochs:
             raise _invalid("options.epochs", f"must be 1 to {self.limits.max_epochs}, not {options.epochs}")
         alpha = options.alpha if options.HasField("alpha") else _DEFAULTS.alpha
@@ -184,7 +226,7 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             embeddings = self._fake._embed(request.documents, request.options, "documents[{}]")
         except _FailureError as failure:
             _abort(context, failure)
-        return pb.EmbedResponse(embeddings=embeddings, model=_VERSION)
+        return pb.EmbedResponse(embeddings=embeddings, model=_VERSION, method=_method(request.options))
 
     def EmbedStream(  # noqa: N802
         self, requests: Iterator[pb.EmbedStreamRequest], context: grpc.ServicerContext
@@ -198,7 +240,8 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                     _abort(context, failure)
                 yield pb.EmbedStreamResponse(error=failure.status, model=_VERSION)
             else:
-                yield pb.EmbedStreamResponse(embedding=embedding, model=_VERSION)
+                method = _method(request.options)
+                yield pb.EmbedStreamResponse(embedding=embedding, model=_VERSION, method=method)
 
     def GetModel(self, _: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:  # noqa: N802
         """A description of no model."""
@@ -221,6 +264,11 @@ class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.GetModelResponse(model=model)
 
 
+def _method(options: pb.InferenceOptions) -> pb.Method:
+    """The method that options ask for, or the model's."""
+    return options.method or _DEFAULTS.method
+
+
 def _abort(context: grpc.ServicerContext, failure: _FailureError) -> None:
     context.set_trailing_metadata((("grpc-status-details-bin", failure.status.SerializeToString()),))
     code = next(code for code in grpc.StatusCode if code.value[0] == failure.status.code)
@@ -236,7 +284,7 @@ def fake_server(*, vector_size: int = 100, limits: Limits = LIMITS) -> Iterator[
     with ThreadPoolExecutor(64, thread_name_prefix="paravec-fake") as pool:
         server = grpc.server(pool, options=[("grpc.max_receive_message_length", limits.max_message_bytes)])
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(_Servicer(fake), server)
-        health_pb2_grpc.add_HealthServicer_to_server(fake._health, server)
+        server.add_generic_rpc_handlers((fake._health,))
         fake.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         try:

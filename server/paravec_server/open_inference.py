@@ -93,13 +93,16 @@ class OpenInferenceService:
         wanted = tensors.read_wanted(request.outputs)
         options = self._options(tensors.read_options(request.parameters))
         documents = (tensors.read_text(text, f"{path}[{i}]") for i, text in enumerate(texts))
-        return Asked(len(texts), documents, options, lambda i: f"{path}[{i}]", (request.id, wanted))
+        return Asked(
+            len(texts), documents, options, lambda i: f"{path}[{i}]", (request.id, wanted, options.inference.method)
+        )
 
-    def _respond_infer(self, request: tuple[str, Sequence[str]], encoding: Encoding) -> bytes:
-        name, wanted = request
+    def _respond_infer(self, request: tuple[str, Sequence[str], str], encoding: Encoding) -> bytes:
+        name, wanted, method = request
         manifest = self._manifest
         response = oip.ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=name)
         response.parameters["digest"].string_param = manifest.digest
+        response.parameters["method"].string_param = method
         tensors.write_outputs(wanted, encoding, response)
         return response.SerializeToString()
 

@@ -40,9 +40,15 @@ class EmbeddingService:
         self._version = wire.write_version(encoder.manifest)
         self._encoder = encoder
         self._model = pb.GetModelResponse(model=wire.write_model(encoder, self._settings)).SerializeToString()
-        # What ends each answer, after what it tells of documents.
-        self._answered = pb.EmbedResponse(model=self._version).SerializeToString()
-        self._streamed = pb.EmbedStreamResponse(model=self._version).SerializeToString()
+        # What ends each answer, after what it tells of documents, by the method.
+        self._answered = {
+            name: pb.EmbedResponse(model=self._version, method=method).SerializeToString()
+            for name, method in wire.METHODS.items()
+        }
+        self._streamed = {
+            name: pb.EmbedStreamResponse(model=self._version, method=method).SerializeToString()
+            for name, method in wire.METHODS.items()
+        }
         self._options = wire.OptionsReader(encoder, self._settings, "options")
 
     def methods(self) -> dict[str, Method]:
@@ -65,10 +71,10 @@ class EmbeddingService:
         def path(i: int) -> str:
             return wire.path_of(documents[i], f"documents[{i}]")
 
-        return Asked(len(documents), contents, options, path, request)
+        return Asked(len(documents), contents, options, path, self._answered[options.inference.method])
 
-    def _respond_embed(self, _: pb.EmbedRequest, encoding: Encoding) -> bytes:
-        return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in wire.embeddings(encoding)), self._answered))
+    def _respond_embed(self, end: bytes, encoding: Encoding) -> bytes:
+        return b"".join((*(wire.field_of(_EMBEDDINGS, one) for one in wire.embeddings(encoding)), end))
 
     def _embed_stream(self, call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
         """Embed documents as they come, those that have come together."""
@@ -96,7 +102,7 @@ class EmbeddingService:
             encoding = self._inference(call, words, options.inference, stop)
             vectors = wire.query_vectors(queries, encoding)
             found = self._inference.find(encoder.neighbours, vectors, top_k, stop)
-            response = pb.FindSimilarResponse(model=self._version)
+            response = pb.FindSimilarResponse(model=self._version, method=wire.METHODS[options.inference.method])
             wire.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
 
@@ -122,7 +128,8 @@ class EmbeddingService:
                 status = status_of(error, call.request_id, **call.trace)
                 responses += [self._refused(status) for _ in items]
             else:
-                responses += [wire.field_of(_EMBEDDING, one) + self._streamed for one in wire.embeddings(encoding)]
+                end = self._streamed[options.method]
+                responses += [wire.field_of(_EMBEDDING, one) + end for one in wire.embeddings(encoding)]
         return responses
 
     def _refused(self, status: status_pb2.Status) -> bytes:

@@ -19,6 +19,8 @@ from .errors import InvalidArgumentError, TooManyTokensError
 from .settings import Settings
 
 METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
+# Options that a method does not use.
+_UNUSED = {"sgd": (), "map": ("epochs", "alpha", "min_alpha", "seed")}
 _METHOD_NAMES = {number: name for name, number in METHODS.items()}
 _ALGORITHMS = {
     "dbow": pb.ALGORITHM_DBOW,
@@ -66,6 +68,10 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
         if changes["method"] not in encoder.methods:
             known = " or ".join(pb.Method.Name(METHODS[method]) for method in encoder.methods)
             raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model")
+        for name in _UNUSED[changes["method"]]:
+            if name in changes:
+                method = pb.Method.Name(message.method)
+                raise InvalidArgumentError(f"{path}.{name}", f"has no effect with {method}: leave it out")
     if changes.get("epochs", 0) > limits.max_epochs:
         raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
     defaults = encoder.defaults

@@ -284,41 +284,6 @@ def test_an_interrupt_in_the_wrong_moment_ends_the_program_too(server: Server) -
     assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
 
 
-FORKS = """
-import multiprocessing, sys
-from paravec_client import EmbeddingClient, ParavecError
-from paravec_client.testing import fake_server
-
-def outcome(make, out):
-    try:
-        out.put(str(make().embed("fire").shape))
-    except ParavecError as error:
-        out.put(f"{type(error).__name__}: {error}")
-
-fork = multiprocessing.get_context("fork")
-client = EmbeddingClient(sys.argv[1])
-client.embed("fire")
-for make in (lambda: client, lambda: EmbeddingClient(sys.argv[1])):
-    out = fork.Queue()
-    child = fork.Process(target=outcome, args=(make, out))
-    child.start()
-    print(out.get(timeout=60))
-    child.join()
-print(client.embed("fire").shape)
-"""
-
-
-def test_a_forked_process_is_told_what_to_do(server: Server) -> None:
-    """A client of the parent's, or the child's own beside it, is one clear error; the parent's goes on."""
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS, server.target]
-    environment = {name: value for name, value in os.environ.items() if name != "GRPC_ENABLE_FORK_SUPPORT"}
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False)
-    lines = ran.stdout.splitlines()
-    assert len(lines) == 3, ran.stderr
-    assert all(line.startswith("ForkedError: gRPC does not outlive a fork: make") for line in lines[:2])
-    assert lines[2] == "(50,)"
-
-
 EXAMPLE = Path(__file__).parents[2] / "client/examples/embed_file.py"
 
 

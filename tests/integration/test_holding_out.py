@@ -33,6 +33,7 @@ from paravec_client import (
     ModelChangedError,
     UnavailableError,
 )
+from paravec_client.calls import CallSettings
 from paravec_client.core import Call, Core, Program
 from paravec_client.stream import Stream
 from paravec_model.artifact import Artifact
@@ -248,7 +249,7 @@ def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
     @given(st.lists(st.sampled_from(["good", "\ud800", 5]), max_size=40), st.integers(1, 7), st.randoms())
     def check(documents: list[Any], most: int, chance: random.Random) -> None:
         config = ClientConfig(batch=Batch(documents=most))
-        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), None, "return")
+        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), pb.InferenceOptions(), "return", CallSettings())
         left = deque(documents)
         told: list[Any] = []
         while True:

@@ -1,21 +1,32 @@
 """How a client is configured, and that both clients are one."""
 
+import copy
 import dataclasses
 import inspect
+import pickle
+import pydoc
 from typing import Any
 
+import numpy as np
 import pytest
 
+import paravec_client
 from paravec_client import (
     AsyncEmbeddingClient,
     Batch,
     ClientConfig,
     ConfigError,
     EmbeddingClient,
+    Embeddings,
+    FieldViolation,
     Keepalive,
+    ModelChangedError,
+    ModelVersion,
+    ParavecError,
     Retry,
     Tls,
 )
+from paravec_client.proxy import find_proxy
 
 
 def public(kind: type) -> dict[str, inspect.Signature]:
@@ -38,7 +49,7 @@ def test_both_clients_have_the_same_methods() -> None:
             assert (one.name, one.kind, one.default) == (other.name, other.kind, other.default), name
     awaited = ("close", "embed", "embed_all", "model", "health", "wait_until_ready")
     assert all(inspect.iscoroutinefunction(getattr(AsyncEmbeddingClient, name)) for name in awaited)
-    assert inspect.isasyncgenfunction(AsyncEmbeddingClient.embed_stream)
+    assert inspect.isasyncgen(AsyncEmbeddingClient().embed_stream(["a text"]))
 
 
 def test_the_environment_configures_a_client() -> None:
@@ -103,3 +114,158 @@ def test_interceptors_of_a_channel_of_asyncio_are_refused() -> None:
     channel: Any = object()
     with pytest.raises(ConfigError, match="interceptors"):
         AsyncEmbeddingClient(channel=channel, interceptors=[object()])
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"target": "localhost"}, "target: must be host:port, "),
+        ({"target": "localhost:99999"}, "target: the port must be 1 to 65535, not 99999"),
+        ({"target": "http://host:1"}, "target: must be host:port"),
+        ({"target": "grpc://host:1"}, "target: must be host:port"),
+        ({"target": "dns:///host"}, "target: must be host:port"),
+        ({"target": "::1:50051"}, "target: must be host:port"),
+        ({"target": "ipv4:host:1"}, "target: 'host' is no address of ipv4"),
+        ({"target": ""}, "target: must be host:port"),
+        ({"target": 5}, "target: must be host:port, not 5"),
+        ({"timeout": "5"}, "timeout: must be a number, more than 0, not '5'"),
+        ({"timeout": float("inf")}, "timeout: must be a number"),
+        ({"timeout": None}, "timeout: must be a number"),
+        ({"retry": 3}, "retry: must be Retry(...), not 3"),
+        ({"batch": 64}, "batch: must be Batch(...), not 64"),
+        ({"tls": True}, "tls: must be Tls(...) or None, not True"),
+        ({"health_checks": "no"}, "health_checks: must be True or False, not 'no'"),
+        ({"token_file": 5}, "token_file: must be a path or None, not 5"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_at_once(given: dict[str, Any], problem: str) -> None:
+    """With what the field takes, before there is a client."""
+    with pytest.raises(ConfigError) as caught:
+        ClientConfig(**given)
+    assert str(caught.value).startswith(problem)
+
+
+def test_parts_and_clients_name_a_wrong_value_too() -> None:
+    """And no token is told."""
+    for make, problem in (
+        (lambda: Retry(patience="4"), "retry.patience"),  # type: ignore[arg-type]
+        (lambda: Batch(documents=2.5), "batch.documents"),  # type: ignore[arg-type]
+        (lambda: Tls(ca=5), "tls.ca"),  # type: ignore[arg-type]
+        (lambda: EmbeddingClient(config={}), "config"),  # type: ignore[arg-type]
+        (lambda: EmbeddingClient(interceptors=5), "interceptors"),  # type: ignore[arg-type]
+        (lambda: ClientConfig(token=b"secret"), "token: must be a str or None, not of the type bytes"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match=f"^{problem}") as caught:
+            make()
+        assert "secret" not in str(caught.value)
+
+
+def test_help_tells_the_fields_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each field of a public dataclass, each method of both clients; nothing of the environment."""
+    monkeypatch.setenv("PARAVEC_TOKEN", "s3cret-token")
+    for name in paravec_client.__all__:
+        item = getattr(paravec_client, name)
+        if dataclasses.is_dataclass(item):
+            page = inspect.getdoc(item) or ""
+            assert all(f"{field.name}: " in page for field in dataclasses.fields(item)), name
+        if isinstance(item, type):
+            assert "s3cret-token" not in pydoc.render_doc(item)
+    for name in public(EmbeddingClient).keys() - {"__aenter__", "__aexit__", "__init__"}:
+        shared = inspect.getdoc(getattr(EmbeddingClient, name))
+        assert shared
+        assert (inspect.getdoc(getattr(AsyncEmbeddingClient, name)) or "").startswith(shared)
+
+
+def subclasses(kind: type[ParavecError]) -> list[type[ParavecError]]:
+    """The class, and all that are derived from it."""
+    found = [kind]
+    for derived in kind.__subclasses__():
+        found += subclasses(derived)
+    return found
+
+
+def test_every_error_survives_pickle_and_copy() -> None:
+    """With all its attributes: process pools and Ray send errors from worker to caller."""
+    for kind in subclasses(ParavecError):
+        error: Any
+        if kind is ModelChangedError:
+            error = ModelChangedError("1", "2")
+        elif not inspect.signature(kind).parameters:
+            error = kind()  # type: ignore[call-arg]
+        else:
+            violations = [FieldViolation("documents[3].text", "is bad")]
+            error = kind("what", code="CODE", violations=violations, retry_after=2.5, request_id="an-id")
+        same: Any
+        for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert (type(same), str(same), vars(same)) == (kind, str(error), vars(error))
+        assert type(error.shifted(2)) is kind
+
+
+def test_a_client_without_configuration_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the command does; what is given in code goes before; it says where it goes."""
+    monkeypatch.setenv("PARAVEC_TARGET", "elsewhere:1")
+    monkeypatch.setenv("PARAVEC_TIMEOUT", "7")
+    with EmbeddingClient() as client:
+        assert client.config == ClientConfig("elsewhere:1", timeout=7)
+        assert repr(client) == "<EmbeddingClient elsewhere:1>"
+    assert repr(client) == "<EmbeddingClient elsewhere:1 closed>"
+    assert EmbeddingClient("other:1").config == ClientConfig("other:1", timeout=7)
+    assert AsyncEmbeddingClient(config=ClientConfig("other:1")).config.timeout == 30
+
+
+def test_embeddings_are_equal_arrays_and_short_to_print() -> None:
+    """Equality is that of all numbers; numpy takes them for their vectors; a page of numbers is not printed."""
+    counts = np.array([3, 1])
+    vectors = np.arange(600, dtype=np.float32).reshape(2, 300)
+    model = ModelVersion("lee", "1", "sha256:0")
+    made, same = (Embeddings(vectors.copy(), counts, counts, counts > 2, model, "map") for _ in range(2))
+    assert made == same
+    assert made != made[:1]
+    assert made[0] == same[0]
+    assert made[0] in same
+    assert made[0] != made[1]
+    assert made[0] != "else"
+    assert np.asarray(made) is made.vectors
+    assert np.array_equal(np.asarray(made[1]), vectors[1])
+    assert np.array_equal(np.array([np.asarray(item) for item in made]), vectors)
+    assert repr(made) == "Embeddings(vectors=float32[2, 300], model='lee 1', method='map')"
+    assert repr(made[0]) == (
+        "Embedding(vector=float32[300], token_count=3, known_token_count=3, truncated=True, method='map')"
+    )
+
+
+PROXY = {"http_proxy": "http://user:pass@proxy:3128"}
+
+
+@pytest.mark.parametrize(
+    ("target", "environment", "proxied"),
+    [
+        ("localhost:1", {}, False),
+        ("127.0.0.1:1", {}, False),
+        ("[::1]:1", {}, False),
+        ("dns:///localhost:1", {}, False),
+        ("ipv4:127.0.0.1:1,127.0.0.2:2", {}, False),
+        ("unix:/tmp/socket", {}, False),
+        ("far:1", {}, True),
+        ("far:1", {"no_proxy": "near,far"}, False),
+        ("far.example.com:1", {"no_proxy": ".example.com"}, False),
+        ("far:1", {"no_proxy": "*"}, False),
+        ("far:1", {"no_proxy": "far", "no_grpc_proxy": "near"}, True),
+        ("far:1", {"grpc_proxy": ""}, False),
+        ("far:1", {"https_proxy": "http://other:1"}, True),
+        ("ipv4:10.1.2.3:1", {"no_proxy": "10.0.0.0/8"}, False),
+        ("ipv4:10.1.2.3:1,10.1.2.4:1", {"no_proxy": "10.1.2.3,10.1.2.4"}, False),
+    ],
+)
+def test_when_a_proxy_is_used(target: str, environment: dict[str, str], proxied: bool) -> None:
+    """By gRPC's variables and rules; never for this machine, and for lists of addresses, too."""
+    proxy = find_proxy(ClientConfig(target), PROXY | environment)
+    assert bool(proxy) == proxied
+    assert "pass" not in str(proxy)
+    assert find_proxy(ClientConfig(target, use_proxy=False), PROXY | environment) is None
+
+
+def test_a_list_of_addresses_does_not_go_through_a_proxy() -> None:
+    """gRPC would ask the proxy for all of them as one name."""
+    with pytest.raises(ConfigError, match=r"the proxy proxy:3128 \(http_proxy\).*no_proxy.*use_proxy"):
+        find_proxy(ClientConfig("ipv4:10.1.2.3:1,10.1.2.4:1"), PROXY | {"no_proxy": "10.1.2.3"})

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import Embedding, EmbeddingClient, InferenceOptions, ParavecError
 from .inputs import Record
+from .problems import CommandError
 
 # Documents without a vector that are named at the end.
 _NAMED = 5
@@ -34,22 +35,39 @@ def outcomes(
             asked.append(record)
             yield record.document
 
+    told = False
     for outcome in client.embed_stream(documents(), options, errors="return"):
         record = asked.popleft()
         if isinstance(outcome, Embedding):
+            if not told:
+                told = _tell_unused(options, outcome)
             yield Outcome(record, outcome, None)
             continue
         problem = _problem(record, outcome)
         if problem is None:
             raise outcome
+        if fail and record.problem:
+            raise CommandError(f"{record.place}: {problem}", 1)
         if fail:
             outcome.args = (f"{record.place}: {problem}",)
             raise outcome
         yield Outcome(record, None, problem)
 
 
+def _tell_unused(options: InferenceOptions, embedding: Embedding) -> bool:
+    """Say on standard error which options had no effect, where the method was left to the model; True: it is said."""
+    if embedding.method == "map":
+        for name in ("epochs", "alpha", "min_alpha", "seed"):
+            if getattr(options, name) is not None:
+                flag = name.replace("_", "-")
+                print(f"paravec: --{flag} has no effect: this model's method is map (--method)", file=sys.stderr)
+    return True
+
+
 def _problem(record: Record, error: ParavecError) -> str | None:
     """What is wrong with a document; None if it is not the document."""
+    if record.problem:
+        return record.problem
     if record.document is None:
         return "has no such field, or null in it (--field names it)"
     if not error.violations:

@@ -5,7 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +24,11 @@ class Output(ABC):
     has_ids = True
     """Whether a record says which document it is of; if not, none may be left out."""
 
-    def __init__(self, file: BinaryIO, model: ModelInfo, id_type: type) -> None:
-        """`file` is at its end; `id_type`: str or int."""
+    appends = True
+    """Whether nothing is changed that is written: it may be compressed, or go to standard output."""
+
+    def __init__(self, file: Any, model: ModelInfo, id_type: type) -> None:
+        """`file`, of bytes, is at its end; `id_type`: str or int."""
         self.file, self.model, self.id_type = file, model, id_type
 
     @abstractmethod
@@ -35,7 +38,7 @@ class Output(ABC):
     def settle(self) -> int:
         """Have all that was added in the file; its length."""
         self.file.flush()
-        return self.file.tell()
+        return int(self.file.tell())
 
     def finish(self, partial: Path, path: Path) -> None:
         """All is added: make the file, which is at `partial`, into the whole at `path`."""
@@ -48,8 +51,9 @@ class NpyOutput(Output):
 
     suffixes = (".npy",)
     has_ids = False
+    appends = False
 
-    def __init__(self, file: BinaryIO, model: ModelInfo, id_type: type) -> None:
+    def __init__(self, file: Any, model: ModelInfo, id_type: type) -> None:
         super().__init__(file, model, id_type)
         self._missing = np.full(model.vector_size, np.nan, "<f4").tobytes()
         if not file.tell():
@@ -86,10 +90,11 @@ class ParquetOutput(Output):
     """Columns id, vector, counts, error. Parquet cannot be appended to: until all is there, it is a stream of Arrow."""
 
     suffixes = (".parquet", ".pq")
+    appends = False
     _ROWS_OF_BATCH = 1024
     _BATCHES_OF_GROUP = 16
 
-    def __init__(self, file: BinaryIO, model: ModelInfo, id_type: type) -> None:
+    def __init__(self, file: Any, model: ModelInfo, id_type: type) -> None:
         super().__init__(file, model, id_type)
         self._arrow = pa = import_pyarrow()
         counts = zip(COUNTS, (pa.int64(), pa.int64(), pa.bool_()), strict=True)
@@ -102,7 +107,7 @@ class ParquetOutput(Output):
 
     def add(self, outcome: Outcome) -> None:
         called, embedding = outcome.record.id, outcome.embedding
-        if type(called) is not self.id_type:
+        if called is not None and type(called) is not self.id_type:
             raise CommandError(f"ids must all be of one kind for Parquet, not {self.id_type.__name__} and"
                                f" {type(called).__name__}; JSONL takes both", 1)  # fmt: skip
         made = (embedding.vector, *(getattr(embedding, name) for name in COUNTS)) if embedding else (None,) * 4

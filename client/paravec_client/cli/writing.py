@@ -9,6 +9,7 @@ from typing import Literal
 
 from .. import EmbeddingClient, InferenceOptions
 from . import outputs
+from .compression import Members, compression_of
 from .inputs import Record
 from .outcomes import Faults, outcomes
 from .problems import CommandError
@@ -37,7 +38,9 @@ def write(
     digest = _pass_over(records, state, unfinished)
     faults = Faults(state.failed)
     with unfinished.opened(state) as file:
-        output = outputs.FORMATS[kind](file, model, type(first.id) if first else str)
+        compression = compression_of(unfinished.path)
+        whole = Members(file, compression) if compression else file
+        output = outputs.FORMATS[kind](whole, model, type(first.id) if first else str)
 
         def keep() -> float:
             state.size, state.read, state.failed = output.settle(), str(digest), faults.count

@@ -93,12 +93,14 @@ class EmbedRequest(_message.Message):
     def __init__(self, documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("embeddings", "model")
+    __slots__ = ("embeddings", "model", "method")
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
     embeddings: _containers.RepeatedCompositeFieldContainer[Embedding]
     model: ModelVersion
-    def __init__(self, embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+    method: Method
+    def __init__(self, embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., method: _Optional[_Union[Method, str]] = ...) -> None: ...
 
 class EmbedStreamRequest(_message.Message):
     __slots__ = ("document", "options")
@@ -109,14 +111,16 @@ class EmbedStreamRequest(_message.Message):
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ...) -> None: ...
 
 class EmbedStreamResponse(_message.Message):
-    __slots__ = ("embedding", "error", "model")
+    __slots__ = ("embedding", "error", "model", "method")
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
     embedding: Embedding
     error: _status_pb2.Status
     model: ModelVersion
-    def __init__(self, embedding: _Optional[_Union[Embedding, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+    method: Method
+    def __init__(self, embedding: _Optional[_Union[Embedding, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., method: _Optional[_Union[Method, str]] = ...) -> None: ...
 
 class Query(_message.Message):
     __slots__ = ("text", "tokens", "vector")
@@ -145,12 +149,14 @@ class FindSimilarRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[_Union[Query, _Mapping]]] = ..., top_k: _Optional[int] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ...) -> None: ...
 
 class FindSimilarResponse(_message.Message):
-    __slots__ = ("results", "model")
+    __slots__ = ("results", "model", "method")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[SimilarDocuments]
     model: ModelVersion
-    def __init__(self, results: _Optional[_Iterable[_Union[SimilarDocuments, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
+    method: Method
+    def __init__(self, results: _Optional[_Iterable[_Union[SimilarDocuments, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., method: _Optional[_Union[Method, str]] = ...) -> None: ...
 
 class SimilarDocuments(_message.Message):
     __slots__ = ("neighbours", "token_count", "known_token_count", "truncated")
