@@ -7,8 +7,9 @@
 Each server has one core, the load another. First calls with few at once give its peak, to which all else is a ratio.
 Then calls come at so many times the peak, whether earlier ones are answered or not (open loop; no more than a server
 lets wait on 32 connections), or 10 connections have 100 calls each that are made anew once answered (closed loop).
-Calls are given up after 5 seconds. Goodput is what the servers count themselves. Beside each load, one connection asks for
-health and GetModel, and a modest caller for one text. At last, modest callers beside greedy ones. Nobody tries again.
+Calls are given up after 5 seconds. Goodput is what the servers count themselves. Beside each load, one connection asks
+for health and GetModel, and a modest caller for one text. At last, modest callers beside greedy ones. Nobody tries
+again.
 """
 
 import argparse
