@@ -65,7 +65,7 @@ class Contended:
         """What it answers under a load, in calls per second, and by code; the bystanders' answers not counted."""
         with load as sent:
             time.sleep(self.timing.ramp)
-            began, before = time.perf_counter(), counted(self.operations)
+            before, began = counted(self.operations), time.perf_counter()
             with calling(self.port, bystanders):
                 time.sleep(self.timing.measured)
                 after, seconds = counted(self.operations), time.perf_counter() - began

@@ -73,8 +73,8 @@ def test_the_benchmark_of_overload_runs(tmp_path: Path) -> None:
 
 def told_of(caller: dict[str, Any]) -> bool:
     """Whether each of a caller's calls is told of, and how long the answers took, if there were some."""
-    calls = caller["answered"] + sum(caller["failed"].values())
-    return calls > 0 and caller["longest"] > 0 and (caller["p99"] is None) == (caller["answered"] == 0)
+    calls: int = caller["answered"] + sum(caller["failed"].values())
+    return calls > 0 and bool(caller["longest"]) and (caller["p99"] is None) == (caller["answered"] == 0)
 
 
 def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
