@@ -1,5 +1,6 @@
 """What becomes of callers that ask little, beside greedy ones; a part of overload.py."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ def measure_fairness(server: Contended, greed: Greed, small: Sequence[str]) -> l
             facts = {"server": server.service.key, "tokens": tokens, "connections": connections}
             facts |= {"batches": greed.batches, "alone": alone, "documents": documents, "of_alone": documents / alone}
             rows.append(facts | figures | {"single": single.figures(), "some": some.figures()})
+            print(fairness_line(rows[-1]), file=sys.stderr)
     return rows
 
 
@@ -49,12 +51,15 @@ def fairness_table(rows: Sequence[dict[str, Any]]) -> str:
         f"{'server':12} {'greedy':>6} {'tokens':>6} {'documents/s':>11} {'of peak':>8}"
         f"  {'one text: answered, lost, p50, p99':34}  {SOME} documents: answered, lost, p50, p99",
     ]
-    lines += [
+    return "\n".join([*lines, *map(fairness_line, rows)])
+
+
+def fairness_line(row: dict[str, Any]) -> str:
+    """What became of modest callers beside one kind of greed."""
+    return (
         f"{row['server']:12} {row['connections']:6} {row['tokens']:6} {row['documents']:11.0f} {row['of_alone']:8.0%}"
         f"  {told(row['single']):34}  {told(row['some'])}"
-        for row in rows
-    ]
-    return "\n".join(lines)
+    )
 
 
 def told(caller: dict[str, Any]) -> str:

@@ -97,6 +97,7 @@ def measure_loads(server: Contended, plan: Plan) -> list[dict[str, Any]]:
             row |= server.measure(load, (probing, single))
             row |= {"kept": row["goodput"] / peak, "probes": probing.figures(), "modest": single.figures()}
             rows.append(row)
+            print(load_line(row), file=sys.stderr)
     return rows
 
 
@@ -106,14 +107,17 @@ def loads_table(rows: Sequence[dict[str, Any]]) -> str:
         f"{'server':12} {'documents':>9} {'load':>6} {'peak/s':>7} {'sent':>6} {'kept':>5} {'MiB':>5}"
         f" {'Check, GetModel: longest, lost':>31}  one text beside: answered, lost, p50, p99"
     ]
-    for row in rows:
-        probes = f"{ms(row['probes']['longest'])} ms, {sum(row['probes']['failed'].values())}"
-        lines.append(
-            f"{row['server']:12} {row['documents']:9} {row['load']:>6} {row['peak']:7.0f}"
-            f" {row['sent'] / row['peak']:5.1f}x {row['kept']:5.0%} {row['memory'] / 2**20:5.0f}"
-            f" {probes:>31}  {told(row['modest'])}"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(load_line, rows)])
+
+
+def load_line(row: dict[str, Any]) -> str:
+    """What became of one load."""
+    probes = f"{ms(row['probes']['longest'])} ms, {sum(row['probes']['failed'].values())}"
+    return (
+        f"{row['server']:12} {row['documents']:9} {row['load']:>6} {row['peak']:7.0f}"
+        f" {row['sent'] / row['peak']:5.1f}x {row['kept']:5.0%} {row['memory'] / 2**20:5.0f}"
+        f" {probes:>31}  {told(row['modest'])}"
+    )
 
 
 def _plan(arguments: argparse.Namespace, trained: Trained) -> Plan:
