@@ -1,243 +1,161 @@
-"""What becomes of a server under ten times the load that it can sustain.
+"""What becomes of a server under more load than it can bear, beside a stock grpcio server that does the same work.
 
-    python benchmarks/overload.py --json out.json       # about two minutes
-    python benchmarks/overload.py --short
+    python benchmarks/overload.py --json out.json       # some 12 minutes
+    python benchmarks/overload.py --documents 64 --methods sgd --loads 2,10 --greedy ""
+    python benchmarks/overload.py --short               # about a minute
 
-One worker on a core of its own, load from this process on another. First calls as fast as they are answered give the
-peak. Then calls come at times drawn beforehand, whether earlier ones are answered or not (an open loop): at 80 % of the
-peak, and at ten times. Meanwhile another connection asks for health and GetModel. Nobody retries.
+Each server has one core, the load another. First calls with few at once give its peak, to which all else is a ratio.
+Then calls come at so many times the peak, whether earlier ones are answered or not (open loop; no more than a server
+lets wait on 32 connections), or 10 connections have 100 calls each that are made anew once answered (closed loop).
+Calls are given up after 5 seconds. Goodput is what the servers count themselves. Beside each load, one connection asks
+for health and GetModel, and a modest caller for one text. At last, modest callers beside greedy ones. Nobody tries
+again.
 """
 
 import argparse
-import asyncio
 import os
-import random
+import shutil
+import signal
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.bystanders import modest, prober
+from benchmarks.contended import Contended, Timing
+from benchmarks.fairness import BATCH, Greed, fairness_table, measure_fairness, ms, told
 from benchmarks.machine import cpu, usable_cores, write_figures
-from benchmarks.models import best_corpus, texts_of, trained_model
-from benchmarks.services import BUILD, ours
-from paravec.v1 import embedding_pb2 as pb
-from paravec_server.settings import Settings
+from benchmarks.models import Trained, best_corpus, texts_of, trained_model
+from benchmarks.services import BUILD, ServiceError, paravec, stock
 
-EMBED, MODEL = "/paravec.v1.EmbeddingService/Embed", "/paravec.v1.EmbeddingService/GetModel"
-HEALTH = "/grpc.health.v1.Health/Check"
+# Connections of a closed loop, and calls of each.
+_CLOSED = (10, 100)
 
-_CONNECTIONS = 16
-
-# Seconds after which a caller gives up.
-_PATIENCE = 10.0
+_LONG = 100
+"""Tokens of a greedy caller's longer documents."""
 
 
-@dataclass
-class Phase:
-    """What happened while calls came at one rate."""
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
 
-    name: str
-    offered: float
-    """Calls per second; 0 for as fast as they are answered."""
-    seconds: float = 0.0
-    codes: Counter[str] = field(default_factory=Counter)
-    admitted: list[float] = field(default_factory=list)
-    """Seconds of each call that was answered."""
-    refused: list[float] = field(default_factory=list)
-    """Seconds until each refusal."""
-    probes: list[float] = field(default_factory=list)
-    """Seconds of each Check and GetModel."""
-    resident: list[int] = field(default_factory=list)
-    """Bytes in memory, at each probe."""
-
-    @property
-    def goodput(self) -> float:
-        """Calls answered per second."""
-        return len(self.admitted) / self.seconds
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that so great a share does not exceed; nan of nothing."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
-
-
-class Generator:
-    """Calls of one request over some connections."""
-
-    def __init__(self, port: int, pid: int, request: bytes) -> None:
-        self._request, self._pid = request, pid
-        self._channels = [
-            grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
-            for _ in range(_CONNECTIONS + 1)
-        ]
-        self._embed: list[Any] = [channel.unary_unary(EMBED) for channel in self._channels[1:]]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for channel in self._channels:
-            await channel.close()
-
-    async def _call(self, number: int, phase: Phase) -> None:
-        began = time.perf_counter()
-        try:
-            await self._embed[number % _CONNECTIONS](self._request, timeout=_PATIENCE)
-        except grpc.aio.AioRpcError as error:
-            phase.codes[error.code().name] += 1
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                phase.refused.append(time.perf_counter() - began)
-        else:
-            phase.codes["OK"] += 1
-            phase.admitted.append(time.perf_counter() - began)
-
-    async def closed(self, callers: int, seconds: float) -> Phase:
-        """So many callers, each calling again as soon as it is answered."""
-        phase = Phase("peak", 0)
-        began = time.perf_counter()
-
-        async def caller(number: int) -> None:
-            while time.perf_counter() - began < seconds:
-                await self._call(number, phase)
-
-        await asyncio.gather(*map(caller, range(callers)))
-        phase.seconds = time.perf_counter() - began
-        return phase
-
-    async def open(self, name: str, rate: float, seconds: float) -> Phase:
-        """Calls at random moments, so many a second."""
-        phase, moments, calls = Phase(name, rate), random.Random(1), set()
-        async with self._probing(phase):
-            began = due = time.perf_counter()
-            number = 0
-            while due - began < seconds:
-                due += moments.expovariate(rate)
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                call = asyncio.create_task(self._call(number, phase))
-                calls.add(call)
-                call.add_done_callback(calls.discard)
-                number += 1
-            await asyncio.gather(*calls)
-        phase.seconds = time.perf_counter() - began
-        return phase
-
-    @asynccontextmanager
-    async def _probing(self, phase: Phase) -> AsyncIterator[None]:
-        questions: list[tuple[Any, Message]] = [
-            (self._channels[0].unary_unary(HEALTH), health_pb2.HealthCheckRequest()),
-            (self._channels[0].unary_unary(MODEL), pb.GetModelRequest()),
-        ]
-
-        async def probe() -> None:
-            while True:
-                for method, message in questions:
-                    began = time.perf_counter()
-                    await method(message.SerializeToString(), timeout=_PATIENCE)
-                    phase.probes.append(time.perf_counter() - began)
-                phase.resident.append(resident(self._pid))
-                await asyncio.sleep(0.1)
-
-        probing = asyncio.create_task(probe())
-        try:
-            yield
-        finally:
-            probing.cancel()
-            # A probe that failed says so here.
-            with suppress(asyncio.CancelledError):
-                await probing
-
-
-def resident(pid: int) -> int:
-    """Bytes of a process that are in memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def measure(port: int, pid: int, request: bytes, seconds: float) -> list[Phase]:
-    """Peak, 80 % of it, ten times it."""
-    generator = Generator(port, pid, request)
-    try:
-        await generator.closed(4, seconds / 4)
-        peak = await generator.closed(4, seconds)
-        return [
-            peak,
-            await generator.open("80 %", 0.8 * peak.goodput, seconds),
-            await generator.open("10 times", 10 * peak.goodput, seconds),
-        ]
-    finally:
-        await generator.close()
+    documents: Sequence[int]
+    loads: Sequence[float]
+    texts: list[str]
+    greed: Greed
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="the Lee corpus, a second for each load")
-    parser.add_argument("--seconds", type=float, default=15.0, help="for each load [%(default)s]")
-    parser.add_argument("--documents", type=int, default=64, help="in a call [%(default)s]")
-    parser.add_argument("--tokens", type=int, default=20, help="of a document [%(default)s]")
-    parser.add_argument(
-        "--bound", type=int, default=Settings.max_documents_in_flight, help="documents in flight [%(default)s]"
-    )
-    parser.add_argument("--method", choices=("sgd", "map"), default="sgd", help="of inference [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    arguments = parser.parse_args()
-    seconds = 1.0 if arguments.short else arguments.seconds
+    arguments = _arguments()
+    # What runs is ended in any case.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cores = usable_cores()
-    with tempfile.TemporaryDirectory() as place:
-        corpus = "lee" if arguments.short else best_corpus()
-        trained = trained_model(BUILD / "models", corpus, 50 if arguments.short else 100, Path(place) / "model")
-        texts = texts_of(trained, arguments.tokens, arguments.documents)
-        request = pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString()
-        service = next(one for one in ours(trained) if one.key == f"paravec-{arguments.method}")
-        bounds = ("--max-documents-in-flight", str(arguments.bound), "--max-documents", str(arguments.documents))
-        with service.process(str(cores[0]), texts[:1], *bounds) as (port, pid):
+    timing = Timing(0.3, 0.7) if arguments.short else Timing(1.0, arguments.seconds)
+    loads, fair = [], []
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            corpus, size = ("lee", 50) if arguments.short else (best_corpus(), 100)
+            trained = trained_model(BUILD / "models", corpus, size, Path(place) / "model")
             os.sched_setaffinity(0, {cores[-1]})
-            phases = asyncio.run(measure(port, pid, request, seconds))
-    print(
-        f"{cpu()}; {arguments.method}, {arguments.documents} documents of {arguments.tokens} tokens a call, one core\n"
-    )
-    for phase in phases:
-        print(line(phase))
-    summaries = [summary(phase) for phase in phases]
-    write_figures(
-        arguments.json,
-        documents=arguments.documents,
-        tokens=arguments.tokens,
-        method=arguments.method,
-        phases=summaries,
-    )
+            plan = _plan(arguments, trained)
+            for method in arguments.methods:
+                for service in (paravec(trained, method), stock(trained, method)):
+                    print(f"measuring {service.name}", file=sys.stderr)
+                    with Contended.running(service, cores[0], timing) as server:
+                        loads += measure_loads(server, plan)
+                        fair += measure_fairness(server, plan.greed, plan.texts)
+    except ServiceError as error:
+        print(f"overload.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"{cpu()}, one core each for server and load; {trained.corpus}, DBOW, d{size}, {arguments.tokens} tokens\n")
+    if loads:
+        print(loads_table(loads) + "\n")
+    if fair:
+        print(fairness_table(fair))
+    write_figures(arguments.json, tokens=arguments.tokens, seconds=timing.measured, loads=loads, fairness=fair)
     return 0
 
 
-def summary(phase: Phase) -> dict[str, Any]:
-    """The figures of a phase."""
-    quantiles = {
-        f"{name}_p{100 * share:.0f}": percentile(getattr(phase, name), share)
-        for name in ("admitted", "refused", "probes")
-        for share in (0.5, 0.99)
-    }
-    facts = {name: value for name, value in vars(phase).items() if not isinstance(value, list)}
-    worst = max(phase.probes, default=0.0)
-    return facts | quantiles | {"goodput": phase.goodput, "probes_max": worst, "resident": phase.resident}
+def measure_loads(server: Contended, plan: Plan) -> list[dict[str, Any]]:
+    """A row for each number of documents and load."""
+    rows = []
+    for documents in plan.documents:
+        texts = plan.texts[:documents]
+        flood, peak, length = server.flood(texts), server.peak(texts), server.timing.total
+        kinds = {f"{times:g}x": flood.open(times * peak, length) for times in plan.loads}
+        kinds["closed"] = flood.closed(*_CLOSED, length)
+        for kind, load in kinds.items():
+            probing, single = prober(), modest(plan.texts[:1])
+            row: dict[str, Any] = {"server": server.service.key, "documents": documents, "load": kind, "peak": peak}
+            row |= server.measure(load, (probing, single))
+            row |= {"kept": row["goodput"] / peak, "probes": probing.figures(), "modest": single.figures()}
+            rows.append(row)
+            print(load_line(row), file=sys.stderr)
+    return rows
 
 
-def line(phase: Phase) -> str:
-    """The figures of a phase, for people."""
-    ms = {name: f"{1000 * value:.1f}" for name, value in summary(phase).items() if "_p" in name or "_max" in name}
-    grown = f"{phase.resident[-1] / phase.resident[0] - 1:+.1%}" if phase.resident else ""
+def loads_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The same for people."""
+    lines = [
+        f"{'server':12} {'documents':>9} {'load':>6} {'peak/s':>7} {'sent':>6} {'kept':>5} {'MiB':>5}"
+        f" {'Check, GetModel: longest, lost':>31}  one text beside: answered, lost, p50, p99"
+    ]
+    return "\n".join([*lines, *map(load_line, rows)])
+
+
+def load_line(row: dict[str, Any]) -> str:
+    """What became of one load."""
+    probes = f"{ms(row['probes']['longest'])} ms, {sum(row['probes']['failed'].values())}"
     return (
-        f"{phase.name:9} offered {phase.offered or phase.goodput:8.0f}/s  answered {phase.goodput:7.0f}/s  "
-        f"p50 {ms['admitted_p50']} p99 {ms['admitted_p99']} ms  refused p99 {ms['refused_p99']} ms  "
-        f"probes p99 {ms['probes_p99']} max {ms['probes_max']} ms  memory {grown}  {dict(phase.codes)}"
+        f"{row['server']:12} {row['documents']:9} {row['load']:>6} {row['peak']:7.0f}"
+        f" {row['sent'] / row['peak']:5.1f}x {row['kept']:5.0%} {row['memory'] / 2**20:5.0f}"
+        f" {probes:>31}  {told(row['modest'])}"
     )
+
+
+def _plan(arguments: argparse.Namespace, trained: Trained) -> Plan:
+    texts = texts_of(trained, arguments.tokens, max([*arguments.documents, BATCH]))
+    tokens = [arguments.tokens] if arguments.short else [arguments.tokens, _LONG]
+    greedy = {count: texts_of(trained, count, BATCH) for count in tokens} if arguments.greedy else {}
+    return Plan(arguments.documents, arguments.loads, texts, Greed(arguments.greedy, arguments.batches, greedy))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--short", action="store_true", help="the Lee corpus, a second for each of few loads")
+    add("--seconds", type=float, default=3.5, help="for each load [%(default)s]")
+    add("--documents", type=_several(int), default="1,8,64,256", help='in a call; "" for none [%(default)s]')
+    add("--methods", type=_several(str), default="map,sgd", help="of inference [%(default)s]")
+    add("--loads", type=_several(float), default="1.5,2,3,5,10", help="times the peak, open loop [%(default)s]")
+    add("--greedy", type=_several(int), default="8,16,64", help='greedy connections; "" for none [%(default)s]')
+    add("--batches", type=int, default=1, help="in flight on each greedy connection [%(default)s]")
+    add("--tokens", type=int, default=20, help="of a document [%(default)s]")
+    add("--json", type=Path, help="write the figures here as well")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.methods) - {"map", "sgd"}:
+        parser.error(f"--methods: there is no {', '.join(sorted(unknown))}; there are map, sgd")
+    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux"), ("ld", "binutils")):
+        if not shutil.which(tool):
+            parser.exit(1, f"overload.py: needs {tool}: apt-get install {package}\n")
+    if arguments.short:
+        arguments.documents, arguments.methods, arguments.loads = [1, 64], ["map"], [2.0, 10.0]
+        arguments.greedy = [8]
+    return arguments
+
+
+def _several(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    def number(text: str) -> list[Any]:
+        return [kind(part) for part in text.split(",") if part]
+
+    return number
 
 
 if __name__ == "__main__":

@@ -28,6 +28,16 @@ PEERS = ROOT / "benchmarks/peers"
 
 PEER_NAMES = ("flask", "mlserver", "bentoml", "litserve")
 
+# Callers at once take turns, and none is refused: what is measured is the rate. For the bounds see overload.py.
+_UNBOUNDED = (
+    "--max-concurrent-rpcs",
+    "10000",
+    "--max-bytes-in-flight",
+    "1000000000",
+    "--max-work-in-flight",
+    "1000000",
+)
+
 _PATIENCE = 90.0
 """Seconds that a service may take to answer for the first time."""
 
@@ -117,18 +127,24 @@ class Service:
 
 def ours(trained: Trained) -> list[Service]:
     """paravec-server with each method, and the empty handler; they run with this Python."""
-    sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
-    environment = {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
-    server = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact)]
-    # As many callers at once as there are: what is measured is its rate. For the bounds see overload.py.
-    server += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning"]
-    server += ["--max-documents-in-flight", "1000000", "--max-tokens-in-flight", "100000000", "--method"]
     handler = [sys.executable, str(PEERS / "empty_handler.py"), "{0}", str(trained.vector_size)]
     return [
-        Service("empty gRPC handler", "empty", Paravec(), 256, handler, environment, constant=True),
-        Service("paravec, map", "paravec-map", Paravec(), 256, [*server, "map"], environment),
-        Service("paravec, sgd", "paravec-sgd", Paravec(), 256, [*server, "sgd"], environment),
+        Service("empty gRPC handler", "empty", Paravec(), 256, handler, _environment(), constant=True),
+        *(paravec(trained, method, *_UNBOUNDED) for method in ("map", "sgd")),
     ]
+
+
+def paravec(trained: Trained, method: str, *flags: str) -> Service:
+    """paravec-server with one thread and these flags; it runs with this Python."""
+    command = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact), "--method", method]
+    command += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning", *flags]
+    return Service(f"paravec, {method}", f"paravec-{method}", Paravec(), 256, command, _environment())
+
+
+def stock(trained: Trained, method: str) -> Service:
+    """The same work in a grpcio server with its default settings; it runs with this Python."""
+    command = [sys.executable, str(PEERS / "stock.py"), "{0}", str(trained.artifact), method]
+    return Service(f"stock grpcio, {method}", f"stock-{method}", Paravec(), 256, command, _environment())
 
 
 def peer(key: str, trained: Trained) -> Service:
@@ -171,6 +187,11 @@ def versions(key: str) -> dict[str, str]:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return dict(pair.split("=", 1) for pair in done.stdout.split())
+
+
+def _environment() -> dict[str, str]:
+    sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
+    return {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _package() -> Path:

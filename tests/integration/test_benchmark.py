@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,34 @@ def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
     assert [service["key"] for service in services] == ["empty", "paravec-map", "paravec-sgd"]
     assert all(service["calls_per_second"][0] > 0 < service["documents_per_second"][0] for service in services)
     assert "paravec, map" in (tmp_path / "serving.svg").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
+@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
+def test_the_benchmark_of_overload_runs(tmp_path: Path) -> None:
+    """Its short mode tells of both servers under each load, and of modest callers beside greedy ones."""
+    command = [sys.executable, str(ROOT / "benchmarks/overload.py"), "--short", "--json", str(tmp_path / "out.json")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    figures = json.loads((tmp_path / "out.json").read_text())
+    servers, documents, loads = ("paravec-map", "stock-map"), (1, 64), ("2x", "10x", "closed")
+    told = [(row["server"], row["documents"], row["load"]) for row in figures["loads"]]
+    assert told == list(product(servers, documents, loads))
+    for row in figures["loads"]:
+        assert row["peak"] > 0 < row["sent"]
+        assert row["kept"] >= 0 < row["memory"]
+        assert all(told_of(row[caller]) for caller in ("probes", "modest"))
+        assert f"{row['server']:12} {row['documents']:9} {row['load']:>6}" in ran.stdout
+    assert [row["server"] for row in figures["fairness"]] == list(servers)
+    for row in figures["fairness"]:
+        assert row["of_alone"] > 0
+        assert all(told_of(row[caller]) for caller in ("single", "some"))
+
+
+def told_of(caller: dict[str, Any]) -> bool:
+    """Whether each of a caller's calls is told of, and how long the answers took, if there were some."""
+    calls: int = caller["answered"] + sum(caller["failed"].values())
+    return calls > 0 and bool(caller["longest"]) and (caller["p99"] is None) == (caller["answered"] == 0)
 
 
 def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
