@@ -58,6 +58,7 @@ def _without(lock: str, names: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     try:
-        install(*map(Path, sys.argv[1:]))
+        lock, place, *without = sys.argv[1:]
+        install(Path(lock), Path(place), *without)
     except InstallError as error:
         raise SystemExit(f"{sys.argv[1]} {error}") from None

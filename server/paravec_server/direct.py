@@ -10,6 +10,7 @@ with others that wait, and hands all other calls to threads; so no thread waits 
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +33,10 @@ from .pool import guarded
 # Events of the core that are handled before the next brief calls are answered. More are handled for as long as the last
 # answers took: what waits in the core is not shared fairly.
 _EVENTS = 64
+
+# Seconds between two refusals, and that one is held back at most. A refused caller calls again at once, and refusals
+# without end would take the time of answers. While a refusal waits, the call keeps its place in its connection.
+_PACE, _LONGEST = 0.001, 1.0
 
 # Calls of a method that the core is asked for ahead, if some of them may be brief and if not. Those beyond wait in the
 # core until our code gets there.
@@ -74,6 +79,9 @@ class Direct:
         self._asked = 0
         self._busy_since: float | None = None
         self._waiting = FairQueue()
+        # Refusals that are held back, and when each is due; when the next one that comes may leave.
+        self._refusals: deque[tuple[float, Call, Answer]] = deque()
+        self._next_refusal = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
     def add(self, name: str, method: Method) -> None:
@@ -106,8 +114,11 @@ class Direct:
         events, answered, spent = 0, 0.0, 0.0
         # Nothing is due, and nothing is asked any more: it is over.
         while self._core.due:
-            come = self._core.hear(wait=not self._waiting)
+            come = self._core.hear(self._patience())
             self._busy_since = now = time.monotonic()
+            while self._refusals and self._refusals[0][0] <= now:
+                _, call, answer = self._refusals.popleft()
+                self._step(call, call.context.send, answer)
             if come:
                 events += 1
                 guarded(come)
@@ -122,6 +133,12 @@ class Direct:
             # What it holds is not kept until the next comes.
             del come
         self._core.close()
+
+    def _patience(self) -> float | None:
+        """Seconds for which to wait for an event; None for as long as it takes."""
+        if self._waiting:
+            return 0.0
+        return max(0.0, self._refusals[0][0] - time.monotonic()) if self._refusals else None
 
     def _begin(self, name: str, begun: Any) -> None:
         self._asked -= 1
@@ -202,7 +219,13 @@ class Direct:
         call.context.send(self._answers.answer(method, call, messages))
 
     def _refuse(self, call: Call, error: Exception) -> None:
-        call.context.send(self._answers.refuse(call, error))
+        answer, now = self._answers.refuse(call, error), time.monotonic()
+        due = min(max(now, self._next_refusal), now + _LONGEST)
+        self._next_refusal = due + _PACE
+        if due <= now and not self._refusals:
+            call.context.send(answer)
+        else:
+            self._refusals.append((due, call, answer))
 
 
 class Server:
