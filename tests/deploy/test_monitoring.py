@@ -164,6 +164,7 @@ FINE: dict[str, str] = {
     'paravec_workers{state="serving"}': "1x3000",
     'paravec_calls_total{method="Embed",code="OK"}': "0+600x3000",
     'paravec_calls_total{method="Embed",code="INTERNAL"}': "0x3000",
+    'paravec_calls_total{method="Embed",code="CANCELLED"}': "0+6x3000",
     'paravec_calls_refused_total{reason="too_many_calls"}': "0x3000",
     'paravec_calls_refused_total{reason="draining"}': "0+600x3000",
     'paravec_call_duration_seconds_bucket{method="Embed",le="0.5"}': "0+600x3000",
@@ -178,7 +179,8 @@ FINE: dict[str, str] = {
 TROUBLE = {
     "ParavecNotReady": {'paravec_workers{state="serving"}': "0x3000"},
     "ParavecErrors": {'paravec_calls_total{method="Embed",code="INTERNAL"}': "0+20x3000"},
-    "ParavecOverloaded": {'paravec_calls_refused_total{reason="too_many_calls"}': "0+20x3000"},
+    "ParavecOverloaded": {'paravec_calls_refused_total{reason="too_much_work"}': "0+20x3000"},
+    "ParavecCancelled": {'paravec_calls_total{method="Embed",code="CANCELLED"}': "0+60x3000"},
     "ParavecSlow": {'paravec_call_duration_seconds_bucket{method="Embed",le="0.5"}': "0+500x3000"},
     "ParavecWorkerRestarts": {"paravec_worker_restarts_total": "0+0.2x3000"},
     "ParavecUnknownTokens": {"paravec_unknown_tokens_total": "0+100x2880 288000+400x120"},

@@ -27,7 +27,12 @@ from paravec_server.settings import ListenError
 from ..scrapes import Scrape, address_of, scrape
 from ..servers import PATIENCE, Server, command, running, until
 
-FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, {"calls": 2, "documents": 3, "tokens": 5})
+LIMITS = {
+    "paravec_calls_in_flight": 2,
+    "paravec_message_bytes_in_flight": 3,
+    "paravec_work_in_flight_seconds": 0.5,
+}
+FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +83,9 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     stub.FindSimilar(pb.FindSimilarRequest(queries=[pb.Query(text="the fire")]))
     with pytest.raises(grpc.RpcError):
         stub.Embed(pb.EmbedRequest())
-    # A call is answered before it is counted.
+    # Bytes count until gRPC has said that the answer is sent.
     latest = time.monotonic() + PATIENCE
-    while (after := Scrape(address))("paravec_calls_in_flight") and time.monotonic() < latest:
+    while (after := Scrape(address))("paravec_message_bytes_in_flight") and time.monotonic() < latest:
         pass
 
     def rise(name: str, /, **labels: str) -> float:
@@ -97,7 +102,8 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     assert rise("paravec_unknown_tokens_total") == 1
     assert 0 < rise("paravec_inference_seconds_total") < PATIENCE
     assert rise("paravec_calls_total", method="FindSimilar", code="OK") == 1
-    assert after("paravec_calls_in_flight") == after("paravec_tokens_in_flight") == 0
+    gauges = ("paravec_calls_in_flight", "paravec_message_bytes_in_flight", "paravec_work_in_flight_seconds")
+    assert not any(map(after, gauges))
 
 
 def test_what_a_caller_heard_is_what_is_counted(address: str, stub: Any) -> None:
@@ -148,7 +154,8 @@ def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Pa
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
             assert told("paravec_calls_total", method=method, code=code) == 0
         assert told("paravec_call_duration_seconds_bucket", method=method, le="0.005") == 0
-    for reason in ("too_many_calls", "too_many_documents", "too_many_tokens", "loading", "draining", "credentials"):
+    overloaded = ("too_many_calls", "too_many_bytes", "too_much_work", "waited_too_long")
+    for reason in (*overloaded, "loading", "draining", "credentials"):
         assert told("paravec_calls_refused_total", reason=reason) == 0
 
 
@@ -165,7 +172,7 @@ def test_refused_calls_have_a_reason(artifact: Artifact, kernel_cache: Path) -> 
 
         next(held := stub.EmbedStream(requests()))
         with pytest.raises(grpc.RpcError):
-            stub.Embed(embed("fire"))
+            stub.Embed(embed(*["fire"] * 9))
         told = Scrape(address_of(server))
         free.set()
         assert not list(held)
