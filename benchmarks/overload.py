@@ -95,7 +95,11 @@ def measure_loads(server: Contended, plan: Plan) -> list[dict[str, Any]]:
             probing, single = prober(), modest(plan.texts[:1])
             row: dict[str, Any] = {"server": server.service.key, "documents": documents, "load": kind, "peak": peak}
             row |= server.measure(load, (probing, single))
-            row |= {"kept": row["goodput"] / peak, "probes": probing.figures(), "modest": single.figures()}
+            row |= {
+                "kept": row["goodput"] / peak if peak else 0.0,
+                "probes": probing.figures(),
+                "modest": single.figures(),
+            }
             rows.append(row)
             print(load_line(row), file=sys.stderr)
     return rows

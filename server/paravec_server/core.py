@@ -1,6 +1,5 @@
 """What is used of gRPC's core by names of grpcio that are not public."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -46,9 +45,9 @@ class Core:
         """How much it has yet to tell."""
         return len(self._due)
 
-    def hear(self, patience: float | None) -> Callable[[], None] | None:
-        """What is to be called as something has come; None if nothing has within so many seconds."""
-        told = self._queue.poll(time.time() + patience if patience else patience)
+    def hear(self, *, wait: bool) -> Callable[[], None] | None:
+        """What is to be called as something has come; None if nothing has, and that is not waited for."""
+        told = self._queue.poll(None if wait else 0)
         if told.completion_type == cygrpc.CompletionType.queue_timeout:
             return None
         self._due.pop()

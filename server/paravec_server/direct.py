@@ -10,7 +10,6 @@ with others that wait, and hands all other calls to threads; so no thread waits 
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,10 +32,6 @@ from .pool import guarded
 # Events of the core that are handled before the next brief calls are answered. More are handled for as long as the last
 # answers took: what waits in the core is not shared fairly.
 _EVENTS = 64
-
-# Seconds between two refusals, and that one is held back at most. A refused caller calls again at once, and refusals
-# without end would take the time of answers. While a refusal waits, the call keeps its place in its connection.
-_PACE, _LONGEST = 0.001, 1.0
 
 # Calls of a method that the core is asked for ahead, if some of them may be brief and if not. Those beyond wait in the
 # core until our code gets there.
@@ -79,9 +74,6 @@ class Direct:
         self._asked = 0
         self._busy_since: float | None = None
         self._waiting = FairQueue()
-        # Refusals that are held back, and when each is due; when the next one that comes may leave.
-        self._refusals: deque[tuple[float, Call, Answer]] = deque()
-        self._next_refusal = 0.0
         self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
 
     def add(self, name: str, method: Method) -> None:
@@ -114,11 +106,8 @@ class Direct:
         events, answered, spent = 0, 0.0, 0.0
         # Nothing is due, and nothing is asked any more: it is over.
         while self._core.due:
-            come = self._core.hear(self._patience())
+            come = self._core.hear(wait=not self._waiting)
             self._busy_since = now = time.monotonic()
-            while self._refusals and self._refusals[0][0] <= now:
-                _, call, answer = self._refusals.popleft()
-                self._step(call, call.context.send, answer)
             if come:
                 events += 1
                 guarded(come)
@@ -133,12 +122,6 @@ class Direct:
             # What it holds is not kept until the next comes.
             del come
         self._core.close()
-
-    def _patience(self) -> float | None:
-        """Seconds for which to wait for an event; None for as long as it takes."""
-        if self._waiting:
-            return 0.0
-        return max(0.0, self._refusals[0][0] - time.monotonic()) if self._refusals else None
 
     def _begin(self, name: str, begun: Any) -> None:
         self._asked -= 1
@@ -219,13 +202,7 @@ class Direct:
         call.context.send(self._answers.answer(method, call, messages))
 
     def _refuse(self, call: Call, error: Exception) -> None:
-        answer, now = self._answers.refuse(call, error), time.monotonic()
-        due = min(max(now, self._next_refusal), now + _LONGEST)
-        self._next_refusal = due + _PACE
-        if due <= now and not self._refusals:
-            call.context.send(answer)
-        else:
-            self._refusals.append((due, call, answer))
+        call.context.send(self._answers.refuse(call, error))
 
 
 class Server:
