@@ -115,8 +115,10 @@ class Settings:
         return self.threads or max(1, _cores() // self.processes)
 
 
-def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the command line and the environment; SettingsError for a value that cannot be."""
+    # Not a default argument, which help() would print.
+    environ = os.environ if environ is None else environ
     given = vars(_parser().parse_args(argv))
     values: dict[str, Any] = {}
     for f in fields(Settings):

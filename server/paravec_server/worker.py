@@ -34,9 +34,9 @@ class Place:
         return {_VARIABLE: " ".join(map(str, facts))}
 
 
-def my_place(environ: Mapping[str, str] = os.environ) -> Place | None:
+def my_place(environ: Mapping[str, str] | None = None) -> Place | None:
     """The place of this process; None if it has no parent that gave it one. It will end with its parent."""
-    told = environ.get(_VARIABLE)
+    told = (os.environ if environ is None else environ).get(_VARIABLE)
     if not told:
         return None
     number, workers, fd, parent, listen = told.split(" ", 4)
