@@ -19,9 +19,9 @@ _SMALL = 8192
 
 
 def blocks(array: Array) -> Iterator[Array]:
-    """The rows of an array, which may be mapped, some of them at a time."""
+    """The rows of an array, which may be mapped, some of them at a time; none of an array without numbers."""
     step = max(1, _BLOCK // max(1, int(np.prod(array.shape[1:], dtype=np.int64))))
-    return (array[begin : begin + step] for begin in range(0, len(array), step))
+    return (array[begin : begin + step] for begin in range(0, len(array) if 0 not in array.shape else 0, step))
 
 
 def unusable(array: Array) -> int:

@@ -75,7 +75,8 @@ def _kind_of(path: Path) -> str | None:
     try:
         with _opened(path) as file:
             return kind_of(file.read(HEAD))
-    except (OSError, EOFError, ConversionError):
+    except Exception:
+        # What is packed may be damaged in as many ways as there are packers.
         return None
 
 
@@ -152,7 +153,10 @@ class _SideArray(ArraySource):
         except FileNotFoundError:
             raise ConversionError(f"{self._path}: is missing; gensim saved it beside the model") from None
         except (ValueError, OSError, EOFError, BadZipFile, LookupError, MemoryError) as error:
-            problem = _kind_of(self._path) or f"is not an array that gensim saved: {error}"
+            # A compressed array of gensim's is a zip archive, whatever is wrong inside.
+            is_zip = self._path.suffix == ".npz" and not isinstance(error, BadZipFile)
+            kind = "" if is_zip else _kind_of(self._path)
+            problem = kind or f"is not an array that gensim saved: {error}"
             raise ConversionError(f"{self._path}: {problem}") from error
         if not isinstance(array, np.ndarray):
             raise ConversionError(f"{self._path}: is not a .npy array")

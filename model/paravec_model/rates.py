@@ -37,7 +37,7 @@ def usable(own: Mapping[str, Any], given: Mapping[str, Any], *, has_map: bool) -
         _logger.warning("the model was left with %s; a caller who asks for sgd gets %s", left, taken)
     elif odd:
         flags = " ".join(f"--infer-{name.replace('_', '-')} {values[name]:g}" for name in odd)
-        instead = "; or --infer-method map, which needs none of them" if has_map else ""
+        instead = ", or --infer-method map, which needs none of them" if has_map else ""
         raise ConversionError(
             f"the model was left with {left}, as by a loop that lowers the rate itself, and sgd cannot infer with that;"
             f" add {flags}{instead}"

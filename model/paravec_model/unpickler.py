@@ -21,6 +21,8 @@ Resolve = Callable[[str], Name]
 # Names of other Pythons and numpys, and how they are told here.
 _RENAMED = {
     "__builtin__.": "builtins.",
+    "builtins.unicode": "builtins.str",
+    "builtins.xrange": "builtins.range",
     "copy_reg.": "copyreg.",
     "numpy._core.": "numpy.core.",
     "numpy.core.memmap.": "numpy.",

@@ -95,7 +95,7 @@ def test_missing_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
     whole = old_models.NAMED[0].read_bytes()
     for name, content, problem in (
         ("text", b"not a pickle at all", "no gensim model needs|is not a gensim model file"),
-        ("empty", b"", "damaged"),
+        ("empty", b"", "is empty"),
         ("cut", whole[:-100], "damaged"),
         ("compressed badly", b"\x1f\x8b\x08\x00 and no more", "damaged|gzip"),
         ("compressed and cut", gzip.compress(whole)[:-100], "ends early"),
