@@ -1,7 +1,9 @@
 """Models of strangers: what gensim takes and we must take or name, and the one line that says so."""
 
 import datetime
+import lzma
 import pickle
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from paravec_model import gensim_files
 from paravec_model.artifact import Artifact
 from paravec_model.cli import main
 from paravec_model.documents import moved
+from paravec_model.errors import ConversionError
 
 from .. import old_models, parity
 
@@ -189,11 +192,11 @@ def test_what_is_hung_on_a_model_is_passed_over(tmp_path: Path, monkeypatch: pyt
     function = eval("lambda text: 1")  # noqa: S307
     function.__module__, function.__qualname__ = "gone", "hashed"
     vars(module).update(Logger=kind, hashed=function)
-    monkeypatch.setitem(__import__("sys").modules, "gone", module)
+    monkeypatch.setitem(sys.modules, "gone", module)
     model = tagged()
     model.callbacks, model.hashfxn = [kind(), Callback()], function
     model.save(str(tmp_path / "model"))
-    monkeypatch.delitem(__import__("sys").modules, "gone")
+    monkeypatch.delitem(sys.modules, "gone")
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
 
 
@@ -230,9 +233,7 @@ def test_an_array_beside_the_model_that_git_did_not_fetch_is_named(tmp_path: Pat
 
 def test_xz_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     """A file may say that it needs 4 GiB to unpack."""
-    import lzma
-
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**28}]
     (tmp_path / "model").write_bytes(lzma.compress(parity.lee()[0][0].encode(), filters=filters))
-    with pytest.raises(gensim_files.ConversionError, match=r"[Mm]emory"):
+    with pytest.raises(ConversionError, match=r"[Mm]emory"):
         gensim_files.load(tmp_path / "model")
