@@ -38,7 +38,8 @@ def test_what_is_no_corpus_is_named(corpus: Iterable[Any], says: str) -> None:
 
 def test_numpys_text_and_integers_are_tags() -> None:
     """They come out as Python's, which is what a model keeps; a truth value is no tag."""
-    ((tags, text),) = checked([([np.str_("a"), np.int64(3)], np.str_("uno due"))], "it")
+    documents: list[Any] = [([np.str_("a"), np.int64(3)], np.str_("uno due"))]
+    ((tags, text),) = checked(documents, "it")
     assert (tags, text) == (["a", 3], "uno due")
     assert [type(tag) for tag in tags] == [str, int]
     assert type(text) is str
