@@ -207,6 +207,7 @@ ODD: dict[str, tuple[bytes, str]] = {
     "word2vec's binary": (b"2 3\nuno " + np.ones(3, np.float32).tobytes(), "word2vec's binary format"),
     "zip": (b"PK\x03\x04 and more", "zip archive"),
     "zstd": (b"\x28\xb5\x2f\xfd and more", "zstd -d"),
+    "fastText": (b"\xba\x16\x4f\x2f\x0c\0\0\0", "holds a fastText model"),
     "zlib": (b"\x78\x9c and more", "joblib"),
     "joblib": (b"\x80\x04\x8c\x13joblib.numpy_pickle\x8c\x11NumpyArrayWrapper\x93.", "was written by joblib"),
     "array": (b"\x93NUMPY\x01\0", "name the model's own file"),
