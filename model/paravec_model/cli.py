@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import chooser_of, given_of, inference_of, parameters_of, parse, tokenizer_of
 from .corpus_flags import corpus_of, names_corpus
-from .errors import ConversionError, ModelError, OptionError, StoppedError
+from .errors import ConversionError, ModelError, StoppedError
 from .interrupts import Interrupt
 from .manifest import Manifest, check_name, read_manifest
 from .reports import comparison_table, evaluation_table, manifest_table
@@ -25,8 +25,8 @@ from .training import train
 
 if TYPE_CHECKING:
     from .corpora import Tags
-    from .gensim_model import GensimModel
-    from .options import Algorithm
+
+_logger = logging.getLogger(__name__)
 
 # Status of what Ctrl-C ended, as shells have it, even where something was kept: scripts must not take it for whole.
 _INTERRUPTED = 130
@@ -99,7 +99,9 @@ def _convert(arguments: Namespace) -> int:
 
     source = GensimModel(load(arguments.gensim_file, arguments.allow_class))
     try:
-        algorithm = _algorithm(source)
+        algorithm = source.algorithm()
+        if not source.is_trained(algorithm):
+            _logger.warning("the model was never trained: its output weights are all zero, so its vectors say nothing")
         choose = chooser_of(arguments, algorithm, partial(prior.by_tags, source.tag_vectors()))
         rates = usable(source.defaults(), given_of(arguments), has_map=algorithm.mode == "dbow")
         manifest = write_artifact(
@@ -119,13 +121,6 @@ def _convert(arguments: Namespace) -> int:
         # A pickle may lack anything, or hold it in any type.
         raise ConversionError(f"{arguments.gensim_file}: is not a whole Doc2Vec model: {error}") from error
     return _report(arguments.output, manifest)
-
-
-def _algorithm(source: "GensimModel") -> "Algorithm":
-    try:
-        return source.algorithm()
-    except OptionError as error:
-        raise ConversionError(f"the model's {error}") from error
 
 
 def _inspect(arguments: Namespace) -> int:

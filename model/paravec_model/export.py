@@ -1,6 +1,5 @@
 """From a gensim model to an artifact."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from .artifact import Artifact, array_specs, check_files
 from .doctags import DOCTAGS, Doctags, Tag, lengths
 from .errors import ConversionError
 from .files import creation_time, new_directory, write_array, write_json
-from .finite import blocks
 from .gensim_model import GensimModel
 from .manifest import MANIFEST, FileEntry, Manifest
 from .options import InferenceOptions
@@ -18,8 +16,6 @@ from .prior import DEFAULT_LAMBDA, Chooser, default
 from .rotation import LARGEST, map_arrays
 from .tokenizer import Tokenizer
 from .vocabulary import vocabulary_arrays
-
-_logger = logging.getLogger(__name__)
 
 
 def write_artifact(
@@ -50,9 +46,6 @@ def write_artifact(
         tags, matrices["doctag_vectors"] = source.documents()
         if left_out := len(matrices["doctag_vectors"].matrix) - len(tags):
             facts["doctags_never_trained"] = left_out
-    outputs = [matrices[name] for name in ("syn1neg", "syn1") if name in matrices]
-    if not any(block.any() for output in outputs for block in blocks(output)):
-        _logger.warning("the model was never trained: its output weights are all zero, so its vectors say nothing")
     specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .doctags import Tag
 from .documents import Rows, checked_tags, described, moved
 from .draws import DRAWS, Noise
-from .errors import ConversionError
+from .errors import ConversionError, OptionError
+from .finite import blocks
 from .options import Algorithm, Mode
 from .stand_ins import ArraySource
 
@@ -41,7 +42,10 @@ class GensimModel:
         return _as_array(value, where)
 
     def algorithm(self) -> Algorithm:
-        """Architecture and hyper-parameters, by the attributes that gensim's own inference goes by."""
+        """Architecture and hyper-parameters, by the attributes that gensim's own inference goes by.
+
+        ConversionError if nothing can be inferred with them.
+        """
         m = self.model
         mode: Mode
         if m.sg:
@@ -55,15 +59,18 @@ class GensimModel:
                 )
         else:
             mode = "dm_mean" if m.cbow_mean else "dm_sum"
-        return Algorithm(
-            mode=mode,
-            vector_size=int(m.vector_size),
-            negative=int(m.negative),
-            hs=bool(m.hs),
-            window=int(m.window),
-            shrink_windows=bool(getattr(m, "shrink_windows", True)),
-            sample=float(m.sample),
-        )
+        try:
+            return Algorithm(
+                mode=mode,
+                vector_size=int(m.vector_size),
+                negative=int(m.negative),
+                hs=bool(m.hs),
+                window=int(m.window),
+                shrink_windows=bool(getattr(m, "shrink_windows", True)),
+                sample=float(m.sample),
+            )
+        except OptionError as error:
+            raise ConversionError(f"the model's {error}") from error
 
     def defaults(self) -> dict[str, Any]:
         """What infer_vector does when it is given nothing but the words, by InferenceOptions' names; unchecked."""
@@ -116,6 +123,11 @@ class GensimModel:
         if algorithm.sample:
             arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
         return arrays
+
+    def is_trained(self, algorithm: Algorithm) -> bool:
+        """Whether training has moved any of the output weights, which gensim makes zero."""
+        names = [*(["syn1neg"] if algorithm.negative else []), *(["syn1"] if algorithm.hs else [])]
+        return any(block.any() for name in names for block in blocks(self.array("", name)))
 
     def documents(self) -> tuple[list[Tag], Rows]:
         """The training documents' tags, and the vectors of each, shape (tags, vector_size).

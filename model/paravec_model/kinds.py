@@ -13,6 +13,7 @@ _BEGINNINGS = (
     (rb"PK\x03\x04", "is a zip archive, not what gensim saved; unpack it first"),
     (rb"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it first: zstd -d"),
     (rb"\x78[\x01\x5e\x9c\xda]", "is compressed with zlib, as joblib does; load it there, and save it with model.save"),
+    (rb"\xba\x16\x4f\x2f", "holds a fastText model: nothing can be inferred from it"),
     (rb"\x93NUMPY", "is an array that gensim saved beside a model; name the model's own file"),
     (rb"\x89HDF", "is an HDF5 file; save the model with model.save of gensim"),
     (rb"\s*<(!DOCTYPE|html)", "is a web page; download the file itself"),

@@ -164,7 +164,7 @@ def neighbours(vectors: Vectors, k: int) -> npt.NDArray[np.intp]:
         rows = np.arange(len(block))
         block[rows, rows + start] = -np.inf
         nearest = np.argsort(-block, axis=1, kind="stable")[:, :k]
-        found[start : start + len(block)] = np.where(np.isnan(block[rows[:, None], nearest]), -1, nearest)
+        found[start : start + len(block)] = np.where(block[rows[:, None], nearest] > -np.inf, nearest, -1)
     return found
 
 

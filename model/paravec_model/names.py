@@ -108,6 +108,7 @@ _HUNG = (
     "builtins.range",
     "builtins.set",
     "builtins.str",
+    "builtins.tuple",
     "collections.Counter",
     "collections.OrderedDict",
     "collections.deque",

@@ -160,7 +160,8 @@ def solve(
                 now += scaled[q] * slope[q]
                 mixed += scaled[q] * before[q]
                 far += scaled[q] * scaled[q]
-            if not far > _NEAR * _NEAR:
+            # Where a row holds NaN it goes on, so that the vector does as well: zero would look like an answer.
+            if far <= _NEAR * _NEAR:
                 break
             turn = max((now - mixed) / square, _ZERO)
             # The slope along the direction: of its old part, what the last length left. It must lead up.

@@ -1,7 +1,9 @@
 """Models of strangers: what gensim takes and we must take or name, and the one line that says so."""
 
 import datetime
+import lzma
 import pickle
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -190,11 +192,11 @@ def test_what_is_hung_on_a_model_is_passed_over(tmp_path: Path, monkeypatch: pyt
     function = eval("lambda text: 1")  # noqa: S307
     function.__module__, function.__qualname__ = "gone", "hashed"
     vars(module).update(Logger=kind, hashed=function)
-    monkeypatch.setitem(__import__("sys").modules, "gone", module)
+    monkeypatch.setitem(sys.modules, "gone", module)
     model = tagged()
     model.callbacks, model.hashfxn = [kind(), Callback()], function
     model.save(str(tmp_path / "model"))
-    monkeypatch.delitem(__import__("sys").modules, "gone")
+    monkeypatch.delitem(sys.modules, "gone")
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
 
 
@@ -205,6 +207,7 @@ ODD: dict[str, tuple[bytes, str]] = {
     "word2vec's binary": (b"2 3\nuno " + np.ones(3, np.float32).tobytes(), "word2vec's binary format"),
     "zip": (b"PK\x03\x04 and more", "zip archive"),
     "zstd": (b"\x28\xb5\x2f\xfd and more", "zstd -d"),
+    "fastText": (b"\xba\x16\x4f\x2f\x0c\0\0\0", "holds a fastText model"),
     "zlib": (b"\x78\x9c and more", "joblib"),
     "joblib": (b"\x80\x04\x8c\x13joblib.numpy_pickle\x8c\x11NumpyArrayWrapper\x93.", "was written by joblib"),
     "array": (b"\x93NUMPY\x01\0", "name the model's own file"),
@@ -231,8 +234,6 @@ def test_an_array_beside_the_model_that_git_did_not_fetch_is_named(tmp_path: Pat
 
 def test_xz_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     """A file may say that it needs 4 GiB to unpack."""
-    import lzma
-
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**28}]
     (tmp_path / "model").write_bytes(lzma.compress(parity.lee()[0][0].encode(), filters=filters))
     with pytest.raises(ConversionError, match=r"[Mm]emory"):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from paravec_model.corpora import Document
@@ -33,6 +34,17 @@ def test_what_is_no_corpus_is_named(corpus: Iterable[Any], says: str) -> None:
         list(checked(corpus, "the corpus"))
     assert str(error.value).startswith(f"the corpus: {says}")
     assert not any(word in str(error.value) for word in ("uno", "due", "tre"))
+
+
+def test_numpys_text_and_integers_are_tags() -> None:
+    """They come out as Python's, which is what a model keeps; a truth value is no tag."""
+    documents: list[Any] = [([np.str_("a"), np.int64(3)], np.str_("uno due"))]
+    ((tags, text),) = checked(documents, "it")
+    assert (tags, text) == (["a", 3], "uno due")
+    assert [type(tag) for tag in tags] == [str, int]
+    assert type(text) is str
+    with pytest.raises(CorpusError, match="its tags must be"):
+        list(checked([([True], "uno")], "it"))
 
 
 def test_a_generator_is_a_corpus_once() -> None:

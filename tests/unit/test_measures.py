@@ -59,6 +59,21 @@ def test_a_tie_counts_against_the_model() -> None:
     assert [r.positions.tolist() for r in own_rankings(np.zeros((3, 2), np.float32), at_angles(1, 2, 3))] == [[3]] * 3
 
 
+def test_what_is_not_a_number_is_not_found() -> None:
+    """Neither a query that holds NaN finds, nor is a target found; it takes no place from others, and is not stable."""
+    queries, targets = at_angles(5, 6), at_angles(10, 20)
+    queries[1] = np.nan
+    assert [recall(r, 10) for r in own_rankings(queries, targets)] == [1, 0]
+    assert reciprocal_rank(own_rankings(queries, targets)[1]) == pytest.approx(0, abs=1e-9)
+    targets = at_angles(10, 20, 30)
+    targets[0] = np.nan
+    (found,) = rankings(at_angles(5), targets, [{0: 1.0, 1: 1.0}])
+    assert recall(found, 10) == 0.5
+    assert found.positions[0] == 1
+    vectors = np.full((4, 2), np.nan, np.float32)
+    assert overlap(neighbours(vectors, 2), neighbours(vectors, 2)).tolist() == [0] * 4
+
+
 def test_of_relevant_targets_that_tie_the_least_relevant_comes_first() -> None:
     """So their order among themselves cannot flatter either."""
     (found,) = rankings(at_angles(5), at_angles(10, 10, 40), [{0: 3.0, 1: 1.0}])
