@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from paravec_model.artifact import Artifact
-from paravec_server.figures import CODES
+from paravec_server.figures import CODES, REASONS
 
 from ..scrapes import Scrape, address_of
 from ..servers import running
@@ -95,6 +95,15 @@ def test_alerts_say_what_is_wrong() -> None:
         assert alert["annotations"]["summary"].endswith(".")
         for label in re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]):
             assert label in SCRAPERS
+
+
+def test_every_overload_is_alerted_on(told: Scrape) -> None:
+    """Refusals for what is in flight or waits count as overload; those at a start, a stop or for credentials do not."""
+    (query,) = (alert["expr"] for alert in ALERTS if alert["alert"] == "ParavecOverloaded")
+    (wanted,) = re.findall(r'reason=~"([^"]*)"', query)
+    reasons = {dict(labels)["reason"] for sample, labels in told.samples if sample == "paravec_calls_refused_total"}
+    assert len(reasons) == len(REASONS)
+    assert {reason for reason in reasons if not re.fullmatch(wanted, reason)} == {"loading", "draining", "credentials"}
 
 
 @kubectl

@@ -5,11 +5,15 @@ import json
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
+from paravec.v1 import embedding_pb2 as pb
+from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 
 from ..servers import Server
@@ -56,6 +60,30 @@ def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> 
     np.testing.assert_array_equal(np.array([one["vector"] for one in made], np.float32), client.embed(TEXTS))
     assert [one["known_token_count"] for one in made] == [e.known_token_count for e in client.embed_all(TEXTS)]
     assert {one["model"] for one in made} == {client.model().version}
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"])
+def test_node_tries_again(program: Path, code: str) -> None:
+    """A call that a server refuses twice by a status that may pass is answered."""
+    calls = []
+
+    class Refusing(embedding_pb2_grpc.EmbeddingServiceServicer):
+        def Embed(self, request: pb.EmbedRequest, context: grpc.ServicerContext) -> pb.EmbedResponse:  # noqa: N802
+            calls.append(request)
+            if len(calls) < 3:
+                context.abort(grpc.StatusCode[code], "try again")
+            return pb.EmbedResponse(embeddings=[pb.Embedding()], model=pb.ModelVersion(version="1"))
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Refusing(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        ran = run(program, f"127.0.0.1:{port}", "fire")
+    finally:
+        server.stop(None)
+    assert ran.returncode == 0, ran.stderr
+    assert len(calls) == 3
 
 
 def test_node_hears_which_field_is_at_fault(program: Path, server: Server) -> None:
