@@ -187,7 +187,8 @@ def _of_call(error: grpc.RpcError) -> ParavecError:
         return ParavecError(str(error))
     if error.details() == _CUT_OFF:
         return _make("UNAVAILABLE", "the call ended while its message was on its way")
-    trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
+    # Older ones of grpc.aio look like a mapping and are none.
+    trailers: dict[str, Any] = dict(iter(error.trailing_metadata() or ()))
     if details := trailers.get("grpc-status-details-bin"):
         status = status_pb2.Status()
         status.ParseFromString(details)
