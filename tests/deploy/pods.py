@@ -161,9 +161,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
         for variable in container.get("env", []):
             if "resourceFieldRef" in variable.pop("valueFrom", {}):
                 variable["value"] = container["resources"]["limits"]["cpu"]
-        for published in container.get("ports", []):
-            if published["name"] == "grpc":
-                published |= {"hostPort": port, "hostIP": "127.0.0.1"}
+        # podman publishes every port that is named, and two pods cannot both have the host's.
+        named = [one for one in container.get("ports", []) if one["name"] == "grpc"]
+        container["ports"] = [one | {"hostPort": port, "hostIP": "127.0.0.1"} for one in named]
     return kept
 
 
