@@ -67,6 +67,8 @@ def test_no_more_compute_at_once_than_there_are_slots() -> None:
     assert third.has_slot.wait(PATIENCE)
     second.may_end.set()
     third.may_end.set()
+    for work in (first, second, third):
+        work.join(PATIENCE)
 
 
 def test_a_caller_with_one_call_does_not_wait_for_all_calls_of_another() -> None:
@@ -78,8 +80,9 @@ def test_a_caller_with_one_call_does_not_wait_for_all_calls_of_another() -> None
     modest = Work(slots, "modest", order)
     for work in (holder, modest, *waiting):
         work.may_end.set()
-    until(lambda: len(order) == 11, PATIENCE)
-    assert order[0] == "modest"
+    for work in (holder, modest, *waiting):
+        work.join(PATIENCE)
+    assert (order[0], len(order)) == ("modest", 11)
 
 
 class Endless(Work):
@@ -103,6 +106,8 @@ def test_callers_get_equal_shares_whatever_they_have_in_flight(monkeypatch: pyte
     until(lambda: sum(portions.values()) > 400, PATIENCE)
     for call in calls:
         call.may_end.set()
+    for call in calls:
+        call.join(PATIENCE)
     assert 0.3 < portions["modest"] / sum(portions.values()) < 0.7
 
 
