@@ -45,7 +45,7 @@ def channel_options(config: ClientConfig, healthy_service: str | None) -> list[t
 
 RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"})
 """Statuses from a server whose call may do better elsewhere or later; CANCELLED is what gRPC's core says of calls
-for which it has no time, or whose server it was told to stop. To embed a document twice does no harm."""
+that the server resets, or whose server was told to stop. To embed a document twice does no harm."""
 
 
 class Retries:

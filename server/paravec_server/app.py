@@ -85,7 +85,7 @@ class App:
             live, ready = (partial(check, self._figures, settings) for check in (why_not_live, why_not_ready))
             serve_operations(settings.operations_listen, live, ready, metrics_page(self._figures, self._facts))
         self._admission = Admission(settings, row)
-        self._inference = Inference(settings, row, self._admission)
+        self._inference = Inference(settings, row)
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
             OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),

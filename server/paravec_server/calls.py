@@ -21,6 +21,7 @@ from paravec_model.errors import StoppedError
 
 from .admission import Admission
 from .call import MOMENT, Brief, Call, Method, Trailers
+from .compute_slots import WaitedTooLongError
 from .core import Answer, fits
 from .direct import Direct, Server
 from .errors import NoMessageError, RequestError, UnauthenticatedError, place_of, status_of
@@ -121,10 +122,6 @@ class Calls:
         """The end of a call that is not run."""
         return self._ending(call, lambda: self.fail(call, error))
 
-    def refuse_waiting(self, call: Call) -> Answer:
-        """The end of a call that has waited too long to be run."""
-        return self.refuse(call, self._admission.refuse_waiting())
-
     def hold(self, method: Method, call: Call, size: int) -> None:
         """A call that is not brief has its message, of so many bytes; OverloadedError if it is too much for now."""
         if call.entered and not call.held:
@@ -196,6 +193,8 @@ class Calls:
             late = call.context.time_remaining() < _NEARLY
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             return Answer(None, code, "nobody waits any more")
+        if isinstance(error, WaitedTooLongError):
+            error = self._admission.refuse_waiting()
         status = status_of(error, call.request_id, **call.trace)
         known = error.trailers if isinstance(error, RequestError) else ()
         details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())

@@ -100,10 +100,8 @@ def _shortage() -> str:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files != resource.RLIM_INFINITY and files < _FILES:
         return f"only {files} files may be open at once: {_MORE_FILES}"
-    end, threads = (
-        threading.Event(),
-        [threading.Thread(target=lambda: end.wait(), daemon=True) for _ in range(_THREADS)],
-    )
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait, daemon=True) for _ in range(_THREADS)]
     try:
         for thread in threads:
             thread.start()

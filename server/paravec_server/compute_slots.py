@@ -24,7 +24,7 @@ AtEnd = Callable[[Callable[[], None]], bool]
 
 
 class WaitedTooLongError(Exception):
-    """No slot became free in time."""
+    """A call's turn did not come in time."""
 
 
 class _Caller:

@@ -24,6 +24,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .call import Brief, Call, Method
+from .compute_slots import WaitedTooLongError
 from .core import Answer, Core
 from .exchange import Exchange
 from .fair_queue import BriefCall, FairQueue
@@ -49,9 +50,6 @@ class Answers(Protocol):
 
     def refuse(self, call: Call, error: Exception) -> Answer:
         """The end of a call that was refused."""
-
-    def refuse_waiting(self, call: Call) -> Answer:
-        """The end of a call that has waited too long."""
 
     def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
         """Run a call that was not refused."""
@@ -173,7 +171,7 @@ class Direct:
             if call.context.deadline <= now:
                 self._step(call, self._refuse, call, StoppedError("the deadline passed before its turn"))
             elif clock - call.began > self._max_wait:
-                self._step(call, lambda call=call: call.context.send(self._answers.refuse_waiting(call)))
+                self._step(call, self._refuse, call, WaitedTooLongError())
             else:
                 fresh.append(each)
         for (method, _), run in groupby(fresh, key=itemgetter(0, 1)):

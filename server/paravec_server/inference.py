@@ -9,9 +9,8 @@ from paravec_model.neighbours import Neighbour, Neighbours
 from paravec_model.options import InferenceOptions, Stop
 from paravec_model.reader import ALL, Document, Words
 
-from .admission import Admission
 from .call import Call
-from .compute_slots import ComputeSlots, WaitedTooLongError
+from .compute_slots import ComputeSlots
 from .errors import InvalidArgumentError, TooManyTokensError
 from .figures import Row
 from .settings import Settings
@@ -28,10 +27,10 @@ class Inference:
     max_tokens: int
     """Of a document."""
 
-    def __init__(self, settings: Settings, row: Row, admission: Admission) -> None:
+    def __init__(self, settings: Settings, row: Row) -> None:
         self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
         self.max_tokens = settings.max_tokens
-        self._row, self._admission = row, admission
+        self._row = row
 
     @property
     def stuck(self) -> float:
@@ -48,18 +47,15 @@ class Inference:
         are slots then contend for the GIL.
 
         Yields what that work is to ask whether to stop, which also lets calls of other callers go first when they are
-        due. StoppedError if nobody waits for the call any more, OverloadedError if it has waited too long.
+        due. StoppedError if nobody waits for the call any more, WaitedTooLongError if it finds no slot in time.
         """
-        try:
-            with self._slots.hold(call.caller, call.at_end) as slot:
+        with self._slots.hold(call.caller, call.at_end) as slot:
 
-                def stop() -> bool:
-                    slot.give_way()
-                    return call.stopped()
+            def stop() -> bool:
+                slot.give_way()
+                return call.stopped()
 
-                yield stop
-        except WaitedTooLongError:
-            raise self._admission.refuse_waiting() from None
+            yield stop
 
     def most_tokens(self, *, truncate: bool) -> int:
         """How many tokens a document may bring."""

@@ -56,9 +56,6 @@ class _Echo:
     def refuse(self, _: Call, error: Exception) -> Answer:
         return Answer(None, grpc.StatusCode.ABORTED, str(error))
 
-    def refuse_waiting(self, call: Call) -> Answer:
-        return self.refuse(call, TimeoutError())
-
     def answer(self, _: Method, __: Call, messages: Iterator[bytes]) -> Answer:
         return Answer(next(messages))
 

@@ -75,7 +75,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
     """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
     settings, row = Settings(model=Path("m")), Figures().rows[0]
     admission = Admission(settings, row)
-    inference = Inference(settings, row, admission)
+    inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
     if encoder:
         inference.encoder = encoder
@@ -229,7 +229,7 @@ def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: st
     """A call whose span cannot begin fails; one whose span cannot end is answered."""
     settings, row = Settings(model=Path("m")), Figures().rows[0]
     admission = Admission(settings, row)
-    inference = Inference(settings, row, admission)
+    inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
     inference.encoder = encoder
     service.serve(encoder)

@@ -242,7 +242,7 @@ def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     """A server that still loads is alive and not ready, and so is whatever model one asks for."""
     limits, row = Settings(model=Path("m")), Figures().rows[0]
     admission = Admission(limits, row)
-    service = OpenInferenceService(limits, Inference(limits, row, admission), admission, lambda: True)
+    service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
     server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
