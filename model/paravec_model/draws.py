@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import Shared, kernel
+from .kernels.interface import Structure, address, kernel
 
 Uints = npt.NDArray[np.uint32]
 Seeds = npt.NDArray[np.uint64]
@@ -104,9 +104,9 @@ class Tables:
     """How much each position's window is reduced, 0 to window - 1."""
 
     @cached_property
-    def shared(self) -> tuple[Shared, ...]:
+    def structure(self) -> Structure:
         """The tables as kernels take them."""
-        return Shared(self.raw), Shared(self.noise), Shared(self.windows)
+        return Structure("draws", raw=self.raw, noise=self.noise, windows=self.windows)
 
     @property
     def epochs(self) -> int:
@@ -128,9 +128,8 @@ class DrawTables:
 
     def __init__(self, noise: Noise, negative: int, window: int) -> None:
         """`negative`: draws for each position; `window`: 1 if windows are never reduced."""
-        self._negative = negative
-        self._fill_draws = kernel("fill_draws", noise.cum_table, noise.guide, noise.shift)
-        self._fill_windows = kernel("fill_windows", window) if window > 1 else None
+        self._negative, self._window = negative, window
+        self._noise = Structure("noise", cum_table=noise.cum_table, guide=noise.guide, shift=noise.shift)
         self._kept: dict[int, Tables] = {}
         self._lock = threading.Lock()
 
@@ -159,10 +158,12 @@ class DrawTables:
     def _make(self, seed: int, first: int, last: int, tokens: int) -> Tables:
         shape = (last - first, tokens * (1 + self._negative))
         raw, noise = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
-        self._fill_draws(epoch_seeds(seed, last)[first:], raw, noise)
+        seeds = epoch_seeds(seed, last)[first:]
+        kernel("fill_draws")(self._noise.address, address(seeds), *shape, address(raw), address(noise))
         windows = np.zeros((last - first, tokens), np.uint32)
-        if self._fill_windows:
-            self._fill_windows(window_seeds(seed, last)[first:], windows)
+        if self._window > 1:
+            seeds = window_seeds(seed, last)[first:]
+            kernel("fill_windows")(self._window, address(seeds), *windows.shape, address(windows))
         return Tables(raw, noise, windows)
 
 

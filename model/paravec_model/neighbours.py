@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .compiled import Kernel, kernel
 from .doctags import Tag, lengths
+from .kernels.interface import Structure, address, kernel
 from .options import Stop, unless_stopped
 
 # Products between two questions whether to stop: some milliseconds, if the rows are in memory.
@@ -37,9 +37,8 @@ class Neighbours:
         self._arrays = artifact.arrays
 
     def warm(self) -> None:
-        """Load or compile what a search needs."""
-        _ = self.tags[0]
-        self._search(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.uint32), 0, 0)
+        """Load what a search needs."""
+        _ = self.tags[0], self._candidates
 
     def find(
         self,
@@ -63,7 +62,16 @@ class Neighbours:
         step = max(1, _WORK // max(1, units.size))
         for begin in range(0, count if len(asked) else 0, step):
             unless_stopped(stop, _END)
-            self._search(units, cosines, rows, begin, min(begin + step, count))
+            kernel("find_nearest")(
+                self._candidates.address,
+                begin,
+                min(begin + step, count),
+                address(units),
+                len(units),
+                address(cosines),
+                address(rows),
+                kept[1],
+            )
         # A document's vector of huge numbers has none either.
         rows[np.isinf(cosines)] = count
         order = np.lexsort((rows, -cosines))
@@ -77,8 +85,8 @@ class Neighbours:
         return found
 
     @cached_property
-    def _search(self) -> Kernel:
+    def _candidates(self) -> Structure:
         vectors = self._arrays["doctag_vectors"]
         norms = self._arrays.get("doctag_norms")
         # Artifacts made before there was a search have none.
-        return kernel("find_nearest", vectors, lengths(vectors) if norms is None else norms)
+        return Structure("candidates", vectors=vectors, norms=lengths(vectors) if norms is None else norms)

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from .compiled import FIRST, GAP, NEW, ODD, UNSEEN, Kernel, kernel
+from .kernels.interface import CONSTANTS, Structure, kernel
 from .options import Stop, unless_stopped
 from .tokenizer import Characters, Tokenizer
 from .vocabulary import Vocabulary, utf8
@@ -23,6 +23,9 @@ READ = "all documents were read"
 """What reading that is stopped had not come to."""
 
 _CHARACTERS = 0x110000
+
+_UNKNOWN, _GAP, _DEPENDS, _FIRST_SYMBOL = (CONSTANTS[name] for name in ("UNKNOWN", "GAP", "DEPENDS", "FIRST_SYMBOL"))
+_READ, _NEW_CHARACTER = CONSTANTS["READ"], CONSTANTS["NEW_CHARACTER"]
 
 # Bytes of texts that are not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
 _BRIEF = 20_000
@@ -105,7 +108,13 @@ class _Texts:
         self._symbol = characters.symbol
         # Memory that is not written is not there.
         self._table = np.zeros(_CHARACTERS, np.uint32)
-        self._bounds = characters.min_len, characters.max_len, ord(characters.not_first) if characters.not_first else -1
+        self._characters = Structure(
+            "characters",
+            table=self._table,
+            min_len=characters.min_len,
+            max_len=characters.max_len,
+            not_first=ord(characters.not_first) if characters.not_first else -1,
+        )
         self._vocabulary = vocabulary
 
     def __call__(self, texts: Sequence[str], most: int, stop: Stop) -> Words | None:
@@ -117,31 +126,35 @@ class _Texts:
             counts = array("q", bytes(8 * len(texts)))
             # Between two tokens is a gap.
             rows = array("I", bytes(4 * min((len(data) + len(texts)) // 2, most * len(texts))))
-            self._kernel(data, ends, counts, rows, most, brief=len(data) < _BRIEF)
-            if min(counts, default=0) >= 0:
+            outcome = kernel("read_texts")(
+                self._characters.address,
+                self._vocabulary.structure.address,
+                *data.buffer_info(),
+                ends.buffer_info()[0],
+                *counts.buffer_info(),
+                *rows.buffer_info(),
+                most,
+                brief=len(data) < _BRIEF,
+            )
+            if outcome == _READ:
                 del rows[ends[-1] :]
                 return Words(rows, ends, counts, most)
-            if min(counts) != UNSEEN:
+            if outcome != _NEW_CHARACTER:
                 return None
             self._learn(texts, stop)
-
-    @cached_property
-    def _kernel(self) -> Kernel:
-        words = self._vocabulary
-        return kernel("read_texts", self._table, *self._bounds, words.text, words.offsets, words.slots)
 
     def _learn(self, texts: Sequence[str], stop: Stop) -> None:
         """Fill the table for all that these texts hold. No more: who brings a character may not make others wait."""
         for i, character in enumerate(set("".join(texts))):
             if i % _FEW == _FEW - 1:
                 unless_stopped(stop, READ)
-            if self._table[ord(character)] == NEW:
+            if self._table[ord(character)] == _UNKNOWN:
                 self._table[ord(character)] = self._number(character)
 
     def _number(self, character: str) -> int:
         symbol = self._symbol(character)
         if symbol == "":
-            return GAP
+            return _GAP
         if symbol is None or len(utf8(symbol)) > len(utf8(character)):
-            return ODD
-        return FIRST + ord(symbol)
+            return _DEPENDS
+        return _FIRST_SYMBOL + ord(symbol)

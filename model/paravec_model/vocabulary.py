@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .compiled import Kernel, kernel
+from .kernels.interface import Structure, address, kernel
 
 Array = npt.NDArray[Any]
 
@@ -24,12 +24,13 @@ def slot_count(size: int) -> int:
 
 
 def vocabulary_arrays(words: Sequence[str]) -> dict[str, Array]:
-    """The arrays of an artifact that hold these words, which must differ; by name, see `lookup` for what they hold."""
+    """The arrays of an artifact that hold these words, which must differ; by name, see kernels/hash_table.h."""
     encoded = [utf8(word) for word in words]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     offsets = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64)
     slots = np.zeros(slot_count(len(words)), np.uint64)
-    kernel("fill_slots")(text, offsets, slots)
+    unfilled = Structure("vocabulary", text=text, offsets=offsets, slots=None)
+    kernel("fill_slots")(unfilled.address, address(slots), len(slots))
     return {"vocabulary_text": text, "vocabulary_offsets": offsets, "vocabulary_slots": slots}
 
 
@@ -63,13 +64,20 @@ class Vocabulary:
         else:
             tokens, ends = list(chain.from_iterable(documents)), array("q", accumulate(map(len, documents), initial=0))
         text, rows = array("B", utf8("".join(tokens))), array("I", map(len, tokens))
-        self._look_up(text, rows, ends, brief=len(text) < _BRIEF)
+        kernel("look_up")(
+            self.structure.address,
+            *text.buffer_info(),
+            *rows.buffer_info(),
+            *ends.buffer_info(),
+            brief=len(text) < _BRIEF,
+        )
         del rows[ends[-1] :]
         return rows, ends
 
     @cached_property
-    def _look_up(self) -> Kernel:
-        return kernel("look_up", self.text, self.offsets, self.slots)
+    def structure(self) -> Structure:
+        """The arrays as kernels take them."""
+        return Structure("vocabulary", text=self.text, offsets=self.offsets, slots=self.slots)
 
     def is_sound(self) -> bool:
         """Whether each row's word is text, and found in that row. Takes time and memory for each word."""
