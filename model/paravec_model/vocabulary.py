@@ -63,10 +63,11 @@ class Vocabulary:
             tokens, ends = documents[0], array("q", (0, len(documents[0])))
         else:
             tokens, ends = list(chain.from_iterable(documents)), array("q", accumulate(map(len, documents), initial=0))
-        text, rows = array("B", utf8("".join(tokens))), array("I", map(len, tokens))
+        text, rows = utf8("".join(tokens)), array("I", map(len, tokens))
         kernel("look_up")(
             self.structure.address,
-            *text.buffer_info(),
+            text,
+            len(text),
             *rows.buffer_info(),
             *ends.buffer_info(),
             brief=len(text) < _BRIEF,

@@ -4,6 +4,7 @@ module reads: nothing of it is written down a second time."""
 import ctypes
 import re
 from array import array
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,36 +77,34 @@ def _member(name: str, kind: str, value: "Array | Structure | int | None") -> li
     raise TypeError(f"{name} is a {kind}, not {type(value).__name__}")
 
 
-class Kernel:
-    """A function of the library. Pointers are passed as addresses.
-
-    Called with `brief=True` it keeps the GIL: where threads contend, to get it back takes longer than the kernel does
-    for a short text.
-    """
-
-    def __init__(self, name: str) -> None:
-        library = load()
-        self._name = name
-        # The same library, whose functions keep other threads of the interpreter waiting.
-        holding = ctypes.PyDLL(library._name, handle=library._handle)
-        result, parameters = _FUNCTIONS[name]
-        self._functions = library[name], holding[name]
-        for function in self._functions:
-            function.restype = ctypes.c_int64 if result == "int64_t" else ctypes.c_int32
-            function.argtypes = [ctypes.c_void_p if "*" in parameter else ctypes.c_int64 for parameter in parameters]
-
-    def __call__(self, *arguments: int, brief: bool = False) -> int:
-        """Its result. ValueError if it refuses its arguments."""
-        result: int = self._functions[brief](*arguments)
-        if result in _FAULTS:
-            raise ValueError(f"{self._name} refuses its arguments: {_FAULTS[result]}")
-        return result
+Kernel = Callable[..., int]
 
 
 @cache
 def kernel(name: str) -> Kernel:
-    """A function of kernels.h; ModelError if this machine has no library."""
-    return Kernel(name)
+    """A function of kernels.h; ModelError if this machine has no library for it.
+
+    Pointers are passed as addresses, or bytes. Called with `brief=True` it keeps the GIL: where threads contend, to get
+    it back takes longer than the kernel does for a short text. ValueError if it refuses its arguments.
+    """
+    library = load()
+    # The same library, whose functions keep other threads of the interpreter waiting.
+    keeping = ctypes.PyDLL(library._name, handle=library._handle)[name]
+    releasing = library[name]
+    result, parameters = _FUNCTIONS[name]
+    for function in (keeping, releasing):
+        function.restype = ctypes.c_int64 if result == "int64_t" else ctypes.c_int32
+        function.argtypes = [ctypes.c_void_p if "*" in parameter else ctypes.c_int64 for parameter in parameters]
+    if result == "int64_t":
+        return releasing
+
+    def call(*arguments: int | bytes, brief: bool = False) -> int:
+        status: int = keeping(*arguments) if brief else releasing(*arguments)
+        if status and status in _FAULTS:
+            raise ValueError(f"{name} refuses its arguments: {_FAULTS[status]}")
+        return status
+
+    return call
 
 
 class Workspace:

@@ -103,9 +103,11 @@ static void products(const float *const *rows, int64_t count, const float *vecto
 static void pull(const terms *terms, int64_t count, float *slope, int64_t size) {
     for (int64_t k = count - LANES; k >= 0; k -= LANES) {
         v8 each[LANES];
+        const float *rows[LANES];
         spread_each(each, terms->pulls + k, LANES);
+        copy_rows(rows, terms->rows + k, LANES);
         for (int64_t q = 0; q < size; q += LANES) {
-            store(slope + q, load(slope + q) + weighted(each, terms->rows + k, q, LANES));
+            store(slope + q, load(slope + q) + weighted(each, rows, q, LANES));
         }
     }
 }

@@ -118,7 +118,8 @@ INLINE void add_up(float *context, const float **rows, int64_t count, const floa
         rows[count + k] = zeros;
     }
     for (int64_t k = 0; k == 0 || k < count; k += BLOCK) {
-        const float *const *six = rows + k;
+        const float *six[BLOCK];
+        copy_rows(six, rows + k, BLOCK);
         for (int64_t q = 0; q < size; q += LANES) {
             v8 sum = k ? load(context + q) : spread(0.0f);
             sum = sum + load(six[0] + q) + load(six[1] + q) + load(six[2] + q);

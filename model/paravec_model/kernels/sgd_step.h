@@ -71,9 +71,11 @@ INLINE void add_slot_dots(v8 *sums, const layer *hidden, const float *const *row
 /* vector += sum of error * row; summed first, and so rounded into the vector once. */
 INLINE void move_by(float *vector, const float *const *rows, const float *errors, int64_t size, int count) {
     v8 each[BLOCK];
+    const float *at[BLOCK];
     spread_each(each, errors, count);
+    copy_rows(at, rows, count);
     for (int64_t q = 0; q < size; q += LANES) {
-        store(vector + q, load(vector + q) + weighted(each, rows, q, count));
+        store(vector + q, load(vector + q) + weighted(each, at, q, count));
     }
 }
 
@@ -97,13 +99,6 @@ INLINE void move_and_dots(v8 *sums, const layer *hidden, const move *last, const
         add_products(sums, value, rows, q, count);
     }
     add_slot_dots(sums, hidden, rows, slotted, count);
-}
-
-INLINE void copy_rows(const float **to, const float *const *from, int count) {
-#pragma GCC unroll 8
-    for (int k = 0; k < count; k++) {
-        to[k] = from[k];
-    }
 }
 
 /* The step that a word's targets ask for: all errors are taken at one place, then the vector moves. By the last six

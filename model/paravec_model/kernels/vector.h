@@ -77,6 +77,14 @@ INLINE v8 weighted(const v8 *weights, const float *const *rows, int64_t column, 
     return first + second;
 }
 
+/* Addresses of rows, in registers: where they lie might be what a store writes to, for all the compiler knows. */
+INLINE void copy_rows(const float **to, const float *const *from, int count) {
+#pragma GCC unroll 8
+    for (int k = 0; k < count; k++) {
+        to[k] = from[k];
+    }
+}
+
 /* Lanes that all hold the same number, for each of so many numbers. */
 INLINE void spread_each(v8 *each, const float *numbers, int count) {
 #pragma GCC unroll 8
