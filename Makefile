@@ -147,7 +147,7 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "oldest --extra test --resolution lowest-direct pyproject.toml" \
-	    "server --extra server --extra otel --no-emit-package numba --no-emit-package llvmlite pyproject.toml" \
+	    "server --extra server --extra otel pyproject.toml" \
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \

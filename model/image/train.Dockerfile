@@ -8,14 +8,16 @@ ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS train
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY requirements/train.lock requirements/
+COPY requirements/build.lock requirements/train.lock requirements/
 RUN python -m venv --without-pip /train \
- && pip --python /train/bin/python install --require-hashes --only-binary :all: -r requirements/train.lock
+ && pip --python /train/bin/python install --require-hashes --only-binary :all: \
+      -r requirements/build.lock -r requirements/train.lock
 # The package, and what paravec-model calls the corpus in it.
 ARG CORPUS=libreoffice-help-it
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends "${CORPUS}" && rm -rf /var/lib/apt/lists/*
 COPY model/paravec_model model/paravec_model
+RUN PYTHONPATH=model /train/bin/python -m paravec_model.kernels.build
 ARG NAME=doc2vec-model-it
 ARG VERSION=1.0.0
 # The artifact's time of creation, for the same image from each training.

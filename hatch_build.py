@@ -1,0 +1,89 @@
+"""Builds the kernels of paravec_model as hatchling packs it.
+
+A wheel is for the machine that builds it, or for the platform that PARAVEC_WHEEL_PLATFORM names: one of `TARGETS` in
+model/paravec_model/kernels/build.py, or `any` for a wheel without kernels, whose client works.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_KERNELS = Path(__file__).parent / "model/paravec_model/kernels"
+
+# The versions that the kernels were compiled and tested with.
+_ZIG = "ziglang>=0.15.1,<0.18"
+
+
+def _import_build() -> Any:
+    """The package's module that compiles, alone: the others import what is not installed where a wheel is built."""
+    package = ModuleType("kernels")
+    package.__path__ = [str(_KERNELS)]
+    sys.modules["kernels"] = package
+    return importlib.import_module("kernels.build")
+
+
+build = _import_build()
+
+
+class KernelsHook(BuildHookInterface[Any]):
+    """Compiles into the wheel, or into the source tree for an editable installation."""
+
+    _made: TemporaryDirectory[str] | None = None
+
+    def dependencies(self) -> list[str]:
+        """Zig, unless `CC` names another compiler or there is nothing to compile."""
+        return [_ZIG] if self._platform and not os.environ.get("CC") else []
+
+    @property
+    def _platform(self) -> str | None:
+        asked = os.environ.get("PARAVEC_WHEEL_PLATFORM") or build.native_platform()
+        return None if asked == "any" else asked
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile; where nothing can, pack what can be compiled later."""
+        platform = self._platform
+        if platform and platform not in build.TARGETS:
+            self.app.abort(f"PARAVEC_WHEEL_PLATFORM is {platform}, not one of any, {', '.join(build.TARGETS)}")
+        try:
+            compiler = build.find_compiler() if platform else None
+        except build.NoCompilerError as error:
+            self.app.display_warning(f"paravec is built without its kernels: {error}")
+            compiler = None
+        except build.BuildError as error:
+            self.app.abort(str(error))
+        if version == "editable":
+            if compiler:
+                self._compile(_KERNELS, compiler, platform)
+            return
+        if compiler:
+            self._made = TemporaryDirectory(prefix="paravec-")
+            files = self._compile(Path(self._made.name), compiler, platform)
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{self._tag(compiler, platform)}"
+        else:
+            files = [*_KERNELS.glob("*.[ch]"), _KERNELS / "build.py"]
+        build_data["force_include"] |= {str(file): f"paravec_model/kernels/{file.name}" for file in files}
+
+    def _compile(self, folder: Path, compiler: Any, platform: str | None) -> list[Path]:
+        machine = build.TARGETS[platform].partition("-")[0]
+        try:
+            return list(build.compile_levels(folder, build.levels_of(machine), compiler, platform))
+        except build.BuildError as error:
+            self.app.abort(f"{error.output}{error}; without kernels: PARAVEC_WHEEL_PLATFORM=any")
+            raise
+
+    def _tag(self, compiler: Any, platform: str | None) -> str | None:
+        """What zig made runs with any C library of the platform; what another compiler made, perhaps only here."""
+        asked = os.environ.get("PARAVEC_WHEEL_PLATFORM")
+        return platform if asked or compiler.is_zig or sys.platform == "darwin" else f"linux_{build.machine()}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        """Remove what was compiled for the wheel."""
+        if self._made:
+            self._made.cleanup()

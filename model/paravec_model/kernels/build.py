@@ -1,0 +1,185 @@
+"""Compiles the kernels: python -m paravec_model.kernels.build [--level LEVEL] [--output FOLDER]
+
+One shared library for each level of CPU. The build hook of the package runs this too, where nothing else of the package
+can be imported.
+"""
+
+import argparse
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from .levels import FOLDER, LEVELS, Level, levels_of, library_path, machine
+
+TARGETS = {
+    "manylinux_2_17_x86_64": "x86_64-linux-gnu.2.17",
+    "manylinux_2_17_aarch64": "aarch64-linux-gnu.2.17",
+    "musllinux_1_2_x86_64": "x86_64-linux-musl",
+    "musllinux_1_2_aarch64": "aarch64-linux-musl",
+    "macosx_10_15_x86_64": "x86_64-macos.10.15",
+    "macosx_11_0_arm64": "aarch64-macos.11.0",
+}
+"""Platforms as wheels name them, and what zig calls them."""
+
+FLAGS = (
+    "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fomit-frame-pointer",
+    "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi",
+)  # fmt: skip
+"""What every compiler is told. -Wno-psabi: vectors are passed only within the library."""
+
+TIMEOUT = 300.0
+"""Seconds that a compiler may take."""
+
+
+class BuildError(Exception):
+    """The kernels cannot be compiled; one line. `output` is all that the compiler said."""
+
+    def __init__(self, problem: str, output: str = "") -> None:
+        super().__init__(problem)
+        self.output = output
+
+
+class NoCompilerError(BuildError):
+    """There is no compiler, and none was asked for."""
+
+
+class Compiler(NamedTuple):
+    """A command that compiles C."""
+
+    command: tuple[str, ...]
+
+    @property
+    def is_zig(self) -> bool:
+        """Whether it is zig, which compiles for any platform on any other."""
+        return any(Path(word).stem in ("zig", "ziglang") for word in self.command)
+
+
+def find_compiler() -> Compiler:
+    """What `CC` names, else zig if the package ziglang is installed, else the system's compiler."""
+    if given := shlex.split(os.environ.get("CC", "")):
+        if not shutil.which(given[0]):
+            raise BuildError(f"CC names {given[0]}, which is not found")
+        return Compiler(tuple(given))
+    if importlib.util.find_spec("ziglang"):
+        return Compiler((sys.executable, "-m", "ziglang", "cc"))
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if not found:
+        raise NoCompilerError("no C compiler is found: pip install ziglang, or set CC to one")
+    return Compiler((found,))
+
+
+def native_platform(machine: str = machine()) -> str | None:
+    """The platform of TARGETS that has this system and a kind of CPU, by itself this one; None if there is none."""
+    if sys.platform == "darwin":
+        target = f"{machine}-macos"
+    elif sys.platform == "linux":
+        target = f"{machine}-linux-{'gnu' if 'CS_GNU_LIBC_VERSION' in os.confstr_names else 'musl'}"
+    else:
+        return None
+    return next((name for name, known in TARGETS.items() if known.startswith(target)), None)
+
+
+def compile_levels(folder: Path, levels: Sequence[str], compiler: Compiler, platform: str | None = None) -> list[Path]:
+    """Compile the libraries of several levels into `folder`, at the same time."""
+
+    def compile_level(level: str) -> Path:
+        file = library_path(level, folder)
+        compile_library(file, level, compiler, platform=platform)
+        return file
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(compile_level, levels))
+
+
+def compile_library(
+    file: Path, level: str, compiler: Compiler, extra_flags: Sequence[str] = (), *, platform: str | None = None
+) -> None:
+    """Compile all C sources into the library `file`, which is there whole or not at all, for a platform of TARGETS,
+    else for this one. Compiled again, it is the same to the byte."""
+    sources = sorted(source.name for source in FOLDER.glob("*.c"))
+    if not sources:
+        raise BuildError(f"there are no C sources in {FOLDER}: build from paravec's source distribution")
+    began = time.time_ns()
+    with tempfile.TemporaryDirectory(prefix="paravec-") as directory:
+        made = Path(directory, "kernels.so")
+        flags = [*FLAGS, *_target_flags(LEVELS[level], compiler, platform), *extra_flags]
+        # Named without their folder, so that no path gets into the library.
+        _run([*compiler.command, *flags, "-o", str(made), *sources, "-lm"], directory)
+        new = file.with_name(f"{file.name}.{os.getpid()}.new")
+        try:
+            shutil.copyfile(made, new)
+            # A source that was changed meanwhile is newer.
+            os.utime(new, ns=(began, began))
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _target_flags(level: Level, compiler: Compiler, platform: str | None) -> list[str]:
+    platform = platform or native_platform(level.machine)
+    if compiler.is_zig:
+        # A warning is an error here alone: other compilers are of any version, each with warnings of its own.
+        flags = [f"-mcpu={level.mcpu}", "-Werror", *(["-target", TARGETS[platform]] if platform else [])]
+    else:
+        flags = [f"-march={level.march}"]
+    return flags if platform and platform.startswith("macos") else [*flags, "-s", "-Wl,--no-undefined"]
+
+
+def _run(command: Sequence[str], temporary: str) -> None:
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": _zig_cache(temporary)}
+    try:
+        done = subprocess.run(  # noqa: S603  # a compiler of the user's choice
+            command, cwd=FOLDER, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"the C compiler {command[0]} cannot be run: {error}") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+        first = next((line for line in lines if "error" in line), lines[-1])
+        raise BuildError(f"the C compiler failed: {first}", done.stderr)
+
+
+def _zig_cache(temporary: str) -> str:
+    """Where zig may keep what it compiled. By itself it hangs or fails where it cannot write into a home."""
+    if given := os.environ.get("ZIG_GLOBAL_CACHE_DIR"):
+        return given
+    try:
+        usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "zig")
+        usual.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return temporary
+    return str(usual) if os.access(usual, os.W_OK) else temporary
+
+
+def main() -> None:
+    """Compile the libraries that the command line asks for, and name them."""
+    parser = argparse.ArgumentParser(prog="python -m paravec_model.kernels.build", description="Compile the kernels.")
+    parser.add_argument(
+        "--level", action="append", choices=LEVELS, help="level of CPU, may be repeated (default: all of this machine)"
+    )
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder to put the libraries into")
+    arguments = parser.parse_args()
+    levels = arguments.level or levels_of(machine())
+    if not levels:
+        raise SystemExit(f"paravec has no kernels for a CPU of the kind {machine()}")
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        for file in compile_levels(arguments.output, levels, find_compiler()):
+            print(file)
+    except BuildError as error:
+        raise SystemExit(error.output or str(error)) from None
+    except OSError as error:
+        raise SystemExit(f"{arguments.output}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    main()
