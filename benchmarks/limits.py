@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from numba import njit
+from paravec_model.compiled import BLOCK
+from paravec_model.descent import add_dots
+from paravec_model.lanes import address, spread, spread_each, total
 
 from benchmarks import inference
 from benchmarks.machine import pin_to_one_core
-from paravec_model.compiled import BLOCK
-from paravec_model.descent import add_dots
 from paravec_model.encoder import Encoder
 from paravec_model.kernels import COMPILED
-from paravec_model.lanes import address, spread, spread_each, total
 
 
 @njit(**COMPILED)

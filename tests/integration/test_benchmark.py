@@ -95,10 +95,10 @@ def test_the_benchmark_of_limits_runs(tmp_path: Path) -> None:
     assert all(row["of_peak"] > 0 for row in rows)
 
 
-def test_the_benchmark_of_stops_runs(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_the_benchmark_of_stops_runs(artifact: Artifact, tmp_path: Path) -> None:
     """It measures how long each kind of work goes on in vain."""
     command = [sys.executable, str(ROOT / "benchmarks/stops.py"), "--short", "--json", str(tmp_path / "out.json")]
-    command += ["--model", str(artifact.path), "--kernel-cache", str(kernel_cache)]
+    command += ["--model", str(artifact.path)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert len(rows) == 7
