@@ -42,7 +42,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
-    """Where the objective in solver's first lines is largest, from gensim's own numbers, by scipy."""
+    """Where the objective in map.c's first lines is largest, from gensim's own numbers, by scipy."""
     words = [model.wv.key_to_index[token] for token in tokens if token in model.wv]
     keep = np.minimum(1, model.wv.expandos["sample_int"][words] / 2**32) if model.sample else np.ones(len(words))
     bend = map_lambda * (keep.sum() + 1) * np.eye(model.vector_size)

@@ -77,12 +77,6 @@ def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, wor
         assert any(event.get("reason") == "SIGHUP" for event in server.events)
 
 
-def test_sighup_during_start_is_a_clean_end(artifact: Artifact, tmp_path: Path) -> None:
-    """While it compiles, too."""
-    with running(artifact.path, tmp_path, ready=False) as server:
-        assert server.stop(signal.SIGHUP) == 0
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_under_nohup_it_goes_on(artifact: Artifact, workers: str) -> None:
     """Who had SIGHUP ignored wants it so; other signals stop it."""

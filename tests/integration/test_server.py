@@ -1,6 +1,7 @@
 """A real server, asked by a stock gRPC client: what it answers, refuses and says of itself."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -484,10 +485,19 @@ def endless() -> Iterator[pb.EmbedStreamRequest]:
         time.sleep(0.01)  # a slow sender; nothing waits for this
 
 
-def test_a_signal_during_start_ends_it(artifact: Artifact, tmp_path: Path) -> None:
-    """A server that still compiles is gone as soon as it is told."""
-    with running(artifact.path, tmp_path, ready=False) as server:
-        assert server.stop() == 0
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_start_ends_it(tmp_path: Path, number: int) -> None:
+    """A server that waits for its model's files is gone as soon as it is told."""
+    os.mkfifo(tmp_path / "manifest.json")
+    arguments = command(tmp_path, "--operations-listen", "127.0.0.1:0")
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert "operations" in process.stderr.readline()
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 def failure(*arguments: str) -> tuple[int, str]:
