@@ -37,7 +37,6 @@ def test_the_benchmark_of_delivery_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
-@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
 def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
     """Its short mode measures the server with both methods beside an empty handler, and draws them."""
     command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--short", "--charts", str(tmp_path)]
@@ -50,7 +49,6 @@ def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
-@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
 def test_the_benchmark_of_overload_runs(tmp_path: Path) -> None:
     """Its short mode tells of both servers under each load, and of modest callers beside greedy ones."""
     command = [sys.executable, str(ROOT / "benchmarks/overload.py"), "--short", "--json", str(tmp_path / "out.json")]
