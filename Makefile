@@ -48,10 +48,10 @@ $(MODEL_IT)/manifest.json:
 	@$(BUILDER) build -f model/image/train.Dockerfile --output type=local,dest=$(MODEL_IT) .
 
 demo: $(MODEL)/manifest.json ## Train, serve and embed: the whole way of a text in one command
-	@$(RUN) client/examples/demo.py --model $(MODEL) --kernel-cache build/kernels
+	@$(RUN) client/examples/demo.py --model $(MODEL)
 
 serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:50051 until Ctrl-C
-	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051 --kernel-cache build/kernels
+	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051
 
 FAQ ?= client/examples/faq_engine/faqs/office-en.json
 FAQ_MODEL := build/models/help-en
@@ -62,7 +62,7 @@ $(FAQ_MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
 
 faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (Debian's libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
-	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --kernel-cache build/kernels --python build/faq/bin/python --faq $(FAQ)
+	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --python build/faq/bin/python --faq $(FAQ)
 
 faq-image: | $(VENV)/.ready ## Build the example's image
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \

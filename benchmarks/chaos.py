@@ -125,8 +125,8 @@ class Load:
 class Fleet:
     """A server on each node."""
 
-    def __init__(self, place: Nodes, model: Path, cache: Path) -> None:
-        self._place, self._model, self._cache = place, model, cache
+    def __init__(self, place: Nodes, model: Path) -> None:
+        self._place, self._model = place, model
         self._servers: list[subprocess.Popen[str] | None] = [None] * len(place.addresses)
         self.target = "ipv4:" + ",".join(f"{address}:{_PORT}" for address in place.addresses)
 
@@ -134,7 +134,7 @@ class Fleet:
         """Start a server and wait until it is ready."""
         address = f"{self._place.addresses[node]}:{_PORT}"
         command = [sys.executable, "-m", "paravec_server.cli", "--model", str(self._model), "--listen", address]
-        command += ["--kernel-cache", str(self._cache), "--threads", "1", "--log-level", "warning"]
+        command += ["--threads", "1", "--log-level", "warning"]
         # What is in progress is finished; endless streams go on at another node with their next call.
         command += ["--drain-seconds", "2"]
         self._servers[node] = self._place.start(node, command)
@@ -176,10 +176,10 @@ class Fleet:
 
 
 @contextmanager
-def fleet(model: Path, cache: Path) -> Iterator[Fleet]:
+def fleet(model: Path) -> Iterator[Fleet]:
     """Three servers on three nodes."""
     with nodes(3) as place:
-        made = Fleet(place, model, cache)
+        made = Fleet(place, model)
         try:
             for node in range(3):
                 made.start(node)
@@ -192,7 +192,6 @@ def main() -> int:
     """Cause the faults and print what became of the calls; exit code 1 if one failed, 3 if there can be no nodes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve")
-    parser.add_argument("--kernel-cache", type=Path, default=Path("build/kernels"), help="[%(default)s]")
     parser.add_argument("--calls", type=int, default=5000, help="calls during each fault, at least [%(default)s]")
     parser.add_argument("--threads", type=int, default=16, help="callers [%(default)s]")
     parser.add_argument("--short", action="store_true", help="few calls")
@@ -203,7 +202,7 @@ def main() -> int:
     least, threads = (100, 4) if arguments.short else (arguments.calls, arguments.threads)
     rows: list[Row] = []
     try:
-        with fleet(arguments.model, arguments.kernel_cache) as servers:
+        with fleet(arguments.model) as servers:
             load = Load(servers.target, threads)
             load.start()
             faults: list[tuple[str, Callable[[], None]]] = [

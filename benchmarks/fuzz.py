@@ -133,7 +133,6 @@ def main() -> int:
     """Ask, count and print; exit code 1 if the server was at fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve")
-    parser.add_argument("--kernel-cache", type=Path, default=Path("build/kernels"), help="[%(default)s]")
     parser.add_argument("--requests", type=int, default=100_000, help="how many, at least [%(default)s]")
     parser.add_argument("--seed", type=int, default=1, help="of all chance [%(default)s]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
@@ -141,7 +140,7 @@ def main() -> int:
     began = time.perf_counter()
     ended: collections.Counter[str] = collections.Counter()
     broken: list[str] = []
-    with running(arguments.model, arguments.kernel_cache, *_LIMITS) as server:
+    with running(arguments.model, *_LIMITS) as server:
 
         def work(number: int) -> None:
             fuzz = Fuzz(arguments.seed * 1000 + number)

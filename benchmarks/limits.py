@@ -2,38 +2,37 @@
 
     python benchmarks/limits.py
 
-The peak is the kernel's own inner loop, products of six rows with a vector, over rows that stay in the first cache.
+The peak is the kernel's own inner loop, products of six rows with a vector, over rows that stay in the first cache
+(peak.c, compiled for this machine by CC, ziglang or cc).
 """
 
 import argparse
+import ctypes
 import json
+import os
+import shlex
 import statistics
+import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from numba import njit
 
 from benchmarks import inference
 from benchmarks.machine import pin_to_one_core
-from paravec_model.compiled import BLOCK
-from paravec_model.descent import add_dots
 from paravec_model.encoder import Encoder
-from paravec_model.kernels import COMPILED
-from paravec_model.lanes import address, spread, spread_each, total
+from paravec_model.kernels import interface
 
+# Rows that the kernel takes together.
+_BLOCK = 6
 
-@njit(**COMPILED)
-def _peak(rows, vector, times):
-    at, size = address(rows), 4 * rows.shape[1]
-    six = (at, at + size, at + 2 * size, at + 3 * size, at + 4 * size, at + 5 * size)
-    sums = spread_each(spread(np.float32(0)), six)
-    for _ in range(times):
-        sums = add_dots(sums, address(vector), six, 0, size)
-    return total(sums[0])
+Peak = Callable[[int, int, int, int], float]
 
 
 def main() -> int:
@@ -43,6 +42,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="rounds; medians are printed [%(default)s]")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
+    peak = compiled_peak()
     pin_to_one_core()
     sizes, rounds = ((100,), 1) if arguments.short else ((100, 300), arguments.rounds)
     rows = []
@@ -52,7 +52,7 @@ def main() -> int:
     for vector_size in sizes:
         _, encoder = inference.train(stories, vector_size, inference.MODELS["DBOW, negative"])
         for tokens in (20, 250):
-            row = measured(encoder, inference.cut(words, tokens, 4000 // tokens), rounds)
+            row = measured(encoder, inference.cut(words, tokens, 4000 // tokens), rounds, peak)
             row |= {"vector_size": vector_size, "tokens": tokens}
             rows.append(row)
             print(
@@ -64,26 +64,46 @@ def main() -> int:
     return 0
 
 
-def measured(encoder: Encoder, documents: inference.Documents, rounds: int) -> dict[str, Any]:
+def compiled_peak() -> Peak:
+    """The loop of peak.c; SystemExit if it cannot be compiled."""
+    found = [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") else ["cc"]
+    compiler = shlex.split(os.environ.get("CC", "")) or found
+    headers = Path(interface.__file__).parent
+    with tempfile.TemporaryDirectory() as place:
+        library = f"{place}/peak.so"
+        flags = ["-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", f"-I{headers}"]
+        source = Path(__file__).with_name("peak.c")
+        try:
+            subprocess.run([*compiler, *flags, "-o", library, source], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"the peak cannot be compiled: {error}; CC names a C compiler") from error
+        peak = ctypes.CDLL(library).peak
+    peak.argtypes, peak.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_float
+    run: Peak = peak
+    return run
+
+
+def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak: Peak) -> dict[str, Any]:
     """Figures of some documents, and of the peak in the same rounds."""
     width = encoder.artifact.arrays["syn1neg"].shape[1]
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32
     words, _ = encoder.artifact.vocabulary.rows(documents)
     taken = float(sum(keep[np.asarray(words)])) * encoder.defaults.epochs
-    rows, vector, times = np.ones((BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
-    _peak(rows, vector, 1)
+    rows, vector, times = np.ones((_BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
+    loop = (interface.address(rows), interface.address(vector), width)
+    peak(*loop, 1)
     encoder.encode(documents)
     ours, peaks = [], []
     for _ in range(rounds):
         ours.append(inference.seconds(lambda: encoder.encode(documents)) / taken)
-        peaks.append(inference.seconds(lambda: _peak(rows, vector, times)) / times)
+        peaks.append(inference.seconds(lambda: peak(*loop, times)) / times)
     # Each word has six targets, whose rows are read twice: for the products, and for the vector's move.
-    products = 2 * BLOCK * width
-    per_word, peak = statistics.median(ours), products / 2 / statistics.median(peaks)
+    products = 2 * _BLOCK * width
+    per_word, most = statistics.median(ours), products / 2 / statistics.median(peaks)
     return {
         "ns_a_word": per_word * 1e9,
         "multiply_adds": products / per_word,
-        "of_peak": products / per_word / peak,
+        "of_peak": products / per_word / most,
         "bytes": 4 * products / per_word,
     }
 

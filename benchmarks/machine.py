@@ -18,7 +18,7 @@ def cpu() -> str:
 
 def software() -> dict[str, str]:
     """Versions of what matters for speed."""
-    names = ("paravec", "grpcio", "protobuf", "numpy", "numba", "gensim")
+    names = ("paravec", "grpcio", "protobuf", "numpy", "gensim")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 

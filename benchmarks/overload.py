@@ -146,7 +146,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.methods) - {"map", "sgd"}:
         parser.error(f"--methods: there is no {', '.join(sorted(unknown))}; there are map, sgd")
-    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux"), ("ld", "binutils")):
+    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
         if not shutil.which(tool):
             parser.exit(1, f"overload.py: needs {tool}: apt-get install {package}\n")
     if arguments.short:

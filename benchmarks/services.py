@@ -1,7 +1,6 @@
 """The services that are measured: how each is installed, started on one core, waited for and ended."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +14,6 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-
-from paravec_model import libraries
 
 from . import environments
 from .models import Trained
@@ -190,23 +187,8 @@ def versions(key: str) -> dict[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    sources = os.pathsep.join(str(path) for path in (_package(), ROOT / "server", ROOT / "proto"))
+    sources = os.pathsep.join(str(path) for path in (ROOT / "model", ROOT / "server", ROOT / "proto"))
     return {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _package() -> Path:
-    """The folder of a copy of paravec_model whose kernels are compiled, as in the image of the server."""
-    source, copy = ROOT / "model/paravec_model", BUILD / "package/paravec_model"
-    shutil.copytree(source, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    cpu = libraries.cpu()
-    if cpu is None or not (copy / libraries.library(cpu)).exists():
-        print("compiling the kernels", file=sys.stderr)
-        done = subprocess.run(
-            [sys.executable, "-m", "paravec_model.precompile", str(copy)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ServiceError(f"the kernels cannot be compiled: {done.stderr.strip().splitlines()[-1]}")
-    return copy.parent
 
 
 def free_ports(count: int) -> list[int]:

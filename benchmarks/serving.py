@@ -97,7 +97,7 @@ def main() -> int:
     keys = [] if arguments.short else [key for key in arguments.peers.split(",") if key]
     if unknown := set(keys) - set(PEER_NAMES):
         parser.error(f"--peers: there is no {', '.join(sorted(unknown))}; there are {', '.join(PEER_NAMES)}")
-    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux"), ("ld", "binutils")):
+    for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
         if not shutil.which(tool):
             parser.exit(1, f"serving.py: needs {tool}: apt-get install {package}\n")
     # What runs is ended in any case.

@@ -112,7 +112,7 @@ def compare(artifact: Artifact, arguments: argparse.Namespace) -> list[dict[str,
         rounds = arguments.rounds if count < 100 else min(3, arguments.rounds)
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for way in ways.values():
-            # All pages are in memory once the first has run; what is compiled, too.
+            # All pages are in memory once the first has run.
             if count == 1:
                 way()
         for _ in range(rounds):

@@ -138,14 +138,13 @@ def main() -> int:
     """Load, watch and print; exit code 1 if memory grew or a call failed that may not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve")
-    parser.add_argument("--kernel-cache", type=Path, default=Path("build/kernels"), help="[%(default)s]")
     parser.add_argument("--seconds", type=float, default=600.0, help="how long [%(default)s]")
     parser.add_argument(
         "--growth", type=float, default=0.01, help="share that memory may grow by after a tenth of it [%(default)s]"
     )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    with running(arguments.model, arguments.kernel_cache) as server:
+    with running(arguments.model) as server:
         load = Load(server.target)
         load.start()
         curve = _watch(server, arguments.seconds)

@@ -38,12 +38,11 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve; DBOW")
-    parser.add_argument("--kernel-cache", type=Path, default=Path("build/kernels"), help="[%(default)s]")
     parser.add_argument("--rounds", type=int, default=20, help="of each way to leave [%(default)s]")
     parser.add_argument("--short", action="store_true", help="one round")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    rows = list(measure(arguments.model, arguments.kernel_cache, 1 if arguments.short else arguments.rounds))
+    rows = list(measure(arguments.model, 1 if arguments.short else arguments.rounds))
     print(f"{cpu()}; milliseconds of work after its caller was gone\n")
     print(f"{'':44}{'median':>8}{'longest':>9}")
     for row in rows:
@@ -52,10 +51,10 @@ def main() -> int:
     return 0
 
 
-def measure(model: Path, cache: Path, rounds: int) -> Iterator[dict[str, Any]]:
+def measure(model: Path, rounds: int) -> Iterator[dict[str, Any]]:
     """For each kind of work and each way to leave: the median and the longest of the seconds."""
     flags = ("--threads", "1", "--max-epochs", "100000", "--max-message-bytes", "40000000")
-    with running(model, cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
+    with running(model, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         idle = min(light(stub) for _ in range(20))
         for name, document, count, method, ways in WORK:

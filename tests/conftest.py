@@ -1,11 +1,6 @@
 """What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
 
-import fcntl
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from gensim.models.doc2vec import Doc2Vec
@@ -15,28 +10,13 @@ from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
-from . import beforehand, parity
+from . import parity
 from .servers import Server, running
 
 settings.register_profile(
     "paravec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("paravec")
-
-
-@pytest.fixture(scope="session")
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels, shared by the servers of a session: made beforehand, as in the image, where that goes."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    directory = shared / "kernels"
-    directory.mkdir(exist_ok=True)
-    with (shared / "kernels.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if beforehand.POSSIBLE and not any(directory.glob("*.so")):
-            subprocess.run([sys.executable, "-m", "paravec_model.precompile", directory], check=True)
-    return directory
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +38,10 @@ def encoder(artifact: Artifact) -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def server(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+def server(artifact: Artifact) -> Iterator[Server]:
     """A server of `artifact` with small limits, ready."""
     limits = ("--max-documents", "64", "--max-tokens", "2000", "--max-epochs", "2000", "--max-message-bytes", "2000000")
-    with running(artifact.path, kernel_cache, *limits) as server:
+    with running(artifact.path, *limits) as server:
         yield server
 
 

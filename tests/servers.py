@@ -88,10 +88,9 @@ def command(model: Path, *flags: str) -> list[str]:
 
 
 @contextmanager
-def running(model: Path, kernel_cache: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
+def running(model: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
     """A server of `model`, stopped at the end; by default only handed over once it is ready."""
-    arguments = command(model, "--kernel-cache", str(kernel_cache), *flags)
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command(model, *flags), stderr=subprocess.PIPE, text=True) as process:
         server = None
         try:
             server = Server(process)

@@ -31,9 +31,8 @@ def main() -> int:
     """Run the demonstration; 0 if every text was embedded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
-    parser.add_argument("--kernel-cache", type=Path, help="directory that keeps compiled kernels")
     arguments = parser.parse_args()
-    with server(arguments.model, arguments.kernel_cache) as port, EmbeddingClient(f"127.0.0.1:{port}") as client:
+    with server(arguments.model) as port, EmbeddingClient(f"127.0.0.1:{port}") as client:
         client.wait_until_ready(60)
         model = client.model()
         print(
@@ -55,10 +54,10 @@ def main() -> int:
 
 
 @contextmanager
-def server(model: Path, kernel_cache: Path | None) -> Iterator[int]:
+def server(model: Path) -> Iterator[int]:
     """A paravec-server of its own on a free port, which is what this yields; it is stopped at the end."""
-    command = [sys.executable, "-m", "paravec_server.cli", "--model", str(model), "--listen", "127.0.0.1:0"]
-    command += ["--log-format", "json"] + (["--kernel-cache", str(kernel_cache)] if kernel_cache else [])
+    command = [sys.executable, "-m", "paravec_server.cli", "--model", str(model)]
+    command += ["--listen", "127.0.0.1:0", "--log-format", "json"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  our own command
         assert process.stderr is not None  # noqa: S101  it is a pipe
         try:

@@ -16,13 +16,12 @@ def main() -> int:
     """Serve both; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
-    parser.add_argument("--kernel-cache", type=Path, help="directory that keeps compiled kernels")
     parser.add_argument("--python", required=True, help="a Python that has what requirements/faq.lock says")
     parser.add_argument("--faq", required=True, type=Path, help="file of the entries")
     parser.add_argument("--listen", default="127.0.0.1:8080", help="where the page is [%(default)s]")
     arguments = parser.parse_args()
     paths = [str(path) for path in (HERE, HERE.parent, HERE.parents[1] / "proto")]
-    with server(arguments.model, arguments.kernel_cache) as port:
+    with server(arguments.model) as port:
         variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PARAVEC_TARGET": f"127.0.0.1:{port}"}
         command = [arguments.python, "-m", "faq_engine", "--faq", str(arguments.faq), "--listen", arguments.listen]
         print(f"http://{arguments.listen}", flush=True)

@@ -35,13 +35,13 @@ def array_specs(
 ) -> dict[str, tuple[str, Shape]]:
     """The .npy files that an artifact must have: name -> (dtype, shape), None for a length that is free.
 
-    `vocabulary_text`, `vocabulary_offsets`, `vocabulary_slots`: the words and where to find them, see `lookup`. Most
-    other names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution of negative sampling;
-    `noise_guide` says where to begin to look in it), `syn1` (inner nodes of the hierarchical softmax; word i's path is
-    `hs_points`, `hs_codes` from `hs_offsets[i]` to `hs_offsets[i + 1]`), `word_vectors` (the context of DM),
-    `sample_int` (how likely sub-sampling keeps a word, of 2^32 - 1). Method map with negative sampling has its own (see
-    `rotation`): `map_syn1neg` and `map_syn1`, the same rows in another basis; `map_basis`, `map_eigenvalues`,
-    `map_mean`. `doctag_offsets` and `doctag_norms` may be missing, see `doctags`.
+    `vocabulary_text`, `vocabulary_offsets`, `vocabulary_slots`: the words and where to find them, see
+    kernels/hash_table.h. Most other names are gensim's: `syn1neg` and `cum_table` (output rows and noise distribution
+    of negative sampling; `noise_guide` says where to begin to look in it), `syn1` (inner nodes of the hierarchical
+    softmax; word i's path is `hs_points`, `hs_codes` from `hs_offsets[i]` to `hs_offsets[i + 1]`), `word_vectors` (the
+    context of DM), `sample_int` (how likely sub-sampling keeps a word, of 2^32 - 1). Method map with negative sampling
+    has its own (see `rotation`): `map_syn1neg` and `map_syn1`, the same rows in another basis; `map_basis`,
+    `map_eigenvalues`, `map_mean`. `doctag_offsets` and `doctag_norms` may be missing, see `doctags`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.slots * size

@@ -55,7 +55,7 @@ class Encoder:
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
     the documents beside it, on earlier calls, or on which thread, process or machine makes it (on CPUs of one level,
-    see `libraries.cpu`).
+    see `kernels.library`).
     """
 
     def __init__(self, artifact: Artifact, method: Method | None = None) -> None:
@@ -89,12 +89,12 @@ class Encoder:
             raise OptionError("method", f"must be {' or '.join(self.methods)} for this model, not {options.method}")
 
     def warm(self) -> None:
-        """Load or compile what this model needs, so that the first document does not wait for it."""
+        """Read what every document needs and draw for the default options, so that the first does not wait for it."""
         self.artifact.vocabulary.row("")
         self.read([printable])
         for name, method in self._methods.items():
             vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
-            method(array("I", [0]), array("q", [0, 1]), vector, InferenceOptions(method=name, epochs=1), lambda: False)
+            method(array("I", [0]), array("q", [0, 1]), vector, replace(self.defaults, method=name), bool)
         if self.neighbours:
             self.neighbours.warm()
 

@@ -17,7 +17,7 @@ _COMPOSING = {*range(0x1160, 0x1200), 0x16D67}
 
 
 class Characters(NamedTuple):
-    """A tokenizer that looks at one character after the other: how it can be followed without it, see `reading`.
+    """A tokenizer that looks at one character after the other: how it can be followed without it, see kernels/text.c.
 
     Tokens are runs of characters, of which some stand for others: as "a" for "A" where case is not kept.
     """

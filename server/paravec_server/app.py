@@ -12,11 +12,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from paravec_model import __version__, compiled
+from paravec_model import __version__
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
-from paravec_model.libraries import precompiled
 from paravec_model.options import Method
 
 from . import open_inference, probes, service, transport
@@ -67,8 +66,8 @@ T = TypeVar("T")
 
 
 class App:
-    """One server, from start to stopped. Alone, it listens once the model is open, and is ready once the kernels are;
-    one of several workers listens when it is ready, for a caller might have got another that is."""
+    """One server, from start to stopped. Alone, it listens once the model is open, and is ready once that is warm; one
+    of several workers listens when it is ready, for a caller might have got another that is."""
 
     def __init__(self, settings: Settings, place: Place | None = None) -> None:
         self._settings, self._place = settings, place
@@ -132,11 +131,9 @@ class App:
             self._bind()
             self._start()
         try:
-            if self._unless_stopped(partial(self._warm, encoder)):
+            self._unless_stopped(encoder.warm)
+            if not self._reason:
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
-                if precompiled() is None:
-                    # numba leaves much garbage behind; without it, looking for some took longer than opening the model.
-                    gc.collect()
                 gc.freeze()
                 gc.set_threshold(_YOUNG)
                 sys.setswitchinterval(_SWITCH)
@@ -198,9 +195,6 @@ class App:
 
     def _open(self) -> Encoder:
         began = time.perf_counter()
-        if cache := self._settings.kernel_cache:
-            # First: a vocabulary has a kernel, too.
-            compiled.use_cache(cache)
         artifact = Artifact.open(self._settings.model, verify=self._settings.verify == "full")
         try:
             encoder = Encoder(artifact, _METHODS[self._settings.method])
@@ -212,21 +206,6 @@ class App:
         facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
         event(_log, logging.INFO, "model opened", **facts, seconds=seconds)
         return encoder
-
-    def _warm(self, encoder: Encoder) -> bool:
-        began = time.perf_counter()
-        try:
-            encoder.warm()
-        except Exception as error:
-            cache = self._settings.kernel_cache
-            if not cache:
-                raise
-            # A cache that a crash or a full disk left damaged must not keep a server from starting.
-            event(_log, logging.WARNING, "kernel cache emptied", directory=cache, error=type(error).__name__)
-            compiled.empty_cache(cache)
-            encoder.warm()
-        event(_log, logging.INFO, "kernels ready", seconds=round(time.perf_counter() - began, 3))
-        return True
 
     def _drain(self) -> None:
         """Readiness goes first, then calls in progress are finished. What is left is cut off by the process's end.

@@ -81,9 +81,6 @@ class Settings:
     verify: str = _setting("manifest", "check of the model at start: sizes and digest, or every file's hash too",
                            choices=("manifest", "full"))  # fmt: skip
     reflection: bool = _setting(True, "answer gRPC server reflection")
-    kernel_cache: Path | None = _setting(
-        None, "writable directory that keeps compiled kernels from start to start [none]", kind=Path, metavar="DIR"
-    )
     tracing: bool = _setting(
         False, "send a span for each call by OTLP, as the variables OTEL_* say; needs paravec[otel]"
     )

@@ -121,7 +121,7 @@ class Supervisor:
             page = metrics_page(self.figures, self._facts)
             serve_operations(address, self._why_not_live, lambda: why_not_ready(self.figures, self._settings), page)
         try:
-            # One first: what is wrong with the model is said once, and what it compiles is there for the others.
+            # One first: what is wrong with the model is said once.
             while not first.has_served:
                 if self._stopped():
                     return 0

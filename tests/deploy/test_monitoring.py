@@ -34,9 +34,9 @@ kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is
 
 
 @pytest.fixture(scope="module")
-def told(artifact: Artifact, kernel_cache: Path) -> Iterator[Scrape]:
+def told(artifact: Artifact) -> Iterator[Scrape]:
     """What a server that has done nothing yet tells."""
-    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0") as server:
+    with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         yield Scrape(address_of(server))
 
 

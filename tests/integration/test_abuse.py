@@ -78,9 +78,9 @@ def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
     [b"", b"\x00\x00", b"\x00\x00\x00\x10\x00" + b"a" * 100],
     ids=["no message", "half a length", "half a message"],
 )
-def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, kernel_cache: Path, data: bytes) -> None:
+def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, data: bytes) -> None:
     """Calls whose message never ends take no place of others, and are reset after `peer-seconds`."""
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
         with ExitStack() as connections:
             half = [connections.enter_context(connect(server)) for _ in range(50)]
             for connection in half:
@@ -107,16 +107,14 @@ def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None
 
 
 @pytest.mark.parametrize("documents", [1, 60], ids=["short text", "batch"])
-def test_answers_that_nobody_reads_are_their_callers_own_affair(
-    artifact: Artifact, kernel_cache: Path, documents: int
-) -> None:
+def test_answers_that_nobody_reads_are_their_callers_own_affair(artifact: Artifact, documents: int) -> None:
     """As many as a connection may have: others are answered meanwhile, and the calls are reset after `peer-seconds`."""
     request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents).SerializeToString()
     data = b"\0" + len(request).to_bytes(4, "big") + request
     # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
     no_window = frame(SETTINGS, b"\x00\x04" + bytes(4))
     streams = range(1, 40, 2)
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "20", "--peer-seconds", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "20", "--peer-seconds", "1") as server:
         with connect(server) as connection:
             connection.sendall(BEGIN + no_window)
             for stream in streams:
@@ -129,11 +127,11 @@ def test_answers_that_nobody_reads_are_their_callers_own_affair(
         assert server.stop() == 0
 
 
-def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact) -> None:
     """Lines that cannot be written at once are lost; calls and the drain go on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         target = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = ("--kernel-cache", str(kernel_cache), "--log-level", "debug", "--listen", target)
+    flags = ("--log-level", "debug", "--listen", target)
     with subprocess.Popen(command(artifact.path, *flags), stderr=subprocess.PIPE) as process:
         try:
             with EmbeddingClient(target) as client:
@@ -158,14 +156,14 @@ def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
         assert [sum(1 for _ in stream) for stream in streams] == [2000] * 4
 
 
-def test_two_thousand_idle_connections(artifact: Artifact, kernel_cache: Path) -> None:
+def test_two_thousand_idle_connections(artifact: Artifact) -> None:
     """They cost a descriptor each; calls go on, and so does the server when they all go."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 5000:
         pytest.skip(f"only {hard} open files are allowed here")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 5000), hard))
     try:
-        with running(artifact.path, kernel_cache) as server:
+        with running(artifact.path) as server:
             with ExitStack() as stack:
                 for _ in range(2000):
                     stack.enter_context(connect(server)).sendall(BEGIN)
@@ -176,9 +174,9 @@ def test_two_thousand_idle_connections(artifact: Artifact, kernel_cache: Path) -
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_no_descriptors_left(artifact: Artifact, kernel_cache: Path) -> None:
+def test_no_descriptors_left(artifact: Artifact) -> None:
     """A server that has no descriptor for another connection serves those it has, and new ones once there is room."""
-    with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
         assert stub.Embed(request, timeout=PATIENCE)
@@ -203,10 +201,10 @@ for _ in client.embed_stream((["fire"] * 2000 for _ in iter(int, 1)), InferenceO
 """
 
 
-def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact) -> None:
     """SIGKILL of a caller with minutes of work in progress: the only place and the only slot are free at once."""
     limits = ("--max-concurrent-rpcs", "1", "--threads", "1", "--max-epochs", "1000")
-    with running(artifact.path, kernel_cache, *limits) as server:
+    with running(artifact.path, *limits) as server:
         for _ in range(3):
             program = [sys.executable, "-c", KILLED, server.target, "20"]
             with subprocess.Popen(program, stdout=subprocess.PIPE) as caller:
@@ -220,13 +218,13 @@ def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact, kernel
         assert server.stop() == 0
 
 
-def test_a_slot_is_given_up_promptly(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_slot_is_given_up_promptly(artifact: Artifact) -> None:
     """A long batch whose deadline passes, or whose caller goes, leaves the only slot within moments."""
     heavy = pb.EmbedRequest(
         documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
         options=pb.InferenceOptions(epochs=1000),
     )
-    with running(artifact.path, kernel_cache, "--threads", "1") as server:
+    with running(artifact.path, "--threads", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             light = pb.EmbedRequest(documents=[pb.Document(text="fire")])
@@ -241,12 +239,10 @@ def test_a_slot_is_given_up_promptly(artifact: Artifact, kernel_cache: Path) -> 
             assert sorted(waits)[len(waits) // 2] < 0.5
 
 
-def test_the_model_is_removed_or_replaced_while_it_is_served(
-    artifact: Artifact, kernel_cache: Path, tmp_path: Path
-) -> None:
+def test_the_model_is_removed_or_replaced_while_it_is_served(artifact: Artifact, tmp_path: Path) -> None:
     """What is mapped stays: the vectors are the same to the bit, whatever becomes of the directory."""
     served = shutil.copytree(artifact.path, tmp_path / "model")
-    with running(served, kernel_cache) as server, EmbeddingClient(server.target) as client:
+    with running(served) as server, EmbeddingClient(server.target) as client:
         texts = [f"fire in sydney {n}" for n in range(20)]
         before = client.embed("fire"), client.embed(texts, InferenceOptions(method="map"))
         shutil.rmtree(served)
@@ -259,12 +255,10 @@ def test_the_model_is_removed_or_replaced_while_it_is_served(
 
 
 @pytest.mark.parametrize("stderr", ["full", "closed"])
-def test_a_log_that_cannot_be_written_is_no_reason_to_stop(
-    artifact: Artifact, kernel_cache: Path, tmp_path: Path, stderr: str
-) -> None:
+def test_a_log_that_cannot_be_written_is_no_reason_to_stop(artifact: Artifact, tmp_path: Path, stderr: str) -> None:
     """With a full disk or a closed standard error the server starts, answers and drains with exit code 0."""
     address = f"unix:{tmp_path}/socket"
-    flags = ["--listen", address, "--kernel-cache", str(kernel_cache), "--log-level", "debug"]
+    flags = ["--listen", address, "--log-level", "debug"]
     shell = {"full": 'exec "$@" 2>/dev/full', "closed": 'exec "$@" 2>&-'}[stderr]
     program = ["sh", "-c", shell, "sh", *command(artifact.path), *flags]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -279,12 +273,10 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(
             process.kill()
 
 
-def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact, kernel_cache: Path) -> None:
+def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact) -> None:
     """From its first instruction to serving under load, a server that is told to stop ends with 0 and no traceback."""
     for moment in range(20):
-        with subprocess.Popen(
-            command(artifact.path, "--kernel-cache", str(kernel_cache)), stderr=subprocess.PIPE, text=True
-        ) as process:
+        with subprocess.Popen(command(artifact.path), stderr=subprocess.PIPE, text=True) as process:
             # Python itself takes some hundredths of a second until it can have a handler.
             time.sleep(0.1 * moment)
             process.send_signal(signal.SIGTERM)
@@ -293,7 +285,7 @@ def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact, kernel_cache: 
         assert "Traceback" not in log
 
 
-def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel_cache: Path) -> None:
+def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact) -> None:
     """Calls of a server that stops are answered, or refused so that gRPC, too, would try them elsewhere."""
     codes: set[str] = set()
 
@@ -306,7 +298,7 @@ def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel
 
     for moment in range(3):
         with (
-            running(artifact.path, kernel_cache) as server,
+            running(artifact.path) as server,
             grpc.insecure_channel(server.target, stock_retries()) as channel,
         ):
             stub, over = embedding_pb2_grpc.EmbeddingServiceStub(channel), threading.Event()
@@ -322,25 +314,19 @@ def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact, kernel
     assert codes <= {"UNAVAILABLE"}
 
 
-def test_requests_that_nobody_means(artifact: Artifact, kernel_cache: Path) -> None:
+def test_requests_that_nobody_means(artifact: Artifact) -> None:
     """Thousands of random and damaged requests, in streams and calls: no INTERNAL, no UNKNOWN, no crash."""
-    assert part("fuzz", artifact, kernel_cache, "--requests", "2500").startswith("2,500 requests")
+    assert part("fuzz", artifact, "--requests", "2500").startswith("2,500 requests")
 
 
-def test_memory_under_load_of_all_kinds(artifact: Artifact, kernel_cache: Path) -> None:
+def test_memory_under_load_of_all_kinds(artifact: Artifact) -> None:
     """Seconds of what `make soak` does in ten minutes."""
-    assert "faults: none" in part("soak", artifact, kernel_cache, "--seconds", "10", "--growth", "0.2")
+    assert "faults: none" in part("soak", artifact, "--seconds", "10", "--growth", "0.2")
 
 
-def part(name: str, artifact: Artifact, kernel_cache: Path, *flags: str) -> str:
+def part(name: str, artifact: Artifact, *flags: str) -> str:
     """The last line that a part of the benchmarks prints."""
     program = [sys.executable, str(ROOT / f"benchmarks/{name}.py"), "--model", str(artifact.path)]
-    ran = subprocess.run(
-        [*program, "--kernel-cache", str(kernel_cache), *flags],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    ran = subprocess.run([*program, *flags], capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.strip().splitlines()[-1]

@@ -76,7 +76,7 @@ def test_what_is_wrong_is_said() -> None:
         Embedder(errors="ignore")  # type: ignore[arg-type]
 
 
-def test_ray_and_dask(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_ray_and_dask(artifact: Artifact, tmp_path: Path) -> None:
     """Several worker processes, three servers, one of them killed in mid-run: every row once, with its own vector."""
     try:
         place = install(ROOT / "requirements/ray.lock", ROOT / "build/ray")
@@ -85,7 +85,7 @@ def test_ray_and_dask(artifact: Artifact, kernel_cache: Path, tmp_path: Path) ->
     texts = [f"fire number {i} in sydney {'australia ' * (i % 7)}" for i in range(480)]
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(artifact.path, kernel_cache, "--threads", "1")) for _ in range(3)]
+        servers = [stack.enter_context(running(artifact.path, "--threads", "1")) for _ in range(3)]
         with EmbeddingClient(servers[0].target) as client:
             np.save(tmp_path / "expected.npy", client.embed(texts))
         target = "ipv4:" + ",".join(server.target for server in servers)

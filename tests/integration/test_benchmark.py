@@ -37,7 +37,6 @@ def test_the_benchmark_of_delivery_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
-@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
 def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
     """Its short mode measures the server with both methods beside an empty handler, and draws them."""
     command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--short", "--charts", str(tmp_path)]
@@ -50,7 +49,6 @@ def test_the_benchmark_of_serving_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
-@pytest.mark.skipif(not shutil.which("ld"), reason="no linker: apt-get install binutils")
 def test_the_benchmark_of_overload_runs(tmp_path: Path) -> None:
     """Its short mode tells of both servers under each load, and of modest callers beside greedy ones."""
     command = [sys.executable, str(ROOT / "benchmarks/overload.py"), "--short", "--json", str(tmp_path / "out.json")]
@@ -95,10 +93,10 @@ def test_the_benchmark_of_limits_runs(tmp_path: Path) -> None:
     assert all(row["of_peak"] > 0 for row in rows)
 
 
-def test_the_benchmark_of_stops_runs(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_the_benchmark_of_stops_runs(artifact: Artifact, tmp_path: Path) -> None:
     """It measures how long each kind of work goes on in vain."""
     command = [sys.executable, str(ROOT / "benchmarks/stops.py"), "--short", "--json", str(tmp_path / "out.json")]
-    command += ["--model", str(artifact.path), "--kernel-cache", str(kernel_cache)]
+    command += ["--model", str(artifact.path)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert len(rows) == 7

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -301,9 +300,9 @@ def test_a_message_too_large_is_named(client: EmbeddingClient) -> None:
             client.embed(documents)
 
 
-def test_overload_tells_when_to_come_back(artifact: Artifact, kernel_cache: Path) -> None:
+def test_overload_tells_when_to_come_back(artifact: Artifact) -> None:
     """The server's RetryInfo reaches the caller."""
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with ExitStack() as stack, EmbeddingClient(server.target) as client:
             release = threading.Event()
 

@@ -80,9 +80,9 @@ def embeds(client: EmbeddingClient) -> bool:
     return True
 
 
-def test_a_server_that_drains_ends_in_time_beside_a_client(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_server_that_drains_ends_in_time_beside_a_client(artifact: Artifact) -> None:
     """A client's watch of health does not hold a server up."""
-    with running(artifact.path, kernel_cache) as server, EmbeddingClient(server.target) as client:
+    with running(artifact.path) as server, EmbeddingClient(server.target) as client:
         client.embed("fire")
         began = time.monotonic()
         assert server.stop() == 0
@@ -161,7 +161,7 @@ def test_a_channel_of_the_callers_stays_open() -> None:
 
 
 @EITHER
-def test_tls_and_a_token(way: type[EmbeddingClient], artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_tls_and_a_token(way: type[EmbeddingClient], artifact: Artifact, tmp_path: Path) -> None:
     """Mutual TLS and a bearer token, in calls, lists and streams; without one of them nothing goes."""
     authority = trustme.CA()
     files = {name: tmp_path / name for name in ("ca", "cert", "key", "tokens")}
@@ -173,7 +173,7 @@ def test_tls_and_a_token(way: type[EmbeddingClient], artifact: Artifact, kernel_
     flags = ["--tls-cert", files["cert"], "--tls-key", files["key"], "--tls-client-ca", files["ca"]]
     flags += ["--tokens-file", files["tokens"]]
     tls = Tls(ca=files["ca"], cert=files["cert"], key=files["key"])
-    with running(artifact.path, kernel_cache, *map(str, flags), ready=False) as server:
+    with running(artifact.path, *map(str, flags), ready=False) as server:
         config = ClientConfig(server.target, tls=tls, token_file=files["tokens"])
         with way(config=config) as client:
             client.wait_until_ready(PATIENCE)
@@ -287,12 +287,12 @@ def test_an_interrupt_in_the_wrong_moment_ends_the_program_too(server: Server) -
 EXAMPLE = Path(__file__).parents[2] / "client/examples/embed_file.py"
 
 
-def test_the_example_loses_nothing_over_a_restart(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_the_example_loses_nothing_over_a_restart(artifact: Artifact, tmp_path: Path) -> None:
     """A file is embedded, its server restarted in the middle: each line's vector stands in its row."""
     texts, vectors = tmp_path / "texts.txt", tmp_path / "vectors.npy"
     lines = [f"fire {'sydney ' * (n % 5)} {'cricket ' * (n % 7)}" for n in range(60_000)]
     texts.write_text("\n".join(lines) + "\n")
-    with running(artifact.path, kernel_cache) as first, EmbeddingClient(first.target) as client:
+    with running(artifact.path) as first, EmbeddingClient(first.target) as client:
         expected = {line: client.embed(line) for line in dict.fromkeys(lines)}
         command = [sys.executable, str(EXAMPLE), str(texts), str(vectors)]
         with subprocess.Popen(command, env={**os.environ, "PARAVEC_TARGET": first.target}) as program:
@@ -300,7 +300,7 @@ def test_the_example_loses_nothing_over_a_restart(artifact: Artifact, kernel_cac
             first.stop()
             assert program.poll() is None, "it was done before the restart"
             flags = ("--listen", first.target)
-            with running(artifact.path, kernel_cache, *flags):
+            with running(artifact.path, *flags):
                 assert program.wait(PATIENCE) == 0
     made = np.load(vectors)
     assert made.shape == (60_000, 50)

@@ -41,11 +41,11 @@ class Clock:
 @pytest.mark.skipif(not COMPILER, reason="no clock to turn: apt-get install gcc libc6-dev")
 @pytest.mark.parametrize("jump", [-DAYS, 90])
 def test_a_wall_clock_that_jumps_changes_nothing(
-    artifact: Artifact, kernel_cache: Path, encoder: Encoder, tmp_path: Path, jump: int
+    artifact: Artifact, encoder: Encoder, tmp_path: Path, jump: int
 ) -> None:
     """A stream goes on, calls are answered, deadlines are kept, health is well and a stop is clean."""
     clock = Clock(tmp_path)
-    flags = ("--kernel-cache", str(kernel_cache), "--hang-seconds", "1", "--log-level", "debug")
+    flags = ("--hang-seconds", "1", "--log-level", "debug")
     expected = encoder.encode([encoder.tokenize(TEXT)]).vectors[0]
 
     def texts() -> Iterator[str]:

@@ -176,12 +176,10 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return parity.to_artifact(parity.train(dm=0, epochs=15, vector_size=30), made)
 
 
-def test_two_models_never_meet(
-    place: Path, artifact: Artifact, other: Artifact, kernel_cache: Path, file: Path
-) -> None:
+def test_two_models_never_meet(place: Path, artifact: Artifact, other: Artifact, file: Path) -> None:
     """During a rolling update, while servers of both answer by turns: each question by one of them, and the entries are
     not embedded anew at each turn."""
-    with running(artifact.path, kernel_cache) as one, running(other.path, kernel_cache) as two:
+    with running(artifact.path) as one, running(other.path) as two:
         with serving(place, f"ipv4:{one.target},{two.target}", file, "--threshold=-1") as engine:
             models = set()
 
@@ -201,10 +199,10 @@ def test_two_models_never_meet(
 
 
 def test_without_paravec_it_says_so_and_comes_back(
-    place: Path, artifact: Artifact, other: Artifact, kernel_cache: Path, file: Path
+    place: Path, artifact: Artifact, other: Artifact, file: Path
 ) -> None:
     """503 and a sentence while it is away. When it is back with another model, the entries are embedded anew."""
-    with running(artifact.path, kernel_cache) as first:
+    with running(artifact.path) as first:
         with serving(place, first.target, file) as engine:
             assert engine.ask(QUESTION)[0] == 200
             first.stop()
@@ -215,7 +213,7 @@ def test_without_paravec_it_says_so_and_comes_back(
             assert WORDS["away"] in page
             # The page stays in reach, to say so.
             assert engine.get("/readyz")[0] == engine.get("/healthz")[0] == 200
-            with running(other.path, kernel_cache, "--listen", first.target):
+            with running(other.path, "--listen", first.target):
                 until(lambda: engine.ask(QUESTION)[0] == 200)
                 status, answer = engine.ask(QUESTION)
                 assert status == 200
@@ -310,13 +308,13 @@ def test_a_person_asks_by_keyboard_at_both_widths(
 
 
 def test_the_page_says_that_paravec_is_away_and_answers_when_it_is_back(
-    browser: Callable[..., Any], place: Path, artifact: Artifact, kernel_cache: Path, file: Path
+    browser: Callable[..., Any], place: Path, artifact: Artifact, file: Path
 ) -> None:
     """In Chromium, with scripts and without: a sentence, not the browser's own error."""
-    with running(artifact.path, kernel_cache) as first, serving(place, first.target, file) as engine:
+    with running(artifact.path) as first, serving(place, first.target, file) as engine:
         first.stop()
         assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
-        with running(artifact.path, kernel_cache, "--listen", first.target):
+        with running(artifact.path, "--listen", first.target):
             until(lambda: engine.ask(QUESTION)[0] == 200)
             assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
             assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}

@@ -282,12 +282,10 @@ def answered(program: Program[Any]) -> Any:
         return end.value
 
 
-def test_a_killed_servers_calls_and_streams_go_on_elsewhere(
-    artifact: Artifact, kernel_cache: Path, server: Server
-) -> None:
+def test_a_killed_servers_calls_and_streams_go_on_elsewhere(artifact: Artifact, server: Server) -> None:
     """SIGKILL of one of two servers under load: no call fails, a stream goes on, and each vector is the same."""
     limits = ("--max-documents", "64", "--max-tokens", "2000", "--max-epochs", "2000", "--max-message-bytes", "2000000")
-    with running(artifact.path, kernel_cache, *limits) as other:
+    with running(artifact.path, *limits) as other:
         with EmbeddingClient(f"ipv4:{server.target},{other.target}") as client:
             expected = client.embed("fire in sydney")
             for _ in client.embed(["fire"] * 4):
@@ -326,13 +324,11 @@ def test_a_wrong_document_still_ends_a_stream(client: EmbeddingClient) -> None:
         list(client.embed_stream(["fire", ["a"] * 2001]))
 
 
-def test_chaos_in_its_short_form(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_chaos_in_its_short_form(artifact: Artifact, tmp_path: Path) -> None:
     """Three nodes: restarts, a SIGKILL and a cut link fail no call of a client with its defaults."""
     chaos = Path(__file__).parents[2] / "benchmarks/chaos.py"
     command = [sys.executable, str(chaos), "--short", "--model", str(artifact.path), "--json", str(tmp_path / "out")]
-    ran = subprocess.run(
-        [*command, "--kernel-cache", str(kernel_cache)], capture_output=True, text=True, check=False, timeout=300
-    )
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if ran.returncode == 3:
         pytest.skip(ran.stderr.strip())
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -31,9 +31,9 @@ GOOD = pb.EmbedRequest(documents=[pb.Document(text="fire")])
 
 
 @pytest.fixture(scope="module")
-def talkative(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+def talkative(artifact: Artifact) -> Iterator[Server]:
     """A server that logs all it can."""
-    with running(artifact.path, kernel_cache, "--log-level", "debug") as server:
+    with running(artifact.path, "--log-level", "debug") as server:
         yield server
 
 
@@ -142,12 +142,10 @@ def test_no_line_can_be_forged() -> None:
 
 @pytest.mark.parametrize("sink", ["/dev/full", "closed", "nobody reads"])
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_log_that_cannot_be_written_fails_no_call(
-    artifact: Artifact, kernel_cache: Path, tmp_path: Path, sink: str, style: str
-) -> None:
+def test_a_log_that_cannot_be_written_fails_no_call(artifact: Artifact, tmp_path: Path, sink: str, style: str) -> None:
     """A full disk, a closed standard error, a reader that is gone: calls are answered, and the stop is clean."""
     path = tmp_path / "socket"
-    arguments = command(artifact.path, "--kernel-cache", str(kernel_cache), "--listen", f"unix:{path}")
+    arguments = command(artifact.path, "--listen", f"unix:{path}")
     arguments += ["--log-level", "debug", "--log-format", style]
     with ExitStack() as stack:
         if sink == "closed":

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from benchmarks.nodes import NodesError, nodes
@@ -30,11 +29,11 @@ for _ in EmbeddingClient(sys.argv[1], timeout=600).embed_stream(documents(), opt
 _NOTICED = 75.0
 
 
-def test_what_a_lost_caller_held_is_free_again(artifact: Artifact, kernel_cache: Path) -> None:
+def test_what_a_lost_caller_held_is_free_again(artifact: Artifact) -> None:
     """Its streams, one at work and one silent, count as in flight until keepalive gives them up."""
     flags = ("--listen", "0.0.0.0:0", "--operations-listen", "127.0.0.1:0", "--threads", "1")
     try:
-        with nodes(1) as place, running(artifact.path, kernel_cache, *flags) as server:
+        with nodes(1) as place, running(artifact.path, *flags) as server:
             address = address_of(server)
             target = place.addresses[0].rpartition(".")[0] + f".1:{server.port}"
             callers = [

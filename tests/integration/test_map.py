@@ -42,7 +42,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
-    """Where the objective in solver's first lines is largest, from gensim's own numbers, by scipy."""
+    """Where the objective in map.c's first lines is largest, from gensim's own numbers, by scipy."""
     words = [model.wv.key_to_index[token] for token in tokens if token in model.wv]
     keep = np.minimum(1, model.wv.expandos["sample_int"][words] / 2**32) if model.sample else np.ones(len(words))
     bend = map_lambda * (keep.sum() + 1) * np.eye(model.vector_size)
@@ -212,9 +212,9 @@ def test_a_caller_chooses_the_method(client: EmbeddingClient, encoder: Encoder) 
         np.testing.assert_array_equal(made, encoder.encode([["the", "fire"]], options).vectors[0])
 
 
-def test_an_operator_chooses_the_default_method(artifact: Artifact, kernel_cache: Path, encoder: Encoder) -> None:
+def test_an_operator_chooses_the_default_method(artifact: Artifact, encoder: Encoder) -> None:
     """PARAVEC_METHOD, for callers that name none; GetModel tells it."""
-    with running(artifact.path, kernel_cache, "--method", "map") as server, EmbeddingClient(server.target) as client:
+    with running(artifact.path, "--method", "map") as server, EmbeddingClient(server.target) as client:
         assert client.model().defaults.method == "map"
         np.testing.assert_array_equal(client.embed("fire"), encoder.encode([["fire"]], MAP).vectors[0])
 

@@ -36,9 +36,9 @@ FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 
 @pytest.fixture(scope="module")
-def measured(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+def measured(artifact: Artifact) -> Iterator[Server]:
     """A server that tells its metrics."""
-    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0", "--max-documents", "8") as server:
+    with running(artifact.path, "--operations-listen", "127.0.0.1:0", "--max-documents", "8") as server:
         yield server
 
 
@@ -146,9 +146,9 @@ def test_model_versions_and_workers_are_told(address: str, measured: Server, art
     assert told("process_cpu_seconds_total", worker="0") > 0
 
 
-def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Path) -> None:
+def test_series_are_there_before_they_count(artifact: Artifact) -> None:
     """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
-    with running(artifact.path, kernel_cache, "--operations-listen", "127.0.0.1:0") as server:
+    with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
     for method in METHODS:
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
@@ -159,10 +159,10 @@ def test_series_are_there_before_they_count(artifact: Artifact, kernel_cache: Pa
         assert told("paravec_calls_refused_total", reason=reason) == 0
 
 
-def test_refused_calls_have_a_reason(artifact: Artifact, kernel_cache: Path) -> None:
+def test_refused_calls_have_a_reason(artifact: Artifact) -> None:
     """A call beyond the bound is counted by reason, and as a call with its status."""
     flags = ("--max-concurrent-rpcs", "1", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         free = threading.Event()
 

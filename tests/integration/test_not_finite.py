@@ -67,9 +67,9 @@ def test_the_encoder_gives_no_vector_that_is_not_finite(method: str, spoiled: Pa
         encoder.encode(many)
 
 
-def test_no_nan_leaves_the_server(spoiled: Path, kernel_cache: Path) -> None:
+def test_no_nan_leaves_the_server(spoiled: Path) -> None:
     """The call fails as one of ours, with an id; others are answered."""
-    with running(spoiled, kernel_cache, "--method", "map") as server, EmbeddingClient(server.target) as client:
+    with running(spoiled, "--method", "map") as server, EmbeddingClient(server.target) as client:
         assert np.isfinite(client.embed("fire in sydney")).all()
         for ask in (client.embed, client.find_similar):
             with pytest.raises(ServerError) as caught:

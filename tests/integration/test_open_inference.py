@@ -196,9 +196,7 @@ def test_the_documented_snippet_works(place: Path, server: Server, name: str) ->
     assert ran.returncode == 0, ran.stderr
 
 
-def test_triton_is_answered_under_overload_and_in_a_drain(
-    place: Path, artifact: Artifact, kernel_cache: Path, name: str
-) -> None:
+def test_triton_is_answered_under_overload_and_in_a_drain(place: Path, artifact: Artifact, name: str) -> None:
     """Inference is refused as Embed is; whether server and model live and are ready is told all the same."""
     hold = threading.Event()
 
@@ -206,7 +204,7 @@ def test_triton_is_answered_under_overload_and_in_a_drain(
         yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
         hold.wait(PATIENCE)
 
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with (
             grpc.insecure_channel(server.target) as channel,
             grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as other,

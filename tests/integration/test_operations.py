@@ -40,9 +40,7 @@ def get(address: str, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("transport", ["plain", "tls", "expired", "expired, and callers need certificates", "unix"])
-def test_probes_do_not_care_what_the_other_port_speaks(
-    artifact: Artifact, kernel_cache: Path, tmp_path: Path, transport: str
-) -> None:
+def test_probes_do_not_care_what_the_other_port_speaks(artifact: Artifact, tmp_path: Path, transport: str) -> None:
     """Live and ready, without a certificate, and whatever has become of the server's."""
     authority, flags = trustme.CA(), list(FLAGS)
     if transport == "unix":
@@ -55,7 +53,7 @@ def test_probes_do_not_care_what_the_other_port_speaks(
         authority.cert_pem.write_to_path(tmp_path / "ca")
         flags += ["--tls-cert", f"{tmp_path}/crt", "--tls-key", f"{tmp_path}/key"]
         flags += ["--tls-client-ca", f"{tmp_path}/ca"] if "callers" in transport else []
-    with running(artifact.path, kernel_cache, *flags, ready=False) as server:
+    with running(artifact.path, *flags, ready=False) as server:
         server.wait_for("serving")
         assert get(address_of(server), "/livez") == (200, "ok\n")
         assert get(address_of(server), "/readyz") == (200, "ok\n")
@@ -63,13 +61,13 @@ def test_probes_do_not_care_what_the_other_port_speaks(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_is_there_before_the_model(artifact: Artifact, kernel_cache: Path, tmp_path: Path, workers: str) -> None:
+def test_it_is_there_before_the_model(artifact: Artifact, tmp_path: Path, workers: str) -> None:
     """While the model's directory cannot be read yet: alive, not ready, and metrics without the model."""
     model = tmp_path / "model"
     model.mkdir()
     # The manifest is a FIFO: it is read once it is written.
     os.mkfifo(model / "manifest.json")
-    flags = (*FLAGS, "--workers", workers, "--kernel-cache", str(kernel_cache))
+    flags = (*FLAGS, "--workers", workers)
     with subprocess.Popen(command(model, *flags), stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr
@@ -90,9 +88,9 @@ def address_in(line: str) -> str:
     return f"127.0.0.1:{event['port']}"
 
 
-def test_of_several_workers_one_that_serves_is_enough(artifact: Artifact, kernel_cache: Path) -> None:
+def test_of_several_workers_one_that_serves_is_enough(artifact: Artifact) -> None:
     """Ready with the first; one that hangs turns liveness red, and readiness stays."""
-    with running(artifact.path, kernel_cache, *FLAGS, "--workers", "2", "--hang-seconds", "1") as server:
+    with running(artifact.path, *FLAGS, "--workers", "2", "--hang-seconds", "1") as server:
         address = address_of(server)
         assert get(address, "/readyz")[0] == 200
         until(lambda: Scrape(address)("paravec_workers", state="serving") == 2)
@@ -113,9 +111,9 @@ HANGING = (
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_main_thread_that_hangs_is_told(artifact: Artifact, kernel_cache: Path, workers: str) -> None:
+def test_a_main_thread_that_hangs_is_told(artifact: Artifact, workers: str) -> None:
     """The process that serves, and the one that looks after those that do: the port's own threads tell of it."""
-    flags = command(artifact.path, *FLAGS, "--hang-seconds", "1", "--kernel-cache", str(kernel_cache))[3:]
+    flags = command(artifact.path, *FLAGS, "--hang-seconds", "1")[3:]
     arguments = [sys.executable, "-c", HANGING, *flags, "--workers", workers]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -130,9 +128,9 @@ def test_a_main_thread_that_hangs_is_told(artifact: Artifact, kernel_cache: Path
             server.wait()
 
 
-def test_a_drain_is_not_ready_and_alive(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_drain_is_not_ready_and_alive(artifact: Artifact) -> None:
     """For longer than a hang is borne: while calls are finished the main thread waits for them."""
-    with running(artifact.path, kernel_cache, *FLAGS, "--hang-seconds", "0.5") as server:
+    with running(artifact.path, *FLAGS, "--hang-seconds", "0.5") as server:
         address, free = address_of(server), threading.Event()
 
         def requests() -> Iterator[pb.EmbedStreamRequest]:

@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,10 +19,10 @@ from ..servers import PATIENCE, Server, running, until
 
 
 @pytest.fixture(scope="module")
-def small(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+def small(artifact: Artifact) -> Iterator[Server]:
     """A server whose bounds are easily reached, with its metrics."""
     flags = ("--threads", "1", "--max-concurrent-rpcs", "8", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, kernel_cache, *flags) as server:
+    with running(artifact.path, *flags) as server:
         yield server
 
 
@@ -125,11 +124,11 @@ def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
         go.set()
 
 
-def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact, kernel_cache: Path) -> None:
+def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact) -> None:
     """Their bytes count as they are unpacked: of many small compressed ones, most are refused, and others answered."""
     bomb = embed(*["a " * 100_000] * 9)
     flags = ("--threads", "1", "--max-bytes-in-flight", "2000000", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, kernel_cache, *flags) as server:
+    with running(artifact.path, *flags) as server:
         with connection(server) as hold, connection(server) as modest:
             held = [hold.Embed.future(LONG, timeout=PATIENCE) for _ in range(2)]
             until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 2)
@@ -143,10 +142,10 @@ def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact, kernel_cac
                 one.cancel()
 
 
-def test_a_call_waits_no_longer_than_it_may(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_call_waits_no_longer_than_it_may(artifact: Artifact) -> None:
     """A batch that finds no slot within `max-wait-seconds` is refused, told why, and counted."""
     flags = ("--threads", "1", "--max-wait-seconds", "0.2", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, kernel_cache, *flags) as server, connection(server) as one:
+    with running(artifact.path, *flags) as server, connection(server) as one:
         held = one.Embed.future(LONG, timeout=PATIENCE)
         until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 1)
         with pytest.raises(grpc.RpcError) as late:

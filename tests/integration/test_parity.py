@@ -25,7 +25,7 @@ def test_vectors_are_gensims(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", parity.ARCHITECTURES)
 def test_kernels_agree_with_the_reference(architecture: str, tmp_path: Path) -> None:
-    """The compiled loops and the algorithm written out slowly give the same vectors, also for other options."""
+    """The kernels and the algorithm written out slowly give the same vectors, also for other options."""
     kind = parity.ARCHITECTURES[architecture] | parity.OUTPUTS["both"] | {"negative": 8}
     artifact = parity.to_artifact(parity.train(vector_size=20, epochs=3, **kind), tmp_path / "model")
     options = InferenceOptions(epochs=4, alpha=0.05, min_alpha=0.01, seed=2**64 - 1)

@@ -69,26 +69,20 @@ def test_what_the_system_refuses_later_is_one_clear_line(artifact: Artifact, err
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, kernel_cache: Path, workers: str) -> None:
+def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, workers: str) -> None:
     """SIGHUP is a drain."""
-    with running(artifact.path, kernel_cache, "--workers", workers) as server:
+    with running(artifact.path, "--workers", workers) as server:
         assert server.stop(signal.SIGHUP) == 0
         assert server.events[-1]["event"] == "stopped"
         assert any(event.get("reason") == "SIGHUP" for event in server.events)
 
 
-def test_sighup_during_start_is_a_clean_end(artifact: Artifact, tmp_path: Path) -> None:
-    """While it compiles, too."""
-    with running(artifact.path, tmp_path, ready=False) as server:
-        assert server.stop(signal.SIGHUP) == 0
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_under_nohup_it_goes_on(artifact: Artifact, kernel_cache: Path, workers: str) -> None:
+def test_under_nohup_it_goes_on(artifact: Artifact, workers: str) -> None:
     """Who had SIGHUP ignored wants it so; other signals stop it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with running(artifact.path, kernel_cache, "--workers", workers) as server:
+        with running(artifact.path, "--workers", workers) as server:
             children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
             for process in (server.process.pid, *map(int, children)):
                 ignored = Path(f"/proc/{process}/status").read_text().partition("SigIgn:\t")[2].split()[0]

@@ -96,11 +96,9 @@ def bearer(token: str, scheme: str = "Bearer") -> tuple[tuple[str, str], ...]:
     return (("authorization", f"{scheme} {token}"),)
 
 
-def test_tls_serves_those_who_trust_it_and_nobody_in_plain_text(
-    artifact: Artifact, kernel_cache: Path, pem: Pem
-) -> None:
+def test_tls_serves_those_who_trust_it_and_nobody_in_plain_text(artifact: Artifact, pem: Pem) -> None:
     """A stock channel and our client embed over TLS; plain text and another authority's followers get nothing."""
-    with running(artifact.path, kernel_cache, *flags(*pem.issue("one")), ready=False) as server:
+    with running(artifact.path, *flags(*pem.issue("one")), ready=False) as server:
         server.wait_for("serving")
         with secure(server, pem) as channel:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -115,13 +113,13 @@ def test_tls_serves_those_who_trust_it_and_nobody_in_plain_text(
         assert server.stop() == 0
 
 
-def test_the_name_is_compared(artifact: Artifact, kernel_cache: Path, pem: Pem) -> None:
+def test_the_name_is_compared(artifact: Artifact, pem: Pem) -> None:
     """A certificate for another name is refused, unless the caller says that it is that name it wants."""
     issued = pem.authority.issue_cert("vectors.example.com")
     cert, key = pem.folder / "named.crt", pem.folder / "named.key"
     issued.cert_chain_pems[0].write_to_path(cert)
     issued.private_key_pem.write_to_path(key)
-    with running(artifact.path, kernel_cache, *flags(cert, key), ready=False) as server:
+    with running(artifact.path, *flags(cert, key), ready=False) as server:
         server.wait_for("serving")
         with EmbeddingClient(config=ClientConfig(server.target, tls=Tls(ca=pem.ca))) as client:
             with pytest.raises(UnavailableError):
@@ -131,10 +129,10 @@ def test_the_name_is_compared(artifact: Artifact, kernel_cache: Path, pem: Pem) 
             assert client.embed("fire").any()
 
 
-def test_with_a_client_authority_callers_need_a_certificate(artifact: Artifact, kernel_cache: Path, pem: Pem) -> None:
+def test_with_a_client_authority_callers_need_a_certificate(artifact: Artifact, pem: Pem) -> None:
     """One of that authority comes in; none, or another authority's, does not."""
     more = ("--tls-client-ca", str(pem.ca))
-    with running(artifact.path, kernel_cache, *flags(*pem.issue("one"), *more), ready=False) as server:
+    with running(artifact.path, *flags(*pem.issue("one"), *more), ready=False) as server:
         server.wait_for("serving")
         caller = pem.issue("caller")
         with secure(server, pem, caller) as channel:
@@ -147,7 +145,7 @@ def test_with_a_client_authority_callers_need_a_certificate(artifact: Artifact, 
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, kernel_cache: Path, pem: Pem) -> None:
+def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, pem: Pem) -> None:
     """As a Secret is renewed, by turning a link; what is half written meanwhile leaves the old one, and a line."""
     mount = pem.folder / "mount"
     mount.mkdir()
@@ -164,7 +162,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, k
     turn(1, one)
     for name in ("tls.crt", "tls.key"):
         (mount / name).symlink_to(f"..data/{name}")
-    with running(artifact.path, kernel_cache, *flags(mount / "tls.crt", mount / "tls.key"), ready=False) as server:
+    with running(artifact.path, *flags(mount / "tls.crt", mount / "tls.key"), ready=False) as server:
         server.wait_for("serving")
         with secure(server, pem) as channel:
             assert health(channel) == health_pb2.HealthCheckResponse.SERVING
@@ -193,11 +191,9 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, k
 
 
 @pytest.mark.parametrize(("year", "problem"), [(2020, "expired"), (2090, "not yet")])
-def test_a_certificate_out_of_its_time_is_warned_of(
-    artifact: Artifact, kernel_cache: Path, pem: Pem, year: int, problem: str
-) -> None:
+def test_a_certificate_out_of_its_time_is_warned_of(artifact: Artifact, pem: Pem, year: int, problem: str) -> None:
     """It may be renewed in a moment, or a clock be wrong: the server starts, and says so."""
-    with running(artifact.path, kernel_cache, *flags(*pem.issue("one", year)), ready=False) as server:
+    with running(artifact.path, *flags(*pem.issue("one", year)), ready=False) as server:
         server.stop()
         (line,) = [line for line in server.lines if "certificate at fault" in line]
         assert problem in line
@@ -262,10 +258,10 @@ def refusals(channel: grpc.Channel, **how: Any) -> set[tuple[grpc.StatusCode, st
     return found
 
 
-def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, kernel_cache: Path, tokens: Path) -> None:
+def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, tokens: Path) -> None:
     """All methods but health need it; none, a wrong one and a wrong scheme get the same answer; no log names it."""
     more = ("--tokens-file", str(tokens), "--log-level", "debug")
-    with running(artifact.path, kernel_cache, *more) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path, *more) as server, grpc.insecure_channel(server.target) as channel:
         for call in calls(channel, metadata=bearer(OLD)):
             assert call()
         for call in calls(channel, metadata=bearer(OLD, scheme="bearer")):
@@ -307,9 +303,9 @@ def test_refusals_are_counted(tokens: Path) -> None:
     assert (row["credentials"], row["loading"], row["calls_in_flight"]) == (2, 1, 0)
 
 
-def test_tokens_are_rotated_without_a_restart(artifact: Artifact, kernel_cache: Path, tokens: Path) -> None:
+def test_tokens_are_rotated_without_a_restart(artifact: Artifact, tokens: Path) -> None:
     """Two at once, then the old one goes; a file that is emptied or gone leaves what was, and a line."""
-    with running(artifact.path, kernel_cache, "--tokens-file", str(tokens)) as server:
+    with running(artifact.path, "--tokens-file", str(tokens)) as server:
         with grpc.insecure_channel(server.target) as channel:
 
             def lets_in(token: str) -> bool:
@@ -340,19 +336,17 @@ def test_tokens_are_rotated_without_a_restart(artifact: Artifact, kernel_cache: 
         assert NEW not in server.log
 
 
-def test_tokens_over_plain_text_are_warned_of(artifact: Artifact, kernel_cache: Path, tokens: Path) -> None:
+def test_tokens_over_plain_text_are_warned_of(artifact: Artifact, tokens: Path) -> None:
     """On an address that others reach, and only there."""
     for listen, warned in (("0.0.0.0:0", True), ("127.0.0.1:0", False)):
-        with running(
-            artifact.path, kernel_cache, "--tokens-file", str(tokens), "--listen", listen, ready=False
-        ) as server:
+        with running(artifact.path, "--tokens-file", str(tokens), "--listen", listen, ready=False) as server:
             server.stop()
             assert ("tokens over plain text" in server.log) == warned
 
 
-def test_our_client_brings_its_token(artifact: Artifact, kernel_cache: Path, tokens: Path, tmp_path: Path) -> None:
+def test_our_client_brings_its_token(artifact: Artifact, tokens: Path, tmp_path: Path) -> None:
     """From a string or a file that may change, in calls and streams; a wrong one is an error of its own."""
-    with running(artifact.path, kernel_cache, "--tokens-file", str(tokens)) as server:
+    with running(artifact.path, "--tokens-file", str(tokens)) as server:
         with EmbeddingClient(server.target) as client:
             assert client.health() == "SERVING"
             with pytest.raises(UnauthenticatedError, match="missing or wrong"):
@@ -378,11 +372,11 @@ def test_our_client_brings_its_token(artifact: Artifact, kernel_cache: Path, tok
             assert "Traceback" not in ran.stderr
 
 
-def test_our_command_speaks_tls(artifact: Artifact, kernel_cache: Path, pem: Pem) -> None:
+def test_our_command_speaks_tls(artifact: Artifact, pem: Pem) -> None:
     """By variables or flags; half of it is one line and exit code 2."""
     cert, key = pem.issue("caller")
     more = flags(*pem.issue("one"), "--tls-client-ca", str(pem.ca))
-    with running(artifact.path, kernel_cache, *more, ready=False) as server:
+    with running(artifact.path, *more, ready=False) as server:
         server.wait_for("serving")
         model = [sys.executable, "-m", "paravec_client.cli", "model", "--target", server.target]
         whole = {"PARAVEC_TLS_CA": str(pem.ca), "PARAVEC_TLS_CERT": str(cert), "PARAVEC_TLS_KEY": str(key)}

@@ -1,6 +1,7 @@
 """A real server, asked by a stock gRPC client: what it answers, refuses and says of itself."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,6 @@ from paravec_model.encoder import Encoder
 from paravec_model.options import InferenceOptions
 from paravec_server.wire import METHODS
 
-from .. import beforehand
 from ..servers import PATIENCE, Server, command, running
 
 SERVICE = "paravec.v1.EmbeddingService"
@@ -307,9 +307,9 @@ def test_watchers_that_come_and_go_leave_health_alone(server: Server, channel: g
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_calls_that_send_nothing_leave_health_alone(artifact: Artifact, kernel_cache: Path) -> None:
+def test_calls_that_send_nothing_leave_health_alone(artifact: Artifact) -> None:
     """Callers that begin a call and do not send its message hold what they hold, but a probe is answered."""
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             hold = threading.Event()
 
@@ -346,11 +346,11 @@ def test_work_stops_when_the_deadline_has_passed(server: Server, stub: Any) -> N
     assert stub.Embed(pb.EmbedRequest(documents=[text("fire")]), timeout=10)
 
 
-def test_too_many_calls_are_refused_at_once(artifact: Artifact, kernel_cache: Path) -> None:
+def test_too_many_calls_are_refused_at_once(artifact: Artifact) -> None:
     """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED, the reason, and when to come back. A short text is
     answered all the same."""
     batch = pb.EmbedRequest(documents=[text("a")] * 9)
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             hold = threading.Event()
@@ -372,10 +372,10 @@ def test_too_many_calls_are_refused_at_once(artifact: Artifact, kernel_cache: Pa
     assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
 
 
-def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Artifact) -> None:
     """A caller who goes away in mid-stream leaves no work, no place taken, and no error in the log."""
     heavy = pb.EmbedStreamRequest(document=tokens(*["fire"] * 2000), options=pb.InferenceOptions(epochs=1000))
-    with running(artifact.path, kernel_cache, "--max-concurrent-rpcs", "1", "--threads", "1") as server:
+    with running(artifact.path, "--max-concurrent-rpcs", "1", "--threads", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             for _ in range(5):
@@ -396,12 +396,12 @@ def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Ar
         assert "Traceback" not in server.log
 
 
-def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact) -> None:
     """It is answered at once while the only slot to compute in is taken, and by the same vector as ever."""
     heavy = pb.EmbedRequest(documents=[tokens(*["fire"] * 2000)] * 200, options=pb.InferenceOptions(epochs=1000))
     short = pb.EmbedRequest(documents=[text("fire in sydney")])
     with (
-        running(artifact.path, kernel_cache, "--threads", "1") as server,
+        running(artifact.path, "--threads", "1") as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -415,9 +415,9 @@ def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact, kernel_cac
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains(artifact: Artifact, kernel_cache: Path, number: int) -> None:
+def test_a_signal_drains(artifact: Artifact, number: int) -> None:
     """Readiness goes at once, the process stays alive, a call in progress is finished, then it exits with 0."""
-    with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         health = health_pb2_grpc.HealthStub(channel)
         watched = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
@@ -443,9 +443,9 @@ def test_a_signal_drains(artifact: Artifact, kernel_cache: Path, number: int) ->
     assert server.wait_for("stopped")["drained"] is True
 
 
-def test_calls_during_a_drain_are_unavailable(artifact: Artifact, kernel_cache: Path) -> None:
+def test_calls_during_a_drain_are_unavailable(artifact: Artifact) -> None:
     """A caller that is late hears UNAVAILABLE, so that it asks another server, and no call that was taken on fails."""
-    with running(artifact.path, kernel_cache) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         codes: list[grpc.StatusCode] = []
 
@@ -467,9 +467,9 @@ def test_calls_during_a_drain_are_unavailable(artifact: Artifact, kernel_cache: 
     assert codes == [grpc.StatusCode.UNAVAILABLE] * 8
 
 
-def test_a_drain_ends_in_time(artifact: Artifact, kernel_cache: Path) -> None:
+def test_a_drain_ends_in_time(artifact: Artifact) -> None:
     """A call that outlasts drain_seconds is cut off, and the exit code is 0 all the same."""
-    with running(artifact.path, kernel_cache, "--drain-seconds", "0.3") as server:
+    with running(artifact.path, "--drain-seconds", "0.3") as server:
         with grpc.insecure_channel(server.target) as channel:
             stream = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(endless())
             next(stream)
@@ -485,10 +485,19 @@ def endless() -> Iterator[pb.EmbedStreamRequest]:
         time.sleep(0.01)  # a slow sender; nothing waits for this
 
 
-def test_a_signal_during_start_ends_it(artifact: Artifact, tmp_path: Path) -> None:
-    """A server that still compiles is gone as soon as it is told."""
-    with running(artifact.path, tmp_path, ready=False) as server:
-        assert server.stop() == 0
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_start_ends_it(tmp_path: Path, number: int) -> None:
+    """A server that waits for its model's files is gone as soon as it is told."""
+    os.mkfifo(tmp_path / "manifest.json")
+    arguments = command(tmp_path, "--operations-listen", "127.0.0.1:0")
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert "operations" in process.stderr.readline()
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
 
 
 def failure(*arguments: str) -> tuple[int, str]:
@@ -538,19 +547,6 @@ def test_a_missing_extra_is_one_clear_line() -> None:
     assert "pip install 'paravec[server]'" in last_line(log)
 
 
-def test_a_damaged_kernel_cache_is_emptied(artifact: Artifact, tmp_path: Path) -> None:
-    """What a crash left in the optional cache does not keep the server from starting."""
-    with running(artifact.path, tmp_path) as first:
-        assert first.stop() == 0
-    kept = list(tmp_path.rglob("*.nb[ci]"))
-    assert kept
-    for file in kept:
-        file.write_bytes(file.read_bytes()[:100])
-    with running(artifact.path, tmp_path) as second:
-        assert second.stop() == 0
-        assert "kernel cache emptied" in second.log
-
-
 def test_a_model_of_more_epochs_than_allowed_is_one_clear_line(artifact: Artifact) -> None:
     """The limit on epochs holds for the model's default too, and this is said at start."""
     code, log = failure(*command(artifact.path, "--max-epochs", "5"))
@@ -574,13 +570,13 @@ def test_a_wrong_setting_is_one_clear_line(artifact: Artifact) -> None:
 
 @pytest.mark.parametrize("given", [None, "glibc.malloc.arena_max=2", "glibc.malloc.perturb=0"])
 def test_memory_is_kept_as_a_server_needs_it(
-    given: str | None, artifact: Artifact, kernel_cache: Path, monkeypatch: pytest.MonkeyPatch
+    given: str | None, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would grow for hours. Settings that an operator gave stay, beside those that nobody gave."""
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if given:
         monkeypatch.setenv("GLIBC_TUNABLES", given)
-    with running(artifact.path, kernel_cache) as server:
+    with running(artifact.path) as server:
         # glibc puts zeros for colons there as it reads.
         environment = Path(f"/proc/{server.process.pid}/environ").read_text().replace("\0glibc", ":glibc")
         told = next(line for line in environment.split("\0") if line.startswith("GLIBC_TUNABLES="))
@@ -611,24 +607,10 @@ def test_it_begins_again_once(meanwhile: str, code: int, monkeypatch: pytest.Mon
     assert subprocess.run(arguments, capture_output=True, check=False, timeout=PATIENCE).returncode == code
 
 
-@beforehand.needed
-def test_a_cache_of_kernels_is_all_it_takes(artifact: Artifact, kernel_cache: Path) -> None:
-    """No kernel is compiled, not even those that verify a model, where a cache holds them all."""
-    program = f"{beforehand.WITHOUT_NUMBA}; from paravec_server.cli import main; sys.exit(main())"
-    flags = command(artifact.path, "--kernel-cache", str(kernel_cache), "--verify", "full")[3:]
-    with subprocess.Popen([sys.executable, "-c", program, *flags], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            server = Server(process)
-            server.wait_for("serving")
-            assert server.stop() == 0
-        finally:
-            process.kill()
-
-
-def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, tmp_path: Path) -> None:
     """unix: addresses work, and reflection can be turned off."""
     address = f"unix:{tmp_path}/paravec.sock"
-    arguments = [*command(artifact.path), "--listen", address, "--no-reflection", "--kernel-cache", str(kernel_cache)]
+    arguments = [*command(artifact.path), "--listen", address, "--no-reflection"]
     with (
         subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process,
         grpc.insecure_channel(address) as channel,

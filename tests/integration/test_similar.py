@@ -142,21 +142,21 @@ def test_tags_of_text_come_back_as_text(client: EmbeddingClient, gensim_model: D
     assert [found.neighbours[0].tag for found in client.find_similar(months, 1)] == [f"month {n}" for n in range(12)]
 
 
-def test_a_model_without_documents_says_so(gensim_model: Doc2Vec, kernel_cache: Path, tmp_path: Path) -> None:
+def test_a_model_without_documents_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:
     """FAILED_PRECONDITION and how to make one that carries them; GetModel tells beforehand."""
     bare = parity.to_artifact(gensim_model, tmp_path / "bare")
-    with running(bare.path, kernel_cache) as server, EmbeddingClient(server.target) as client:
+    with running(bare.path) as server, EmbeddingClient(server.target) as client:
         assert client.model().document_count == 0
         with pytest.raises(UnsupportedError, match=r"carries no documents.*--doctags") as caught:
             client.find_similar("fire")
         assert caught.value.code == "FAILED_PRECONDITION"
 
 
-def test_limits_and_deadlines_hold_for_a_long_search(kernel_cache: Path, tmp_path: Path) -> None:
+def test_limits_and_deadlines_hold_for_a_long_search(tmp_path: Path) -> None:
     """A search that nobody waits for gives its turn up; top_k is bounded by the server's setting, its default too."""
     model = random_model(tmp_path / "model", 100, 32, documents=300_000)
     flags = ("--threads", "1", "--max-top-k", "4", "--max-documents", "4000")
-    with running(model, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
+    with running(model, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         many = pb.FindSimilarRequest(queries=[vector(*[1] * 32)] * 4000)
         with pytest.raises(grpc.RpcError) as late:

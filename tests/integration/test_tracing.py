@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -83,10 +82,10 @@ def calls_in(server: Server) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "call"]
 
 
-def test_each_call_is_a_span(artifact: Artifact, kernel_cache: Path, collector: Collector) -> None:
+def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
     """It goes on from the caller's span, tells what was measured and no text, is in the log, and is sent at a drain."""
     flags = ("--tracing", "--log-level", "debug")
-    with running(artifact.path, kernel_cache, *flags) as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub = stub_of(channel)
         state = ("tracestate", "rojo=1,congo=2")
         stub.Embed(embed(f"the fire {SECRET}", "a"), metadata=[TRACEPARENT, state, ("x-request-id", "mine")])
@@ -179,15 +178,13 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
     assert SECRET.encode() not in collector.raw
 
 
-def test_a_collector_that_is_not_there_costs_no_call(
-    artifact: Artifact, kernel_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_collector_that_is_not_there_costs_no_call(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are answered, one line says that spans cannot be sent, and the stop is not held up."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     for name, value in {"SCHEDULE_DELAY": "10", "MAX_QUEUE_SIZE": "4", "MAX_EXPORT_BATCH_SIZE": "2"}.items():
         monkeypatch.setenv(f"OTEL_BSP_{name}", value)
-    with running(artifact.path, kernel_cache, "--tracing") as server, grpc.insecure_channel(server.target) as channel:
+    with running(artifact.path, "--tracing") as server, grpc.insecure_channel(server.target) as channel:
         stub = stub_of(channel)
         stub.Embed(embed("fire"))
         assert server.wait_for("traces cannot be sent")["level"] == "warning"

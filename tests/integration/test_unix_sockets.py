@@ -31,10 +31,10 @@ def answers(address: str) -> bool:
 
 
 @pytest.mark.parametrize("address", ["unix:{}/socket", "unix-abstract:{}"])
-def test_a_live_socket_is_not_taken(artifact: Artifact, kernel_cache: Path, tmp_path: Path, address: str) -> None:
+def test_a_live_socket_is_not_taken(artifact: Artifact, tmp_path: Path, address: str) -> None:
     """As with TCP: the second server says so, and the first one goes on."""
     address = address.format(tmp_path)
-    with running(artifact.path, kernel_cache, "--listen", address, ready=False) as server:
+    with running(artifact.path, "--listen", address, ready=False) as server:
         server.wait_for("serving")
         if address.startswith("unix:"):
             assert refused(artifact, address) == "another server listens there"
@@ -50,24 +50,24 @@ def test_a_live_socket_is_not_taken(artifact: Artifact, kernel_cache: Path, tmp_
     assert not (tmp_path / "socket").exists()
 
 
-def test_a_socket_that_nobody_listens_on_is_taken_over(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_a_socket_that_nobody_listens_on_is_taken_over(artifact: Artifact, tmp_path: Path) -> None:
     """One that a killed server has left."""
     path = tmp_path / "socket"
-    with running(artifact.path, kernel_cache, "--listen", f"unix:{path}", ready=False) as first:
+    with running(artifact.path, "--listen", f"unix:{path}", ready=False) as first:
         first.wait_for("serving")
         first.stop(signal.SIGKILL)
     assert path.is_socket()
-    with running(artifact.path, kernel_cache, "--listen", f"unix:{path}", ready=False) as second:
+    with running(artifact.path, "--listen", f"unix:{path}", ready=False) as second:
         second.wait_for("serving")
         assert answers(f"unix:{path}")
         assert second.stop() == 0
     assert not path.exists()
 
 
-def test_only_the_own_file_is_removed(artifact: Artifact, kernel_cache: Path, tmp_path: Path) -> None:
+def test_only_the_own_file_is_removed(artifact: Artifact, tmp_path: Path) -> None:
     """Another may have taken the name meanwhile."""
     path = tmp_path / "socket"
-    with running(artifact.path, kernel_cache, "--listen", f"unix:{path}", ready=False) as server:
+    with running(artifact.path, "--listen", f"unix:{path}", ready=False) as server:
         server.wait_for("serving")
         path.unlink()
         with socket.socket(socket.AF_UNIX) as other:
@@ -85,12 +85,10 @@ def test_a_path_that_cannot_be_is_said(artifact: Artifact, tmp_path: Path) -> No
     assert refused(artifact, f"unix:{tmp_path}/{'a' * 120}") == "AF_UNIX path too long"
 
 
-def test_a_relative_path(
-    artifact: Artifact, kernel_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one of the directory that the server was started in."""
     monkeypatch.chdir(tmp_path)
-    with running(artifact.path.resolve(), kernel_cache, "--listen", "unix:socket", ready=False) as server:
+    with running(artifact.path.resolve(), "--listen", "unix:socket", ready=False) as server:
         server.wait_for("serving")
         assert answers(f"unix:{tmp_path}/socket")
         assert server.stop() == 0

@@ -68,10 +68,10 @@ def live(server: Server) -> bool | None:
 
 
 @pytest.fixture
-def pair(artifact: Artifact, kernel_cache: Path) -> Iterator[Server]:
+def pair(artifact: Artifact) -> Iterator[Server]:
     """A server of two workers, both listening."""
     flags = ("--workers", "2", "--log-level", "debug", "--hang-seconds", "1")
-    with running(artifact.path, kernel_cache, *flags) as server:
+    with running(artifact.path, *flags) as server:
         server.wait_for("listening")
         yield server
         assert server.stop() == 0, server.log
@@ -92,10 +92,10 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
         answered.add(pair.wait_for("call")["worker"])
 
 
-def test_metrics_are_those_of_all(artifact: Artifact, kernel_cache: Path) -> None:
+def test_metrics_are_those_of_all(artifact: Artifact) -> None:
     """One address tells what every worker did, and what one did that died."""
     flags = ("--workers", "2", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, kernel_cache, *flags, ready=False) as server:
+    with running(artifact.path, *flags, ready=False) as server:
         address = address_of(server)
 
         def value(sample: str) -> float:
@@ -140,9 +140,9 @@ def test_a_worker_that_hangs_turns_liveness_red(pair: Server) -> None:
     assert victim not in workers(pair)
 
 
-def test_no_worker_outlives_its_parent(artifact: Artifact, kernel_cache: Path) -> None:
+def test_no_worker_outlives_its_parent(artifact: Artifact) -> None:
     """Not even when that is killed."""
-    with running(artifact.path, kernel_cache, "--workers", "2") as server:
+    with running(artifact.path, "--workers", "2") as server:
         server.wait_for("listening")
         pids = workers(server)
         server.process.kill()

@@ -23,7 +23,7 @@ PACKAGES = {
 GOOGLE = {"google.protobuf", "google.rpc"}
 ALLOWED = {
     "paravec": GOOGLE | {"grpc"},
-    "paravec_model": {"numpy", "numba"},
+    "paravec_model": {"numpy"},
     "paravec_client": GOOGLE | {"paravec", "grpc", "numpy"},
     "paravec_server": GOOGLE
     | {"paravec", "paravec_model", "grpc", "grpc_health", "grpc_reflection", "prometheus_client"},
@@ -38,8 +38,6 @@ ALSO = {
     "paravec_model/training.py": {"gensim", "tqdm"},
     "paravec_server/tracing.py": {"opentelemetry"},
     "paravec_client/testing.py": {"pytest"},
-    "paravec_model/precompile.py": {"llvmlite"},
-    "paravec_model/lanes.py": {"llvmlite"},
 }
 
 
@@ -79,7 +77,7 @@ def test_wire_and_model_meet_in_two_modules_a_contract() -> None:
 
 
 def test_a_served_process_needs_neither_gensim_nor_scipy() -> None:
-    """What only training needs is not needed to serve (numba looks at scipy's version where there is one)."""
+    """What only training needs is not needed to serve."""
     code = (
         "import sys; sys.modules |= dict.fromkeys(('gensim', 'scipy', 'smart_open', 'tqdm'));"
         "import paravec_server.app, paravec_server.cli, paravec_model.encoder"
@@ -91,7 +89,7 @@ def test_the_client_needs_neither_server_nor_model() -> None:
     """A program that uses the client loads none of the rest."""
     code = (
         "import sys, paravec_client;"
-        "sys.exit(any(m.split('.')[0] in ('paravec_server', 'paravec_model', 'numba') for m in sys.modules))"
+        "sys.exit(any(m.split('.')[0] in ('paravec_server', 'paravec_model') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -27,7 +27,7 @@ def test_a_flag_goes_before_a_variable() -> None:
 
 def test_every_setting_can_be_a_variable() -> None:
     """No setting is reachable by flag alone."""
-    values = {"model": "m", "listen": "unix:/x", "verify": "full", "reflection": "0", "kernel_cache": "/k"}
+    values = {"model": "m", "listen": "unix:/x", "verify": "full", "reflection": "0"}
     values |= {"method": "map", "log_level": "debug", "log_format": "json"}
     values |= {"operations_listen": "localhost:0", "tracing": "1"}
     environ = {f"PARAVEC_{f.name.upper()}": values.get(f.name, "2000") for f in fields(Settings)}

@@ -70,7 +70,7 @@ def _member(name: str, kind: str, value: "Array | Structure | int | None") -> li
             return [0] * len(parts)
         if parts[0] == "data" and isinstance(value, np.ndarray):
             items = _ITEMS[_STRUCTURES[kind]["data"].strip(" *").removeprefix("const ")]
-            sound = value.flags.c_contiguous and value.flags.aligned
+            sound = value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative
             if value.dtype.str[1:] == items and value.ndim == len(parts) - 1 and sound:
                 return [value.ctypes.data, *value.shape]
             raise TypeError(f"{name} is a {kind}, not an array of {value.dtype} of {value.ndim} dimensions")

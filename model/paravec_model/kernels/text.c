@@ -42,7 +42,9 @@ int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes
     if (check_vocabulary(words) != OK) {
         return BAD_TABLE;
     }
-    if (text == NULL || tokens == NULL || text_bytes < 0 || check_offsets(ends, end_count, token_count) != OK) {
+    /* An array without items may have no address. */
+    if (text_bytes < 0 || token_count < 0 || (text == NULL && text_bytes > 0) || (tokens == NULL && token_count > 0) ||
+        check_offsets(ends, end_count, token_count) != OK) {
         return BAD_DOCUMENTS;
     }
     uint64_t count = (uint64_t)words->offsets.length - 1;
@@ -118,7 +120,8 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
     if (check_vocabulary(words) != OK || check_characters(tokenizer) != OK) {
         return BAD_TABLE;
     }
-    if (text == NULL || counts == NULL || rows == NULL || text_count < 0 || row_count < 0 ||
+    if (text_bytes < 0 || text_count < 0 || row_count < 0 || (text == NULL && text_bytes > 0) ||
+        (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
         check_offsets(ends, text_count + 1, text_bytes) != OK) {
         return BAD_DOCUMENTS;
     }
