@@ -28,6 +28,10 @@ enum architecture { DBOW = 0, DM = 1, DM_CONCAT = 2 };
    multiples of ALIGNMENT bytes, a line of the cache. */
 enum layout { LANES = 8, ALIGNMENT = 64 };
 
+/* Nodes above a word of the Huffman tree, at most: no count of words makes a tree of a thousandth of it. */
+enum limit { MOST_NODES = 100000 };
+
+/* clang-format off */
 typedef struct { const uint8_t *data; int64_t length; } uint8_array;
 typedef struct { const uint32_t *data; int64_t length; } uint32_array;
 typedef struct { const uint64_t *data; int64_t length; } uint64_array;
@@ -35,6 +39,7 @@ typedef struct { const int64_t *data; int64_t length; } int64_array;
 typedef struct { const float *data; int64_t length; } float_array;
 typedef struct { const uint32_t *data; int64_t rows; int64_t columns; } uint32_matrix;
 typedef struct { const float *data; int64_t rows; int64_t columns; } float_matrix;
+/* clang-format on */
 
 /* The words of a model and the hash table that finds their rows, see hash_table.h. */
 typedef struct {
@@ -122,9 +127,11 @@ int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count)
 int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count, int64_t *ends, int64_t end_count);
 int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes, int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *rows, int64_t row_count, int64_t most);
 
+/* What infer_sgd needs for documents of at most `longest` tokens; 0 if it refuses these or the model. */
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest);
 int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs, const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 
+/* The same for infer_map. */
 int64_t map_workspace_bytes(const map_model *model, int64_t longest);
 int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 

@@ -238,6 +238,9 @@ static void rotate_back(const map_model *model, const float *solution, float *ve
 }
 
 int64_t map_workspace_bytes(const map_model *model, int64_t longest) {
+    if (check_map_model(model) != OK || check_longest(longest) != OK) {
+        return 0;
+    }
     map_workspace room;
     return lay_out(model, longest, NULL, &room);
 }

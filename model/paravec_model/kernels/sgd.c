@@ -207,6 +207,9 @@ INLINE void infer(const sgd_model *model, const draws *tables, const float *alph
 }
 
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest) {
+    if (check_sgd_model(model) != OK || check_longest(longest) != OK) {
+        return 0;
+    }
     sgd_workspace room;
     return lay_out(model, longest, NULL, &room);
 }
