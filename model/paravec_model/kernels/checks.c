@@ -77,8 +77,8 @@ enum status check_map_model(const map_model *model) {
     if (model->curvature.data == NULL || model->curvature.length != columns) {
         return BAD_MODEL;
     }
-    if (output->negative && !(is_matrix(model->syn1neg, output->words, columns) &&
-                              is_matrix(model->basis, columns, columns))) {
+    if (output->negative &&
+        !(is_matrix(model->syn1neg, output->words, columns) && is_matrix(model->basis, columns, columns))) {
         return BAD_MODEL;
     }
     return !output->hs || is_matrix(model->syn1, output->words, columns) ? OK : BAD_MODEL;
@@ -144,7 +144,8 @@ enum status check_size(int64_t rows, int64_t columns) {
 enum status check_draws(const sgd_model *model, const draws *tables, int64_t epochs, int64_t longest) {
     const output_layer *output = &model->output;
     int64_t positions = longest * (output->negative + 1);
-    if (tables == NULL || epochs < 0 || tables->raw.rows < epochs || tables->noise.rows < epochs || tables->windows.rows < epochs) {
+    if (tables == NULL || epochs < 0 || tables->raw.rows < epochs || tables->noise.rows < epochs ||
+        tables->windows.rows < epochs) {
         return BAD_DRAWS;
     }
     if (output->sample && (tables->raw.data == NULL || tables->raw.columns < longest)) {

@@ -19,8 +19,8 @@ int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epo
     }
     const uint32_t *cum_table = distribution->cum_table.data, *guide = distribution->guide.data;
     int64_t count = distribution->cum_table.length, shift = distribution->shift;
-    if (cum_table == NULL || guide == NULL || count < 1 || count > UINT32_MAX || cum_table[count - 1] == 0 || shift < 0 ||
-        shift > 31 || distribution->guide.length <= (cum_table[count - 1] - 1) >> shift) {
+    if (cum_table == NULL || guide == NULL || count < 1 || count > UINT32_MAX || cum_table[count - 1] == 0 ||
+        shift < 0 || shift > 31 || distribution->guide.length <= (cum_table[count - 1] - 1) >> shift) {
         return BAD_TABLE;
     }
     if (seeds == NULL || raw == NULL || words == NULL || check_size(epochs, positions) != OK) {
@@ -46,8 +46,7 @@ int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epo
 
 /* Fill a row for each epoch with how much each position's window is reduced, 0 to window - 1. */
 int32_t fill_windows(int64_t window, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *windows) {
-    if (seeds == NULL || windows == NULL || window < 1 || window > UINT32_MAX ||
-        check_size(epochs, positions) != OK) {
+    if (seeds == NULL || windows == NULL || window < 1 || window > UINT32_MAX || check_size(epochs, positions) != OK) {
         return BAD_DRAWS;
     }
     for (int64_t e = 0; e < epochs; e++) {

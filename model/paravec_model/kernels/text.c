@@ -43,8 +43,8 @@ static int continues(uint8_t byte) {
 
    `tokens`: the length of each token in characters; then the rows of the known ones. `ends`: 0 and where each
    document's tokens end; then where its known ones do. */
-int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens,
-                int64_t token_count, int64_t *ends, int64_t end_count) {
+int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count,
+                int64_t *ends, int64_t end_count) {
     if (check_vocabulary(words) != OK) {
         return BAD_TABLE;
     }
@@ -132,8 +132,8 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
     if (check_vocabulary(words) != OK || check_characters(tokenizer) != OK) {
         return BAD_TABLE;
     }
-    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || row_count < 0 || (text == NULL && text_bytes > 0) ||
-        (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
+    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || row_count < 0 ||
+        (text == NULL && text_bytes > 0) || (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
         check_offsets(ends, text_count + 1, text_bytes) != OK) {
         return BAD_DOCUMENTS;
     }
