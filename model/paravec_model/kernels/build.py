@@ -116,7 +116,7 @@ def compile_library(
         made = Path(directory, "kernels.so")
         flags = _flags(LEVELS[level], compiler, platform or native_platform(LEVELS[level].machine), extra_flags)
         # Named without their folder, so that no path gets into the library.
-        _run([*compiler.command, *flags, "-o", str(made), *sources, "-lm"], directory)
+        _run([*compiler.command, *flags, "-o", str(made), *sources], directory)
         new = file.with_name(f"{file.name}.{os.getpid()}.new")
         try:
             shutil.copyfile(made, new)
