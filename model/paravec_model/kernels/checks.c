@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-enum { SIGMOID_POINTS = 1000, UNICODE = 0x110000, MOST = 100000, LARGEST_ITEM = 8 };
+enum { SIGMOID_POINTS = 1000, UNICODE = 0x110000, MOST = 100000, MOST_COLUMNS = 200000, LARGEST_ITEM = 8 };
 
 static int is_matrix(float_matrix matrix, int64_t rows, int64_t columns) {
     return matrix.data != NULL && matrix.rows == rows && matrix.columns == columns;
@@ -40,7 +40,7 @@ enum status check_sgd_model(const sgd_model *model) {
         return BAD_MODEL;
     }
     int64_t columns = model->columns, used = model->used_columns;
-    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > 2 * MOST) {
+    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > MOST_COLUMNS) {
         return BAD_MODEL;
     }
     if (model->architecture < DBOW || model->architecture > DM_CONCAT || model->window < 1 || model->window > MOST) {

@@ -253,7 +253,7 @@ int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_co
         status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
     status = status ? status : check_workspace(workspace, workspace_bytes, map_workspace_bytes(model, longest));
     if (status != OK) {
-        return status;
+        return (int32_t)status;
     }
     map_workspace room;
     lay_out(model, longest, workspace, &room);

@@ -6,14 +6,14 @@
 #include "vector.h"
 
 /* Sums that a product of two vectors is taken in, so that one addition need not wait for the last. */
-enum { SUMS = 4 };
+enum { SUMS = 4, STEP = SUMS * LANES };
 
 /* The product of two vectors, in one order of sums for each size. */
 INLINE float product(const float *a, const float *b, int64_t size) {
     v8 sums[SUMS] = {spread(0.0f), spread(0.0f), spread(0.0f), spread(0.0f)};
     int64_t q = 0;
-    for (; q + SUMS * LANES <= size; q += SUMS * LANES) {
-        for (int k = 0; k < SUMS; k++) {
+    for (; q + STEP <= size; q += STEP) {
+        for (int64_t k = 0; k < SUMS; k++) {
             sums[k] += load(a + q + k * LANES) * load(b + q + k * LANES);
         }
     }

@@ -225,7 +225,7 @@ int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alph
     status = status || alphas != NULL ? status : BAD_DRAWS;
     status = status ? status : check_workspace(workspace, workspace_bytes, sgd_workspace_bytes(model, longest));
     if (status != OK) {
-        return status;
+        return (int32_t)status;
     }
     sgd_workspace room;
     lay_out(model, longest, workspace, &room);

@@ -57,7 +57,7 @@ int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes
     int64_t end = 0, first = 0, known = 0;
     for (int64_t n = 1; n < end_count; n++) {
         for (int64_t i = first; i < ends[n]; i++) {
-            uint32_t left = tokens[i];
+            uint32_t left = tokens[i]; /* NOLINT(clang-analyzer-core.NullDereference): no `ends` are past no tokens */
             int64_t begin = end;
             uint64_t hash = HASH_BASIS;
             while (end < text_bytes && (left > 0 || continues(text[end]))) {
@@ -148,7 +148,7 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
             uint32_t entry = GAP;
             int64_t size = 0;
             if (at < end) {
-                size = character_length(text[at]);
+                size = character_length(text[at]); /* NOLINT(clang-analyzer-core.NullDereference): likewise */
                 uint32_t character = size <= end - at ? decode(text + at, size) : UINT32_MAX;
                 if (character >= tokenizer->table.length) {
                     return BAD_DOCUMENTS;
