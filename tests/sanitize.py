@@ -1,8 +1,7 @@
 """The tests that run kernels, with kernels that notice when they leave an array: `make sanitize`.
 
-A copy of the package gets a library that gcc builds with AddressSanitizer and UndefinedBehaviorSanitizer, and that counts
-which lines run. The unit tests, those against gensim and many more examples of the fuzzers run with it; a table of the
-lines that ran ends it.
+gcc builds a copy of the package with AddressSanitizer and UndefinedBehaviorSanitizer, and counts the lines that run.
+The tests that call kernels run with it, those against gensim too, and many examples of the fuzzers.
 """
 
 import json
@@ -97,7 +96,7 @@ def main() -> None:
     gcc, gcov, level = shutil.which("gcc"), shutil.which("gcov"), cpu_level()
     libraries = runtime_libraries(gcc) if gcc else []
     if not gcc or not gcov or not libraries or level is None:
-        print("make sanitize is skipped: it needs gcc with libasan and gcov, and a CPU that has kernels (apt-get install gcc)")
+        print("make sanitize is skipped: it needs gcc with libasan and gcov (on Debian: apt-get install gcc libc6-dev)")
         return
     build_copy(gcc, level)
     path = os.pathsep.join(filter(None, (str(SANITIZED), os.environ.get("PYTHONPATH"))))

@@ -125,14 +125,18 @@ class Map:
         size = padded(algorithm.vector_size)
         self._cost = (1 + _longest_path(artifact)) * size * _PRODUCTS
         zeros, k = np.zeros(size, np.float32), np.float32(algorithm.negative)
+        # Numbers that are too large become infinite here, and so do the vectors, of which the encoder tells.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = k / 2 * arrays.get("map_mean", zeros)
+            curvature = k / 4 * arrays.get("map_eigenvalues", zeros) + np.float32(map_lambda)
         self._model = Structure(
             "map_model",
             output=_output_layer(artifact),
             columns=size,
             syn1neg=arrays.get("map_syn1neg"),
             syn1=arrays.get("map_syn1", arrays.get("syn1")),
-            mean=k / 2 * arrays.get("map_mean", zeros),
-            curvature=k / 4 * arrays.get("map_eigenvalues", zeros) + np.float32(map_lambda),
+            mean=mean,
+            curvature=curvature,
             prior=np.full(padded(algorithm.vector_size, LANES), map_lambda, np.float32),
             basis=arrays.get("map_basis"),
         )

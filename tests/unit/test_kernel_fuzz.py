@@ -1,7 +1,7 @@
 """Every kernel with arguments that nobody means: each gives a result or refuses, and writes nothing outside its arrays.
 
-What a kernel is told of its arrays' lengths is true here, as it cannot know better; all else may be anything, but for the
-nodes on paths, which are checked where an artifact is opened. That nothing outside is read is seen by `make sanitize`.
+What a kernel is told of its arrays' lengths is true here, as it cannot know better. All else may be anything, but for
+the nodes on paths, which are checked where an artifact is opened. `make sanitize` sees that nothing outside is read.
 """
 
 from array import array
@@ -65,7 +65,7 @@ class Forger:
     def floats(self, *shape: int) -> Floats:
         """Numbers of any size, some of them none."""
         scale = self.random.choice([0, 1e-3, 1, 1e3, 1e30])
-        numbers = (self.random.standard_normal(shape) * scale).astype(np.float32)
+        numbers: Floats = (self.random.standard_normal(shape) * scale).astype(np.float32)
         if numbers.size and self.random.random() < 0.2:
             numbers.flat[self.random.integers(numbers.size)] = self.random.choice(ODD_FLOATS)
         return numbers
@@ -120,11 +120,10 @@ class Documents:
     def infer(self, forge: Forger, model: Structure, columns: int, *options: int) -> None:
         """Call the kernel of a model."""
         name = model.name.removesuffix("_model")
-        for longest in (forge.draw(WILD), self.longest):
-            size = call(f"{name}_workspace_bytes", forge.place(model.address), longest)
-            assert size is not None
-            assert size >= 0
-        assume(size <= MOST_BYTES)
+        bytes_needed = kernel(f"{name}_workspace_bytes")
+        assert bytes_needed(forge.place(model.address), forge.draw(WILD)) >= 0
+        size = bytes_needed(model.address, self.longest)
+        assume(0 <= size <= MOST_BYTES)
         workspace = Workspace(size + GUARD)
         memory = np.frombuffer(workspace._memory, np.uint8)
         end = workspace.address - memory.ctypes.data + size
@@ -214,8 +213,9 @@ def test_draws(data: st.DataObject) -> None:
     cum_table = forge.items(np.sort(forge.random.integers(1, 2**31, count)).astype(np.uint32))
     guide = forge.items(forge.random.integers(0, count + 2, (2**31 >> shift) + 1).astype(np.uint32))
     noise = Structure("noise", cum_table=cum_table, guide=guide, shift=forge.number(shift))
-    shape = epochs, positions = int(forge.random.integers(0, 4)), int(forge.random.integers(0, 9))
-    # More than the largest array are not had, so the kernel may know that this is a mistake.
+    epochs = int(forge.random.integers(0, 4))
+    shape = (epochs, int(forge.random.integers(0, 9)))
+    # No array has so many items as the last ones ask for, and a kernel can tell.
     sizes = data.draw(st.sampled_from([shape] * 8 + [(-1, 1), (1, -1), (2**40, 2**40), (2**62, 4), (0, 2**62)]))
     seeds = forge.random.integers(0, 2**63, epochs).astype(np.uint64)
     raw, words, windows = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(shape, np.uint32)
@@ -329,7 +329,7 @@ def test_the_nearest_are_searched(data: st.DataObject) -> None:
     norms = forge.length(np.abs(forge.floats(count)))
     documents = Structure("candidates", vectors=None if forge.rarely() else vectors, norms=norms)
     cosines, rows = np.full((queries, top_k), -np.inf, np.float32), np.full((queries, top_k), count, np.uint32)
-    # More than the largest array are not had, so the kernel may know that this is a mistake.
+    # No array has so many items as the last ones ask for, and a kernel can tell.
     sizes = data.draw(st.sampled_from([(queries, top_k)] * 8 + [(-1, 1), (2**32, 2**32), (2**61, 8), (1, -(2**63))]))
     call(
         "find_nearest",
