@@ -81,6 +81,7 @@ def infer(
         ({"offsets": (0, 4)}, "BAD_DOCUMENTS"),
         ({"offsets": (-1, 3)}, "BAD_DOCUMENTS"),
         ({"offsets": (0, 2**62, 3)}, "BAD_DOCUMENTS"),
+        ({"offsets": (-(2**63), 2**63 - 1)}, "BAD_DOCUMENTS"),
         ({"short": 1}, "BAD_WORKSPACE"),
         ({"shift": 4}, "BAD_WORKSPACE"),
         ({"words": (0,) * 3000, "offsets": (0, 3000), "drawn": (4, 3000)}, "BAD_WORKSPACE"),
@@ -100,6 +101,16 @@ def test_draws_for_less_are_refused(drawn: tuple[int, int]) -> None:
     """For fewer epochs or shorter documents than are asked for."""
     with pytest.raises(ValueError, match="BAD_DRAWS"):
         infer(sgd_model(), drawn=drawn)
+
+
+def test_draws_for_less_are_refused_where_only_one_kind_is_made() -> None:
+    """Those for sub-sampling, and those for the windows of DM, without noise words."""
+    sampled = output_layer(negative=0, sample=1, sample_int=np.full(WORDS, 2**31, np.uint32))
+    windows = {"architecture": CONSTANTS["DM"], "word_vectors": ROWS}
+    for model in (sgd_model(output=sampled), sgd_model(output=output_layer(negative=0), **windows)):
+        infer(model)
+        with pytest.raises(ValueError, match="BAD_DRAWS"):
+            infer(model, drawn=(4, 0))
 
 
 FAULTS: list[tuple[Callable[..., Structure], dict[str, Any]]] = [
