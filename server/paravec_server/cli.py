@@ -4,14 +4,13 @@ import errno
 import gc
 import os
 import resource
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
 from . import heap
-from .signals import on_stop, stops
+from .signals import on_stop
 
 # Files and threads that a server has before it has a caller, and some to spare. With fewer files gRPC ends the process
 # by a signal, with fewer threads it waits for ever, both without a word.
@@ -35,8 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
     on_stop(lambda _: os._exit(0))
     if argv is None:
-        heap.begin_again(stops())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops())
+        heap.configure()
     if sys.stderr is None:
         # Closed: what is opened next must not take its place, and be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

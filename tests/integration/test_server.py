@@ -568,45 +568,6 @@ def test_a_wrong_setting_is_one_clear_line(artifact: Artifact) -> None:
     assert "--max-documents (PARAVEC_MAX_DOCUMENTS) must be 1 to" in last_line(log)
 
 
-@pytest.mark.parametrize("given", [None, "glibc.malloc.arena_max=2", "glibc.malloc.perturb=0"])
-def test_memory_is_kept_as_a_server_needs_it(
-    given: str | None, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else it would grow for hours. Settings that an operator gave stay, beside those that nobody gave."""
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    if given:
-        monkeypatch.setenv("GLIBC_TUNABLES", given)
-    with running(artifact.path) as server:
-        # glibc puts zeros for colons there as it reads.
-        environment = Path(f"/proc/{server.process.pid}/environ").read_text().replace("\0glibc", ":glibc")
-        told = next(line for line in environment.split("\0") if line.startswith("GLIBC_TUNABLES="))
-        given = given or "glibc.malloc.arena_max=1"
-        assert told.startswith(f"GLIBC_TUNABLES={given}:"), told
-        assert told.count("arena_max") == 1
-        assert "tcache_count=0" in told
-        assert server.stop() == 0
-
-
-@pytest.mark.parametrize(
-    ("meanwhile", "code"),
-    [
-        ("(os.kill(os.getpid(), 15), real(*a))", 0),
-        ("os.execve(*a, {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'})", 2),
-        ("open('/nowhere')", 2),
-    ],
-    ids=["it is told to stop", "the setting does not get through", "it may not"],
-)
-def test_it_begins_again_once(meanwhile: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal in that moment is heard by who comes after, and no obstacle keeps a server from starting."""
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    program = (
-        f"import os, sys; real = os.execv; os.execv = lambda *a: {meanwhile};"
-        "from paravec_server.cli import main; sys.exit(main())"
-    )
-    arguments = [sys.executable, "-c", program, "--max-documents", "0"]
-    assert subprocess.run(arguments, capture_output=True, check=False, timeout=PATIENCE).returncode == code
-
-
 def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, tmp_path: Path) -> None:
     """unix: addresses work, and reflection can be turned off."""
     address = f"unix:{tmp_path}/paravec.sock"

@@ -104,38 +104,45 @@ def compile_library(
     file: Path, level: str, compiler: Compiler, extra_flags: Sequence[str] = (), *, platform: str | None = None
 ) -> None:
     """Compile all C sources into the library `file`, which is there whole or not at all, for a platform of TARGETS,
-    else for this one. Compiled again, it is the same to the byte."""
+    else for this one. Compiled again, it is the same to the byte.
+
+    With `-g` among the extra flags it keeps its symbols, for a debugger or a sanitizer.
+    """
     sources = sorted(source.name for source in FOLDER.glob("*.c"))
     if not sources:
         raise BuildError(f"there are no C sources in {FOLDER}: build from paravec's source distribution")
     began = time.time_ns()
     with tempfile.TemporaryDirectory(prefix="paravec-") as directory:
         made = Path(directory, "kernels.so")
-        flags = [*FLAGS, *_target_flags(LEVELS[level], compiler, platform), *extra_flags]
+        flags = _flags(LEVELS[level], compiler, platform or native_platform(LEVELS[level].machine), extra_flags)
         # Named without their folder, so that no path gets into the library.
-        _run([*compiler.command, *flags, "-o", str(made), *sources, "-lm"], directory)
+        _run([*compiler.command, *flags, "-o", str(made), *sources], directory)
         new = file.with_name(f"{file.name}.{os.getpid()}.new")
         try:
             shutil.copyfile(made, new)
             # A source that was changed meanwhile is newer.
             os.utime(new, ns=(began, began))
             new.replace(file)
+        except OSError as error:
+            raise BuildError(f"{file} cannot be written: {error.strerror}") from error
         finally:
             new.unlink(missing_ok=True)
 
 
-def _target_flags(level: Level, compiler: Compiler, platform: str | None) -> list[str]:
-    platform = platform or native_platform(level.machine)
+def _flags(level: Level, compiler: Compiler, platform: str | None, extra_flags: Sequence[str]) -> list[str]:
+    flags = [*FLAGS]
     if compiler.is_zig:
         # A warning is an error here alone: other compilers are of any version, each with warnings of its own.
-        flags = [f"-mcpu={level.mcpu}", "-Werror", *(["-target", TARGETS[platform]] if platform else [])]
+        flags += [f"-mcpu={level.mcpu}", "-Werror", *(["-target", TARGETS[platform]] if platform else [])]
     else:
-        flags = [f"-march={level.march}"]
-    return flags if platform and platform.startswith("macos") else [*flags, "-s", "-Wl,--no-undefined"]
+        flags += [f"-march={level.march}"]
+    if not (platform and platform.startswith("macos")):
+        flags += ["-Wl,--no-undefined", *([] if "-g" in extra_flags else ["-s"])]
+    return [*flags, *extra_flags]
 
 
 def _run(command: Sequence[str], temporary: str) -> None:
-    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": _zig_cache(temporary)}
+    environment = {**os.environ, "LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": _zig_cache(temporary)}
     try:
         done = subprocess.run(  # noqa: S603  # a compiler of the user's choice
             command, cwd=FOLDER, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT
