@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,10 +72,22 @@ faq-image: | $(VENV)/.ready ## Build the example's image
 test: $(VENV)/.ready ## Run all tests
 	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-lint: $(VENV)/.ready build/paravec.binpb ## Check style, types and the contract
+sanitize: $(VENV)/.ready ## Run the tests of kernels with AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
+	@$(RUN) -m tests.sanitize $(ARGS)
+
+KERNELS := model/paravec_model/kernels
+
+# The headers of C are zig's, so that it takes no compiler, and says the same on all machines.
+HEADERS = $(shell $(RUN) -c 'import ziglang; print(ziglang.__path__[0] + "/lib/libc/include")')
+TIDY_FLAGS = -std=c11 --target=x86_64-linux-musl -march=x86-64-v3 -nostdlibinc \
+  -isystem $(HEADERS)/x86_64-linux-musl -isystem $(HEADERS)/generic-musl
+
+lint: $(VENV)/.ready build/paravec.binpb ## Check style, types, the kernels in C and the contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/clang-format --dry-run -Werror $(KERNELS)/*.[ch]
+	@said=$$($(BIN)/clang-tidy --quiet $(KERNELS)/*.c -- $(TIDY_FLAGS) 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
@@ -103,6 +115,7 @@ languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (Java; golan
 format: $(VENV)/.ready ## Put the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIN)/clang-format -i $(KERNELS)/*.[ch]
 
 # buf reads what protoc parsed, because google/rpc/status.proto lies in an installed package.
 build/paravec.binpb: $(wildcard proto/paravec/*/*.proto proto/paravec/*/*/*.proto) | $(VENV)/.ready

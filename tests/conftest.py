@@ -16,6 +16,8 @@ from .servers import Server, running
 settings.register_profile(
     "paravec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+# For `make sanitize`.
+settings.register_profile("sanitize", settings.get_profile("paravec"), max_examples=1000)
 settings.load_profile("paravec")
 
 

@@ -19,6 +19,7 @@ from .draws import DRAWS, Noise, guide_shift
 from .errors import ArtifactError
 from .files import file_sha256
 from .finite import problem, unusable
+from .kernels.interface import CONSTANTS
 from .manifest import MANIFEST, Manifest, read_manifest
 from .options import Algorithm, padded
 from .vocabulary import Vocabulary, slot_count
@@ -131,6 +132,8 @@ class Artifact:
             whole = offsets[0] == 0 and offsets[-1] == len(points) == len(codes)
             if not whole or bool((offsets[1:] < offsets[:-1]).any()):
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not cut hs_points and hs_codes into paths")
+            if int(np.diff(offsets).max()) > CONSTANTS["MOST_NODES"]:
+                raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long to be one of a tree of words")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
         if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.row("\0") is None:

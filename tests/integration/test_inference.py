@@ -1,6 +1,7 @@
 """What inference promises: the same bits everywhere, and vectors that mean something."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -63,7 +64,7 @@ def test_processes_give_the_same_bits(artifact: Artifact, texts: list[list[str]]
     )
     for seed in ("0", "1"):
         command = [sys.executable, "-c", code, str(artifact.path)]
-        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
         ran = subprocess.run(
             command, input=json.dumps(texts), capture_output=True, text=True, check=True, env=environment
         )

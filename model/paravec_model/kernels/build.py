@@ -133,7 +133,8 @@ def _flags(level: Level, compiler: Compiler, platform: str | None, extra_flags: 
     flags = [*FLAGS]
     if compiler.is_zig:
         # A warning is an error here alone: other compilers are of any version, each with warnings of its own.
-        flags += [f"-mcpu={level.mcpu}", "-Werror", *(["-target", TARGETS[platform]] if platform else [])]
+        flags += ["-Werror", "-Wconversion", "-Wsign-conversion", "-Wshadow", f"-mcpu={level.mcpu}"]
+        flags += ["-target", TARGETS[platform]] if platform else []
     else:
         flags += [f"-march={level.march}"]
     if not (platform and platform.startswith("macos")):

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-enum { SIGMOID_POINTS = 1000, UNICODE = 0x110000, MOST = 100000 };
+enum { SIGMOID_POINTS = 1000, UNICODE = 0x110000, MOST = 100000, MOST_COLUMNS = 200000, LARGEST_ITEM = 8 };
 
 static int is_matrix(float_matrix matrix, int64_t rows, int64_t columns) {
     return matrix.data != NULL && matrix.rows == rows && matrix.columns == columns;
@@ -16,7 +16,7 @@ static enum status check_output_layer(const output_layer *output) {
     if (output->words < 1 || output->words > UINT32_MAX || output->negative < 0 || output->negative > MOST) {
         return BAD_MODEL;
     }
-    if (output->longest_path < 0 || output->longest_path > output->words || (!output->hs && output->longest_path)) {
+    if (output->longest_path < 0 || output->longest_path > MOST_NODES || (!output->hs && output->longest_path)) {
         return BAD_MODEL;
     }
     if (output->hs && (output->hs_offsets.data == NULL || output->hs_offsets.length != output->words + 1)) {
@@ -32,12 +32,15 @@ static enum status check_output_layer(const output_layer *output) {
 }
 
 enum status check_sgd_model(const sgd_model *model) {
+    if (model == NULL) {
+        return BAD_MODEL;
+    }
     const output_layer *output = &model->output;
     if (check_output_layer(output) != OK) {
         return BAD_MODEL;
     }
     int64_t columns = model->columns, used = model->used_columns;
-    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > 2 * MOST) {
+    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > MOST_COLUMNS) {
         return BAD_MODEL;
     }
     if (model->architecture < DBOW || model->architecture > DM_CONCAT || model->window < 1 || model->window > MOST) {
@@ -60,6 +63,9 @@ enum status check_sgd_model(const sgd_model *model) {
 }
 
 enum status check_map_model(const map_model *model) {
+    if (model == NULL) {
+        return BAD_MODEL;
+    }
     const output_layer *output = &model->output;
     int64_t columns = model->columns, size = model->prior.length;
     if (check_output_layer(output) != OK || !is_padded(columns) || !is_padded(size) || size > columns) {
@@ -71,8 +77,8 @@ enum status check_map_model(const map_model *model) {
     if (model->curvature.data == NULL || model->curvature.length != columns) {
         return BAD_MODEL;
     }
-    if (output->negative && !(is_matrix(model->syn1neg, output->words, columns) &&
-                              is_matrix(model->basis, columns, columns))) {
+    if (output->negative &&
+        !(is_matrix(model->syn1neg, output->words, columns) && is_matrix(model->basis, columns, columns))) {
         return BAD_MODEL;
     }
     return !output->hs || is_matrix(model->syn1, output->words, columns) ? OK : BAD_MODEL;
@@ -97,6 +103,9 @@ enum status check_documents(const output_layer *output, const uint32_t *words, i
         return BAD_DOCUMENTS;
     }
     int64_t first = offsets[0], last = offsets[0], most = 0;
+    if (first < 0) {
+        return BAD_DOCUMENTS;
+    }
     for (int64_t n = 1; n < offset_count; n++) {
         if (offsets[n] < last) {
             return BAD_DOCUMENTS;
@@ -104,7 +113,7 @@ enum status check_documents(const output_layer *output, const uint32_t *words, i
         most = offsets[n] - last > most ? offsets[n] - last : most;
         last = offsets[n];
     }
-    if (first < 0 || last > word_count) {
+    if (last > word_count || check_longest(most) != OK) {
         return BAD_DOCUMENTS;
     }
     const int64_t *paths = output->hs_offsets.data;
@@ -123,10 +132,20 @@ enum status check_documents(const output_layer *output, const uint32_t *words, i
     return OK;
 }
 
+enum status check_longest(int64_t longest) {
+    return longest >= 0 && longest <= INT32_MAX ? OK : BAD_DOCUMENTS;
+}
+
+enum status check_size(int64_t rows, int64_t columns) {
+    int fits = rows >= 0 && columns >= 0 && (rows == 0 || columns <= INT64_MAX / LARGEST_ITEM / rows);
+    return fits ? OK : BAD_RANGE;
+}
+
 enum status check_draws(const sgd_model *model, const draws *tables, int64_t epochs, int64_t longest) {
     const output_layer *output = &model->output;
     int64_t positions = longest * (output->negative + 1);
-    if (epochs < 0 || tables->raw.rows < epochs || tables->noise.rows < epochs || tables->windows.rows < epochs) {
+    if (tables == NULL || epochs < 0 || tables->raw.rows < epochs || tables->noise.rows < epochs ||
+        tables->windows.rows < epochs) {
         return BAD_DRAWS;
     }
     if (output->sample && (tables->raw.data == NULL || tables->raw.columns < longest)) {
@@ -146,6 +165,9 @@ enum status check_workspace(const void *workspace, int64_t bytes, int64_t needed
 }
 
 enum status check_vocabulary(const vocabulary *words) {
+    if (words == NULL) {
+        return BAD_TABLE;
+    }
     int64_t slots = words->slots.length;
     int whole = words->slots.data != NULL && slots > 0 && (slots & (slots - 1)) == 0;
     whole = whole && words->offsets.data != NULL && words->offsets.length >= 1 && words->text.data != NULL;
@@ -153,5 +175,5 @@ enum status check_vocabulary(const vocabulary *words) {
 }
 
 enum status check_characters(const characters *tokenizer) {
-    return tokenizer->table.data != NULL && tokenizer->table.length == UNICODE ? OK : BAD_TABLE;
+    return tokenizer != NULL && tokenizer->table.data != NULL && tokenizer->table.length == UNICODE ? OK : BAD_TABLE;
 }

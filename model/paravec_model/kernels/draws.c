@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "kernels.h"
+#include "checks.h"
 
 static const uint64_t MULTIPLIER = 25214903917u, INCREMENT = 11, LOW_48_BITS = (1ull << 48) - 1;
 
@@ -14,13 +14,16 @@ static uint64_t next_state(uint64_t state) {
 /* Fill a row for each epoch: `raw` with 32-bit draws, `words` with the noise words that they stand for. */
 int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *raw,
                    uint32_t *words) {
-    const uint32_t *cum_table = distribution->cum_table.data, *guide = distribution->guide.data;
-    int64_t count = distribution->cum_table.length, shift = distribution->shift;
-    if (cum_table == NULL || guide == NULL || count < 1 || count > UINT32_MAX || cum_table[count - 1] == 0 || shift < 0 ||
-        shift > 31 || distribution->guide.length <= (cum_table[count - 1] - 1) >> shift) {
+    if (distribution == NULL) {
         return BAD_TABLE;
     }
-    if (seeds == NULL || raw == NULL || words == NULL || epochs < 0 || positions < 0) {
+    const uint32_t *cum_table = distribution->cum_table.data, *guide = distribution->guide.data;
+    int64_t count = distribution->cum_table.length, shift = distribution->shift;
+    if (cum_table == NULL || guide == NULL || count < 1 || count > UINT32_MAX || cum_table[count - 1] == 0 ||
+        shift < 0 || shift > 31 || distribution->guide.length <= (cum_table[count - 1] - 1) >> shift) {
+        return BAD_TABLE;
+    }
+    if (seeds == NULL || raw == NULL || words == NULL || check_size(epochs, positions) != OK) {
         return BAD_DRAWS;
     }
     uint32_t end = cum_table[count - 1], last = (uint32_t)(count - 1);
@@ -43,7 +46,7 @@ int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epo
 
 /* Fill a row for each epoch with how much each position's window is reduced, 0 to window - 1. */
 int32_t fill_windows(int64_t window, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *windows) {
-    if (seeds == NULL || windows == NULL || window < 1 || window > UINT32_MAX || epochs < 0 || positions < 0) {
+    if (seeds == NULL || windows == NULL || window < 1 || window > UINT32_MAX || check_size(epochs, positions) != OK) {
         return BAD_DRAWS;
     }
     for (int64_t e = 0; e < epochs; e++) {

@@ -16,18 +16,20 @@ from .library import load
 
 Array = npt.NDArray[Any]
 
-_HEADER = re.sub(r"/\*.*?\*/", "", Path(__file__).with_name("kernels.h").read_text("utf-8"), flags=re.DOTALL)
+# Without comments, and a space wherever a line may end.
+_HEADER = re.sub(r"/\*.*?\*/|\s+", " ", Path(__file__).with_name("kernels.h").read_text("utf-8"), flags=re.DOTALL)
+_HEADER = re.sub(r" +", " ", _HEADER)
 _ENUMERATIONS = {
     name: {member: int(value) for member, value in re.findall(r"(\w+) = (\d+)", members)}
     for name, members in re.findall(r"enum (\w+) \{(.*?)\};", _HEADER)
 }
 _STRUCTURES: dict[str, dict[str, str]] = {
     name: {member: kind for kind, member in re.findall(r"((?:const )?\w+ \*?)(\w+);", members)}
-    for members, name in re.findall(r"typedef struct \{(.*?)\} (\w+);", _HEADER, re.DOTALL)
+    for members, name in re.findall(r"typedef struct \{(.*?)\} (\w+);", _HEADER)
 }
 _FUNCTIONS = {
     name: (result, parameters.split(", "))
-    for result, name, parameters in re.findall(r"^(int32_t|int64_t) (\w+)\((.*?)\);", _HEADER, re.MULTILINE)
+    for result, name, parameters in re.findall(r"(int32_t|int64_t) (\w+)\((.*?)\);", _HEADER)
 }
 
 _ITEMS = {"uint8_t": "u1", "uint32_t": "u4", "uint64_t": "u8", "int64_t": "i8", "float": "f4"}

@@ -13,7 +13,15 @@
 
 #include <stdint.h>
 
-enum status { OK = 0, BAD_MODEL = 1, BAD_DOCUMENTS = 2, BAD_DRAWS = 3, BAD_WORKSPACE = 4, BAD_TABLE = 5, BAD_RANGE = 6 };
+enum status {
+    OK = 0,
+    BAD_MODEL = 1,
+    BAD_DOCUMENTS = 2,
+    BAD_DRAWS = 3,
+    BAD_WORKSPACE = 4,
+    BAD_TABLE = 5,
+    BAD_RANGE = 6
+};
 
 /* How read_texts ended. */
 enum reading { READ = 0, NEW_CHARACTER = 100, NEEDS_TOKENIZER = 101 };
@@ -28,6 +36,10 @@ enum architecture { DBOW = 0, DM = 1, DM_CONCAT = 2 };
    multiples of ALIGNMENT bytes, a line of the cache. */
 enum layout { LANES = 8, ALIGNMENT = 64 };
 
+/* Nodes above a word of the Huffman tree, at most: no count of words makes a tree of a thousandth of it. */
+enum limit { MOST_NODES = 100000 };
+
+/* clang-format off */
 typedef struct { const uint8_t *data; int64_t length; } uint8_array;
 typedef struct { const uint32_t *data; int64_t length; } uint32_array;
 typedef struct { const uint64_t *data; int64_t length; } uint64_array;
@@ -35,20 +47,21 @@ typedef struct { const int64_t *data; int64_t length; } int64_array;
 typedef struct { const float *data; int64_t length; } float_array;
 typedef struct { const uint32_t *data; int64_t rows; int64_t columns; } uint32_matrix;
 typedef struct { const float *data; int64_t rows; int64_t columns; } float_matrix;
+/* clang-format on */
 
 /* The words of a model and the hash table that finds their rows, see hash_table.h. */
 typedef struct {
-    uint8_array text;     /* UTF-8, end to end */
-    int64_array offsets;  /* words + 1 */
-    uint64_array slots;   /* a power of two */
+    uint8_array text;    /* UTF-8, end to end */
+    int64_array offsets; /* words + 1 */
+    uint64_array slots;  /* a power of two */
 } vocabulary;
 
 /* A tokenizer that looks at one character after the other. */
 typedef struct {
-    uint32_array table;  /* for each character of Unicode, see enum character */
-    int64_t min_len;     /* tokens of fewer characters are dropped */
-    int64_t max_len;     /* tokens of more characters are dropped */
-    int64_t not_first;   /* tokens that begin with this character are dropped; -1 if there is none */
+    uint32_array table; /* for each character of Unicode, see enum character */
+    int64_t min_len;    /* tokens of fewer characters are dropped */
+    int64_t max_len;    /* tokens of more characters are dropped */
+    int64_t not_first;  /* tokens that begin with this character are dropped; -1 if there is none */
 } characters;
 
 /* The Huffman tree of hierarchical softmax, and how likely sub-sampling keeps a word. */
@@ -69,8 +82,8 @@ typedef struct {
 typedef struct {
     output_layer output;
     int64_t architecture;
-    int64_t columns;           /* floats of a vector, padded to a line of the cache */
-    int64_t used_columns;      /* of these, floats that can differ from zero, padded */
+    int64_t columns;      /* floats of a vector, padded to a line of the cache */
+    int64_t used_columns; /* of these, floats that can differ from zero, padded */
     int64_t window;
     int64_t mean;              /* 1 for the mean of the context, 0 for its sum */
     int64_t null_word;         /* stands where DM concat has no word */
@@ -83,13 +96,13 @@ typedef struct {
 /* A model as method map uses it, see map.c for the symbols. */
 typedef struct {
     output_layer output;
-    int64_t columns;        /* floats of a vector, padded to a line of the cache */
-    float_matrix syn1neg;   /* words x columns, in the basis Q, or empty */
-    float_matrix syn1;      /* words x columns, in the basis Q if there is one, or empty */
-    float_array mean;       /* m, padded */
-    float_array curvature;  /* c, padded */
-    float_array prior;      /* lambda, padded; as many floats as can differ from zero */
-    float_matrix basis;     /* Q, columns x columns, or empty */
+    int64_t columns;       /* floats of a vector, padded to a line of the cache */
+    float_matrix syn1neg;  /* words x columns, in the basis Q, or empty */
+    float_matrix syn1;     /* words x columns, in the basis Q if there is one, or empty */
+    float_array mean;      /* m, padded */
+    float_array curvature; /* c, padded */
+    float_array prior;     /* lambda, padded; as many floats as can differ from zero */
+    float_matrix basis;    /* Q, columns x columns, or empty */
 } map_model;
 
 /* The noise distribution. */
@@ -115,20 +128,29 @@ typedef struct {
 /* What follows can be called from outside of the library. */
 #pragma GCC visibility push(default)
 
-int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *raw, uint32_t *words);
+int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *raw,
+                   uint32_t *words);
 int32_t fill_windows(int64_t window, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *windows);
 
 int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count);
-int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count, int64_t *ends, int64_t end_count);
-int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes, int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *rows, int64_t row_count, int64_t most);
+int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count,
+                int64_t *ends, int64_t end_count);
+int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes,
+                   int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *rows, int64_t row_count, int64_t most);
 
+/* What infer_sgd needs for documents of at most `longest` tokens; 0 if it refuses these or the model. */
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest);
-int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs, const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
+int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs,
+                  const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count,
+                  float *vectors, void *workspace, int64_t workspace_bytes);
 
+/* The same for infer_map. */
 int64_t map_workspace_bytes(const map_model *model, int64_t longest);
-int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
+int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_count, const int64_t *offsets,
+                  int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 
-int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, const float *units, int64_t queries, float *cosines, uint32_t *rows, int64_t top_k);
+int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, const float *units, int64_t queries,
+                     float *cosines, uint32_t *rows, int64_t top_k);
 
 #pragma GCC visibility pop
 

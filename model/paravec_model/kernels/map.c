@@ -35,8 +35,8 @@ enum { MAX_STEPS = 2000, MAX_LENGTHS = 20 };
 typedef struct {
     float *vector;
     float *slope;
-    float *scaled;    /* slope / precision */
-    float *before;    /* the last slope */
+    float *scaled; /* slope / precision */
+    float *before; /* the last slope */
     float *direction;
     float *precision; /* curvature of all terms but the first */
     float *zeros;
@@ -238,6 +238,9 @@ static void rotate_back(const map_model *model, const float *solution, float *ve
 }
 
 int64_t map_workspace_bytes(const map_model *model, int64_t longest) {
+    if (check_map_model(model) != OK || check_longest(longest) != OK) {
+        return 0;
+    }
     map_workspace room;
     return lay_out(model, longest, NULL, &room);
 }
@@ -246,11 +249,11 @@ int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_co
                   int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes) {
     int64_t longest = 0;
     enum status status = check_map_model(model);
-    status = status ? status
-                    : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
+    status =
+        status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
     status = status ? status : check_workspace(workspace, workspace_bytes, map_workspace_bytes(model, longest));
     if (status != OK) {
-        return status;
+        return (int32_t)status;
     }
     map_workspace room;
     lay_out(model, longest, workspace, &room);

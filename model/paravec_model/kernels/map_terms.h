@@ -10,13 +10,13 @@
 /* Arrays with a number for each term, padded with terms that say nothing. */
 typedef struct {
     const float **rows;
-    float *weights;    /* w: how often the document has the term, less what sub-sampling takes */
-    float *yes;        /* how much of that should say yes */
-    float *margins;    /* the term's row times the vector */
-    float *changes;    /* the term's row times the direction */
-    float *pulls;      /* derivative by the margin */
-    float *curvatures; /* second derivative by the margin, negated */
-    uint32_t *sorted;  /* room for the document's words */
+    float *weights;         /* w: how often the document has the term, less what sub-sampling takes */
+    float *yes;             /* how much of that should say yes */
+    float *margins;         /* the term's row times the vector */
+    float *changes;         /* the term's row times the direction */
+    float *pulls;           /* derivative by the margin */
+    float *curvatures;      /* second derivative by the margin, negated */
+    uint32_t *sorted;       /* room for the document's words */
     uint32_t *term_of_node; /* for each node of the tree its term; not cleared between documents */
 } terms;
 

@@ -2,18 +2,18 @@
 
 #include <stddef.h>
 
-#include "kernels.h"
+#include "checks.h"
 #include "vector.h"
 
 /* Sums that a product of two vectors is taken in, so that one addition need not wait for the last. */
-enum { SUMS = 4 };
+enum { SUMS = 4, STEP = SUMS * LANES };
 
 /* The product of two vectors, in one order of sums for each size. */
 INLINE float product(const float *a, const float *b, int64_t size) {
     v8 sums[SUMS] = {spread(0.0f), spread(0.0f), spread(0.0f), spread(0.0f)};
     int64_t q = 0;
-    for (; q + SUMS * LANES <= size; q += SUMS * LANES) {
-        for (int k = 0; k < SUMS; k++) {
+    for (; q + STEP <= size; q += STEP) {
+        for (int64_t k = 0; k < SUMS; k++) {
             sums[k] += load(a + q + k * LANES) * load(b + q + k * LANES);
         }
     }
@@ -61,13 +61,17 @@ static void replace_farthest(float *cosines, uint32_t *rows, int64_t size, float
    of length 0 has the cosine 0. A cosine that is NaN is not greater than any. */
 int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, const float *units, int64_t queries,
                      float *cosines, uint32_t *rows, int64_t top_k) {
+    if (documents == NULL) {
+        return BAD_TABLE;
+    }
     const float_matrix vectors = documents->vectors;
     const float *norms = documents->norms.data;
     if (vectors.data == NULL || norms == NULL || vectors.columns < 1 || documents->norms.length != vectors.rows) {
         return BAD_TABLE;
     }
-    if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || queries < 0 || top_k < 1 ||
-        units == NULL || cosines == NULL || rows == NULL) {
+    if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || top_k < 1 || units == NULL ||
+        cosines == NULL || rows == NULL || check_size(queries, top_k) != OK ||
+        check_size(queries, vectors.columns) != OK) {
         return BAD_RANGE;
     }
     for (int64_t row = begin; row < end; row++) {

@@ -207,6 +207,9 @@ INLINE void infer(const sgd_model *model, const draws *tables, const float *alph
 }
 
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest) {
+    if (check_sgd_model(model) != OK || check_longest(longest) != OK) {
+        return 0;
+    }
     sgd_workspace room;
     return lay_out(model, longest, NULL, &room);
 }
@@ -216,13 +219,13 @@ int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alph
                   float *vectors, void *workspace, int64_t workspace_bytes) {
     int64_t longest = 0;
     enum status status = check_sgd_model(model);
-    status = status ? status
-                    : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
+    status =
+        status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
     status = status ? status : check_draws(model, tables, epochs, longest);
     status = status || alphas != NULL ? status : BAD_DRAWS;
     status = status ? status : check_workspace(workspace, workspace_bytes, sgd_workspace_bytes(model, longest));
     if (status != OK) {
-        return status;
+        return (int32_t)status;
     }
     sgd_workspace room;
     lay_out(model, longest, workspace, &room);

@@ -45,7 +45,8 @@ INLINE float error_of(float dot, float label, float alpha, const float *sigmoid)
     return 0.0f;
 }
 
-INLINE void errors_of(const v8 *sums, const float *labels, float alpha, const float *sigmoid, float *errors, int count) {
+INLINE void errors_of(const v8 *sums, const float *labels, float alpha, const float *sigmoid, float *errors,
+                      int count) {
 #pragma GCC unroll 8
     for (int k = 0; k < count; k++) {
         errors[k] = error_of(total(sums[k]), labels[k], alpha, sigmoid);

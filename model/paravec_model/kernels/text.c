@@ -5,8 +5,11 @@
 #include "checks.h"
 #include "hash_table.h"
 
-/* Fill an empty hash table, which has more slots than there are words. */
+/* Fill a hash table, which has more slots than there are words. */
 int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count) {
+    if (words == NULL) {
+        return BAD_TABLE;
+    }
     const int64_t *offsets = words->offsets.data;
     int64_t count = words->offsets.length - 1;
     if (slots == NULL || words->text.data == NULL || slot_count <= count || (slot_count & (slot_count - 1)) != 0 ||
@@ -14,6 +17,9 @@ int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count)
         return BAD_TABLE;
     }
     uint64_t mask = (uint64_t)slot_count - 1;
+    for (int64_t slot = 0; slot < slot_count; slot++) {
+        slots[slot] = 0;
+    }
     for (int64_t row = 0; row < count; row++) {
         uint64_t hash = HASH_BASIS;
         for (int64_t i = offsets[row]; i < offsets[row + 1]; i++) {
@@ -37,8 +43,8 @@ static int continues(uint8_t byte) {
 
    `tokens`: the length of each token in characters; then the rows of the known ones. `ends`: 0 and where each
    document's tokens end; then where its known ones do. */
-int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens,
-                int64_t token_count, int64_t *ends, int64_t end_count) {
+int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count,
+                int64_t *ends, int64_t end_count) {
     if (check_vocabulary(words) != OK) {
         return BAD_TABLE;
     }
@@ -51,7 +57,7 @@ int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes
     int64_t end = 0, first = 0, known = 0;
     for (int64_t n = 1; n < end_count; n++) {
         for (int64_t i = first; i < ends[n]; i++) {
-            uint32_t left = tokens[i];
+            uint32_t left = tokens[i]; /* NOLINT(clang-analyzer-core.NullDereference): no `ends` are past no tokens */
             int64_t begin = end;
             uint64_t hash = HASH_BASIS;
             while (end < text_bytes && (left > 0 || continues(text[end]))) {
@@ -91,15 +97,21 @@ static inline uint32_t decode(const uint8_t *at, int64_t length) {
     return code;
 }
 
-/* Write a character above 0x7F; how many bytes it has. */
-static inline int64_t encode(uint32_t code, uint8_t *at) {
+/* Write a character above 0x7F; how many bytes it has, or 0 if there is no room for so many. */
+static inline int64_t encode(uint32_t code, uint8_t *at, int64_t room) {
     if (code < 0x800) {
+        if (room < 2) {
+            return 0;
+        }
         at[0] = (uint8_t)(0xC0 | code >> 6);
         at[1] = (uint8_t)(0x80 | (code & 0x3F));
         return 2;
     }
     int64_t length = code < 0x10000 ? 3 : 4;
     uint32_t shift = code < 0x10000 ? 12 : 18;
+    if (room < length) {
+        return 0;
+    }
     at[0] = (uint8_t)((code < 0x10000 ? 0xE0 : 0xF0) | code >> shift);
     for (int64_t i = 1; i < length; i++) {
         shift -= 6;
@@ -110,8 +122,8 @@ static inline int64_t encode(uint32_t code, uint8_t *at) {
 
 /* Cut texts into tokens, and find the rows of the known words among the first `most` tokens of each.
 
-   `text` is the texts' UTF-8 and is written over: a token of changed characters lies where it was read, as none is
-   longer than those it stands for. `ends`: 0 and where each text ends; then where its `rows` end. `counts`: all tokens
+   `text` is the texts' UTF-8 and is written over: a token of changed characters lies where it was read, as none may
+   be longer than those it stands for. `ends`: 0 and where each text ends; then where its `rows` end. `counts`: all tokens
    of each. NEW_CHARACTER or NEEDS_TOKENIZER if a character is not known or depends on its neighbours; then nothing
    that was written holds. */
 int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes,
@@ -120,8 +132,8 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
     if (check_vocabulary(words) != OK || check_characters(tokenizer) != OK) {
         return BAD_TABLE;
     }
-    if (text_bytes < 0 || text_count < 0 || row_count < 0 || (text == NULL && text_bytes > 0) ||
-        (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
+    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || row_count < 0 ||
+        (text == NULL && text_bytes > 0) || (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
         check_offsets(ends, text_count + 1, text_bytes) != OK) {
         return BAD_DOCUMENTS;
     }
@@ -136,7 +148,7 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
             uint32_t entry = GAP;
             int64_t size = 0;
             if (at < end) {
-                size = character_length(text[at]);
+                size = character_length(text[at]); /* NOLINT(clang-analyzer-core.NullDereference): likewise */
                 uint32_t character = size <= end - at ? decode(text + at, size) : UINT32_MAX;
                 if (character >= tokenizer->table.length) {
                     return BAD_DOCUMENTS;
@@ -160,7 +172,11 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
                     hash = hash_byte(hash, (uint8_t)symbol);
                     write++;
                 } else {
-                    for (int64_t left = encode(symbol, text + write); left > 0; left--) {
+                    int64_t left = encode(symbol, text + write, at - write);
+                    if (left == 0) {
+                        return BAD_TABLE;
+                    }
+                    for (; left > 0; left--) {
                         hash = hash_byte(hash, text[write]);
                         write++;
                     }

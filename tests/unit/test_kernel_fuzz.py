@@ -1,0 +1,358 @@
+"""Every kernel with arguments that nobody means: each gives a result or refuses, and writes nothing outside its arrays.
+
+What a kernel is told of its arrays' lengths is true here, as it cannot know better; all else may be anything, but for the
+nodes on paths, which are checked where an artifact is opened. That nothing outside is read is seen by `make sanitize`.
+"""
+
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from paravec_model.kernels.interface import CONSTANTS, LANES, Structure, Workspace, address, kernel
+from paravec_model.vocabulary import slot_count, utf8, vocabulary_arrays
+
+Floats = npt.NDArray[np.float32]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+EXTREMES = [-(2**63), -(2**32), -1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**61, 2**62, 2**63 - 1]
+WILD = st.integers(-3, 40) | st.sampled_from(EXTREMES)
+WORDS32 = st.integers(0, 40) | st.sampled_from([2**31 - 1, 2**31, 2**32 - 1])
+ODD_FLOATS = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0, 1e18], np.float32)
+MOST_BYTES = 2**24
+GUARD = 64
+
+
+class Forger:
+    """Draws arguments, most of them sound, so that those that are not get far."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.draw: Draw = data.draw
+        self.random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+        self._rate = data.draw(st.sampled_from([0, 0.01, 0.05]))
+
+    def rarely(self) -> bool:
+        """Seldom enough that many examples are not refused at once."""
+        return bool(self.random.random() < self._rate)
+
+    def fewest(self, words: int) -> int:
+        """Rows that the matrices of so many words have at least."""
+        return max(1, words - 1)
+
+    def number(self, right: int) -> int:
+        """This one, or any."""
+        return int(self.draw(WILD)) if self.rarely() else right
+
+    def items(self, right: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """This array, or with other numbers in places, or of another length."""
+        while len(right) and self.rarely():
+            right = right.copy()
+            wild = WORDS32 if right.dtype == np.uint32 else WILD
+            right[self.random.integers(len(right))] = self.draw(wild)
+        return self.length(right)
+
+    def length(self, right: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """This array, or one shorter or longer."""
+        if self.rarely():
+            return right[:-1].copy()
+        return np.concatenate([right, right[:1]]) if self.rarely() else right
+
+    def floats(self, *shape: int) -> Floats:
+        """Numbers of any size, some of them none."""
+        scale = self.random.choice([0, 1e-3, 1, 1e3, 1e30])
+        numbers = (self.random.standard_normal(shape) * scale).astype(np.float32)
+        if numbers.size and self.random.random() < 0.2:
+            numbers.flat[self.random.integers(numbers.size)] = self.random.choice(ODD_FLOATS)
+        return numbers
+
+    def matrix(self, rows: int, columns: int) -> Floats | None:
+        """A matrix of this shape, or of another, or none."""
+        if self.rarely():
+            return None
+        return self.floats(max(0, rows - self.rarely()), max(0, columns + 8 * self.rarely() - 8 * self.rarely()))
+
+    def place(self, right: int) -> int:
+        """This address, or none."""
+        return 0 if self.rarely() else right
+
+
+def call(name: str, *arguments: int | bytes) -> int | None:
+    """What the kernel says; None if it refuses."""
+    try:
+        return kernel(name)(*arguments)
+    except ValueError as error:
+        assert "refuses its arguments: BAD_" in str(error)
+        return None
+
+
+def output_layer(forge: Forger, words: int, negative: int, hs: int) -> Structure:
+    """The output layer of a model of so many words, with a forged tree and sub-sampling."""
+    lengths = forge.random.integers(0, 4, words) if hs else np.zeros(words, np.int64)
+    nodes = int(lengths.sum())
+    return Structure(
+        "output_layer",
+        words=forge.number(words),
+        negative=forge.number(negative),
+        hs=forge.number(hs),
+        sample=forge.number(int(forge.random.integers(2))),
+        longest_path=forge.number(int(lengths.max())),
+        hs_offsets=forge.items(np.cumsum([0, *lengths])),
+        hs_points=forge.length(forge.random.integers(0, forge.fewest(words), nodes).astype(np.uint32)),
+        hs_codes=forge.length(forge.random.integers(0, 2, nodes).astype(np.uint8)),
+        sample_int=forge.items(forge.random.integers(0, 2**32, words).astype(np.uint32)),
+    )
+
+
+class Documents:
+    """Documents of words, with their offsets; and room for their vectors and to work in."""
+
+    def __init__(self, forge: Forger, words: int) -> None:
+        lengths = forge.random.integers(0, 12, forge.random.integers(0, 4))
+        self.words = forge.items(forge.random.integers(0, words, lengths.sum() + 1).astype(np.uint32))
+        self.offsets = forge.items(np.cumsum([0, *lengths]))
+        self.longest = int(lengths.max(initial=0))
+
+    def infer(self, forge: Forger, model: Structure, columns: int, *options: int) -> None:
+        """Call the kernel of a model."""
+        name = model.name.removesuffix("_model")
+        for longest in (forge.draw(WILD), self.longest):
+            size = call(f"{name}_workspace_bytes", forge.place(model.address), longest)
+            assert size is not None
+            assert size >= 0
+        assume(size <= MOST_BYTES)
+        workspace = Workspace(size + GUARD)
+        memory = np.frombuffer(workspace._memory, np.uint8)
+        end = workspace.address - memory.ctypes.data + size
+        memory[end:] = GUARD
+        vectors = forge.floats(len(self.offsets), max(0, min(columns, 2**18)))
+        call(
+            f"infer_{name}",
+            forge.place(model.address),
+            *options,
+            forge.place(address(self.words)),
+            len(self.words),
+            forge.place(address(self.offsets)),
+            len(self.offsets),
+            forge.place(address(vectors)),
+            forge.place(workspace.address + 4 * forge.rarely()),
+            min(size, forge.number(size)),
+        )
+        assert (memory[end:] == GUARD).all()
+
+
+@given(st.data())
+def test_sgd(data: st.DataObject) -> None:
+    """Of all architectures: models, draws, words and offsets."""
+    forge = Forger(data)
+    random = forge.random
+    words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 12)), int(random.integers(2))
+    architecture, window = int(random.integers(3)), int(random.integers(1, 9))
+    columns = int(random.choice([8, 16, 24, 48]))
+    row = columns * (1 + 2 * window) if architecture == CONSTANTS["DM_CONCAT"] else columns
+    forged = forge.number(columns)
+    model = Structure(
+        "sgd_model",
+        output=output_layer(forge, words, negative, hs),
+        architecture=forge.number(architecture),
+        columns=forged,
+        used_columns=forge.number(int(random.integers(1, columns // LANES + 1)) * LANES),
+        window=forge.number(window),
+        mean=forge.number(int(random.integers(2))),
+        null_word=forge.number(int(random.integers(words))),
+        sigmoid=forge.length(forge.floats(1000)),
+        syn1neg=forge.matrix(words, row),
+        syn1=forge.matrix(words, row),
+        word_vectors=forge.matrix(words, columns),
+    )
+    documents = Documents(forge, words)
+    epochs, tokens = int(random.integers(0, 4)), documents.longest
+    shape = (epochs, max(0, tokens * (1 + negative) - forge.rarely()))
+    noise = random.integers(0, forge.fewest(words), shape).astype(np.uint32)
+    tables = Structure(
+        "draws",
+        raw=random.integers(0, 2**32, noise.shape).astype(np.uint32),
+        noise=noise,
+        windows=random.integers(0, 2**32 if forge.rarely() else window, (epochs, tokens)).astype(np.uint32),
+    )
+    alphas = forge.floats(epochs)
+    options = (forge.place(tables.address), forge.place(address(alphas)), min(epochs, forge.number(epochs)))
+    documents.infer(forge, model, forged, *options)
+
+
+@given(st.data())
+def test_map(data: st.DataObject) -> None:
+    """Models, words and offsets."""
+    forge = Forger(data)
+    random = forge.random
+    words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 6)), int(random.integers(2))
+    columns = int(random.choice([8, 16, 24, 48]))
+    forged = forge.number(columns)
+    model = Structure(
+        "map_model",
+        output=output_layer(forge, words, negative, hs),
+        columns=forged,
+        syn1neg=forge.matrix(words, columns),
+        syn1=forge.matrix(words, columns),
+        mean=forge.length(forge.floats(columns)),
+        curvature=forge.length(np.abs(forge.floats(columns))),
+        prior=forge.length(forge.floats(int(random.integers(1, columns // LANES + 1)) * LANES)),
+        basis=forge.matrix(columns, columns),
+    )
+    Documents(forge, words).infer(forge, model, forged)
+
+
+@given(st.data())
+def test_draws(data: st.DataObject) -> None:
+    """Whatever the distribution, noise words are words of it."""
+    forge = Forger(data)
+    count, shift = int(forge.random.integers(1, 9)), int(forge.random.integers(20, 31))
+    cum_table = forge.items(np.sort(forge.random.integers(1, 2**31, count)).astype(np.uint32))
+    guide = forge.items(forge.random.integers(0, count + 2, (2**31 >> shift) + 1).astype(np.uint32))
+    noise = Structure("noise", cum_table=cum_table, guide=guide, shift=forge.number(shift))
+    shape = epochs, positions = int(forge.random.integers(0, 4)), int(forge.random.integers(0, 9))
+    # More than the largest array are not had, so the kernel may know that this is a mistake.
+    sizes = data.draw(st.sampled_from([shape] * 8 + [(-1, 1), (1, -1), (2**40, 2**40), (2**62, 4), (0, 2**62)]))
+    seeds = forge.random.integers(0, 2**63, epochs).astype(np.uint64)
+    raw, words, windows = np.empty(shape, np.uint32), np.empty(shape, np.uint32), np.empty(shape, np.uint32)
+    places = [forge.place(address(items)) for items in (seeds, raw, words, seeds, windows)]
+    if call("fill_draws", forge.place(noise.address), places[0], *sizes, *places[1:3]) is not None and sizes == shape:
+        assert (words < len(cum_table)).all()
+    window = forge.number(5)
+    if call("fill_windows", window, places[3], *sizes, places[4]) is not None and sizes == shape:
+        assert (windows < window).all()
+
+
+def vocabulary(forge: Forger) -> Structure:
+    """The vocabulary of some words, forged in places."""
+    texts = forge.draw(st.lists(st.text("ab é😀\0", max_size=3), max_size=9, unique=True))
+    made = vocabulary_arrays(texts)
+    slots = made["vocabulary_slots"]
+    for place in np.flatnonzero(slots):
+        if forge.rarely():
+            slots[place] = slots[place] & np.uint64(0xFFFFFFFF00000000) | np.uint64(forge.draw(WORDS32))
+    if forge.rarely():
+        slots = slots | np.uint64(1)
+    return Structure(
+        "vocabulary",
+        text=forge.length(made["vocabulary_text"].copy()),
+        offsets=forge.items(made["vocabulary_offsets"]),
+        slots=None if forge.rarely() else forge.length(slots),
+    )
+
+
+BYTES = st.text("ab é中😀\ud800\0", max_size=12).map(utf8) | st.binary(max_size=12)
+
+
+@given(st.data())
+def test_tokens_are_looked_up(data: st.DataObject) -> None:
+    """Any bytes, cut in any way, in any table."""
+    forge = Forger(data)
+    words, text = vocabulary(forge), data.draw(BYTES)
+    tokens = array("I", data.draw(st.lists(st.integers(0, 4) | WORDS32, max_size=6)))
+    ends = array("q", forge.items(np.array([0, len(tokens) // 2, len(tokens)])).tolist())
+    count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
+    bytes_ = min(len(text), forge.number(len(text)))
+    arguments = (bytes_, *tokens.buffer_info(), *ends.buffer_info())
+    if call("look_up", forge.place(words.address), text, *arguments) is not None:
+        assert ends[0] <= ends[-1] <= len(tokens)
+        assert all(row < count for row in tokens[: ends[-1]])
+
+
+@given(st.data())
+def test_hash_tables_are_filled(data: st.DataObject) -> None:
+    """Of words that lie anywhere, and into memory that was used before."""
+    forge = Forger(data)
+    words = vocabulary(forge)
+    count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
+    slots = forge.random.integers(0, 2**63, forge.random.choice([0, 1, 3, 8, slot_count(count + 1)])).astype(np.uint64)
+    size = len(slots) if forge.random.random() < 0.9 else min(len(slots), forge.draw(WILD))
+    if call("fill_slots", forge.place(words.address), forge.place(address(slots)), size) is not None:
+        assert np.count_nonzero(slots[:size]) == count
+
+
+TABLE = np.zeros(0x110000, np.uint32)
+ENTRIES = st.sampled_from([CONSTANTS[name] for name in ("UNKNOWN", "GAP", "DEPENDS", "FIRST_SYMBOL")]) | st.builds(
+    lambda symbol: min(2**32 - 1, symbol + CONSTANTS["FIRST_SYMBOL"]),
+    st.sampled_from([*map(ord, "ab é中😀"), 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF, 2**32 - 1]),
+)
+
+
+@given(st.data())
+def test_texts_are_read(data: st.DataObject) -> None:
+    """Any bytes by any table of characters: one whose tokens are longer than the text must not write past its end."""
+    forge = Forger(data)
+    words, text = vocabulary(forge), array("B", data.draw(BYTES))
+    letters = {ord(character) for character in bytes(text).decode("utf-8", "replace")}
+    TABLE[[*letters]] = [
+        data.draw(ENTRIES) if forge.random.random() < 0.3 else CONSTANTS["FIRST_SYMBOL"] + letter for letter in letters
+    ]
+    TABLE[ord(" ")] = CONSTANTS["GAP"]
+    characters = Structure(
+        "characters",
+        table=TABLE[: forge.number(len(TABLE))] if forge.rarely() else TABLE,
+        min_len=forge.number(1),
+        max_len=forge.number(9),
+        not_first=forge.number(ord("b")),
+    )
+    ends = array("q", forge.items(np.array([0, len(text) // 2, len(text)])).tolist())
+    texts = len(ends) - 1
+    counts, rows = array("q", bytes(8 * texts)), array("I", bytes(4 * max(0, forge.number(len(text)) % 64)))
+    outcome = call(
+        "read_texts",
+        forge.place(characters.address),
+        forge.place(words.address),
+        text.buffer_info()[0],
+        min(len(text), forge.number(len(text))),
+        ends.buffer_info()[0],
+        counts.buffer_info()[0],
+        texts if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, 2**63 - 1, -(2**63)])),
+        *rows.buffer_info(),
+        forge.number(5),
+    )
+    if outcome == CONSTANTS["READ"]:
+        assert all(0 <= end <= len(rows) for end in ends[1:])
+        assert all(row < len(words._kept["offsets"]) - 1 for row in rows[: ends[-1]])  # type: ignore[arg-type]
+    TABLE[[*letters]] = CONSTANTS["UNKNOWN"]
+
+
+@given(st.data())
+def test_the_nearest_are_searched(data: st.DataObject) -> None:
+    """Among vectors of any numbers and lengths, from any row to any."""
+    forge = Forger(data)
+    count, columns, queries, top_k = map(int, forge.random.integers((0, 1, 0, 1), (9, 70, 4, 12)))
+    vectors, units = forge.floats(count, columns), forge.floats(queries, columns)
+    norms = forge.length(np.abs(forge.floats(count)))
+    documents = Structure("candidates", vectors=None if forge.rarely() else vectors, norms=norms)
+    cosines, rows = np.full((queries, top_k), -np.inf, np.float32), np.full((queries, top_k), count, np.uint32)
+    # More than the largest array are not had, so the kernel may know that this is a mistake.
+    sizes = data.draw(st.sampled_from([(queries, top_k)] * 8 + [(-1, 1), (2**32, 2**32), (2**61, 8), (1, -(2**63))]))
+    call(
+        "find_nearest",
+        forge.place(documents.address),
+        forge.number(0),
+        forge.number(count),
+        forge.place(address(units)),
+        sizes[0],
+        forge.place(address(cosines)),
+        forge.place(address(rows)),
+        sizes[1],
+    )
+    assert (rows <= count).all()
+
+
+@pytest.mark.parametrize("symbol", [0x80, 0x800, 0x10000, 2**32 - 4])
+def test_a_token_never_outgrows_its_text(symbol: int) -> None:
+    """A table that makes characters longer is refused before anything is written past the text."""
+    table = np.full(0x110000, symbol + CONSTANTS["FIRST_SYMBOL"], np.uint32)
+    characters = Structure("characters", table=table, min_len=0, max_len=9, not_first=-1)
+    words = Structure("vocabulary", **{name.partition("_")[2]: made for name, made in vocabulary_arrays(["a"]).items()})
+    text, ends, counts, rows = array("B", b"aaaa"), array("q", [0, 2, 4]), array("q", [0, 0]), array("I", [0, 0])
+    places = (*text.buffer_info(), ends.buffer_info()[0], *counts.buffer_info(), *rows.buffer_info(), 9)
+    with pytest.raises(ValueError, match="BAD_TABLE"):
+        kernel("read_texts")(characters.address, words.address, *places)
+    assert bytes(text) == b"aaaa"
