@@ -3,20 +3,17 @@
     python benchmarks/limits.py
 
 The peak is the kernel's own inner loop, products of six rows with a vector, over rows that stay in the first cache
-(peak.c, compiled for this machine by CC, ziglang or cc).
+(peak.c, compiled for this machine by what compiles the kernels).
 """
 
 import argparse
 import ctypes
 import json
-import os
-import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ import numpy as np
 from benchmarks import inference
 from benchmarks.machine import pin_to_one_core
 from paravec_model.encoder import Encoder
-from paravec_model.kernels import interface
+from paravec_model.kernels import build, interface, levels
 
 # Rows that the kernel takes together.
 _BLOCK = 6
@@ -66,17 +63,13 @@ def main() -> int:
 
 def compiled_peak() -> Peak:
     """The loop of peak.c; SystemExit if it cannot be compiled."""
-    found = [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") else ["cc"]
-    compiler = shlex.split(os.environ.get("CC", "")) or found
-    headers = Path(interface.__file__).parent
     with tempfile.TemporaryDirectory() as place:
-        library = f"{place}/peak.so"
-        flags = ["-std=gnu11", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", f"-I{headers}"]
-        source = Path(__file__).with_name("peak.c")
+        library, source = f"{place}/peak.so", Path(__file__).with_name("peak.c")
+        flags = [*build.FLAGS, "-fvisibility=default", "-march=native", f"-I{levels.FOLDER}"]
         try:
-            subprocess.run([*compiler, *flags, "-o", library, source], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise SystemExit(f"the peak cannot be compiled: {error}; CC names a C compiler") from error
+            subprocess.run([*build.find_compiler().command, *flags, "-o", library, source], check=True)
+        except (build.BuildError, OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"the peak cannot be compiled: {error}") from error
         peak = ctypes.CDLL(library).peak
     peak.argtypes, peak.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_float
     run: Peak = peak

@@ -54,8 +54,8 @@ class Encoder:
     """Infers vectors with one artifact. Threads may share it: a long call holds the GIL only to look words up.
 
     The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
-    the documents beside it, on earlier calls, or on which thread, process or machine makes it (on CPUs of one level,
-    see `kernels.library`).
+    the documents beside it, on earlier calls, or on which thread, process or machine makes it (CPUs without AVX2
+    agree among each other).
     """
 
     def __init__(self, artifact: Artifact, method: Method | None = None) -> None:

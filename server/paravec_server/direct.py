@@ -164,13 +164,13 @@ class Direct:
 
     def _answer_waiting(self) -> None:
         # What is sent together goes in few packets, and finds code and data in the cache: half of a short call's cost.
-        now, clock = time.time(), time.perf_counter()
+        now = time.perf_counter()
         fresh = []
         for each in self._waiting.take():
             call = each.call
-            if call.context.deadline <= now:
+            if not call.context.time_remaining():
                 self._step(call, self._refuse, call, StoppedError("the deadline passed before its turn"))
-            elif clock - call.began > self._max_wait:
+            elif now - call.began > self._max_wait:
                 self._step(call, self._refuse, call, WaitedTooLongError())
             else:
                 fresh.append(each)

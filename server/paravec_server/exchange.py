@@ -14,7 +14,9 @@ class Exchange:
 
     def __init__(self, core: Core, begun: Any) -> None:
         """`begun`: what the core said of the call."""
-        self._core, self._call, self.deadline = core, begun.call, float(begun.call_details.deadline)
+        self._core, self._call = core, begun.call
+        # The core tells it as wall-clock time, which may jump while the call waits.
+        self._deadline = time.monotonic() + float(begun.call_details.deadline) - time.time()
         self._lock = threading.Lock()
         self._at_end: list[Callable[[], None]] | None = []
         self._watched = self._gone = False
@@ -36,7 +38,7 @@ class Exchange:
 
     def time_remaining(self) -> float:
         """Seconds until the caller's deadline."""
-        return max(0.0, self.deadline - time.time())
+        return max(0.0, self._deadline - time.monotonic())
 
     def cancel(self) -> None:
         """End it as CANCELLED."""

@@ -278,6 +278,6 @@ def test_members_of_another_kind_are_refused() -> None:
 def test_a_kernel_takes_addresses_and_lengths_alone() -> None:
     """An array in the place of an address, or too few arguments, do not reach it."""
     with pytest.raises(ctypes.ArgumentError):
-        kernel("fill_windows")(5, np.ones(1, np.uint64), 1, 1, 0)  # type: ignore[arg-type]
+        kernel("fill_windows")(5, np.ones(1, np.uint64), 1, 1, 0)
     with pytest.raises(TypeError):
         kernel("fill_windows")(5, 0, 1)

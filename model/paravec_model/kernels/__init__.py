@@ -1,4 +1,4 @@
-"""The compiled kernels of inference: C11 sources, and what loads and calls them.
+"""The compiled kernels of inference: C11 sources, and what builds, loads and calls them.
 
-`interface` is the face: kernels.h declares what it offers. `library` finds the library for this CPU, `build` compiles it.
+kernels.h declares what they offer, `interface` calls it, `library` finds the library for this CPU, `build` compiles it.
 """

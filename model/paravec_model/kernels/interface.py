@@ -75,7 +75,8 @@ def _member(name: str, kind: str, value: "Array | Structure | int | None") -> li
             sound = value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative
             if value.dtype.str[1:] == items and value.ndim == len(parts) - 1 and sound:
                 return [value.ctypes.data, *value.shape]
-            raise TypeError(f"{name} is a {kind}, not an array of {value.dtype} of {value.ndim} dimensions")
+            layout = "" if value.flags.c_contiguous else " that is not contiguous"
+            raise TypeError(f"{name} is a {kind}, not an array of {value.dtype} of {value.ndim} dimensions{layout}")
     raise TypeError(f"{name} is a {kind}, not {type(value).__name__}")
 
 
@@ -125,5 +126,6 @@ def address(items: "Array | array[Any]") -> int:
         return items.buffer_info()[0]
     if items.flags.writeable and items.size:
         # A third of the time that items.ctypes takes.
-        return ctypes.addressof(ctypes.c_char.from_buffer(items))
+        buffer: Any = items
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     return int(items.ctypes.data)

@@ -20,11 +20,15 @@ INLINE float product(const float *a, const float *b, int64_t size) {
     for (; q + LANES <= size; q += LANES) {
         sums[0] += load(a + q) * load(b + q);
     }
-    float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    for (; q < size; q++) {
-        sum += a[q] * b[q];
+    if (q < size) {
+        float left_a[LANES] = {0}, left_b[LANES] = {0};
+        for (int64_t k = 0; k < size - q; k++) {
+            left_a[k] = a[q + k];
+            left_b[k] = b[q + k];
+        }
+        sums[1] += load(left_a) * load(left_b);
     }
-    return sum;
+    return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 /* Whether the first of two goes after the second: its cosine is less, or it comes later among equals. */
