@@ -26,8 +26,9 @@ FLAGS = (
 
 OPTIONS = {
     # Python lets go of nothing at its end. A size that cannot be had is a MemoryError, as ever.
-    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
+    # pytest would keep what a process says as it ends.
+    "ASAN_OPTIONS": f"detect_leaks=0:allocator_may_return_null=1:log_path={SANITIZED}/report",
+    "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={SANITIZED}/report",
     # Python's own allocator would put many objects into one block.
     "PYTHONMALLOC": "malloc",
 }
@@ -92,7 +93,7 @@ def show(counts: dict[str, dict[int, int]]) -> None:
 
 
 def main() -> None:
-    """Build, run and show; the status is the tests'."""
+    """Build, run and show; the status is the tests', and 1 if a sanitizer reports something."""
     gcc, gcov, level = shutil.which("gcc"), shutil.which("gcov"), cpu_level()
     libraries = runtime_libraries(gcc) if gcc else []
     if not gcc or not gcov or not libraries or level is None:
@@ -104,8 +105,12 @@ def main() -> None:
     command = [sys.executable, "-m", "pytest", "--hypothesis-profile", "sanitize", "--numprocesses", "auto",
                "--maxprocesses", "4", "-k", f"not ({LEFT_OUT})", *(sys.argv[1:] or TESTS)]  # fmt: skip
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    show(lines_run(gcov))
-    raise SystemExit(status)
+    # A process that crashes has counted nothing.
+    if counts := lines_run(gcov):
+        show(counts)
+    reports = [file.read_text(errors="replace") for file in SANITIZED.glob("report.*")]
+    print(*reports, sep="\n", end="")
+    raise SystemExit(status or min(1, len(reports)))
 
 
 if __name__ == "__main__":

@@ -227,9 +227,9 @@ def test_draws(data: st.DataObject) -> None:
         assert (windows < window).all()
 
 
-def vocabulary(forge: Forger) -> Structure:
-    """The vocabulary of some words, forged in places."""
-    texts = forge.draw(st.lists(st.text("ab é😀\0", max_size=3), max_size=9, unique=True))
+def vocabulary(forge: Forger) -> tuple[list[str], Structure]:
+    """Some words, and their vocabulary, forged in places."""
+    texts: list[str] = forge.draw(st.lists(st.text("ab é😀\0", max_size=3), max_size=9, unique=True))
     made = vocabulary_arrays(texts)
     slots = made["vocabulary_slots"]
     for place in np.flatnonzero(slots):
@@ -237,12 +237,14 @@ def vocabulary(forge: Forger) -> Structure:
             slots[place] = slots[place] & np.uint64(0xFFFFFFFF00000000) | np.uint64(forge.draw(WORDS32))
     if forge.rarely():
         slots = slots | np.uint64(1)
-    return Structure(
+    offsets = made["vocabulary_offsets"] + (forge.draw(WILD) if forge.rarely() else 0)
+    structure = Structure(
         "vocabulary",
         text=forge.length(made["vocabulary_text"].copy()),
-        offsets=forge.items(made["vocabulary_offsets"]),
+        offsets=forge.items(offsets),
         slots=None if forge.rarely() else forge.length(slots),
     )
+    return texts, structure
 
 
 BYTES = st.text("ab é中😀\ud800\0", max_size=12).map(utf8) | st.binary(max_size=12)
@@ -252,8 +254,10 @@ BYTES = st.text("ab é中😀\ud800\0", max_size=12).map(utf8) | st.binary(max_s
 def test_tokens_are_looked_up(data: st.DataObject) -> None:
     """Any bytes, cut in any way, in any table."""
     forge = Forger(data)
-    words, text = vocabulary(forge), data.draw(BYTES)
-    tokens = array("I", data.draw(st.lists(st.integers(0, 4) | WORDS32, max_size=6)))
+    known, words = vocabulary(forge)
+    asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中\ud800"]), max_size=6))
+    text = data.draw(BYTES) if forge.rarely() else utf8("".join(asked))
+    tokens = array("I", forge.items(np.array([len(token) for token in asked], np.uint32)).tolist())
     ends = array("q", forge.items(np.array([0, len(tokens) // 2, len(tokens)])).tolist())
     count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
     bytes_ = min(len(text), forge.number(len(text)))
@@ -267,7 +271,7 @@ def test_tokens_are_looked_up(data: st.DataObject) -> None:
 def test_hash_tables_are_filled(data: st.DataObject) -> None:
     """Of words that lie anywhere, and into memory that was used before."""
     forge = Forger(data)
-    words = vocabulary(forge)
+    _, words = vocabulary(forge)
     count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
     slots = forge.random.integers(0, 2**63, forge.random.choice([0, 1, 3, 8, slot_count(count + 1)])).astype(np.uint64)
     size = len(slots) if forge.random.random() < 0.9 else min(len(slots), forge.draw(WILD))
@@ -286,7 +290,9 @@ ENTRIES = st.sampled_from([CONSTANTS[name] for name in ("UNKNOWN", "GAP", "DEPEN
 def test_texts_are_read(data: st.DataObject) -> None:
     """Any bytes by any table of characters: one whose tokens are longer than the text must not write past its end."""
     forge = Forger(data)
-    words, text = vocabulary(forge), array("B", data.draw(BYTES))
+    known, words = vocabulary(forge)
+    asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中"]), max_size=6))
+    text = array("B", data.draw(BYTES) if forge.rarely() else utf8(" ".join(asked)))
     letters = {ord(character) for character in bytes(text).decode("utf-8", "replace")}
     TABLE[[*letters]] = [
         data.draw(ENTRIES) if forge.random.random() < 0.3 else CONSTANTS["FIRST_SYMBOL"] + letter for letter in letters
