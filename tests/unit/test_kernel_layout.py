@@ -38,6 +38,6 @@ def test_python_and_c_agree_on_the_interface(tmp_path: Path) -> None:
     source = tmp_path / "layout.c"
     claims = [f'_Static_assert({fact}, "");' for fact in facts]
     source.write_text("\n".join(["#include <stddef.h>", '#include "kernels.h"', *again, *claims, ""]))
-    command = [*compiler.command, "-std=c11", f"-I{FOLDER}", "-c", "-o", source.with_suffix(".o"), source]
+    command = [*compiler.command, "-std=c11", f"-I{FOLDER}", "-c", "-o", str(source.with_suffix(".o")), str(source)]
     checked = subprocess.run(command, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
