@@ -46,7 +46,7 @@ def test_arm_gives_the_bits_of_x86(expected: str, tmp_path: Path) -> None:
     """A cluster may have nodes of both."""
     target = ("-target", "aarch64-linux-musl", f"-mcpu={LEVELS['aarch64'].mcpu}")
     program = compiled(zig(), tmp_path / "arm", *target)
-    assert subprocess.run([EMULATOR, program], capture_output=True, text=True, check=True).stdout == expected
+    assert subprocess.run([str(EMULATOR), program], capture_output=True, text=True, check=True).stdout == expected
 
 
 @pytest.mark.skipif(not GCC, reason="no gcc")
