@@ -93,7 +93,7 @@ def show(counts: dict[str, dict[int, int]]) -> None:
 
 
 def main() -> None:
-    """Build, run and show; the status is the tests', and 1 if a sanitizer reports something."""
+    """Build, run and show; the status is the tests', or 1 if a sanitizer reports something or nothing ran."""
     gcc, gcov, level = shutil.which("gcc"), shutil.which("gcov"), cpu_level()
     libraries = runtime_libraries(gcc) if gcc else []
     if not gcc or not gcov or not libraries or level is None:
@@ -105,12 +105,13 @@ def main() -> None:
     command = [sys.executable, "-m", "pytest", "--hypothesis-profile", "sanitize", "--numprocesses", "auto",
                "--maxprocesses", "4", "-k", f"not ({LEFT_OUT})", *(sys.argv[1:] or TESTS)]  # fmt: skip
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    # A process that crashes has counted nothing.
     if counts := lines_run(gcov):
         show(counts)
+    else:
+        print("no line was counted: the tests crashed, or ran with other kernels")
     reports = [file.read_text(errors="replace") for file in SANITIZED.glob("report.*")]
     print(*reports, sep="\n", end="")
-    raise SystemExit(status or min(1, len(reports)))
+    raise SystemExit(status or int(bool(reports) or not counts))
 
 
 if __name__ == "__main__":
