@@ -134,11 +134,22 @@ INLINE void copy(float *to, const float *from, int64_t size) {
     }
 }
 
-/* One document through all epochs. The architecture is constant where this is called, so that what belongs to the
-   others is left out. */
-INLINE void infer(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs,
-                  const uint32_t *words, int64_t length, float *vector, const sgd_workspace *room,
-                  enum architecture architecture) {
+/* What all documents of a call share. */
+typedef struct {
+    const sgd_model *model;
+    const draws *tables;
+    const float *alphas;
+    int64_t epochs;
+    sgd_workspace room;
+} sgd_call;
+
+/* One document through all epochs. Architecture and `hs` are constants where this is called, so that what belongs to the
+   others is left out: it would take registers that the innermost loops need. */
+INLINE void infer(const sgd_call *call, const uint32_t *words, int64_t length, float *vector,
+                  enum architecture architecture, int hs) {
+    const sgd_model *model = call->model;
+    const draws *tables = call->tables;
+    const sgd_workspace *room = &call->room;
     const int contextual = architecture == DM, slotted = architecture == DM_CONCAT;
     const output_layer *output = &model->output;
     layer hidden = {
@@ -154,11 +165,11 @@ INLINE void infer(const sgd_model *model, const draws *tables, const float *alph
     };
     move last = {{room->zeros, room->zeros, room->zeros, room->zeros, room->zeros, room->zeros}, {0}};
     copy(hidden.vector, vector, hidden.size);
-    if (output->hs) {
+    if (hs) {
         find_paths(model, words, length, room);
     }
-    for (int64_t e = 0; e < epochs; e++) {
-        float alpha = alphas[e];
+    for (int64_t e = 0; e < call->epochs; e++) {
+        float alpha = call->alphas[e];
         const uint32_t *noise = tables->noise.data + e * tables->noise.columns;
         noise += output->sample ? length : 0;
         int64_t left = keep(output, words, length, tables->raw.data + e * tables->raw.columns, room);
@@ -173,12 +184,12 @@ INLINE void infer(const sgd_model *model, const draws *tables, const float *alph
                 /* gensim takes the mean of what goes in but not of the update; of a sum, it is the reverse. */
                 float share = 1.0f / (float)(around + 1);
                 hidden.share = model->mean ? share : 1.0f;
-                alpha = model->mean ? alphas[e] : alphas[e] * share;
+                alpha = model->mean ? call->alphas[e] : call->alphas[e] * share;
             }
             int64_t count = 0;
             const float **targets = room->targets;
             const float *labels = room->labels;
-            if (output->hs) {
+            if (hs) {
                 int64_t position = room->positions[i];
                 count = room->path_lengths[position];
                 targets += position * room->width;
@@ -206,6 +217,36 @@ INLINE void infer(const sgd_model *model, const draws *tables, const float *alph
     copy(vector, hidden.vector, hidden.size);
 }
 
+typedef void variant(const sgd_call *call, const uint32_t *words, int64_t length, float *vector);
+
+static void infer_dbow(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DBOW, 0);
+}
+
+static void infer_dbow_hs(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DBOW, 1);
+}
+
+static void infer_dm(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DM, 0);
+}
+
+static void infer_dm_hs(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DM, 1);
+}
+
+static void infer_dm_concat(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DM_CONCAT, 0);
+}
+
+static void infer_dm_concat_hs(const sgd_call *call, const uint32_t *words, int64_t length, float *vector) {
+    infer(call, words, length, vector, DM_CONCAT, 1);
+}
+
+/* By architecture, without and with hierarchical softmax. */
+static variant *const VARIANTS[][2] = {
+    {infer_dbow, infer_dbow_hs}, {infer_dm, infer_dm_hs}, {infer_dm_concat, infer_dm_concat_hs}};
+
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest) {
     if (check_sgd_model(model) != OK || check_longest(longest) != OK) {
         return 0;
@@ -227,29 +268,18 @@ int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alph
     if (status != OK) {
         return (int32_t)status;
     }
-    sgd_workspace room;
-    lay_out(model, longest, workspace, &room);
+    sgd_call call = {.model = model, .tables = tables, .alphas = alphas, .epochs = epochs};
+    lay_out(model, longest, workspace, &call.room);
     for (int64_t q = 0; q < row_size(model); q++) {
-        room.zeros[q] = 0.0f;
+        call.room.zeros[q] = 0.0f;
     }
-    room.labels[0] = 1.0f;
-    for (int64_t q = 1; q < room.width; q++) {
-        room.labels[q] = 0.0f;
+    call.room.labels[0] = 1.0f;
+    for (int64_t q = 1; q < call.room.width; q++) {
+        call.room.labels[q] = 0.0f;
     }
+    variant *infer_document = VARIANTS[model->architecture][model->output.hs != 0];
     for (int64_t n = 0; n + 1 < offset_count; n++) {
-        const uint32_t *document = words + offsets[n];
-        int64_t length = offsets[n + 1] - offsets[n];
-        float *vector = vectors + n * model->columns;
-        switch (model->architecture) {
-        case DBOW:
-            infer(model, tables, alphas, epochs, document, length, vector, &room, DBOW);
-            break;
-        case DM:
-            infer(model, tables, alphas, epochs, document, length, vector, &room, DM);
-            break;
-        default:
-            infer(model, tables, alphas, epochs, document, length, vector, &room, DM_CONCAT);
-        }
+        infer_document(&call, words + offsets[n], offsets[n + 1] - offsets[n], vectors + n * model->columns);
     }
     return OK;
 }
