@@ -32,6 +32,7 @@ TARGETS = {
 
 FLAGS = (
     "-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fomit-frame-pointer", "-fno-tree-slp-vectorize",
+    "-falign-loops=32",
     "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi",
 )  # fmt: skip
 """What every compiler is told. -Wno-psabi: vectors are passed only within the library. -fno-tree-slp-vectorize: clang
