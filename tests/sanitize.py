@@ -102,8 +102,10 @@ def main() -> None:
     build_copy(gcc, level)
     path = os.pathsep.join(filter(None, (str(SANITIZED), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, **OPTIONS, "PYTHONPATH": path, "LD_PRELOAD": " ".join(libraries)}
-    command = [sys.executable, "-m", "pytest", "--hypothesis-profile", "sanitize", "--numprocesses", "auto",
-               "--maxprocesses", "4", "-k", f"not ({LEFT_OUT})", *(sys.argv[1:] or TESTS)]  # fmt: skip
+    # pytest's own handler of a wrong address would come before the sanitizer's.
+    command = [sys.executable, "-m", "pytest", "-p", "no:faulthandler", "--hypothesis-profile", "sanitize",
+               "--numprocesses", "auto", "--maxprocesses", "4", "-k", f"not ({LEFT_OUT})",
+               *(sys.argv[1:] or TESTS)]  # fmt: skip
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if counts := lines_run(gcov):
         show(counts)
