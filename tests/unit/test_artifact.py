@@ -170,6 +170,18 @@ def test_a_forged_array_never_reaches_a_kernel(copy: Path, name: str, change: ob
         Artifact.open(copy)
 
 
+def test_a_path_longer_than_any_trees_is_refused(copy: Path) -> None:
+    """A kernel would need room for so many nodes for each token."""
+    offsets = np.load(copy / "hs_offsets.npy")
+    nodes = np.zeros(100_001, np.uint32)
+    np.save(copy / "hs_offsets.npy", np.where(np.arange(len(offsets)) > 0, len(nodes), 0))
+    np.save(copy / "hs_points.npy", nodes)
+    np.save(copy / "hs_codes.npy", nodes.astype(np.uint8))
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"hs_offsets\.npy: a path is too long"):
+        Artifact.open(copy)
+
+
 def test_an_array_of_objects_is_not_unpickled(copy: Path) -> None:
     """A .npy that holds a pickle is refused unread."""
     np.save(copy / "syn1neg.npy", np.array([print], object), allow_pickle=True)
