@@ -51,6 +51,6 @@ def test_arm_gives_the_bits_of_x86(expected: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not GCC, reason="no gcc")
 def test_gcc_gives_the_bits_of_zig(expected: str, tmp_path: Path) -> None:
-    """Sums have the order that the source says, and each product is fused with the one sum that it is part of."""
+    """A server that is built from source agrees with one from a wheel."""
     program = compiled(build.Compiler(("gcc",)), tmp_path / "gcc", f"-march={LEVELS['x86-64-v3'].march}")
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == expected
