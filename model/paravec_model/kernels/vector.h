@@ -30,6 +30,13 @@ INLINE v8 choose(v8i condition, v8 first, v8 second) {
     return (v8)((condition & (v8i)first) | (~condition & (v8i)second));
 }
 
+/* Whether a condition holds in a lane. */
+INLINE int any(v8i condition) {
+    typedef int64_t v4l __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+    v4l pairs = (v4l)condition;
+    return (pairs[0] | pairs[1] | pairs[2] | pairs[3]) != 0;
+}
+
 /* The sum of the lanes: the upper half is added to the lower one until one number is left. */
 INLINE float total(v8 value) {
     v4 four = __builtin_shufflevector(value, value, 0, 1, 2, 3) + __builtin_shufflevector(value, value, 4, 5, 6, 7);
