@@ -236,6 +236,8 @@ def _map(file: Path) -> Array:
         start = opened.tell()
     if fortran or dtype.hasobject:
         raise ValueError("it is not an array of numbers in C order")
+    if start % dtype.alignment:
+        raise ValueError("its numbers are not aligned in memory when it is mapped")
     if not math.prod(shape):
         # An empty array cannot be mapped (a vocabulary of one word has a tree without nodes).
         array: Array = np.empty(shape, dtype)

@@ -182,6 +182,18 @@ def test_a_path_longer_than_any_trees_is_refused(copy: Path) -> None:
         Artifact.open(copy)
 
 
+def test_numbers_that_are_not_aligned_are_refused(copy: Path) -> None:
+    """A header of an odd length puts them where no CPU reads them in one piece, and no kernel takes them."""
+    data = bytearray((copy / "syn1neg.npy").read_bytes())
+    length = int.from_bytes(data[8:10], "little")
+    data[8:10] = (length + 1).to_bytes(2, "little")
+    data[9 + length : 9 + length] = b" "
+    (copy / "syn1neg.npy").write_bytes(data)
+    sign(copy)
+    with pytest.raises(ArtifactError, match=r"syn1neg\.npy: is not a \.npy array: its numbers are not aligned"):
+        Artifact.open(copy)
+
+
 def test_an_array_of_objects_is_not_unpickled(copy: Path) -> None:
     """A .npy that holds a pickle is refused unread."""
     np.save(copy / "syn1neg.npy", np.array([print], object), allow_pickle=True)
