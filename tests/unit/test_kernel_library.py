@@ -106,6 +106,15 @@ def test_an_installed_package_is_never_compiled(tree: Tree) -> None:
     assert tree.library.stat().st_mtime == 0
 
 
+def test_beside_the_build_hook_of_another_project_nothing_is_compiled(tree: Tree, tmp_path: Path) -> None:
+    """hatchling calls every project's hook so, and a project may have its packages installed into a folder."""
+    tree.build()
+    site = tmp_path / "vendor"
+    shutil.copytree(tree.folder.parent, site / "paravec_model", ignore=shutil.ignore_patterns("*.c", "build.py"))
+    (tmp_path / "hatch_build.py").touch()
+    assert tree.run(PYTHONPATH=str(site)) == "42"
+
+
 def test_a_missing_library_says_what_to_do(tree: Tree) -> None:
     """A package that was built where there was no compiler; the command that the message names mends it."""
     tree.checkout.unlink()
@@ -172,6 +181,11 @@ def test_a_level_has_all_levels_below_it(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_a_compiler_a_checkout_says_so(tree: Tree) -> None:
     """A stale library is not used: its results would be those of other source."""
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
+    assert said.startswith(f"{tree.library} is missing, and ")
+    tree.library.touch()
+    os.utime(tree.library, (0, 0))
+    said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
+    assert said.startswith(f"{tree.library} is older than its source, and ")
     assert said.endswith("cannot be built: no C compiler is found: pip install ziglang, or set CC to one")
     assert "\n" not in said
 

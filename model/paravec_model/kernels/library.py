@@ -15,8 +15,9 @@ _ELF = Struct("40xQ10xHH")
 
 _BUILD = "python -m paravec_model.kernels.build"
 
-# Of a checkout only: what is installed is never built anew.
-_CHECKOUT = FOLDER.parents[2] / "hatch_build.py"
+# Of a checkout only: what is installed is never built anew. Other projects have a hatch_build.py, too, and may have
+# paravec installed into a folder beside it.
+_IS_CHECKOUT = FOLDER.parents[1].name == "model" and (FOLDER.parents[2] / "hatch_build.py").exists()
 
 
 @cache
@@ -28,7 +29,7 @@ def load(level: str | None = None) -> ctypes.CDLL:
             f"paravec has no kernels for this CPU ({platform.machine()}): it needs one of {', '.join(LEVELS)}"
         )
     file = library_path(level)
-    if _CHECKOUT.exists():
+    if _IS_CHECKOUT:
         _bring_up_to_date(level, file)
     try:
         _check_whole(file)
@@ -59,7 +60,8 @@ def _bring_up_to_date(level: str, file: Path) -> None:
             if _is_stale(file):
                 build.compile_library(file, level, build.find_compiler())
     except (build.BuildError, OSError) as error:
-        raise ModelError(f"{file} is older than its source, and cannot be built: {error}") from error
+        state = "older than its source" if file.exists() else "missing"
+        raise ModelError(f"{file} is {state}, and cannot be built: {error}") from error
 
 
 def _is_stale(file: Path) -> bool:
