@@ -67,7 +67,10 @@ def _train(arguments: Namespace) -> int:
     from . import prior
     from .export import write_artifact
     from .gensim_model import GensimModel
+    from .kernels.library import load
 
+    # Without kernels no artifact can be written: not to be found out when training is done.
+    load()
     sample: list[list[str]] = []
     by_halves = partial(prior.by_halves, sample, method=arguments.infer_method)
     choose = chooser_of(arguments, parameters.algorithm(), by_halves)

@@ -14,6 +14,8 @@ from gensim.models.doc2vec import Doc2Vec
 from paravec_model import __version__, cli
 from paravec_model.artifact import Artifact
 from paravec_model.cli import main
+from paravec_model.errors import ModelError
+from paravec_model.kernels import library
 from paravec_model.manifest import MANIFEST
 
 from .. import parity
@@ -140,6 +142,19 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
     assert complaint(capsys, *flags, file / "out").startswith(f"{file / 'out'}: cannot be made: {file} is not a folder")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     assert complaint(capsys, *flags, tmp_path / "out").startswith("SOURCE_DATE_EPOCH: 'soon'")
+
+
+def test_kernels_that_are_missing_are_found_before_training(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training are not lost for want of a compiler."""
+
+    def fail() -> None:
+        raise ModelError("the library is missing")
+
+    monkeypatch.setattr(cli, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(library, "load", fail)
+    assert complaint(capsys, "train", "--corpus", "lee", "--output", tmp_path / "out") == "the library is missing"
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])
