@@ -209,6 +209,7 @@ def test_cc_names_the_compiler(tree: Tree) -> None:
 def test_cc_that_is_not_there_is_named(tree: Tree) -> None:
     """A typing error, not another compiler."""
     assert tree.run(CC="no-such-compiler -O2").endswith("CC names no-such-compiler, which is not found")
+    assert tree.run(CC="gcc '-O2").endswith("CC is no command: No closing quotation")
 
 
 def test_the_same_source_gives_the_same_bytes(tree: Tree, tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ class Compiler(NamedTuple):
 
 def find_compiler() -> Compiler:
     """What `CC` names, else zig if the package ziglang is installed, else the system's compiler."""
-    if given := shlex.split(os.environ.get("CC", "")):
+    try:
+        given = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise BuildError(f"CC is no command: {error}") from error
+    if given:
         if not shutil.which(given[0]):
             raise BuildError(f"CC names {given[0]}, which is not found")
         return Compiler(tuple(given))
