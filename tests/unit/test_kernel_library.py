@@ -212,6 +212,14 @@ def test_cc_that_is_not_there_is_named(tree: Tree) -> None:
     assert tree.run(CC="gcc '-O2").endswith("CC is no command: No closing quotation")
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Here it is none; a checkout that is read-only is named by an editable installation in the same way."""
+    (tmp_path / "folder").touch()
+    file = tmp_path / "folder" / "kernels.so"
+    with pytest.raises(build.BuildError, match=rf"^{file} cannot be written: Not a directory"):
+        build.compile_library(file, str(LEVEL), build.find_compiler())
+
+
 def test_the_same_source_gives_the_same_bytes(tree: Tree, tmp_path: Path) -> None:
     """Wherever it lies, and where no home can be written to."""
     other = Tree(tmp_path / "elsewhere")

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,7 +133,9 @@ def compile_library(
         except OSError as error:
             raise BuildError(f"{file} cannot be written: {error.strerror}") from error
         finally:
-            new.unlink(missing_ok=True)
+            # Where the folder cannot be written, an error of its own, which would hide the first.
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
 
 
 def _flags(level: Level, compiler: Compiler, platform: str | None, extra_flags: Sequence[str]) -> list[str]:
