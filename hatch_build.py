@@ -47,7 +47,7 @@ class KernelsHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile; where nothing can, pack what can be compiled later."""
-        platform = self._platform
+        platform = build.native_platform() if version == "editable" else self._platform
         if platform and platform not in build.TARGETS:
             self.app.abort(f"PARAVEC_WHEEL_PLATFORM is {platform}, not one of any, {', '.join(build.TARGETS)}")
         try:
@@ -62,6 +62,8 @@ class KernelsHook(BuildHookInterface[Any]):
                 self._compile(_KERNELS, compiler, platform)
             return
         if compiler:
+            if os.environ.get("PARAVEC_WHEEL_PLATFORM") and not compiler.is_zig:
+                self.app.abort(f"only zig compiles for {platform}: install ziglang, and unset CC")
             self._made = TemporaryDirectory(prefix="paravec-")
             files = self._compile(Path(self._made.name), compiler, platform)
             build_data["pure_python"] = False
@@ -80,8 +82,7 @@ class KernelsHook(BuildHookInterface[Any]):
 
     def _tag(self, compiler: Any, platform: str | None) -> str | None:
         """What zig made runs with any C library of the platform; what another compiler made, perhaps only here."""
-        asked = os.environ.get("PARAVEC_WHEEL_PLATFORM")
-        return platform if asked or compiler.is_zig or sys.platform == "darwin" else f"linux_{build.machine()}"
+        return platform if compiler.is_zig or sys.platform == "darwin" else f"linux_{build.machine()}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """Remove what was compiled for the wheel."""

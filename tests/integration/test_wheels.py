@@ -151,6 +151,14 @@ def test_where_nothing_compiles_the_client_is_left(tmp_path: Path) -> None:
 
 
 @native
+@pytest.mark.skipif(not shutil.which("cc"), reason="no other compiler than zig")
+def test_another_compiler_makes_no_wheel_for_a_platform_that_is_named(tmp_path: Path) -> None:
+    """It compiles for this machine, whatever the wheel is called."""
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        pip_wheel(ROOT, tmp_path, CC="cc", PARAVEC_WHEEL_PLATFORM="macosx_11_0_arm64")
+    assert b"only zig compiles for macosx_11_0_arm64: install ziglang, and unset CC" in caught.value.stderr
+
+
 def test_zig_is_asked_for_unless_another_compiler_is_named() -> None:
     """pip installs it for a build, and removes it after."""
     assert "ziglang" in hatchling("get_requires_for_build_wheel()")

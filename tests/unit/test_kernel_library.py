@@ -85,6 +85,20 @@ def test_a_changed_source_is_compiled_again(tree: Tree) -> None:
     assert tree.run() == "43"
 
 
+def test_a_source_that_went_or_is_older_is_noticed(tree: Tree) -> None:
+    """An earlier commit has fewer files, and an archive gives them the times that they had."""
+    other = tree.folder / "other.c"
+    other.write_text("int other;\n")
+    tree.run()
+    made = tree.library.stat()
+    other.unlink()
+    assert tree.run() == "42"
+    assert tree.library.stat() != made
+    tree.source.write_text(SOURCE.replace("42", "43"))
+    os.utime(tree.source, (0, 0))
+    assert tree.run() == "43"
+
+
 def test_processes_that_start_at_once_compile_once(tree: Tree, tmp_path: Path) -> None:
     """The workers of a test run do not all compile."""
     log, script = tmp_path / "log", tmp_path / "compiler"
@@ -150,6 +164,7 @@ def test_a_library_of_another_cpu_is_named(tree: Tree) -> None:
     other = next(name for name, level in levels.LEVELS.items() if level.machine != levels.machine())
     tree.build("--level", other)
     (tree.folder / f"kernels-{other}.so").replace(tree.library)
+    tree.checkout.unlink()
     said = tree.run()
     assert said.startswith(f"{tree.library} cannot be loaded")
     assert "\n" not in said
@@ -185,7 +200,7 @@ def test_without_a_compiler_a_checkout_says_so(tree: Tree) -> None:
     tree.library.touch()
     os.utime(tree.library, (0, 0))
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is older than its source, and ")
+    assert said.startswith(f"{tree.library} is not of this source, and ")
     assert said.endswith("cannot be built: no C compiler is found: pip install ziglang, or set CC to one")
     assert "\n" not in said
 

@@ -12,14 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .levels import FOLDER, LEVELS, Level, levels_of, library_path, machine
+from .levels import FOLDER, LEVELS, Level, levels_of, library_path, machine, sources_hash, state_path
 
 TARGETS = {
     "manylinux_2_17_x86_64": "x86_64-linux-gnu.2.17",
@@ -118,18 +117,19 @@ def compile_library(
     sources = sorted(source.name for source in FOLDER.glob("*.c"))
     if not sources:
         raise BuildError(f"there are no C sources in {FOLDER}: build from paravec's source distribution")
-    began = time.time_ns()
+    state = sources_hash()
     with tempfile.TemporaryDirectory(prefix="paravec-") as directory:
         made = Path(directory, "kernels.so")
         flags = _flags(LEVELS[level], compiler, platform or native_platform(LEVELS[level].machine), extra_flags)
         # Named without their folder, so that no path gets into the library.
         _run([*compiler.command, *flags, "-o", str(made), *sources], directory)
+        if not made.exists():
+            raise BuildError(f"the C compiler {compiler.command[0]} made no library")
         new = file.with_name(f"{file.name}.{os.getpid()}.new")
         try:
             shutil.copyfile(made, new)
-            # A source that was changed meanwhile is newer.
-            os.utime(new, ns=(began, began))
             new.replace(file)
+            state_path(file).write_text(state)
         except OSError as error:
             raise BuildError(f"{file} cannot be written: {error.strerror}") from error
         finally:

@@ -1,3 +1,5 @@
+/* The checks of arguments, see checks.h. */
+
 #include "checks.h"
 
 #include <stddef.h>

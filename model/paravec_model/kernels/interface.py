@@ -114,8 +114,8 @@ class Workspace:
     """Memory that a kernel works in."""
 
     def __init__(self, size: int) -> None:
-        """`size`: bytes. They are zero."""
-        self._memory = np.zeros(size + ALIGNMENT, np.uint8)
+        """`size`: bytes. They may hold anything."""
+        self._memory = np.empty(size + ALIGNMENT, np.uint8)
         self.address: int = -(-self._memory.ctypes.data // ALIGNMENT) * ALIGNMENT
         self.size = size
 

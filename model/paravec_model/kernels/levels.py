@@ -70,3 +70,17 @@ def _features() -> set[str]:
 def library_path(level: str, folder: Path = FOLDER) -> Path:
     """Where the library of a level lies."""
     return folder / f"kernels-{level}.so"
+
+
+def state_path(library: Path) -> Path:
+    """Where `sources_hash` of what a library was compiled from lies, in a checkout."""
+    return library.with_suffix(".sources")
+
+
+def sources_hash() -> str:
+    """A hash of all that libraries are compiled from: sources, flags and levels."""
+    import hashlib
+
+    files = [*sorted(FOLDER.glob("*.[ch]")), FOLDER / "build.py", FOLDER / "levels.py"]
+    text = b"".join(b"%s %d\n%s" % (file.name.encode(), file.stat().st_size, file.read_bytes()) for file in files)
+    return hashlib.sha256(text).hexdigest()

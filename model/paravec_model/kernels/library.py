@@ -8,7 +8,7 @@ from pathlib import Path
 from struct import Struct
 
 from ..errors import ModelError
-from .levels import FOLDER, LEVELS, cpu_level, library_path
+from .levels import FOLDER, LEVELS, cpu_level, library_path, sources_hash, state_path
 
 _ELF = Struct("40xQ10xHH")
 """Of a header of ELF's 64 bits: where the table of sections is, the size of an entry, and how many there are."""
@@ -47,7 +47,7 @@ def _remedy() -> str:
 
 
 def _bring_up_to_date(level: str, file: Path) -> None:
-    """Build the library if a source is newer; one process does, and others wait for it."""
+    """Build the library if it was made from other sources; one process does, and others wait for it."""
     if not _is_stale(file):
         return
     import fcntl
@@ -60,17 +60,15 @@ def _bring_up_to_date(level: str, file: Path) -> None:
             if _is_stale(file):
                 build.compile_library(file, level, build.find_compiler())
     except (build.BuildError, OSError) as error:
-        state = "older than its source" if file.exists() else "missing"
+        state = "not of this source" if file.exists() else "missing"
         raise ModelError(f"{file} is {state}, and cannot be built: {error}") from error
 
 
 def _is_stale(file: Path) -> bool:
     try:
-        made = file.stat().st_mtime_ns
+        return not file.exists() or state_path(file).read_text() != sources_hash()
     except FileNotFoundError:
         return True
-    sources = [*FOLDER.glob("*.[ch]"), FOLDER / "build.py", FOLDER / "levels.py"]
-    return any(source.stat().st_mtime_ns > made for source in sources)
 
 
 def _check_whole(file: Path) -> None:

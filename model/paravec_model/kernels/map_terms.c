@@ -1,3 +1,5 @@
+/* The terms of a document, see map_terms.h. */
+
 #include "map_terms.h"
 
 /* Shell's sort, which takes no room. */

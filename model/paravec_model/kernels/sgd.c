@@ -263,7 +263,7 @@ int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alph
     status =
         status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
     status = status ? status : check_draws(model, tables, epochs, longest);
-    status = status || alphas != NULL ? status : BAD_DRAWS;
+    status = (status || alphas != NULL) ? status : BAD_DRAWS;
     status = status ? status : check_workspace(workspace, workspace_bytes, sgd_workspace_bytes(model, longest));
     if (status != OK) {
         return (int32_t)status;

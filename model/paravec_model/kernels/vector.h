@@ -10,8 +10,6 @@
 
 typedef float v8 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t v8i __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v2 __attribute__((vector_size(8)));
 
 INLINE v8 load(const float *at) {
     return *(const v8 *)at;
@@ -37,10 +35,17 @@ INLINE int any(v8i condition) {
     return (pairs[0] | pairs[1] | pairs[2] | pairs[3]) != 0;
 }
 
+/* Lanes of two vectors by number, those of the second from LANES on. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (v8i){__VA_ARGS__})
+#endif
+
 /* The sum of the lanes: the upper half is added to the lower one until one number is left. */
 INLINE float total(v8 value) {
-    v4 four = __builtin_shufflevector(value, value, 0, 1, 2, 3) + __builtin_shufflevector(value, value, 4, 5, 6, 7);
-    v2 two = __builtin_shufflevector(four, four, 0, 1) + __builtin_shufflevector(four, four, 2, 3);
+    v8 four = value + SHUFFLE(value, value, 4, 5, 6, 7, 0, 1, 2, 3);
+    v8 two = four + SHUFFLE(four, four, 2, 3, 0, 1, 6, 7, 4, 5);
     return two[0] + two[1];
 }
 
@@ -49,16 +54,14 @@ INLINE v8 totals(const v8 *values) {
     v8 pairs[4];
     for (int k = 0; k < 4; k++) {
         v8 a = values[k], b = values[k + 4];
-        pairs[k] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
-                   __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+        pairs[k] = SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
     }
     /* Now the lower half of pairs[k] belongs to value k, the upper half to value k + 4. */
-    v8 a = __builtin_shufflevector(pairs[0], pairs[2], 0, 1, 8, 9, 4, 5, 12, 13) +
-           __builtin_shufflevector(pairs[0], pairs[2], 2, 3, 10, 11, 6, 7, 14, 15);
-    v8 b = __builtin_shufflevector(pairs[1], pairs[3], 0, 1, 8, 9, 4, 5, 12, 13) +
-           __builtin_shufflevector(pairs[1], pairs[3], 2, 3, 10, 11, 6, 7, 14, 15);
-    return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14) +
-           __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+    v8 a =
+        SHUFFLE(pairs[0], pairs[2], 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(pairs[0], pairs[2], 2, 3, 10, 11, 6, 7, 14, 15);
+    v8 b =
+        SHUFFLE(pairs[1], pairs[3], 0, 1, 8, 9, 4, 5, 12, 13) + SHUFFLE(pairs[1], pairs[3], 2, 3, 10, 11, 6, 7, 14, 15);
+    return SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14) + SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
 }
 
 /* To each of so many sums, the products of a value with the row of the same number from `column` on. */
