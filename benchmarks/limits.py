@@ -26,9 +26,6 @@ from benchmarks.machine import pin_to_one_core
 from paravec_model.encoder import Encoder
 from paravec_model.kernels import build, interface, levels
 
-# Rows that the kernel takes together.
-_BLOCK = 6
-
 Peak = Callable[[int, int, int, int], float]
 
 
@@ -82,7 +79,7 @@ def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32
     words, _ = encoder.artifact.vocabulary.rows(documents)
     taken = float(sum(keep[np.asarray(words)])) * encoder.defaults.epochs
-    rows, vector, times = np.ones((_BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
+    rows, vector, times = np.ones((interface.BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
     loop = (interface.address(rows), interface.address(vector), width)
     peak(*loop, 1)
     encoder.encode(documents)
@@ -91,7 +88,7 @@ def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak
         ours.append(inference.seconds(lambda: encoder.encode(documents)) / taken)
         peaks.append(inference.seconds(lambda: peak(*loop, times)) / times)
     # Each word has six targets, whose rows are read twice: for the products, and for the vector's move.
-    products = 2 * _BLOCK * width
+    products = 2 * interface.BLOCK * width
     per_word, most = statistics.median(ours), products / 2 / statistics.median(peaks)
     return {
         "ns_a_word": per_word * 1e9,

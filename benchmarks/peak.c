@@ -2,25 +2,23 @@
 
 #include "vector.h"
 
-enum { ROWS = 6 };
-
 float peak(const float *matrix, const float *vector, int64_t size, int64_t times);
 
 /* The products of six rows with a vector, so many times; their sum, so that no compiler leaves them out. */
 float peak(const float *matrix, const float *vector, int64_t size, int64_t times) {
-    const float *rows[ROWS];
-    v8 sums[ROWS];
-    for (int k = 0; k < ROWS; k++) {
+    const float *rows[BLOCK];
+    v8 sums[BLOCK];
+    for (int k = 0; k < BLOCK; k++) {
         rows[k] = matrix + k * size;
         sums[k] = spread(0.0f);
     }
     for (int64_t n = 0; n < times; n++) {
         for (int64_t q = 0; q < size; q += LANES) {
-            add_products(sums, load(vector + q), rows, q, ROWS);
+            add_products(sums, load(vector + q), rows, q, BLOCK);
         }
     }
     float sum = 0.0f;
-    for (int k = 0; k < ROWS; k++) {
+    for (int k = 0; k < BLOCK; k++) {
         sum += total(sums[k]);
     }
     return sum;

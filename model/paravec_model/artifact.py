@@ -120,6 +120,12 @@ class Artifact:
         count = self.manifest.doctag_count
         return Doctags(self.path / DOCTAGS, count, self.arrays.get("doctag_offsets")) if count else ()
 
+    @cached_property
+    def longest_path(self) -> int:
+        """Nodes above a word of the tree, at most; 0 if there is no tree."""
+        offsets = self.arrays.get("hs_offsets")
+        return 0 if offsets is None else int(np.diff(offsets).max())
+
     def _check_indices(self) -> None:
         """The kernels follow these numbers without a check, so a hostile artifact must not pass here."""
         offsets = self.arrays["vocabulary_offsets"]
@@ -132,7 +138,7 @@ class Artifact:
             whole = offsets[0] == 0 and offsets[-1] == len(points) == len(codes)
             if not whole or bool((offsets[1:] < offsets[:-1]).any()):
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not cut hs_points and hs_codes into paths")
-            if int(np.diff(offsets).max()) > CONSTANTS["MOST_NODES"]:
+            if self.longest_path > CONSTANTS["MOST_NODES"]:
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long to be one of a tree of words")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .draws import NO_NOISE, DrawTables, Noise, start_vector
-from .kernels.interface import CONSTANTS, LANES, Structure, Workspace, address, kernel
+from .kernels.interface import BLOCK, CONSTANTS, LANES, Structure, Workspace, address, kernel
 from .options import InferenceOptions, Stop, padded, unless_stopped
 
 Vectors = npt.NDArray[np.float32]
@@ -25,9 +25,6 @@ Rows: TypeAlias = "array[int]"
 Offsets: TypeAlias = "array[int]"
 
 _ARCHITECTURES = {"dbow": "DBOW", "dm_mean": "DM", "dm_sum": "DM", "dm_concat": "DM_CONCAT"}
-
-# Rows of the output layer that the kernel takes together.
-_BLOCK = 6
 
 # Multiply-adds between two looks at whether to stop: 10 to 30 ms of one core.
 _PORTION = 10**8
@@ -85,7 +82,7 @@ class Sgd:
         self._infer = kernel("infer_sgd")
         self._workspaces = _Workspaces("sgd_workspace_bytes", self._model)
         around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
-        targets = algorithm.negative + 1 + _longest_path(artifact) + _BLOCK
+        targets = algorithm.negative + 1 + artifact.longest_path + BLOCK
         self._cost = (targets * (algorithm.slots + 1) + around) * size
 
     def __call__(self, words: Rows, offsets: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
@@ -123,7 +120,7 @@ class Map:
     def __init__(self, artifact: Artifact, map_lambda: float) -> None:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         size = padded(algorithm.vector_size)
-        self._cost = (1 + _longest_path(artifact)) * size * _PRODUCTS
+        self._cost = (1 + artifact.longest_path) * size * _PRODUCTS
         zeros, k = np.zeros(size, np.float32), np.float32(algorithm.negative)
         # Numbers that are too large become infinite here, and so do the vectors, of which the encoder tells.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -213,17 +210,12 @@ def _output_layer(artifact: Artifact) -> Structure:
         negative=algorithm.negative,
         hs=int(algorithm.hs),
         sample=int(algorithm.sample > 0),
-        longest_path=_longest_path(artifact),
+        longest_path=artifact.longest_path,
         hs_offsets=arrays.get("hs_offsets"),
         hs_points=arrays.get("hs_points"),
         hs_codes=arrays.get("hs_codes"),
         sample_int=arrays.get("sample_int"),
     )
-
-
-def _longest_path(artifact: Artifact) -> int:
-    """Nodes above a word of the tree, at most; 0 if there is no tree."""
-    return int(np.diff(artifact.arrays["hs_offsets"]).max()) if artifact.manifest.algorithm.hs else 0
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ def members(structure: str) -> dict[str, int]:
     at = 0
     for member, kind in interface._STRUCTURES[structure].items():
         places[member] = at
-        inner = members(kind.strip()) if kind.strip() in interface._STRUCTURES else {}
+        inner = members(kind) if kind in interface._STRUCTURES else {}
         places |= {f"{member}.{name}": at + place for name, place in inner.items() if name != "end"}
         at += inner.get("end", 8)
     return {**places, "end": at}

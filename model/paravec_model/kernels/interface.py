@@ -16,15 +16,14 @@ from .library import load
 
 Array = npt.NDArray[Any]
 
-# Without comments, and a space wherever a line may end.
-_HEADER = re.sub(r"/\*.*?\*/|\s+", " ", Path(__file__).with_name("kernels.h").read_text("utf-8"), flags=re.DOTALL)
-_HEADER = re.sub(r" +", " ", _HEADER)
+# Without comments, and with one space wherever a line may end.
+_HEADER = re.sub(r"(?:/\*.*?\*/|\s)+", " ", Path(__file__).with_name("kernels.h").read_text("utf-8"), flags=re.DOTALL)
 _ENUMERATIONS = {
     name: {member: int(value) for member, value in re.findall(r"(\w+) = (\d+)", members)}
     for name, members in re.findall(r"enum (\w+) \{(.*?)\};", _HEADER)
 }
 _STRUCTURES: dict[str, dict[str, str]] = {
-    name: {member: kind for kind, member in re.findall(r"((?:const )?\w+ \*?)(\w+);", members)}
+    name: {member: kind.strip() for kind, member in re.findall(r"((?:const )?\w+ \*?)(\w+);", members)}
     for members, name in re.findall(r"typedef struct \{(.*?)\} (\w+);", _HEADER)
 }
 _FUNCTIONS = {
@@ -38,7 +37,7 @@ _ITEMS = {"uint8_t": "u1", "uint32_t": "u4", "uint64_t": "u8", "int64_t": "i8", 
 CONSTANTS = {member: value for members in _ENUMERATIONS.values() for member, value in members.items()}
 """The members of all enumerations."""
 
-LANES, ALIGNMENT = CONSTANTS["LANES"], CONSTANTS["ALIGNMENT"]
+LANES, ALIGNMENT, BLOCK = CONSTANTS["LANES"], CONSTANTS["ALIGNMENT"], CONSTANTS["BLOCK"]
 
 _FAULTS = {value: member for member, value in _ENUMERATIONS["status"].items() if value}
 
@@ -55,7 +54,7 @@ class Structure:
         self.words = array("q")
         """The members as C lays them out: all are 64 bits wide."""
         for member, kind in declared.items():
-            self.words.extend(_member(f"{name}.{member}", kind.strip(), members[member]))
+            self.words.extend(_member(f"{name}.{member}", kind, members[member]))
         self.address = self.words.buffer_info()[0]
         self._kept = members
 

@@ -33,8 +33,9 @@ enum character { UNKNOWN = 0, GAP = 1, DEPENDS = 2, FIRST_SYMBOL = 3 };
 enum architecture { DBOW = 0, DM = 1, DM_CONCAT = 2 };
 
 /* LANES floats make a vector of the CPU; sizes that say "padded" are multiples of it. Addresses of workspaces are
-   multiples of ALIGNMENT bytes, a line of the cache. */
-enum layout { LANES = 8, ALIGNMENT = 64 };
+   multiples of ALIGNMENT bytes, a line of the cache. Method sgd takes BLOCK rows of the output layer together, as many
+   as a CPU has registers for. */
+enum layout { LANES = 8, ALIGNMENT = 64, BLOCK = 6 };
 
 /* Nodes above a word of the Huffman tree, at most: no count of words makes a tree of a thousandth of it. */
 enum limit { MOST_NODES = 100000 };

@@ -248,14 +248,14 @@ int64_t map_workspace_bytes(const map_model *model, int64_t longest) {
 int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_count, const int64_t *offsets,
                   int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes) {
     int64_t longest = 0;
+    map_workspace room;
     enum status status = check_map_model(model);
     status =
         status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
-    status = status ? status : check_workspace(workspace, workspace_bytes, map_workspace_bytes(model, longest));
+    status = status ? status : check_workspace(workspace, workspace_bytes, lay_out(model, longest, NULL, &room));
     if (status != OK) {
         return (int32_t)status;
     }
-    map_workspace room;
     lay_out(model, longest, workspace, &room);
     for (int64_t q = 0; q < model->columns; q++) {
         room.zeros[q] = 0.0f;

@@ -259,16 +259,16 @@ int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alph
                   const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count,
                   float *vectors, void *workspace, int64_t workspace_bytes) {
     int64_t longest = 0;
+    sgd_call call = {.model = model, .tables = tables, .alphas = alphas, .epochs = epochs};
     enum status status = check_sgd_model(model);
     status =
         status ? status : check_documents(&model->output, words, word_count, offsets, offset_count, vectors, &longest);
     status = status ? status : check_draws(model, tables, epochs, longest);
     status = (status || alphas != NULL) ? status : BAD_DRAWS;
-    status = status ? status : check_workspace(workspace, workspace_bytes, sgd_workspace_bytes(model, longest));
+    status = status ? status : check_workspace(workspace, workspace_bytes, lay_out(model, longest, NULL, &call.room));
     if (status != OK) {
         return (int32_t)status;
     }
-    sgd_call call = {.model = model, .tables = tables, .alphas = alphas, .epochs = epochs};
     lay_out(model, longest, workspace, &call.room);
     for (int64_t q = 0; q < row_size(model); q++) {
         call.room.zeros[q] = 0.0f;

@@ -9,7 +9,7 @@
 
 #include "vector.h"
 
-enum { BLOCK = 6, HALF_BLOCK = 3 };
+enum { HALF_BLOCK = BLOCK / 2 };
 
 /* Constants of gensim's table of the logistic function: its range, and its points for a unit of the argument. */
 #define SIGMOID_LIMIT 6.0f
