@@ -76,14 +76,14 @@ def composed(tmp_path: Path, *components: str, more: str = "") -> Path:
     return tmp_path
 
 
-def test_an_overlay_is_valid_for_each_kubernetes(overlay: str, objects: Objects) -> None:
-    """The strict schema of the oldest and the newest version that it is for takes every object."""
+def test_an_overlay_is_valid_for_each_supported_kubernetes(overlay: str, objects: Objects) -> None:
+    """Every object passes the strict schema of the oldest and the newest Kubernetes that the overlay supports."""
     for version in (versions(overlay)[0], versions(overlay)[-1]):
         validate(objects, version)
 
 
-def test_an_image_volume_is_not_for_older_versions() -> None:
-    """The schema knows none before it came, so that the validation would notice a field that is not there."""
+def test_an_image_volume_fails_the_schema_of_older_kubernetes() -> None:
+    """The schema before image volumes rejects them, so validation does notice unknown fields."""
     with pytest.raises(kubernetes_validate.ValidationError):
         validate(render(KUSTOMIZE / "overlays/production-image-volume"), "1.30")
 
@@ -102,13 +102,13 @@ def test_a_misspelt_field_is_an_error(objects: Objects) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_goes_with_the_base(component: str, tmp_path: Path) -> None:
-    """Each renders alone upon the base, without a warning, and is valid."""
+def test_a_component_renders_and_validates_on_the_base(component: str, tmp_path: Path) -> None:
+    """Each component alone on the base renders without a warning and is valid."""
     validate(render(composed(tmp_path, component)), SUPPORTED[-1])
 
 
-def test_the_base_runs_as_it_is() -> None:
-    """It is complete without an overlay."""
+def test_the_base_is_complete_without_an_overlay() -> None:
+    """The base alone renders and validates."""
     objects = render(KUSTOMIZE / "base")
     validate(objects, SUPPORTED[0])
     assert {found["kind"] for found in objects} == {
@@ -116,8 +116,8 @@ def test_the_base_runs_as_it_is() -> None:
     }  # fmt: skip
 
 
-def test_overlays_differ_in_this_alone() -> None:
-    """Kind of volume, replicas, and the objects beyond the base."""
+def test_overlays_differ_only_in_volume_replicas_and_extra_objects() -> None:
+    """Overlays differ in the model's volume, the replicas and the objects beyond the base, and in nothing else."""
     base = {found["kind"] for found in render(KUSTOMIZE / "base")}
     table = {}
     for name in OVERLAYS:
@@ -142,21 +142,21 @@ def test_selectors_match_the_pods(objects: Objects) -> None:
         assert selector.items() <= labels.items()
 
 
-def test_selectors_hold_no_environment(overlay: str, objects: Objects) -> None:
-    """A Deployment's selector cannot be changed later; the environment is a label of the pods alone."""
+def test_selectors_do_not_include_the_environment(overlay: str, objects: Objects) -> None:
+    """The environment label is on pods but not in a selector, which cannot be changed later."""
     deployment = only(objects, "Deployment")["spec"]
     assert deployment["selector"]["matchLabels"] == {"app.kubernetes.io/name": "paravec-server"}
     assert deployment["template"]["metadata"]["labels"]["environment"] == overlay
 
 
-def test_mounts_and_volumes_belong_together(objects: Objects) -> None:
-    """Every mount has its volume, and every volume is mounted."""
+def test_every_mount_has_a_volume_and_every_volume_a_mount(objects: Objects) -> None:
+    """Every mount names an existing volume, and every volume is mounted."""
     mounted = {mount["name"] for container in containers(objects) for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod(objects)["volumes"]}
 
 
-def test_init_container_and_server_agree(overlay: str, objects: Objects) -> None:
-    """What the init container links is what the server serves, and both see the store at the same place."""
+def test_the_init_container_links_what_the_server_serves(overlay: str, objects: Objects) -> None:
+    """The init container's link is the server's model path, and both mount the store at the same path."""
     (server,) = pod(objects)["containers"]
     mounts = {mount["name"]: mount for mount in server["volumeMounts"]}
     assert all(mount["readOnly"] for mount in mounts.values())
@@ -174,8 +174,8 @@ def test_init_container_and_server_agree(overlay: str, objects: Objects) -> None
     assert places["model-link"] == str(Path(link).parent)
 
 
-def test_probes_ask_a_port_that_is_there(objects: Objects) -> None:
-    """Start and readiness ask whether it takes calls, life whether the process is alive."""
+def test_probes_use_a_declared_port_and_the_right_path(objects: Objects) -> None:
+    """Startup and readiness probes ask for readiness and the liveness probe for liveness, on a declared port."""
     (server,) = pod(objects)["containers"]
     assert {probe: server[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
         "startupProbe": {"path": "/readyz", "port": "operations"},
@@ -189,8 +189,8 @@ def test_probes_ask_a_port_that_is_there(objects: Objects) -> None:
     assert [p["targetPort"] for p in service["ports"]] == ["grpc"]
 
 
-def test_a_stop_has_the_time_it_needs(objects: Objects) -> None:
-    """The kubelet waits longer than preStop and the drain take."""
+def test_the_grace_period_covers_prestop_and_drain(objects: Objects) -> None:
+    """terminationGracePeriodSeconds is longer than the preStop hook and the drain together."""
     (server,) = pod(objects)["containers"]
     pause = server["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = pause + float(settings(objects)["PARAVEC_DRAIN_SECONDS"])
@@ -218,8 +218,8 @@ def test_containers_are_locked_down(objects: Objects) -> None:
             assert container["resources"][kind].keys() == {"cpu", "memory"}
 
 
-def test_images_have_tags(objects: Objects) -> None:
-    """None is `latest`, and the server's is this version."""
+def test_no_image_is_latest(objects: Objects) -> None:
+    """No image has the tag `latest`, and the server's tag is this version."""
     tags = dict(image.split(":") for image in images(objects))
     assert tags.keys() == {"doc2vec-model", "paravec-server"}
     assert "latest" not in tags.values()
@@ -238,8 +238,8 @@ def changed(objects: Objects, other: Objects) -> list[tuple[str, str]]:
     return [(a.strip(), b.strip()) for a, b in zip(one, two, strict=True) if a != b]
 
 
-def test_another_model_is_one_line(overlay: str, objects: Objects, tmp_path: Path) -> None:
-    """The tag stands once in an overlay, and changes the model's image and nothing else."""
+def test_another_model_is_one_changed_line(overlay: str, objects: Objects, tmp_path: Path) -> None:
+    """Changing the model's tag in an overlay changes the model's image and nothing else."""
     path = copied(tmp_path) / "overlays" / overlay
     roll(path, "1.1.0")
     ((old, new),) = changed(objects, render(path))
@@ -267,8 +267,8 @@ def test_a_changed_setting_rolls_the_pods(tmp_path: Path) -> None:
     assert len(names) == 2
 
 
-def test_memory_is_granted_to_who_writes_it(tmp_path: Path) -> None:
-    """A store in memory counts as the pod's memory: both containers may use more than it holds."""
+def test_an_in_memory_store_fits_the_containers_memory_limits(tmp_path: Path) -> None:
+    """A store of medium Memory is smaller than each container's memory limit."""
     objects = render(composed(tmp_path, "volume-memory"))
     (store,) = (volume for volume in pod(objects)["volumes"] if volume["name"] == "model-store")
     size = int(store["emptyDir"]["sizeLimit"].removesuffix("Mi"))
@@ -277,8 +277,8 @@ def test_memory_is_granted_to_who_writes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("component", ["ingress", "gateway"])
-def test_the_way_in_leads_to_the_pods(component: str, tmp_path: Path) -> None:
-    """Ingress and GRPCRoute name a Service of the component, which has an address and selects the pods."""
+def test_ingress_and_grpcroute_reach_the_pods(component: str, tmp_path: Path) -> None:
+    """Ingress and GRPCRoute name the component's Service, which has a cluster IP and selects the pods."""
     host = f"""patches:
   - target: {{name: paravec-server, kind: {"Ingress" if component == "ingress" else "GRPCRoute"}}}
     patch: |-
@@ -304,8 +304,8 @@ def test_the_way_in_leads_to_the_pods(component: str, tmp_path: Path) -> None:
     assert route["spec"]["rules"] == [{"backendRefs": [{"name": name, "port": port["port"]}]}]
 
 
-def test_tls_reads_its_secrets_and_leaves_the_probes_alone(tmp_path: Path) -> None:
-    """The Secret's files are what the server reads; the probes ask a port that speaks no TLS."""
+def test_the_tls_component_mounts_its_secrets_and_keeps_the_probes(tmp_path: Path) -> None:
+    """The TLS settings name the mounted Secret's files, and probes use the operations port, which is plain HTTP."""
     plain, objects = render(KUSTOMIZE / "base"), render(composed(tmp_path, "tls", "tokens"))
     (server,), volumes = pod(objects)["containers"], {v["name"]: v for v in pod(objects)["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
@@ -362,8 +362,8 @@ def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> No
     assert all(container["resources"][kind].keys() == {"cpu", "memory"} for kind in ("requests", "limits"))
 
 
-def test_another_list_of_questions_rolls_the_example(tmp_path: Path) -> None:
-    """As docs/faq.md says: a component with another file, after the example's own, and the pods change with it."""
+def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
+    """A component with another FAQ file, as docs/faq.md shows, changes the example's pod template."""
     mine, plain = tmp_path / "faq", tmp_path / "plain"
     for folder in (mine, plain):
         folder.mkdir()

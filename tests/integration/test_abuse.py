@@ -63,8 +63,8 @@ def serves(server: Server, documents: int = 1) -> bool:
     ],
     ids=["http1", "bytes", "tls", "frames", "half a preface", "headers"],
 )
-def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
-    """Whatever is sent, even if the connection then stays open, others are answered."""
+def test_garbage_on_the_port_does_not_affect_other_clients(server: Server, sent: bytes) -> None:
+    """After bytes that are not HTTP/2, on connections left open or closed, other clients are answered."""
     with connect(server) as one, connect(server) as other:
         for connection in (one, other):
             with suppress(OSError):
@@ -78,8 +78,8 @@ def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
     [b"", b"\x00\x00", b"\x00\x00\x00\x10\x00" + b"a" * 100],
     ids=["no message", "half a length", "half a message"],
 )
-def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, data: bytes) -> None:
-    """Calls whose message never ends take no place of others, and are reset after `peer-seconds`."""
+def test_incomplete_requests_take_no_place_and_are_reset(artifact: Artifact, data: bytes) -> None:
+    """Calls whose message never completes block no other client and are reset after `peer-seconds`."""
     with running(artifact.path, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
         with ExitStack() as connections:
             half = [connections.enter_context(connect(server)) for _ in range(50)]
@@ -93,8 +93,8 @@ def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, data: b
         assert "Traceback" not in server.log
 
 
-def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None:
-    """Health is open to anybody; so many that ask nothing must not make a probe fail."""
+def test_incomplete_health_checks_do_not_block_probes(server: Server) -> None:
+    """A hundred health checks without a message do not make a probe fail."""
     headers = request("/grpc.health.v1.Health/Check", secure=False)
     with ExitStack() as connections:
         for _ in range(100):
@@ -107,8 +107,9 @@ def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None
 
 
 @pytest.mark.parametrize("documents", [1, 60], ids=["short text", "batch"])
-def test_answers_that_nobody_reads_are_their_callers_own_affair(artifact: Artifact, documents: int) -> None:
-    """As many as a connection may have: others are answered meanwhile, and the calls are reset after `peer-seconds`."""
+def test_unread_responses_do_not_block_other_clients(artifact: Artifact, documents: int) -> None:
+    """With responses that a client never reads, other clients are answered, and the calls are reset after `peer-
+    seconds`."""
     request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents).SerializeToString()
     data = b"\0" + len(request).to_bytes(4, "big") + request
     # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
@@ -127,8 +128,8 @@ def test_answers_that_nobody_reads_are_their_callers_own_affair(artifact: Artifa
         assert server.stop() == 0
 
 
-def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact) -> None:
-    """Lines that cannot be written at once are lost; calls and the drain go on."""
+def test_a_blocked_log_pipe_does_not_block_the_server(artifact: Artifact) -> None:
+    """With standard error full and unread, calls and the drain go on; log lines are dropped."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         target = f"127.0.0.1:{free.getsockname()[1]}"
     flags = ("--log-level", "debug", "--listen", target)
@@ -145,8 +146,9 @@ def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact) -> None:
             process.kill()
 
 
-def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
-    """A stream whose answers nobody reads stops at flow control, others are answered; it goes on when it is read."""
+def test_slow_readers_do_not_block_other_clients(server: Server) -> None:
+    """A stream whose answers are not read stops at flow control while others are answered, and finishes once it is
+    read."""
     with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         requests = [pb.EmbedStreamRequest(document=pb.Document(text="fire"))] * 2000
@@ -156,8 +158,8 @@ def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
         assert [sum(1 for _ in stream) for stream in streams] == [2000] * 4
 
 
-def test_two_thousand_idle_connections(artifact: Artifact) -> None:
-    """They cost a descriptor each; calls go on, and so does the server when they all go."""
+def test_two_thousand_idle_connections_do_not_block_calls(artifact: Artifact) -> None:
+    """With 2,000 idle connections, calls are answered, and the server survives their end."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 5000:
         pytest.skip(f"only {hard} open files are allowed here")
@@ -174,8 +176,8 @@ def test_two_thousand_idle_connections(artifact: Artifact) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_no_descriptors_left(artifact: Artifact) -> None:
-    """A server that has no descriptor for another connection serves those it has, and new ones once there is room."""
+def test_a_server_without_free_descriptors_serves_open_connections(artifact: Artifact) -> None:
+    """Out of file descriptors, the server answers on open connections and accepts new ones when some are free again."""
     with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
@@ -201,8 +203,8 @@ for _ in client.embed_stream((["fire"] * 2000 for _ in iter(int, 1)), InferenceO
 """
 
 
-def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact) -> None:
-    """SIGKILL of a caller with minutes of work in progress: the only place and the only slot are free at once."""
+def test_a_client_killed_in_mid_stream_frees_its_slot(artifact: Artifact) -> None:
+    """After SIGKILL of a client with minutes of work in flight, the only slot serves the next call."""
     limits = ("--max-concurrent-rpcs", "1", "--threads", "1", "--max-epochs", "1000")
     with running(artifact.path, *limits) as server:
         for _ in range(3):
@@ -218,8 +220,8 @@ def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact) -> Non
         assert server.stop() == 0
 
 
-def test_a_slot_is_given_up_promptly(artifact: Artifact) -> None:
-    """A long batch whose deadline passes, or whose caller goes, leaves the only slot within moments."""
+def test_abandoned_work_frees_its_slot(artifact: Artifact) -> None:
+    """A long batch that was cancelled, or whose deadline passed, is stopped and frees the only compute slot."""
     heavy = pb.EmbedRequest(
         documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
         options=pb.InferenceOptions(epochs=1000),
@@ -239,8 +241,8 @@ def test_a_slot_is_given_up_promptly(artifact: Artifact) -> None:
             assert sorted(waits)[len(waits) // 2] < 0.5
 
 
-def test_the_model_is_removed_or_replaced_while_it_is_served(artifact: Artifact, tmp_path: Path) -> None:
-    """What is mapped stays: the vectors are the same to the bit, whatever becomes of the directory."""
+def test_a_served_model_may_be_deleted_or_replaced_on_disk(artifact: Artifact, tmp_path: Path) -> None:
+    """Vectors stay the same to the bit after the model's folder is deleted and replaced."""
     served = shutil.copytree(artifact.path, tmp_path / "model")
     with running(served) as server, EmbeddingClient(server.target) as client:
         texts = [f"fire in sydney {n}" for n in range(20)]
@@ -255,8 +257,8 @@ def test_the_model_is_removed_or_replaced_while_it_is_served(artifact: Artifact,
 
 
 @pytest.mark.parametrize("stderr", ["full", "closed"])
-def test_a_log_that_cannot_be_written_is_no_reason_to_stop(artifact: Artifact, tmp_path: Path, stderr: str) -> None:
-    """With a full disk or a closed standard error the server starts, answers and drains with exit code 0."""
+def test_an_unwritable_log_does_not_stop_the_server(artifact: Artifact, tmp_path: Path, stderr: str) -> None:
+    """With standard error on a full disk or closed, the server starts, answers and drains with exit code 0."""
     address = f"unix:{tmp_path}/socket"
     flags = ["--listen", address, "--log-level", "debug"]
     shell = {"full": 'exec "$@" 2>/dev/full', "closed": 'exec "$@" 2>&-'}[stderr]
@@ -273,8 +275,9 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(artifact: Artifact, t
             process.kill()
 
 
-def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact) -> None:
-    """From its first instruction to serving under load, a server that is told to stop ends with 0 and no traceback."""
+@pytest.mark.slow
+def test_sigterm_at_any_moment_of_the_start_exits_cleanly(artifact: Artifact) -> None:
+    """SIGTERM at any moment of the start ends the server with 0 and without a traceback."""
     for moment in range(20):
         with subprocess.Popen(command(artifact.path), stderr=subprocess.PIPE, text=True) as process:
             # Python itself takes some hundredths of a second until it can have a handler.
@@ -285,8 +288,8 @@ def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact) -> None:
         assert "Traceback" not in log
 
 
-def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact) -> None:
-    """Calls of a server that stops are answered, or refused so that gRPC, too, would try them elsewhere."""
+def test_sigterm_under_load_answers_or_refuses_with_unavailable(artifact: Artifact) -> None:
+    """Calls to a server that stops are answered or end with UNAVAILABLE, which clients try elsewhere."""
     codes: set[str] = set()
 
     def call(stub: Any, over: threading.Event) -> None:
@@ -314,13 +317,15 @@ def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact) -> Non
     assert codes <= {"UNAVAILABLE"}
 
 
-def test_requests_that_nobody_means(artifact: Artifact) -> None:
-    """Thousands of random and damaged requests, in streams and calls: no INTERNAL, no UNKNOWN, no crash."""
+@pytest.mark.slow
+def test_random_requests_cause_no_internal_error(artifact: Artifact) -> None:
+    """Thousands of random and damaged requests cause no INTERNAL, no UNKNOWN and no crash."""
     assert part("fuzz", artifact, "--requests", "2500").startswith("2,500 requests")
 
 
-def test_memory_under_load_of_all_kinds(artifact: Artifact) -> None:
-    """Seconds of what `make soak` does in ten minutes."""
+@pytest.mark.slow
+def test_a_short_soak_reports_no_faults(artifact: Artifact) -> None:
+    """Ten seconds of the soak test report no faults and no growth of memory."""
     assert "faults: none" in part("soak", artifact, "--seconds", "10", "--growth", "0.2")
 
 

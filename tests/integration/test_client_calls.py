@@ -51,8 +51,8 @@ def source(error: BaseException) -> Iterator[str]:
 
 
 @ERRORS
-def test_what_a_source_raises_reaches_the_caller(error: BaseException) -> None:
-    """After the outcomes of what came before it; a stream never ends as if it were complete."""
+def test_an_exception_of_the_source_reaches_the_caller(error: BaseException) -> None:
+    """The exception comes after the answers to earlier documents; the stream does not end as if it were complete."""
     with fake_server() as server, EmbeddingClient(server.target) as client:
         stream = client.embed_stream(source(error))
         assert [next(stream).token_count for _ in range(2)] == [1, 1]
@@ -63,8 +63,8 @@ def test_what_a_source_raises_reaches_the_caller(error: BaseException) -> None:
 
 @ERRORS
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_what_a_source_raises_reaches_the_asynchronous_caller(error: BaseException, asynchronous: bool) -> None:
-    """Whether it is asynchronous itself or not."""
+def test_an_exception_of_the_source_reaches_the_asyncio_caller(error: BaseException, asynchronous: bool) -> None:
+    """The exception of a synchronous or asynchronous source ends the stream of AsyncEmbeddingClient."""
 
     async def coming() -> AsyncIterator[str]:
         for text in source(error):
@@ -87,8 +87,8 @@ def test_what_a_source_raises_reaches_the_asynchronous_caller(error: BaseExcepti
 
 
 @EITHER
-def test_an_array_of_no_dimension_is_its_text(way: type[EmbeddingClient], server: Server) -> None:
-    """For a text, for a document of a list and for a query; one that holds no text is an error."""
+def test_a_zero_dimensional_array_is_its_text(way: type[EmbeddingClient], server: Server) -> None:
+    """A 0-d array counts as its text in embed and find_similar; one that holds no text raises."""
     client: Any
     with way(server.target) as client:
         text = np.array("The fire in Sydney")
@@ -151,8 +151,8 @@ def test_wrong_arguments_are_named(way: type[EmbeddingClient]) -> None:
 
 
 @EITHER
-def test_an_option_that_has_no_effect_is_refused_or_told(way: type[EmbeddingClient], server: Server) -> None:
-    """Refused where the caller names the method; else the answer tells which method it was."""
+def test_an_option_without_effect_is_refused_or_reported(way: type[EmbeddingClient], server: Server) -> None:
+    """An option that the named method ignores raises; without a named method the answer says which method was used."""
     with way(server.target) as client:
 
         def stream(text: str, options: InferenceOptions) -> Any:
@@ -218,8 +218,8 @@ def recording(interceptor: grpc.ServerInterceptor) -> Iterator[str]:
 
 
 @EITHER
-def test_an_error_tells_the_request_id_of_the_servers_log(way: type[EmbeddingClient], server: Server) -> None:
-    """The server's own, or the caller's; also where nobody answered."""
+def test_an_error_has_the_request_id_of_the_servers_log(way: type[EmbeddingClient], server: Server) -> None:
+    """request_id is the server's or the caller's own, also when no server answered."""
     with way(server.target) as client:
         with pytest.raises(InvalidArgumentError) as caught:
             client.embed("fire " * 3000)
@@ -254,8 +254,8 @@ def test_retries_and_health_are_logged(way: type[EmbeddingClient], caplog: pytes
     assert not any("a-secret" in text for _, text in told)
 
 
-def test_an_asynchronous_client_goes_on_in_another_loop() -> None:
-    """Once its loop is closed; while that runs, the other one is told."""
+def test_an_asyncio_client_works_in_another_loop() -> None:
+    """After its event loop is closed the client works in another; while it runs, use in another raises ConfigError."""
 
     async def once(client: AsyncEmbeddingClient) -> bool:
         found = [embedding async for embedding in client.embed_stream(["fire"])]
@@ -325,8 +325,9 @@ print(client.embed("fire").sum() == expected)
 """
 
 
-def test_a_client_goes_on_in_a_fork(server: Server) -> None:
-    """In forked pools, in a fork beside calls of other threads, and in the parent; what cannot go on says so."""
+def test_a_client_works_after_a_fork(server: Server) -> None:
+    """A client works in forked pools, in a fork beside calls of other threads, and in the parent; what cannot go on
+    raises."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS, server.target]
     environment = {name: value for name, value in os.environ.items() if name != "GRPC_ENABLE_FORK_SUPPORT"}
     ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False)
@@ -361,10 +362,10 @@ def recording_proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @EITHER
-def test_local_servers_are_not_asked_for_by_a_proxy(
+def test_local_servers_are_reached_without_the_proxy(
     way: type[EmbeddingClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is a token given to one; a server elsewhere is, and the error names the proxy without its password."""
+    """A local server is reached directly; for another, an error names the proxy without its password."""
     with recording_proxy() as (url, asked), fake_server() as server:
         monkeypatch.setenv("http_proxy", url)
         for name in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
@@ -391,8 +392,8 @@ def test_a_token_for_a_server_behind_a_proxy_needs_tls(monkeypatch: pytest.Monke
         EmbeddingClient(config=ClientConfig("vectors.invalid:50051", token="s3cret"))
 
 
-def test_a_pool_of_processes_hears_of_errors(artifact: Artifact, tmp_path: Path) -> None:
-    """An error of a worker reaches the caller as itself, instead of breaking the pool."""
+def test_errors_cross_a_process_pool(artifact: Artifact, tmp_path: Path) -> None:
+    """An error raised in a worker process reaches the caller as itself and does not break the pool."""
     program = tmp_path / "program.py"
     program.write_text(
         "import concurrent.futures as cf, multiprocessing as mp\n"

@@ -40,10 +40,8 @@ class Clock:
 
 @pytest.mark.skipif(not COMPILER, reason="no clock to turn: apt-get install gcc libc6-dev")
 @pytest.mark.parametrize("jump", [-DAYS, 90])
-def test_a_wall_clock_that_jumps_changes_nothing(
-    artifact: Artifact, encoder: Encoder, tmp_path: Path, jump: int
-) -> None:
-    """A stream goes on, calls are answered, deadlines are kept, health is well and a stop is clean."""
+def test_a_jumping_wall_clock_changes_nothing(artifact: Artifact, encoder: Encoder, tmp_path: Path, jump: int) -> None:
+    """While the wall clock jumps, streams go on, deadlines are kept, health is well and the stop is clean."""
     clock = Clock(tmp_path)
     flags = ("--hang-seconds", "1", "--log-level", "debug")
     expected = encoder.encode([encoder.tokenize(TEXT)]).vectors[0]

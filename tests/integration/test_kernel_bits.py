@@ -13,7 +13,10 @@ EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 GCC = shutil.which("gcc")
 DRIVER = Path(__file__).with_name("kernel_bits.c")
 
-pytestmark = pytest.mark.skipif(cpu_level() != "x86-64-v3", reason="this CPU has not the level that is compared")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(cpu_level() != "x86-64-v3", reason="this CPU has not the level that is compared"),
+]
 
 
 def compiled(compiler: build.Compiler, program: Path, *target: str) -> Path:

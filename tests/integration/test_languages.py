@@ -51,8 +51,8 @@ def run(program: Path, target: str, *texts: str) -> "subprocess.CompletedProcess
     return subprocess.run(["node", program, *texts], env=variables, capture_output=True, text=True, check=False)
 
 
-def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
-    """It gets the vectors that our client gets, with the counts and the model's version."""
+def test_the_node_example_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
+    """The Node example gets the vectors, the counts and the model's version that our client gets."""
     ran = run(program, server.target, *TEXTS)
     assert ran.returncode == 0, ran.stderr
     made = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -63,8 +63,8 @@ def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> 
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"])
-def test_node_tries_again(program: Path, code: str) -> None:
-    """A call that a server refuses twice by a status that may pass is answered."""
+def test_the_node_example_retries(program: Path, code: str) -> None:
+    """A call refused twice with a transient status is answered."""
     calls = []
 
     class Refusing(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -86,8 +86,8 @@ def test_node_tries_again(program: Path, code: str) -> None:
     assert len(calls) == 3
 
 
-def test_node_hears_which_field_is_at_fault(program: Path, server: Server) -> None:
-    """An error is its status, a line for each field and no trace of a stack."""
+def test_the_node_example_names_the_wrong_field(program: Path, server: Server) -> None:
+    """An error prints its status, a line for each field violation and no stack trace."""
     ran = run(program, server.target, "fire", "fire " * 3000)
     assert ran.returncode == 1
     first, second = ran.stderr.splitlines()

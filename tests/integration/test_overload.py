@@ -62,8 +62,8 @@ def codes(calls: list[Any]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_no_short_text_of_a_burst_is_lost(small: Server, address: str, connections: int) -> None:
-    """Two thousand at once by a stock client, more than anybody expects: all are answered, and all are counted."""
+def test_a_burst_of_short_texts_is_all_answered(small: Server, address: str, connections: int) -> None:
+    """Two thousand calls at once from a stock client are all answered and counted."""
     before = Scrape(address)
     with ExitStack() as stack:
         stubs = [stack.enter_context(connection(small)) for _ in range(connections)]
@@ -73,8 +73,8 @@ def test_no_short_text_of_a_burst_is_lost(small: Server, address: str, connectio
     assert Scrape(address)("paravec_calls_total", **counted) - before("paravec_calls_total", **counted) == 2000
 
 
-def test_short_texts_are_answered_however_busy_the_server_is(small: Server, address: str) -> None:
-    """Eight connections have all that they get of slots and places; a modest caller notices nothing but the time."""
+def test_short_texts_are_answered_on_a_busy_server(small: Server, address: str) -> None:
+    """While eight connections fill slots and places with batches, a modest client's short texts are all answered."""
     with ExitStack() as stack:
         greedy = [stack.enter_context(connection(small)) for _ in range(8)]
         calls = [stub.Embed.future(LONG, timeout=PATIENCE) for stub in greedy for _ in range(3)]
@@ -87,8 +87,8 @@ def test_short_texts_are_answered_however_busy_the_server_is(small: Server, addr
             call.cancel()
 
 
-def test_callers_with_minutes_of_work_do_not_keep_others_waiting(small: Server, address: str) -> None:
-    """The only slot is passed on: a batch of another connection is done long before theirs, and health is told."""
+def test_long_batches_share_the_slot_with_other_connections(small: Server, address: str) -> None:
+    """With minutes of work queued by one connection, another's batch is answered first, and health is served."""
     with ExitStack() as stack:
         greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
         calls = [greedy.Embed.future(LONG, timeout=PATIENCE) for _ in range(3)]
@@ -104,8 +104,8 @@ def test_callers_with_minutes_of_work_do_not_keep_others_waiting(small: Server, 
     until(lambda: not any(map(Scrape(address), gauges)))
 
 
-def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
-    """One connection takes all places that there are and is refused more; another still gets its first."""
+def test_a_connection_without_calls_always_gets_one(small: Server, address: str) -> None:
+    """When one connection has filled all places and is refused more, another still gets its first call."""
     with ExitStack() as stack:
         greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
         go = threading.Event()
@@ -124,8 +124,8 @@ def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
         go.set()
 
 
-def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact) -> None:
-    """Their bytes count as they are unpacked: of many small compressed ones, most are refused, and others answered."""
+def test_compressed_messages_count_by_their_unpacked_size(artifact: Artifact) -> None:
+    """Of many small messages that unpack to much, most are refused, and other calls are answered."""
     bomb = embed(*["a " * 100_000] * 9)
     flags = ("--threads", "1", "--max-bytes-in-flight", "2000000", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags) as server:
@@ -142,8 +142,8 @@ def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact) -> None:
                 one.cancel()
 
 
-def test_a_call_waits_no_longer_than_it_may(artifact: Artifact) -> None:
-    """A batch that finds no slot within `max-wait-seconds` is refused, told why, and counted."""
+def test_a_call_is_refused_after_max_wait_seconds(artifact: Artifact) -> None:
+    """A batch that gets no slot within max-wait-seconds is refused with the reason and counted."""
     flags = ("--threads", "1", "--max-wait-seconds", "0.2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags) as server, connection(server) as one:
         held = one.Embed.future(LONG, timeout=PATIENCE)

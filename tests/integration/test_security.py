@@ -96,8 +96,8 @@ def bearer(token: str, scheme: str = "Bearer") -> tuple[tuple[str, str], ...]:
     return (("authorization", f"{scheme} {token}"),)
 
 
-def test_tls_serves_those_who_trust_it_and_nobody_in_plain_text(artifact: Artifact, pem: Pem) -> None:
-    """A stock channel and our client embed over TLS; plain text and another authority's followers get nothing."""
+def test_tls_serves_only_clients_that_trust_its_authority(artifact: Artifact, pem: Pem) -> None:
+    """A stock channel and our client embed over TLS; plain text and clients of another authority fail."""
     with running(artifact.path, *flags(*pem.issue("one")), ready=False) as server:
         server.wait_for("serving")
         with secure(server, pem) as channel:
@@ -113,8 +113,8 @@ def test_tls_serves_those_who_trust_it_and_nobody_in_plain_text(artifact: Artifa
         assert server.stop() == 0
 
 
-def test_the_name_is_compared(artifact: Artifact, pem: Pem) -> None:
-    """A certificate for another name is refused, unless the caller says that it is that name it wants."""
+def test_the_certificates_name_is_checked(artifact: Artifact, pem: Pem) -> None:
+    """A certificate for another name fails unless the client names it as server_name."""
     issued = pem.authority.issue_cert("vectors.example.com")
     cert, key = pem.folder / "named.crt", pem.folder / "named.key"
     issued.cert_chain_pems[0].write_to_path(cert)
@@ -129,8 +129,8 @@ def test_the_name_is_compared(artifact: Artifact, pem: Pem) -> None:
             assert client.embed("fire").any()
 
 
-def test_with_a_client_authority_callers_need_a_certificate(artifact: Artifact, pem: Pem) -> None:
-    """One of that authority comes in; none, or another authority's, does not."""
+def test_a_client_authority_makes_client_certificates_required(artifact: Artifact, pem: Pem) -> None:
+    """A client certificate of that authority is accepted; none, or one of another authority, is refused."""
     more = ("--tls-client-ca", str(pem.ca))
     with running(artifact.path, *flags(*pem.issue("one"), *more), ready=False) as server:
         server.wait_for("serving")
@@ -191,8 +191,8 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, p
 
 
 @pytest.mark.parametrize(("year", "problem"), [(2020, "expired"), (2090, "not yet")])
-def test_a_certificate_out_of_its_time_is_warned_of(artifact: Artifact, pem: Pem, year: int, problem: str) -> None:
-    """It may be renewed in a moment, or a clock be wrong: the server starts, and says so."""
+def test_an_expired_or_future_certificate_is_a_warning(artifact: Artifact, pem: Pem, year: int, problem: str) -> None:
+    """The server starts with an expired or not yet valid certificate and logs a warning."""
     with running(artifact.path, *flags(*pem.issue("one", year)), ready=False) as server:
         server.stop()
         (line,) = [line for line in server.lines if "certificate at fault" in line]
@@ -200,8 +200,8 @@ def test_a_certificate_out_of_its_time_is_warned_of(artifact: Artifact, pem: Pem
         assert '"level": "warning"' in line
 
 
-def test_half_a_configuration_is_one_clear_line(artifact: Artifact, pem: Pem, tmp_path: Path) -> None:
-    """What is missing or wrong is named, with its setting, and the exit code is 2."""
+def test_incomplete_tls_or_token_settings_are_one_clear_line(artifact: Artifact, pem: Pem, tmp_path: Path) -> None:
+    """A missing or wrong file is one line with its setting, and the exit code is 2."""
     (cert, key), (_, other) = pem.issue("one"), pem.issue("two")
     gone, empty, junk = tmp_path / "gone", tmp_path / "empty", tmp_path / "junk"
     empty.write_text("# only a remark\n\n")
@@ -258,8 +258,8 @@ def refusals(channel: grpc.Channel, **how: Any) -> set[tuple[grpc.StatusCode, st
     return found
 
 
-def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, tokens: Path) -> None:
-    """All methods but health need it; none, a wrong one and a wrong scheme get the same answer; no log names it."""
+def test_every_method_but_health_needs_the_token(artifact: Artifact, tokens: Path) -> None:
+    """Without the right token every method but health gets the same error, and no log contains a token."""
     more = ("--tokens-file", str(tokens), "--log-level", "debug")
     with running(artifact.path, *more) as server, grpc.insecure_channel(server.target) as channel:
         for call in calls(channel, metadata=bearer(OLD)):
@@ -281,8 +281,8 @@ def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, to
         assert NEW not in server.log
 
 
-def test_refusals_are_counted(tokens: Path) -> None:
-    """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
+def test_refused_tokens_are_counted(tokens: Path) -> None:
+    """A refused call is counted once under `credentials`, also while the model loads, and is not in flight."""
     row = Figures().rows[0]
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": Method(lambda *_: b"")}
@@ -336,16 +336,17 @@ def test_tokens_are_rotated_without_a_restart(artifact: Artifact, tokens: Path) 
         assert NEW not in server.log
 
 
-def test_tokens_over_plain_text_are_warned_of(artifact: Artifact, tokens: Path) -> None:
-    """On an address that others reach, and only there."""
+def test_tokens_over_plain_text_are_a_warning(artifact: Artifact, tokens: Path) -> None:
+    """Tokens without TLS are a warning on an address that other machines reach, and only there."""
     for listen, warned in (("0.0.0.0:0", True), ("127.0.0.1:0", False)):
         with running(artifact.path, "--tokens-file", str(tokens), "--listen", listen, ready=False) as server:
             server.stop()
             assert ("tokens over plain text" in server.log) == warned
 
 
-def test_our_client_brings_its_token(artifact: Artifact, tokens: Path, tmp_path: Path) -> None:
-    """From a string or a file that may change, in calls and streams; a wrong one is an error of its own."""
+def test_the_client_sends_its_token(artifact: Artifact, tokens: Path, tmp_path: Path) -> None:
+    """A token from a string or from a file that may change goes with calls and streams; a wrong one is
+    UnauthenticatedError."""
     with running(artifact.path, "--tokens-file", str(tokens)) as server:
         with EmbeddingClient(server.target) as client:
             assert client.health() == "SERVING"
@@ -372,8 +373,8 @@ def test_our_client_brings_its_token(artifact: Artifact, tokens: Path, tmp_path:
             assert "Traceback" not in ran.stderr
 
 
-def test_our_command_speaks_tls(artifact: Artifact, pem: Pem) -> None:
-    """By variables or flags; half of it is one line and exit code 2."""
+def test_the_command_uses_tls(artifact: Artifact, pem: Pem) -> None:
+    """TLS is set by variables or flags; an incomplete setting is one line and exit code 2."""
     cert, key = pem.issue("caller")
     more = flags(*pem.issue("one"), "--tls-client-ca", str(pem.ca))
     with running(artifact.path, *more, ready=False) as server:
@@ -393,8 +394,8 @@ def test_our_command_speaks_tls(artifact: Artifact, pem: Pem) -> None:
             assert len(ran.stderr.splitlines()) == (code != 0)
 
 
-def test_a_client_that_cannot_be_made_says_why(pem: Pem, tmp_path: Path) -> None:
-    """Files that are missing or do not match, and tokens that would go in plain text, are named before any call."""
+def test_wrong_client_credentials_are_named_before_any_call(pem: Pem, tmp_path: Path) -> None:
+    """Missing or unmatched files, and a token that would go in plain text, are a ConfigError."""
     (cert, _), (_, other) = pem.issue("one"), pem.issue("two")
     gone, empty = tmp_path / "gone", tmp_path / "empty"
     empty.touch()

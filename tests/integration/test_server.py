@@ -74,8 +74,8 @@ def refused(stub: Any, request: pb.EmbedRequest) -> Any:
     return caught.value
 
 
-def test_vectors_over_the_wire_are_the_encoders(stub: Any, encoder: Encoder) -> None:
-    """Text and tokens give what the encoder gives, in order, with the counts and the model's identity."""
+def test_embed_returns_the_encoders_vectors(stub: Any, encoder: Encoder) -> None:
+    """Texts and tokens get the encoder's vectors in order, with the counts and the model's identity."""
     content = "The fire in Sydney spread, xyzzy!"
     response = stub.Embed(pb.EmbedRequest(documents=[text(content), tokens("fire", "Fire"), text("")]))
     manifest = encoder.manifest
@@ -99,9 +99,9 @@ def test_options_reach_the_encoder(stub: Any, encoder: Encoder) -> None:
     )
 
 
-def test_each_of_many_callers_gets_what_it_asked_for(channel: grpc.Channel, stub: Any, encoder: Encoder) -> None:
-    """Short texts that come at once, with other options, of several documents, of tokens, or at fault: each call
-    has its own answer, byte for byte what the contract's own messages would be."""
+def test_calls_batched_together_get_their_own_answers(channel: grpc.Channel, stub: Any, encoder: Encoder) -> None:
+    """Concurrent short calls with other options, several documents, tokens or errors each get their own response, byte
+    for byte."""
     words = [word for word in encoder.artifact.vocabulary if word.isalpha()][:200]
     model = stub.GetModel(pb.GetModelRequest()).model.version
     asked, expected = [], []
@@ -131,8 +131,8 @@ def test_each_of_many_callers_gets_what_it_asked_for(channel: grpc.Channel, stub
             assert future.result() == expected[i]
 
 
-def test_the_model_is_described(stub: Any, artifact: Artifact) -> None:
-    """GetModel tells identity, architecture, defaults, limits and tokenizer."""
+def test_get_model_describes_the_model(stub: Any, artifact: Artifact) -> None:
+    """GetModel returns identity, architecture, defaults, limits and tokenizer."""
     model = stub.GetModel(pb.GetModelRequest()).model
     assert model.version.digest == artifact.manifest.digest
     assert model.algorithm == pb.ALGORITHM_DBOW
@@ -172,8 +172,8 @@ def test_a_bad_argument_names_its_field(stub: Any, request_: pb.EmbedRequest, fi
     assert error.details().startswith(field)
 
 
-def test_a_long_document_is_cut_only_if_allowed_and_says_so(stub: Any, encoder: Encoder) -> None:
-    """With truncate, the vector is that of the first max_tokens tokens."""
+def test_a_long_document_is_truncated_if_allowed(stub: Any, encoder: Encoder) -> None:
+    """With truncate, the vector is that of the first max_tokens tokens and the embedding is marked as truncated."""
     words = ["fire", "sydney"] * 1500
     options = pb.InferenceOptions(truncate=True)
     made = stub.Embed(pb.EmbedRequest(documents=[tokens(*words)], options=options)).embeddings[0]
@@ -182,7 +182,7 @@ def test_a_long_document_is_cut_only_if_allowed_and_says_so(stub: Any, encoder: 
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xff\xff", b"\x0a\x04\x0a\x02\xc3\x28", b"\x0a\xff\xff\xff\xff\x0f"])
-def test_bytes_that_are_no_request_are_the_callers_fault(channel: grpc.Channel, junk: bytes) -> None:
+def test_bytes_that_are_no_request_are_invalid_argument(channel: grpc.Channel, junk: bytes) -> None:
     """Garbage and text that is not UTF-8 get INVALID_ARGUMENT, in a call and in a stream."""
     call: Any = channel.unary_unary(f"/{SERVICE}/Embed")
     with pytest.raises(grpc.RpcError) as caught:
@@ -232,8 +232,8 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 @settings(max_examples=150)
 @given(ANY_TEXT)
-def test_text_of_any_kind_gets_a_vector(stub: Any, content: str) -> None:
-    """Whatever Unicode a text holds, it is embedded."""
+def test_any_unicode_text_gets_a_vector(stub: Any, content: str) -> None:
+    """A text of any Unicode characters is embedded."""
     response = stub.Embed(pb.EmbedRequest(documents=[text(content), tokens(content)]), timeout=PATIENCE)
     assert len(response.embeddings) == 2
     assert all(np.isfinite(e.vector).all() and len(e.vector) == 50 for e in response.embeddings)
@@ -245,13 +245,13 @@ def test_text_of_any_kind_gets_a_vector(stub: Any, content: str) -> None:
     # pytest tells processes the name of a test, and a megabyte is too much for their environment.
     ids=["empty", "null", "emoji", "Arabic", "combining", "override", "a megabyte"],
 )
-def test_odd_texts_get_a_vector(stub: Any, content: str) -> None:
+def test_unusual_texts_get_a_vector(stub: Any, content: str) -> None:
     """Empty, NUL, emoji, right-to-left, combining marks and a megabyte without a space are embedded."""
     assert len(stub.Embed(pb.EmbedRequest(documents=[text(content)]), timeout=PATIENCE).embeddings) == 1
 
 
-def test_a_megabyte_of_words_is_refused_by_name_or_cut(stub: Any) -> None:
-    """A text beyond the limit of tokens is the caller's to shorten, or the server's if he says so."""
+def test_a_text_beyond_max_tokens_is_refused_or_truncated(stub: Any) -> None:
+    """A text beyond the limit of tokens is INVALID_ARGUMENT, or truncated if the options allow it."""
     content = "fire in sydney " * 66_000
     error = refused(stub, pb.EmbedRequest(documents=[text(content)]))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -266,8 +266,8 @@ def test_a_message_beyond_the_limit_is_refused(stub: Any) -> None:
     assert stub.Embed(pb.EmbedRequest(documents=[text("fire")]))
 
 
-def test_health_tells_process_from_readiness(channel: grpc.Channel) -> None:
-    """Both names answer; an unknown one is NOT_FOUND."""
+def test_health_answers_for_server_and_service(channel: grpc.Channel) -> None:
+    """The empty name and the service's name are SERVING; an unknown name is NOT_FOUND."""
     health = health_pb2_grpc.HealthStub(channel)
     for name in ("", SERVICE):
         status = health.Check(health_pb2.HealthCheckRequest(service=name)).status
@@ -285,8 +285,8 @@ def services(channel: grpc.Channel) -> list[str]:
     return [service.name for service in answer.list_services_response.service]
 
 
-def test_watchers_that_come_and_go_leave_health_alone(server: Server, channel: grpc.Channel) -> None:
-    """Clients that check health on their side open a watch each, and close it with their channel."""
+def test_health_watches_that_open_and_close_do_not_block_checks(server: Server, channel: grpc.Channel) -> None:
+    """While clients open and close health watches all the time, a check is answered."""
     asked = health_pb2.HealthCheckRequest(service=SERVICE)
     end = time.monotonic() + 1
 
@@ -307,8 +307,8 @@ def test_watchers_that_come_and_go_leave_health_alone(server: Server, channel: g
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_calls_that_send_nothing_leave_health_alone(artifact: Artifact) -> None:
-    """Callers that begin a call and do not send its message hold what they hold, but a probe is answered."""
+def test_calls_without_a_message_do_not_block_health_checks(artifact: Artifact) -> None:
+    """With many calls that never send their message, a health check is answered."""
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
             hold = threading.Event()
@@ -346,9 +346,9 @@ def test_work_stops_when_the_deadline_has_passed(server: Server, stub: Any) -> N
     assert stub.Embed(pb.EmbedRequest(documents=[text("fire")]), timeout=10)
 
 
-def test_too_many_calls_are_refused_at_once(artifact: Artifact) -> None:
-    """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED, the reason, and when to come back. A short text is
-    answered all the same."""
+def test_calls_beyond_the_limit_are_refused_at_once(artifact: Artifact) -> None:
+    """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED with a reason and a retry delay, and a short text is
+    answered."""
     batch = pb.EmbedRequest(documents=[text("a")] * 9)
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
@@ -372,8 +372,8 @@ def test_too_many_calls_are_refused_at_once(artifact: Artifact) -> None:
     assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
 
 
-def test_a_cancelled_stream_stops_its_work_and_gives_its_place_back(artifact: Artifact) -> None:
-    """A caller who goes away in mid-stream leaves no work, no place taken, and no error in the log."""
+def test_a_cancelled_stream_stops_its_work_and_frees_its_place(artifact: Artifact) -> None:
+    """A stream that its caller cancels leaves no work, no place taken, and no error in the log."""
     heavy = pb.EmbedStreamRequest(document=tokens(*["fire"] * 2000), options=pb.InferenceOptions(epochs=1000))
     with running(artifact.path, "--max-concurrent-rpcs", "1", "--threads", "1") as server:
         with grpc.insecure_channel(server.target) as channel:
@@ -415,8 +415,8 @@ def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains(artifact: Artifact, number: int) -> None:
-    """Readiness goes at once, the process stays alive, a call in progress is finished, then it exits with 0."""
+def test_sigterm_and_sigint_drain(artifact: Artifact, number: int) -> None:
+    """Readiness ends at once, the call in progress is finished, and the exit code is 0."""
     with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         health = health_pb2_grpc.HealthStub(channel)
@@ -467,8 +467,8 @@ def test_calls_during_a_drain_are_unavailable(artifact: Artifact) -> None:
     assert codes == [grpc.StatusCode.UNAVAILABLE] * 8
 
 
-def test_a_drain_ends_in_time(artifact: Artifact) -> None:
-    """A call that outlasts drain_seconds is cut off, and the exit code is 0 all the same."""
+def test_a_drain_ends_after_drain_seconds(artifact: Artifact) -> None:
+    """A call that outlasts drain_seconds is cut off, and the exit code is still 0."""
     with running(artifact.path, "--drain-seconds", "0.3") as server:
         with grpc.insecure_channel(server.target) as channel:
             stream = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(endless())
@@ -486,8 +486,8 @@ def endless() -> Iterator[pb.EmbedStreamRequest]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_during_start_ends_it(tmp_path: Path, number: int) -> None:
-    """A server that waits for its model's files is gone as soon as it is told."""
+def test_a_signal_during_the_start_ends_the_server(tmp_path: Path, number: int) -> None:
+    """A server that waits for its model's files exits with 0 on a signal."""
     os.mkfifo(tmp_path / "manifest.json")
     arguments = command(tmp_path, "--operations-listen", "127.0.0.1:0")
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
@@ -513,8 +513,8 @@ def last_line(log: str) -> str:
     return plain[0]
 
 
-def test_a_wrong_model_is_one_clear_line(tmp_path: Path) -> None:
-    """No model, a file, or a folder without a manifest: the line names it and the exit code is not 0."""
+def test_a_wrong_model_path_is_one_clear_line(tmp_path: Path) -> None:
+    """A missing folder, a file and a folder without a manifest are each one line, with exit code 1."""
     pickled = tmp_path / "doc2vec.model"
     pickled.write_bytes(b"\x80\x04N.")
     for path, problem in (
@@ -528,8 +528,8 @@ def test_a_wrong_model_is_one_clear_line(tmp_path: Path) -> None:
         assert problem in log
 
 
-def test_a_damaged_model_is_found_when_asked_to_verify(artifact: Artifact, tmp_path: Path) -> None:
-    """verify=full reads every byte before the server says that it is ready."""
+def test_verify_full_finds_a_damaged_model(artifact: Artifact, tmp_path: Path) -> None:
+    """--verify full reads every byte before the server is ready, and names the damaged file."""
     damaged = shutil.copytree(artifact.path, tmp_path / "model")
     content = bytearray((damaged / "syn1neg.npy").read_bytes())
     content[-100] ^= 1
@@ -568,8 +568,8 @@ def test_a_wrong_setting_is_one_clear_line(artifact: Artifact) -> None:
     assert "--max-documents (PARAVEC_MAX_DOCUMENTS) must be 1 to" in last_line(log)
 
 
-def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, tmp_path: Path) -> None:
-    """unix: addresses work, and reflection can be turned off."""
+def test_unix_sockets_and_no_reflection_work(artifact: Artifact, tmp_path: Path) -> None:
+    """unix: addresses work, reflection can be turned off, and the socket is removed at the end."""
     address = f"unix:{tmp_path}/paravec.sock"
     arguments = [*command(artifact.path), "--listen", address, "--no-reflection"]
     with (
@@ -586,8 +586,8 @@ def test_it_listens_on_a_unix_socket_without_reflection(artifact: Artifact, tmp_
     assert not (tmp_path / "paravec.sock").exists()
 
 
-def test_each_event_is_one_json_line_without_text(server: Server, stub: Any) -> None:
-    """The log is JSON lines, and no document's text is ever in it."""
+def test_log_events_are_json_lines_without_document_text(server: Server, stub: Any) -> None:
+    """Every line of the log is a JSON object, and no document's text is in it."""
     secret = "grünerdrachen"
     stub.Embed(pb.EmbedRequest(documents=[text(secret)]))
     refused(stub, pb.EmbedRequest(documents=[text(secret), pb.Document()]))

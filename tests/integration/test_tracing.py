@@ -82,8 +82,9 @@ def calls_in(server: Server) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "call"]
 
 
-def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
-    """It goes on from the caller's span, tells what was measured and no text, is in the log, and is sent at a drain."""
+def test_each_call_is_exported_as_a_span(artifact: Artifact, collector: Collector) -> None:
+    """The span continues the caller's trace, has the call's attributes and no text, is named in the log, and is sent
+    before exit."""
     flags = ("--tracing", "--log-level", "debug")
     with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub = stub_of(channel)
@@ -127,8 +128,8 @@ def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("name", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine"}])
-def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service's name that the environment gives goes before ours."""
+def test_opentelemetrys_environment_variables_apply(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SERVICE_NAME overrides our service name."""
     from paravec_server.tracing import Tracing
 
     for variable, value in name.items():
@@ -139,8 +140,8 @@ def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest
 
 
 @pytest.mark.parametrize("state", ["", "=" * 600, ",".join(f"k{i}=v" for i in range(64)), "a=b,a=c", "\x01=ä"])
-def test_a_caller_cannot_break_it(state: str) -> None:
-    """Whatever the metadata hold, the call has a valid span."""
+def test_invalid_trace_metadata_gets_a_valid_span(state: str) -> None:
+    """Whatever traceparent holds, the call has a valid span."""
     from paravec_server.tracing import Tracing
 
     tracing = Tracing()
@@ -154,10 +155,10 @@ def test_a_caller_cannot_break_it(state: str) -> None:
     tracing.close()
 
 
-def test_a_fault_of_ours_is_an_error_of_its_trace(
+def test_an_internal_error_marks_its_span(
     encoder: Encoder, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line in the log has the trace's id, the span is marked as failed, and neither quotes the document."""
+    """The log line has the trace id, the span has status ERROR, and neither contains the document."""
     from paravec_server.tracing import Tracing
 
     _, calls = build(Broken(encoder))
@@ -178,8 +179,8 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
     assert SECRET.encode() not in collector.raw
 
 
-def test_a_collector_that_is_not_there_costs_no_call(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls are answered, one line says that spans cannot be sent, and the stop is not held up."""
+def test_an_unreachable_collector_affects_no_call(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are answered, one line says that spans cannot be sent, and the stop is not delayed."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     for name, value in {"SCHEDULE_DELAY": "10", "MAX_QUEUE_SIZE": "4", "MAX_EXPORT_BATCH_SIZE": "2"}.items():
@@ -196,8 +197,8 @@ def test_a_collector_that_is_not_there_costs_no_call(artifact: Artifact, monkeyp
     assert len(server.lines) < 12
 
 
-def test_off_it_is_not_even_loaded() -> None:
-    """Without the setting, OpenTelemetry is not imported."""
+def test_without_tracing_opentelemetry_is_not_imported() -> None:
+    """A server without --tracing does not import OpenTelemetry."""
     code = "import sys, paravec_server.app; sys.exit('opentelemetry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

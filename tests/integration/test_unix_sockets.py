@@ -31,8 +31,8 @@ def answers(address: str) -> bool:
 
 
 @pytest.mark.parametrize("address", ["unix:{}/socket", "unix-abstract:{}"])
-def test_a_live_socket_is_not_taken(artifact: Artifact, tmp_path: Path, address: str) -> None:
-    """As with TCP: the second server says so, and the first one goes on."""
+def test_a_socket_in_use_is_refused(artifact: Artifact, tmp_path: Path, address: str) -> None:
+    """A second server on the socket ends with one line, and the first goes on."""
     address = address.format(tmp_path)
     with running(artifact.path, "--listen", address, ready=False) as server:
         server.wait_for("serving")
@@ -50,8 +50,8 @@ def test_a_live_socket_is_not_taken(artifact: Artifact, tmp_path: Path, address:
     assert not (tmp_path / "socket").exists()
 
 
-def test_a_socket_that_nobody_listens_on_is_taken_over(artifact: Artifact, tmp_path: Path) -> None:
-    """One that a killed server has left."""
+def test_a_stale_socket_is_replaced(artifact: Artifact, tmp_path: Path) -> None:
+    """A socket left by a killed server is replaced."""
     path = tmp_path / "socket"
     with running(artifact.path, "--listen", f"unix:{path}", ready=False) as first:
         first.wait_for("serving")
@@ -64,8 +64,8 @@ def test_a_socket_that_nobody_listens_on_is_taken_over(artifact: Artifact, tmp_p
     assert not path.exists()
 
 
-def test_only_the_own_file_is_removed(artifact: Artifact, tmp_path: Path) -> None:
-    """Another may have taken the name meanwhile."""
+def test_a_server_removes_only_its_own_socket(artifact: Artifact, tmp_path: Path) -> None:
+    """A file that has since taken the socket's name is left alone."""
     path = tmp_path / "socket"
     with running(artifact.path, "--listen", f"unix:{path}", ready=False) as server:
         server.wait_for("serving")
@@ -76,8 +76,8 @@ def test_only_the_own_file_is_removed(artifact: Artifact, tmp_path: Path) -> Non
             assert path.is_socket()
 
 
-def test_a_path_that_cannot_be_is_said(artifact: Artifact, tmp_path: Path) -> None:
-    """A folder that is not there, a file that is something else, a name that is too long."""
+def test_an_impossible_socket_path_is_one_clear_line(artifact: Artifact, tmp_path: Path) -> None:
+    """A missing folder, a path that is no socket and a path that is too long are one line."""
     (tmp_path / "file").write_text("precious")
     assert refused(artifact, f"unix:{tmp_path}/none/socket") == "there is no such directory"
     assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is no socket has this name"
@@ -85,8 +85,10 @@ def test_a_path_that_cannot_be_is_said(artifact: Artifact, tmp_path: Path) -> No
     assert refused(artifact, f"unix:{tmp_path}/{'a' * 120}") == "AF_UNIX path too long"
 
 
-def test_a_relative_path(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is one of the directory that the server was started in."""
+def test_a_relative_socket_path_is_in_the_working_directory(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is relative to the directory that the server was started in."""
     monkeypatch.chdir(tmp_path)
     with running(artifact.path.resolve(), "--listen", "unix:socket", ready=False) as server:
         server.wait_for("serving")

@@ -83,8 +83,8 @@ def workers(server: Server) -> list[int]:
     return [int(pid) for pid in children.read_text().split()]
 
 
-def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
-    """Connections are spread over the workers, and it makes no difference which is reached."""
+def test_workers_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
+    """Connections are spread over the workers, which all give the same vectors."""
     expected = encoder.encode([encoder.tokenize(TEXT)]).vectors[0]
     answered: set[int] = set()
     while len(answered) < 2:
@@ -92,8 +92,8 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
         answered.add(pair.wait_for("call")["worker"])
 
 
-def test_metrics_are_those_of_all(artifact: Artifact) -> None:
-    """One address tells what every worker did, and what one did that died."""
+def test_metrics_sum_all_workers(artifact: Artifact) -> None:
+    """One address exposes the counters of every worker, including one that died."""
     flags = ("--workers", "2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags, ready=False) as server:
         address = address_of(server)
@@ -113,8 +113,8 @@ def test_metrics_are_those_of_all(artifact: Artifact) -> None:
         assert value('paravec_calls_total{code="OK",method="Embed"}') == 20
 
 
-def test_a_worker_that_dies_is_replaced(pair: Server) -> None:
-    """Meanwhile whoever connects reaches the other, and calls with retries do not fail."""
+def test_a_killed_worker_is_replaced(pair: Server) -> None:
+    """While it restarts, new connections reach the other worker and calls with retries do not fail."""
     victim, other = workers(pair)
     with EmbeddingClient(pair.target) as client:
         os.kill(victim, signal.SIGKILL)
@@ -127,8 +127,8 @@ def test_a_worker_that_dies_is_replaced(pair: Server) -> None:
     assert other in workers(pair)
 
 
-def test_a_worker_that_hangs_turns_liveness_red(pair: Server) -> None:
-    """All say so, and it is replaced in the end."""
+def test_a_hanging_worker_fails_liveness_and_is_replaced(pair: Server) -> None:
+    """Liveness fails for all while one worker hangs, and the worker is replaced."""
     victim, _ = workers(pair)
     os.kill(victim, signal.SIGSTOP)
     # Which of them is reached is the kernel's choice, and the one that stands still answers nothing.
@@ -155,16 +155,16 @@ def ends(model: Path, *flags: str) -> tuple[int, list[str]]:
     return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("paravec-server:")]
 
 
-def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
-    """By the first worker, not by each."""
+def test_a_wrong_model_is_reported_once(tmp_path: Path) -> None:
+    """A model that cannot be served is reported by one worker and not by each."""
     code, lines = ends(tmp_path / "none", "--workers", "3")
     assert code == 1
     assert len(lines) == 1
     assert "none" in lines[0]
 
 
-def test_workers_need_a_port(artifact: Artifact, tmp_path: Path) -> None:
-    """A Unix socket cannot be shared."""
+def test_several_workers_need_a_tcp_port(artifact: Artifact, tmp_path: Path) -> None:
+    """Several workers on a Unix socket are refused."""
     code, lines = ends(artifact.path, "--workers", "2", "--listen", f"unix:{tmp_path}/socket")
     assert code == 2
     assert "PARAVEC_WORKERS" in lines[0]
@@ -180,8 +180,8 @@ def test_a_port_is_not_shared_with_another_server(pair: Server, artifact: Artifa
     assert len(lines) == 1
 
 
-def test_a_port_that_anybody_listens_on_is_refused(artifact: Artifact) -> None:
-    """With one line."""
+def test_a_port_in_use_is_refused(artifact: Artifact) -> None:
+    """A port that any program listens on is refused with one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         target = f"127.0.0.1:{taken.getsockname()[1]}"
         assert ends(artifact.path, "--workers", "2", "--listen", target)[0] == 1

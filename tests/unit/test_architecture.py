@@ -65,8 +65,8 @@ def test_imports_run_one_way(package: str) -> None:
         assert set(imports(file)) <= allowed, file
 
 
-def test_wire_and_model_meet_in_two_modules_a_contract() -> None:
-    """One turns messages into the model's types and back, one is the service that carries them; none computes."""
+def test_messages_and_model_meet_in_two_modules_per_contract() -> None:
+    """For each contract one module converts messages and one is the service; neither computes."""
     both = set()
     for file in PACKAGES["paravec_server"].glob("*.py"):
         found = set(imports(file))
@@ -94,7 +94,7 @@ def test_the_client_needs_neither_server_nor_model() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_clients_facade_is_its_list() -> None:
+def test_the_clients_public_names_are_its_all() -> None:
     """Every public name of the client is in __all__, in order, and exists."""
     public = {n for n in vars(paravec_client) if not n.startswith("_")} - {
         "aio", "batch", "calls", "client", "config", "connection", "core", "decode", "errors", "forks", "health",
@@ -119,8 +119,8 @@ def test_no_file_names_a_registry_or_a_machines_path() -> None:
         assert not found, f"{file}: {found and found[0]}"
 
 
-def test_one_module_knows_the_inside_of_grpcio() -> None:
-    """What has no public name may change; there is one place to look, and a way around it."""
+def test_only_one_module_uses_grpcios_internals() -> None:
+    """grpcio's private names, which may change, are used in one module that has a fallback."""
     inside = re.compile(r"\bgrpc\._(?!_|utilities)|from grpc import _")
     files = [file for root in PACKAGES.values() for file in root.rglob("*.py") if inside.search(file.read_text())]
     assert [file.name for file in files] == ["core.py"]

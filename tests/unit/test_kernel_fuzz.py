@@ -145,8 +145,8 @@ class Documents:
 
 
 @given(st.data())
-def test_sgd(data: st.DataObject) -> None:
-    """Of all architectures: models, draws, words and offsets."""
+def test_sgd_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the model, draws, words and offsets, the kernel returns a result or an error."""
     forge = Forger(data)
     random = forge.random
     words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 12)), int(random.integers(2))
@@ -184,8 +184,8 @@ def test_sgd(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_map(data: st.DataObject) -> None:
-    """Models, words and offsets."""
+def test_map_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the model, words and offsets, the kernel returns a result or an error."""
     forge = Forger(data)
     random = forge.random
     words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 6)), int(random.integers(2))
@@ -206,8 +206,8 @@ def test_map(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_draws(data: st.DataObject) -> None:
-    """Whatever the distribution, noise words are words of it."""
+def test_draws_are_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the distribution, noise words are rows of it."""
     forge = Forger(data)
     count, shift = int(forge.random.integers(1, 9)), int(forge.random.integers(20, 31))
     cum_table = forge.items(np.sort(forge.random.integers(1, 2**31, count)).astype(np.uint32))
@@ -251,8 +251,8 @@ BYTES = st.text("ab é中😀\ud800\0", max_size=12).map(utf8) | st.binary(max_s
 
 
 @given(st.data())
-def test_tokens_are_looked_up(data: st.DataObject) -> None:
-    """Any bytes, cut in any way, in any table."""
+def test_token_lookup_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Any bytes cut anywhere are looked up in any hash table."""
     forge = Forger(data)
     known, words = vocabulary(forge)
     asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中\ud800"]), max_size=6))
@@ -268,8 +268,8 @@ def test_tokens_are_looked_up(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_hash_tables_are_filled(data: st.DataObject) -> None:
-    """Of words that lie anywhere, and into memory that was used before."""
+def test_filling_a_hash_table_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Words at any offsets fill a table in memory that was used before."""
     forge = Forger(data)
     _, words = vocabulary(forge)
     count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
@@ -287,8 +287,8 @@ ENTRIES = st.sampled_from([CONSTANTS[name] for name in ("UNKNOWN", "GAP", "DEPEN
 
 
 @given(st.data())
-def test_texts_are_read(data: st.DataObject) -> None:
-    """Any bytes by any table of characters: one whose tokens are longer than the text must not write past its end."""
+def test_reading_text_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """With any bytes and any table of characters, nothing is written past the end of the output."""
     forge = Forger(data)
     known, words = vocabulary(forge)
     asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中"]), max_size=6))
@@ -327,8 +327,8 @@ def test_texts_are_read(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_the_nearest_are_searched(data: st.DataObject) -> None:
-    """Among vectors of any numbers and lengths, from any row to any."""
+def test_search_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Vectors of any numbers and any range of rows are searched."""
     forge = Forger(data)
     count, columns, queries, top_k = map(int, forge.random.integers((0, 1, 0, 1), (9, 70, 4, 12)))
     vectors, units = forge.floats(count, columns), forge.floats(queries, columns)
@@ -352,8 +352,8 @@ def test_the_nearest_are_searched(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("symbol", [0x80, 0x800, 0x10000, 2**32 - 4])
-def test_a_token_never_outgrows_its_text(symbol: int) -> None:
-    """A table that makes characters longer is refused before anything is written past the text."""
+def test_a_character_table_that_makes_text_longer_is_refused(symbol: int) -> None:
+    """A table whose characters are longer than their source is refused before anything is written."""
     table = np.full(0x110000, symbol + CONSTANTS["FIRST_SYMBOL"], np.uint32)
     characters = Structure("characters", table=table, min_len=0, max_len=9, not_first=-1)
     words = Structure("vocabulary", **{name.partition("_")[2]: made for name, made in vocabulary_arrays(["a"]).items()})

@@ -16,8 +16,8 @@ from paravec_server.trial import serves_directly
 SETTINGS = Settings(model=Path("m"))
 
 
-def test_this_grpcio_serves_directly(caplog: pytest.LogCaptureFixture) -> None:
-    """And there is nothing to say about it."""
+def test_the_installed_grpcio_passes_the_trial(caplog: pytest.LogCaptureFixture) -> None:
+    """The installed grpcio passes the trial of the direct path, and nothing is logged."""
     assert serves_directly(SETTINGS)
     assert not caplog.records
 
@@ -34,10 +34,10 @@ def gives_nothing(*_: Any) -> Any:
 
 @pytest.mark.parametrize("shape", [wants_more, gives_nothing])
 @pytest.mark.parametrize("name", [name for name in core._NEEDED if name.endswith("Operation")])
-def test_a_grpcio_of_another_shape_is_noticed(
+def test_an_incompatible_grpcio_falls_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, shape: Callable[..., Any]
 ) -> None:
-    """Whatever of it has changed: one line says so and where, and calls go by grpcio's own server."""
+    """When grpcio's internals differ, one line names the difference and calls use grpcio's own server."""
     monkeypatch.setattr(trial, "_PATIENCE", 0.5)
     monkeypatch.setattr(core, "cygrpc", SimpleNamespace(**{**vars(cygrpc), name: shape}))
     with caplog.at_level(logging.WARNING, "paravec_server.trial"):
