@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test slow-test sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,8 +69,13 @@ faq-image: | $(VENV)/.ready ## Build the example's image
 	  && $(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$$version \
 	    --label org.opencontainers.image.version=$$version .
 
-test: $(VENV)/.ready ## Run all tests
-	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test: $(VENV)/.ready ## Run the tests, but for the slow ones
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile, train large models, measure, or start a browser
+	@$(PYTEST) -m slow $(ARGS)
 
 sanitize: $(VENV)/.ready ## Run the tests of kernels with AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
 	@$(RUN) -m tests.sanitize $(ARGS)
