@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
-from paravec_server.admission import Admission
-from paravec_server.calls import Calls
-from paravec_server.figures import CODES, Figures
-from paravec_server.inference import Inference
-from paravec_server.open_inference import OpenInferenceService
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.dispatcher import Calls
+from paravec_server.services.inference import Inference
+from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import CODES, Figures
 
 from ..servers import PATIENCE, Server
 from .test_server import details
@@ -250,7 +250,7 @@ def test_another_registered_copy_of_the_protocol_does_not_clash(order: tuple[str
         "theirs": "from google.protobuf import descriptor_pool, message_factory as factory;"
         f"pool = descriptor_pool.Default(); pool.AddSerializedFile({file.SerializeToString()!r});"
         "theirs = factory.GetMessageClass(pool.FindMessageTypeByName('inference.ModelInferRequest'))",
-        "ours": "from paravec_server.open_inference import oip; import paravec_server.app",
+        "ours": "from paravec_server.services.open_inference import oip; import paravec_server.app",
     }
     code = ";".join(steps[step] for step in order)
     code += ";sent = theirs(model_name='a'); sent.parameters['epochs'].int64_param = 3;"

@@ -130,7 +130,7 @@ def test_each_call_is_exported_as_a_span(artifact: Artifact, collector: Collecto
 @pytest.mark.parametrize("name", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine"}])
 def test_opentelemetrys_environment_variables_apply(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """OTEL_SERVICE_NAME overrides our service name."""
-    from paravec_server.tracing import Tracing
+    from paravec_server.telemetry.tracing import Tracing
 
     for variable, value in name.items():
         monkeypatch.setenv(variable, value)
@@ -142,7 +142,7 @@ def test_opentelemetrys_environment_variables_apply(name: dict[str, str], monkey
 @pytest.mark.parametrize("state", ["", "=" * 600, ",".join(f"k{i}=v" for i in range(64)), "a=b,a=c", "\x01=ä"])
 def test_invalid_trace_metadata_gets_a_valid_span(state: str) -> None:
     """Whatever traceparent holds, the call has a valid span."""
-    from paravec_server.tracing import Tracing
+    from paravec_server.telemetry.tracing import Tracing
 
     tracing = Tracing()
     for parent in (
@@ -158,8 +158,8 @@ def test_invalid_trace_metadata_gets_a_valid_span(state: str) -> None:
 def test_an_internal_error_marks_its_span(
     encoder: Encoder, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log line has the trace id, the span has status ERROR, and neither contains the document."""
-    from paravec_server.tracing import Tracing
+    """The line in the log has the trace's id, the span is marked as failed, and neither quotes the document."""
+    from paravec_server.telemetry.tracing import Tracing
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
