@@ -1,16 +1,20 @@
 """What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import grpc
 import pytest
 from gensim.models.doc2vec import Doc2Vec
 from hypothesis import HealthCheck, settings
 
+from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from . import parity
+from .calls import connect
 from .servers import Server, running
 
 settings.register_profile(
@@ -45,6 +49,19 @@ def server(artifact: Artifact) -> Iterator[Server]:
     limits = ("--max-documents", "64", "--max-tokens", "2000", "--max-epochs", "2000", "--max-message-bytes", "2000000")
     with running(artifact.path, *limits) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    """A stock channel to `server`."""
+    with connect(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def stub(channel: grpc.Channel) -> Any:
+    """The generated stub on `channel`."""
+    return embedding_pb2_grpc.EmbeddingServiceStub(channel)
 
 
 @pytest.fixture

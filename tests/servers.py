@@ -87,6 +87,12 @@ def command(model: Path, *flags: str) -> list[str]:
     return [*server, "--listen", "127.0.0.1:0", "--log-format", "json", *flags]
 
 
+def failure(*arguments: str) -> tuple[int, list[str]]:
+    """Exit code and standard error of a server that cannot start."""
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return ran.returncode, ran.stderr.splitlines()
+
+
 @contextmanager
 def running(model: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
     """A server of `model`, stopped at the end; by default only handed over once it is ready."""

@@ -23,6 +23,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 
+from ..calls import connect
 from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, request
 from ..servers import PATIENCE, Server, command, running, stock_retries
 
@@ -34,7 +35,7 @@ EMBED_BLOCK = request("/paravec.v1.EmbeddingService/Embed", secure=False)
 EMBED_HEADERS = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=1)
 
 
-def connect(server: Server) -> socket.socket:
+def open_socket(server: Server) -> socket.socket:
     """A bare connection."""
     return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
 
@@ -46,7 +47,7 @@ def takes_on(server: Server) -> bool:
 
 def serves(server: Server, documents: int = 1) -> bool:
     """It answers, on a new connection."""
-    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    with connect(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents)
         return len(stub.Embed(request, timeout=PATIENCE, wait_for_ready=True).embeddings) == documents
@@ -66,7 +67,7 @@ def serves(server: Server, documents: int = 1) -> bool:
 )
 def test_garbage_on_the_port_does_not_affect_other_clients(server: Server, sent: bytes) -> None:
     """After bytes that are not HTTP/2, on connections left open or closed, other clients are answered."""
-    with connect(server) as one, connect(server) as other:
+    with open_socket(server) as one, open_socket(server) as other:
         for connection in (one, other):
             with suppress(OSError):
                 connection.sendall(sent)
@@ -83,7 +84,7 @@ def test_incomplete_requests_take_no_place_and_are_reset(artifact: Artifact, dat
     """Calls whose message never completes block no other client and are reset after `peer-seconds`."""
     with running(artifact.path, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
         with ExitStack() as connections:
-            half = [connections.enter_context(connect(server)) for _ in range(50)]
+            half = [connections.enter_context(open_socket(server)) for _ in range(50)]
             for connection in half:
                 connection.sendall(BEGIN + EMBED_HEADERS + (frame(DATA, data, stream=1) if data else b""))
             assert takes_on(server)
@@ -99,9 +100,9 @@ def test_incomplete_health_checks_do_not_block_probes(server: Server) -> None:
     headers = request("/grpc.health.v1.Health/Check", secure=False)
     with ExitStack() as connections:
         for _ in range(100):
-            connection = connections.enter_context(connect(server))
+            connection = connections.enter_context(open_socket(server))
             connection.sendall(BEGIN + frame(HEADERS, headers, END_HEADERS, stream=1))
-        with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        with connect(server.target) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             for _ in range(20):
                 assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True).status == 1
@@ -117,7 +118,7 @@ def test_unread_responses_do_not_block_other_clients(artifact: Artifact, documen
     no_window = frame(SETTINGS, b"\x00\x04" + bytes(4))
     streams = range(1, 40, 2)
     with running(artifact.path, "--max-concurrent-rpcs", "20", "--peer-seconds", "1") as server:
-        with connect(server) as connection:
+        with open_socket(server) as connection:
             connection.sendall(BEGIN + no_window)
             for stream in streams:
                 headers = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=stream)
@@ -150,7 +151,7 @@ def test_a_blocked_log_pipe_does_not_block_the_server(artifact: Artifact) -> Non
 def test_slow_readers_do_not_block_other_clients(server: Server) -> None:
     """A stream whose answers are not read stops at flow control while others are answered, and finishes once it is
     read."""
-    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    with connect(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         requests = [pb.EmbedStreamRequest(document=pb.Document(text="fire"))] * 2000
         streams = [stub.EmbedStream(iter(requests), timeout=PATIENCE) for _ in range(4)]
@@ -169,7 +170,7 @@ def test_two_thousand_idle_connections_do_not_block_calls(artifact: Artifact) ->
         with running(artifact.path) as server:
             with ExitStack() as stack:
                 for _ in range(2000):
-                    stack.enter_context(connect(server)).sendall(BEGIN)
+                    stack.enter_context(open_socket(server)).sendall(BEGIN)
                 assert serves(server)
             assert serves(server)
             assert server.stop() == 0
@@ -188,7 +189,7 @@ def test_a_server_without_free_descriptors_serves_open_connections(artifact: Art
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
         with ExitStack() as stack:
             for _ in range(100):
-                stack.enter_context(connect(server))
+                stack.enter_context(open_socket(server))
             for _ in range(20):
                 assert stub.Embed(request, timeout=PATIENCE)
         assert serves(server)

@@ -13,8 +13,6 @@ import grpc
 import numpy as np
 import pytest
 
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import (
     ClientConfig,
     DeadlineError,
@@ -24,6 +22,7 @@ from paravec_client import (
     InvalidArgumentError,
     OverloadedError,
     ParavecError,
+    Retry,
     UnavailableError,
 )
 from paravec_client._protocol.retry import RETRIED
@@ -32,6 +31,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from ..blocking import Blocking
+from ..calls import one_then_wait, stub_of
 from ..servers import Server, running
 
 
@@ -276,7 +276,8 @@ def test_no_server_is_unavailable() -> None:
     """Nobody listening is an UnavailableError, and waiting for it a DeadlineError that says so."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with EmbeddingClient(f"127.0.0.1:{unused.getsockname()[1]}") as client:
+        config = ClientConfig(f"127.0.0.1:{unused.getsockname()[1]}", retry=Retry(patience=0.2))
+        with EmbeddingClient(config=config) as client:
             with pytest.raises(UnavailableError):
                 client.embed("fire")
             with pytest.raises(DeadlineError, match=r"not ready after 0\.2 s"):
@@ -305,17 +306,12 @@ def test_a_document_larger_than_a_message_is_refused_before_sending(client: Embe
 def test_an_overloaded_error_has_the_servers_retry_delay(artifact: Artifact) -> None:
     """The server's RetryInfo is the error's retry_after."""
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
-        with ExitStack() as stack, EmbeddingClient(server.target) as client:
+        config = ClientConfig(server.target, retry=Retry(patience=0))
+        with ExitStack() as stack, EmbeddingClient(config=config) as client:
             release = threading.Event()
-
-            def documents() -> Iterator[pb.EmbedStreamRequest]:
-                yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-                release.wait(60)
-
             # The only place, and the one that a second caller gets beyond it.
-            alone = [("grpc.use_local_subchannel_pool", 1)]
-            channels = [stack.enter_context(grpc.insecure_channel(server.target, alone)) for _ in range(2)]
-            streams = [embedding_pb2_grpc.EmbeddingServiceStub(one).EmbedStream(documents()) for one in channels]
+            stubs = [stack.enter_context(stub_of(server.target)) for _ in range(2)]
+            streams = [stub.EmbedStream(one_then_wait(release)) for stub in stubs]
             for stream in streams:
                 next(stream)
             with pytest.raises(OverloadedError) as caught:

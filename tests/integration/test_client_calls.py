@@ -33,6 +33,7 @@ from paravec_client.testing import fake_server
 from paravec_model.artifact import Artifact
 
 from ..blocking import Blocking
+from ..calls import started
 from ..servers import PATIENCE, Server
 
 EITHER = pytest.mark.parametrize("way", [EmbeddingClient, Blocking])
@@ -207,14 +208,8 @@ def test_a_call_has_its_own_timeout_and_metadata(way: type[EmbeddingClient]) -> 
 @contextmanager
 def recording(interceptor: grpc.ServerInterceptor) -> Iterator[str]:
     """A server that knows no method; its target."""
-    with ThreadPoolExecutor(4) as pool:
-        server = grpc.server(pool, interceptors=[interceptor])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(None).wait()
+    with ThreadPoolExecutor(4) as pool, started(grpc.server(pool, interceptors=[interceptor])) as target:
+        yield target
 
 
 @EITHER

@@ -32,6 +32,7 @@ from paravec_client.testing import fake_server
 from paravec_model.artifact import Artifact
 
 from ..blocking import Blocking
+from ..calls import connect
 from ..servers import PATIENCE, Server, running, until
 
 EITHER = pytest.mark.parametrize("way", [EmbeddingClient, Blocking])
@@ -94,7 +95,7 @@ def test_watchers_beyond_the_servers_limit_still_embed(server: Server) -> None:
     watches = []
     with ExitStack() as stack:
         for _ in range(270):
-            channel = grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)])
+            channel = connect(server.target)
             stub = health_pb2_grpc.HealthStub(stack.enter_context(channel))
             watches.append(stub.Watch(health_pb2.HealthCheckRequest(service="paravec.v1.EmbeddingService")))
         # Which of them come last is up to their connections.

@@ -17,7 +17,6 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
 from paravec_model.text.token_ids import Words
 from paravec_server.rpc.admission import Admission
@@ -33,6 +32,7 @@ from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import Figures
 from paravec_server.telemetry.logs import _JsonFormatter
 
+from ..calls import started, stub_of
 from ..servers import PATIENCE, until
 
 SECRET = "grünerdrachen"
@@ -85,16 +85,10 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
 
 
 @contextmanager
-def stub_of(encoder: Any = None) -> Iterator[Any]:
+def serving(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    server = build(encoder)[1].server(ThreadPoolExecutor(4))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
-    finally:
-        server.stop(None).wait()
+    with started(build(encoder)[1].server(ThreadPoolExecutor(4))) as target, stub_of(target) as stub:
+        yield stub
 
 
 @pytest.fixture(params=["direct", "grpcio"], autouse=True)
@@ -113,7 +107,7 @@ def test_the_direct_path_is_used_with_this_grpcio(request: pytest.FixtureRequest
 def test_an_internal_error_has_an_id_and_no_document_text(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
     """INTERNAL carries an id that the log has with the place of the fault; neither contains the document's text."""
     document = pb.Document(text=SECRET)
-    with caplog.at_level(logging.INFO, "paravec_server"), stub_of(Broken(encoder)) as stub:
+    with caplog.at_level(logging.INFO, "paravec_server"), serving(Broken(encoder)) as stub:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Embed(pb.EmbedRequest(documents=[document]))
         error: Any = caught.value
@@ -135,7 +129,7 @@ def test_an_internal_error_has_an_id_and_no_document_text(encoder: Encoder, capl
 
 def test_a_failing_call_of_a_batch_fails_alone(encoder: Encoder) -> None:
     """Of short texts inferred together, only the call whose text fails gets the error."""
-    with stub_of(Fastidious(encoder)) as stub:
+    with serving(Fastidious(encoder)) as stub:
         futures = [
             stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text=text)]))
             for text in ["fire", SECRET, "police"] * 20
@@ -170,7 +164,7 @@ def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
     monkeypatch.setattr(Admission, "leave", noted)
     monkeypatch.setattr(Exchange, "send", stumble)
     document = pb.Document(text="fire")
-    with stub_of(encoder) as stub:
+    with serving(encoder) as stub:
         for _ in range(2):
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[document] * n)) for n in [1, 1, 4, 1] * 10]
             codes = [future.code() for future in futures]
@@ -193,7 +187,7 @@ def test_a_failure_anywhere_ends_the_call_and_frees_its_place(
     admissions: list[Admission] = []
     enter = Admission.enter
     monkeypatch.setattr(Admission, "enter", lambda one: admissions.append(one) or enter(one))  # type: ignore[func-returns-value]
-    with stub_of(encoder) as stub:
+    with serving(encoder) as stub:
         with monkeypatch.context() as broken:
             broken.setattr(Exchange, step, stumble)
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * n)) for n in [1, 9] * 5]
@@ -236,20 +230,16 @@ def test_a_failing_tracer_leaves_nothing_in_flight(encoder: Encoder, where: str,
     admission.open()
     tracing: Any = BrokenTracing(where)
     server = Calls(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with started(server) as target, stub_of(target) as stub:
         for documents in (1, 9):
             call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))
             assert call.code().name == code
-    assert admission.idle(PATIENCE)
-    server.stop(None)
+        assert admission.idle(PATIENCE)
 
 
 def test_calls_before_the_model_is_loaded_are_unavailable() -> None:
     """A server that is still loading answers UNAVAILABLE, and answers calls once it has loaded."""
-    with stub_of() as stub:
+    with serving() as stub:
         for call in (
             lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
             lambda: stub.GetModel(pb.GetModelRequest()),
@@ -278,7 +268,7 @@ def test_a_cancelled_calls_messages_are_freed_at_once(encoder: Encoder) -> None:
     gc.collect()
     gc.disable()
     try:
-        with stub_of(encoder) as stub:
+        with serving(encoder) as stub:
             for _ in range(3):
                 stream = stub.EmbedStream(iter(lambda: one, None))
                 next(stream)

@@ -31,6 +31,7 @@ from paravec_client import (
     InvalidArgumentError,
     Limits,
     ModelChangedError,
+    Retry,
     UnavailableError,
 )
 from paravec_client._protocol.call_settings import CallSettings
@@ -41,6 +42,7 @@ from paravec_server.rpc.errors import InvalidArgumentError as BadDocumentError
 from paravec_server.rpc.errors import OverloadedError
 
 from ..blocking import Blocking
+from ..calls import started
 from ..servers import PATIENCE, Server, running, until
 
 
@@ -93,17 +95,12 @@ def _vector(document: pb.Document) -> pb.Embedding:
 
 
 @contextmanager
-def flaky(way: type[EmbeddingClient] = EmbeddingClient) -> Iterator[tuple[Flaky, EmbeddingClient]]:
+def flaky(way: type[EmbeddingClient] = EmbeddingClient, **config: Any) -> Iterator[tuple[Flaky, EmbeddingClient]]:
     """Such a server, and a client of it."""
     servicer, server = Flaky(), grpc.server(ThreadPoolExecutor(8))
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with way(f"127.0.0.1:{port}") as client:
-            yield servicer, client
-    finally:
-        server.stop(None).wait()
+    with started(server) as target, way(config=ClientConfig(target, **config)) as client:
+        yield servicer, client
 
 
 def lengths(outcomes: Any) -> list[int]:
@@ -133,7 +130,8 @@ def test_a_permanent_failure_is_not_retried(code: str) -> None:
 
 def test_retries_are_bounded() -> None:
     """A server that always fails gets a few tries of each call, and a bounded number of all calls of a client."""
-    with flaky() as (server, client):
+    # Ten times faster than the defaults, in as many tries.
+    with flaky(retry=Retry(patience=0.4, first_pause=0.005, longest_pause=0.1)) as (server, client):
         server.failures = [grpc.StatusCode.UNAVAILABLE] * 10_000
         with pytest.raises(UnavailableError, match="told to fail"):
             client.embed("four")

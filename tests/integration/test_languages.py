@@ -16,6 +16,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 
+from ..calls import started
 from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
@@ -76,12 +77,8 @@ def test_the_node_example_retries(program: Path, code: str) -> None:
 
     server = grpc.server(ThreadPoolExecutor(1))
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Refusing(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        ran = run(program, f"127.0.0.1:{port}", "fire")
-    finally:
-        server.stop(None)
+    with started(server) as target:
+        ran = run(program, target, "fire")
     assert ran.returncode == 0, ran.stderr
     assert len(calls) == 3
 

@@ -15,7 +15,6 @@ import grpc
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
@@ -24,6 +23,7 @@ from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import Figures
 from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
 
+from ..calls import stub_of
 from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -40,8 +40,8 @@ def talkative(artifact: Artifact) -> Iterator[Server]:
 @pytest.fixture
 def stub(talkative: Server) -> Iterator[Any]:
     """A stub of it."""
-    with grpc.insecure_channel(talkative.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with stub_of(talkative.target) as stub:
+        yield stub
 
 
 def trailers(call: Any) -> dict[str, Any]:

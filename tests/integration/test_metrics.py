@@ -17,15 +17,15 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
 from paravec_server.telemetry.counters import BUCKETS, METHODS, Figures
 from paravec_server.telemetry.metrics import Facts, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
+from ..calls import embed, one_then_wait, stub_of
 from ..scrapes import Scrape, address_of, scrape
-from ..servers import PATIENCE, Server, command, running, until
+from ..servers import PATIENCE, Server, command, failure, running, until
 
 LIMITS = {
     "paravec_calls_in_flight": 2,
@@ -51,8 +51,8 @@ def address(measured: Server) -> str:
 @pytest.fixture
 def stub(measured: Server) -> Iterator[Any]:
     """A stub of it."""
-    with grpc.insecure_channel(measured.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with stub_of(measured.target) as stub:
+        yield stub
 
 
 def serve(figures: Figures, address: str = "127.0.0.1:0") -> OperationsServer:
@@ -68,11 +68,6 @@ def endpoint(figures: Figures) -> Iterator[str]:
         yield f"127.0.0.1:{served.server_port}"
     finally:
         served.close()
-
-
-def embed(*texts: str) -> pb.EmbedRequest:
-    """A request for the vectors of texts."""
-    return pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
 
 
 def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
@@ -109,16 +104,11 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
 def test_cancelled_and_late_calls_are_counted_by_their_status(address: str, stub: Any) -> None:
     """A cancelled stream counts as CANCELLED and one past its deadline as DEADLINE_EXCEEDED, and neither as OK."""
     before, waiting = Scrape(address), threading.Event()
-
-    def requests() -> Iterator[pb.EmbedStreamRequest]:
-        yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-        waiting.wait(PATIENCE)
-
     try:
-        next(left := stub.EmbedStream(requests()))
+        next(left := stub.EmbedStream(one_then_wait(waiting)))
         left.cancel()
         with pytest.raises(grpc.RpcError) as late:
-            list(stub.EmbedStream(requests(), timeout=0.3))
+            list(stub.EmbedStream(one_then_wait(waiting), timeout=0.3))
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
         def told(code: str) -> float:
@@ -162,15 +152,9 @@ def test_every_series_starts_at_zero(artifact: Artifact) -> None:
 def test_refused_calls_have_a_reason(artifact: Artifact) -> None:
     """A call beyond the bound is counted by reason, and as a call with its status."""
     flags = ("--max-concurrent-rpcs", "1", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with running(artifact.path, *flags) as server, stub_of(server.target) as stub:
         free = threading.Event()
-
-        def requests() -> Iterator[pb.EmbedStreamRequest]:
-            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-            free.wait(PATIENCE)
-
-        next(held := stub.EmbedStream(requests()))
+        next(held := stub.EmbedStream(one_then_wait(free)))
         with pytest.raises(grpc.RpcError):
             stub.Embed(embed(*["fire"] * 9))
         told = Scrape(address_of(server))
@@ -335,18 +319,11 @@ def test_a_slow_http_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_taken_operations_port_is_one_clear_line(address: str, artifact: Artifact) -> None:
     """One line names the setting and the address, and the exit code is 1."""
-    done = subprocess.run(
-        command(artifact.path, "--operations-listen", address),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
+    code, lines = failure(*command(artifact.path, "--operations-listen", address))
+    assert code == 1
     wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN) {address}: cannot be listened on"
-    assert last.startswith(wanted)
-    assert "Traceback" not in done.stderr
+    assert lines[-1].startswith(wanted)
+    assert not any("Traceback" in line for line in lines)
 
 
 @pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])

@@ -26,19 +26,12 @@ from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import CODES, Figures
 
-from ..servers import PATIENCE, Server
-from .test_server import details
+from ..calls import details, started
+from ..servers import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "inference.GRPCInferenceService"
 TEXTS = ["The fire in Sydney spread, xyzzy!", "fire", "", "xyzzy"]
-
-
-@pytest.fixture(scope="module")
-def channel(server: Server) -> Iterator[grpc.Channel]:
-    """A channel to the server."""
-    with grpc.insecure_channel(server.target) as channel:
-        yield channel
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +53,7 @@ def test_a_loading_server_is_live_and_not_ready() -> None:
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
     server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with started(server) as target, grpc.insecure_channel(target) as channel:
         assert call(channel, "ServerLive", b"", oip.ServerLiveResponse).live
         assert not call(channel, "ServerReady", b"", oip.ServerReadyResponse).ready
         assert not call(channel, "ModelReady", oip.ModelReadyRequest(name="any"), oip.ModelReadyResponse).ready
@@ -70,7 +61,6 @@ def test_a_loading_server_is_live_and_not_ready() -> None:
             with pytest.raises(grpc.RpcError) as caught:
                 call(channel, method, b"", answer)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    server.stop(None).wait()
     codes, _, _ = row.calls("ModelInfer")
     assert {code: n for code, n in zip(CODES, codes, strict=True) if n} == {grpc.StatusCode.UNAVAILABLE: 1}
 

@@ -6,23 +6,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 import trustme
 
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import DRAINING, SERVING, Figures
 from paravec_server.telemetry.liveness import why_not_live, why_not_ready
 
+from ..calls import one_then_wait, stub_of
 from ..scrapes import Scrape, address_of
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -133,14 +129,8 @@ def test_a_draining_server_is_live_and_not_ready(artifact: Artifact) -> None:
     """During a drain longer than the limit for a hang, the server stays live and is not ready."""
     with running(artifact.path, *FLAGS, "--hang-seconds", "0.5") as server:
         address, free = address_of(server), threading.Event()
-
-        def requests() -> Iterator[pb.EmbedStreamRequest]:
-            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-            free.wait(PATIENCE)
-
-        with grpc.insecure_channel(server.target) as channel:
-            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            next(stream := stub.EmbedStream(requests()))
+        with stub_of(server.target) as stub:
+            next(stream := stub.EmbedStream(one_then_wait(free)))
             server.process.terminate()
             until(lambda: get(address, "/readyz") == (503, "draining: a stop was asked for\n"))
             free.wait(1.5)  # three times what a hang may take

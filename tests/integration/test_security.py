@@ -18,7 +18,15 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
-from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
+from paravec_client import (
+    ClientConfig,
+    ConfigError,
+    EmbeddingClient,
+    Retry,
+    Tls,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import Method
@@ -28,9 +36,9 @@ from paravec_server.security.bearer_tokens import Tokens
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import Figures
 
-from ..servers import PATIENCE, Server, command, running, until
+from ..calls import SERVICE, started
+from ..servers import PATIENCE, Server, command, failure, running, until
 
-SERVICE = "paravec.v1.EmbeddingService"
 OLD, NEW = "old-token-4c3b1f", "new-token-98fe0a"
 
 
@@ -85,12 +93,6 @@ def shown(server: Server) -> int:
     return x509.load_pem_x509_certificate(text.encode()).serial_number
 
 
-def failure(*arguments: str) -> tuple[int, list[str]]:
-    """Exit code and standard error of a server that cannot start."""
-    ran = subprocess.run(list(arguments), capture_output=True, text=True, check=False, timeout=PATIENCE)
-    return ran.returncode, ran.stderr.splitlines()
-
-
 def bearer(token: str, scheme: str = "Bearer") -> tuple[tuple[str, str], ...]:
     """Metadata with a token."""
     return (("authorization", f"{scheme} {token}"),)
@@ -107,7 +109,8 @@ def test_tls_serves_only_clients_that_trust_its_authority(artifact: Artifact, pe
         with EmbeddingClient(config=ClientConfig(server.target, tls=Tls(ca=pem.ca))) as client:
             assert client.embed("fire").any()
         stranger = Pem(pem.folder / "stranger")
-        for config in (ClientConfig(server.target), ClientConfig(server.target, tls=Tls(ca=stranger.ca))):
+        for tls in (None, Tls(ca=stranger.ca)):
+            config = ClientConfig(server.target, tls=tls, retry=Retry(patience=0))
             with EmbeddingClient(config=config) as client, pytest.raises(UnavailableError):
                 client.embed("fire")
         assert server.stop() == 0
@@ -121,7 +124,8 @@ def test_the_certificates_name_is_checked(artifact: Artifact, pem: Pem) -> None:
     issued.private_key_pem.write_to_path(key)
     with running(artifact.path, *flags(cert, key), ready=False) as server:
         server.wait_for("serving")
-        with EmbeddingClient(config=ClientConfig(server.target, tls=Tls(ca=pem.ca))) as client:
+        config = ClientConfig(server.target, tls=Tls(ca=pem.ca), retry=Retry(patience=0))
+        with EmbeddingClient(config=config) as client:
             with pytest.raises(UnavailableError):
                 client.embed("fire")
         named = Tls(ca=pem.ca, server_name="vectors.example.com")
@@ -287,18 +291,13 @@ def test_refused_tokens_are_counted(tokens: Path) -> None:
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": Method(lambda *_: b"")}
     server = Calls(methods, admission, row, Tokens(tokens)).server(Threads(2, "test"))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call: Any = channel.unary_unary("/any/Method")
-            codes = []
-            for metadata in ((), bearer(NEW), bearer(OLD)):
-                with pytest.raises(grpc.RpcError) as caught:
-                    call(b"", metadata=metadata, timeout=PATIENCE)
-                codes.append(caught.value.code())
-    finally:
-        server.stop(0).wait()
+    with started(server) as target, grpc.insecure_channel(target) as channel:
+        call: Any = channel.unary_unary("/any/Method")
+        codes = []
+        for metadata in ((), bearer(NEW), bearer(OLD)):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(b"", metadata=metadata, timeout=PATIENCE)
+            codes.append(caught.value.code())
     assert codes == [grpc.StatusCode.UNAUTHENTICATED] * 2 + [grpc.StatusCode.UNAVAILABLE]
     assert (row["credentials"], row["loading"], row["calls_in_flight"]) == (2, 1, 0)
 
@@ -384,7 +383,7 @@ def test_the_command_uses_tls(artifact: Artifact, pem: Pem) -> None:
         for given, environ, code in (
             ([], whole, 0),
             (["--tls-ca", str(pem.ca), "--tls-cert", str(cert), "--tls-key", str(key)], {}, 0),
-            (["--tls-ca", str(pem.ca)], {}, 4),
+            (["--tls-ca", str(pem.ca)], {"PARAVEC_RETRY_PATIENCE": "0"}, 4),
             ([], {"PARAVEC_TLS_CERT": str(cert)}, 2),
         ):
             ran = subprocess.run(

@@ -1,6 +1,5 @@
 """FindSimilar, asked of a real server: what it finds, and what it refuses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,13 @@ from gensim.models.doc2vec import Doc2Vec
 from google.rpc import error_details_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, Similar, UnsupportedError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from .. import parity
-from ..servers import PATIENCE, Server, running
-from .test_server import details
-
-
-@pytest.fixture(scope="module")
-def stub(server: Server) -> Iterator[Any]:
-    """A stub of the server."""
-    with grpc.insecure_channel(server.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+from ..calls import details, stub_of
+from ..servers import PATIENCE, running
 
 
 def tokens(*content: str) -> pb.Query:
@@ -154,8 +145,7 @@ def test_limits_and_deadlines_hold_for_a_long_search(tmp_path: Path) -> None:
     """A search that nobody waits for gives its turn up; top_k is bounded by the server's setting, its default too."""
     model = random_model(tmp_path / "model", 100, 32, documents=300_000)
     flags = ("--threads", "1", "--max-top-k", "4", "--max-documents", "4000")
-    with running(model, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with running(model, *flags) as server, stub_of(server.target) as stub:
         many = pb.FindSimilarRequest(queries=[vector(*[1] * 32)] * 4000)
         with pytest.raises(grpc.RpcError) as late:
             stub.FindSimilar(many, timeout=0.3)

@@ -12,10 +12,10 @@ import grpc
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
+from ..calls import embed, started, stub_of
 from ..servers import PATIENCE, Server, command, running
 from .test_faults import Broken, build
 
@@ -58,22 +58,10 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
-    yield collector
-    server.stop(None).wait()
-
-
-def stub_of(channel: grpc.Channel) -> Any:
-    """A stub."""
-    return embedding_pb2_grpc.EmbeddingServiceStub(channel)
-
-
-def embed(*texts: str) -> pb.EmbedRequest:
-    """A request for the vectors of texts."""
-    return pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
+    with started(server) as target:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{target}")
+        yield collector
 
 
 def calls_in(server: Server) -> list[dict[str, Any]]:
@@ -86,8 +74,7 @@ def test_each_call_is_exported_as_a_span(artifact: Artifact, collector: Collecto
     """The span continues the caller's trace, has the call's attributes and no text, is named in the log, and is sent
     before exit."""
     flags = ("--tracing", "--log-level", "debug")
-    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub = stub_of(channel)
+    with running(artifact.path, *flags) as server, stub_of(server.target) as stub:
         state = ("tracestate", "rojo=1,congo=2")
         stub.Embed(embed(f"the fire {SECRET}", "a"), metadata=[TRACEPARENT, state, ("x-request-id", "mine")])
         stub.GetModel(pb.GetModelRequest())
@@ -163,12 +150,9 @@ def test_an_internal_error_marks_its_span(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    server = calls.server(ThreadPoolExecutor(2))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
-        stub_of(channel).Embed(embed(SECRET), metadata=[TRACEPARENT])
-    server.stop(None).wait()
+    with started(calls.server(ThreadPoolExecutor(2))) as target, stub_of(target) as stub:
+        with pytest.raises(grpc.RpcError):
+            stub.Embed(embed(SECRET), metadata=[TRACEPARENT])
     tracing.close()
     (record,) = (record for record in caplog.records if record.getMessage() == "internal error")
     assert record.__dict__["facts"]["trace_id"] == TRACE
@@ -185,8 +169,7 @@ def test_an_unreachable_collector_affects_no_call(artifact: Artifact, monkeypatc
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     for name, value in {"SCHEDULE_DELAY": "10", "MAX_QUEUE_SIZE": "4", "MAX_EXPORT_BATCH_SIZE": "2"}.items():
         monkeypatch.setenv(f"OTEL_BSP_{name}", value)
-    with running(artifact.path, "--tracing") as server, grpc.insecure_channel(server.target) as channel:
-        stub = stub_of(channel)
+    with running(artifact.path, "--tracing") as server, stub_of(server.target) as stub:
         stub.Embed(embed("fire"))
         assert server.wait_for("traces cannot be sent")["level"] == "warning"
         for _ in range(200):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 
+from ..calls import connect, one_then_wait
 from ..environments import environment
-from ..servers import PATIENCE, Server, running
+from ..servers import Server, running
 from ..triton import Triton, TritonError, triton
 
 ROOT = Path(__file__).parents[2]
@@ -171,19 +171,17 @@ def test_liveness_and_readiness_are_answered_under_overload_and_drain(
 ) -> None:
     """Under overload and in a drain inference is refused as Embed is, and liveness and readiness are still answered."""
     hold = threading.Event()
-
-    def requests() -> Iterator[pb.EmbedStreamRequest]:
-        yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-        hold.wait(PATIENCE)
-
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
         with (
             grpc.insecure_channel(server.target) as channel,
-            grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as other,
+            connect(server.target) as other,
             triton(place, server.target) as asker,
         ):
             # The only place, and the one that a second caller gets beyond it.
-            streams = [embedding_pb2_grpc.EmbeddingServiceStub(one).EmbedStream(requests()) for one in (channel, other)]
+            streams = [
+                embedding_pb2_grpc.EmbeddingServiceStub(one).EmbedStream(one_then_wait(hold))
+                for one in (channel, other)
+            ]
             for stream in streams:
                 next(stream)
             assert refused(asker, name, TEXTS * 9).status == "StatusCode.RESOURCE_EXHAUSTED"

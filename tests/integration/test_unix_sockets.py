@@ -4,21 +4,24 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 
-from ..servers import PATIENCE, command, running
+from ..servers import PATIENCE, command, failure, running
 
 
 def refused(artifact: Artifact, address: str) -> str:
     """The one line of a server that cannot listen there."""
-    arguments = command(artifact.path, "--listen", address)
-    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert ran.returncode == 1
-    (line,) = (line for line in ran.stderr.splitlines() if not line.startswith("{"))
+    code, lines = failure(*command(artifact.path, "--listen", address))
+    assert code == 1
+    (line,) = (line for line in lines if not line.startswith("{"))
     assert line.startswith(f"paravec-server: {address}: cannot be listened on: ")
     return line.rpartition(": ")[2]
 
@@ -95,3 +98,22 @@ def test_a_relative_socket_path_is_in_the_working_directory(
         assert answers(f"unix:{tmp_path}/socket")
         assert server.stop() == 0
     assert not (tmp_path / "socket").exists()
+
+
+def test_unix_sockets_and_no_reflection_work(artifact: Artifact, tmp_path: Path) -> None:
+    """unix: addresses work, reflection can be turned off, and the socket is removed at the end."""
+    address = f"unix:{tmp_path}/paravec.sock"
+    arguments = [*command(artifact.path), "--listen", address, "--no-reflection"]
+    with (
+        subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process,
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        assert stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=PATIENCE)
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")])))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert not (tmp_path / "paravec.sock").exists()

@@ -3,10 +3,8 @@
 import os
 import signal
 import socket
-import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +14,28 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paravec.inference.v2 import open_inference_pb2 as oip
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_server.services.open_inference import SERVICE
 
+from .. import calls
+from ..calls import connect, stub_of
 from ..scrapes import address_of
-from ..servers import PATIENCE, Server, command, running, until
+from ..servers import PATIENCE, Server, command, failure, running, until
 
 TEXT = "The fire in Sydney spread"
 
 
-def channel(server: Server) -> grpc.Channel:
-    """A connection of its own: it reaches one of the workers."""
-    return grpc.insecure_channel(server.target, options=[("grpc.use_local_subchannel_pool", 1)])
-
-
 def embed(server: Server) -> Any:
     """The vector of TEXT, over a new connection."""
-    with closing(channel(server)) as connection:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(connection)
-        request = pb.EmbedRequest(documents=[pb.Document(text=TEXT)])
-        return np.array(stub.Embed(request, timeout=PATIENCE).embeddings[0].vector, np.float32)
+    with stub_of(server.target) as stub:
+        return np.array(stub.Embed(calls.embed(TEXT), timeout=PATIENCE).embeddings[0].vector, np.float32)
 
 
 def answers_within(server: Server, seconds: float) -> bool:
     """Whether a probe as the kubelet's finds the process alive."""
-    with closing(channel(server)) as connection:
+    with connect(server.target) as connection:
         stub: Any = health_pb2_grpc.HealthStub(connection)
         try:
             status = stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds).status
@@ -57,7 +48,7 @@ def answers_within(server: Server, seconds: float) -> bool:
 
 def live(server: Server) -> bool | None:
     """The same question in the words of the Open Inference Protocol; None if there is no answer."""
-    with closing(channel(server)) as connection:
+    with connect(server.target) as connection:
         ask: Any = connection.unary_unary(
             f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString
         )
@@ -151,8 +142,8 @@ def test_no_worker_outlives_its_parent(artifact: Artifact) -> None:
 
 def ends(model: Path, *flags: str) -> tuple[int, list[str]]:
     """Exit code, and the lines that are no log, of a server that cannot begin."""
-    done = subprocess.run(command(model, *flags), capture_output=True, text=True, timeout=PATIENCE, check=False)
-    return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("paravec-server:")]
+    code, lines = failure(*command(model, *flags))
+    return code, [line for line in lines if line.startswith("paravec-server:")]
 
 
 def test_a_wrong_model_is_reported_once(tmp_path: Path) -> None:
