@@ -1,6 +1,7 @@
 """What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from paravec_model.encoder import Encoder
 
 from . import parity
 from .calls import connect
+from .credentials import OLD, Pem
 from .servers import Server, running
 
 settings.register_profile(
@@ -69,3 +71,17 @@ def client(server: Server) -> Iterator[EmbeddingClient]:
     """A client of `server`."""
     with EmbeddingClient(server.target) as client:
         yield client
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Pem:
+    """An authority of this test."""
+    return Pem(tmp_path / "pem")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """A file with a token and a remark."""
+    file = tmp_path / "tokens"
+    file.write_text(f"# of the search service\n\n  {OLD}   # since May\n")
+    return file

@@ -3,6 +3,7 @@
 make manifests
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -87,6 +88,20 @@ def images(objects: Objects) -> list[str]:
     spec = pod(objects)
     mounted = [volume["image"]["reference"] for volume in spec["volumes"] if "image" in volume]
     return mounted + [c["image"] for c in (spec.get("initContainers") or []) + spec["containers"]]
+
+
+def containers(objects: Objects) -> list[dict[str, Any]]:
+    """All containers of the pod, the init container first."""
+    return [*(pod(objects).get("initContainers") or []), *pod(objects)["containers"]]
+
+
+def composed(tmp_path: Path, *components: str, more: str = "") -> Path:
+    """A kustomization outside the repository: the base with components."""
+    here = os.path.relpath(KUSTOMIZE.resolve(), tmp_path.resolve())
+    listed = "".join(f"\n  - {here}/components/{name}" for name in components)
+    text = f"resources:\n  - {here}/base\n" + (f"components:{listed}\n" if components else "") + more
+    (tmp_path / "kustomization.yaml").write_text(text)
+    return tmp_path
 
 
 def replicas(objects: Objects) -> str:
