@@ -25,7 +25,7 @@ SMALL = TrainingParameters(vector_size=8, epochs=3, min_count=2)
 # Sends itself SIGINT where `stop` is asked for the given time, then runs the command.
 INTERRUPTED = """
 import os, signal, sys
-from paravec_model import interrupts
+from paravec_model.cli import interrupt
 from paravec_model.cli import main
 asked, when = 0, [int(n) for n in sys.argv[1].split(",")]
 def call(self):
@@ -34,7 +34,7 @@ def call(self):
     if asked in when:
         os.kill(os.getpid(), signal.SIGINT)
     return self._asked
-interrupts.Interrupt.__call__ = call
+interrupt.Interrupt.__call__ = call
 sys.exit(main(sys.argv[2:]))
 """
 
