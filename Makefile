@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test slow-test sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test slow-test coverage sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,14 @@ test: $(VENV)/.ready ## Run the tests, but for the slow ones
 
 slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile, train large models, measure, or start a browser
 	@$(PYTEST) -m slow $(ARGS)
+
+coverage: $(VENV)/.ready ## Run these tests, and show how much of client, model and server runs, in all processes
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(BIN)/coverage run $(filter-out $(RUN),$(PYTEST)) -m "not slow" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
+	@for package in client model server; do \
+	  printf '%-8s %s%%\n' $$package "$$($(BIN)/coverage report --include="*/paravec_$$package/*" --format total)"; done
 
 sanitize: $(VENV)/.ready ## Run the tests of kernels with AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
 	@$(RUN) -m tests.sanitize $(ARGS)

@@ -1,6 +1,7 @@
 """Real paravec-server processes for tests, on free ports of the loopback."""
 
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,11 @@ def running(model: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
                     client.wait_until_ready(PATIENCE)
             yield server
         finally:
+            if "COVERAGE_PROCESS_CONFIG" in os.environ:
+                # A process that is killed writes no coverage.
+                with suppress(subprocess.TimeoutExpired):
+                    process.terminate()
+                    process.wait(5)
             process.kill()
             if server:
                 # Workers end with their parent, and write until then.
