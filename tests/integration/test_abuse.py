@@ -23,7 +23,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 
-from ..calls import connect
+from ..calls import connect, stub_of
 from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, request
 from ..servers import PATIENCE, Server, command, running, stock_retries
 
@@ -105,7 +105,7 @@ def test_incomplete_health_checks_do_not_block_probes(server: Server) -> None:
         with connect(server.target) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             for _ in range(20):
-                assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True).status == 1
+                assert stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True).status == 1
 
 
 @pytest.mark.parametrize("documents", [1, 60], ids=["short text", "batch"])
@@ -215,10 +215,8 @@ def test_a_client_killed_in_mid_stream_frees_its_slot(artifact: Artifact) -> Non
                 assert caller.stdout
                 assert caller.stdout.readline() == b"answered\n"
                 caller.kill()
-            began = time.monotonic()
-            with EmbeddingClient(server.target) as client:
-                client.embed("fire")
-            assert time.monotonic() - began < 5
+            # A batch, which takes the place and the slot.
+            assert takes_on(server)
         assert server.stop() == 0
 
 
@@ -229,18 +227,13 @@ def test_abandoned_work_frees_its_slot(artifact: Artifact) -> None:
         options=pb.InferenceOptions(epochs=1000),
     )
     with running(artifact.path, "--threads", "1") as server:
-        with grpc.insecure_channel(server.target) as channel:
-            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            light = pb.EmbedRequest(documents=[pb.Document(text="fire")])
-            waits = []
+        with stub_of(server.target) as stub:
             for n in range(6):
                 call = stub.Embed.future(heavy, timeout=0.3 if n % 2 else PATIENCE)
                 time.sleep(0.3)  # it computes now
                 call.cancel()
-                began = time.monotonic()
-                stub.Embed(light, timeout=PATIENCE)
-                waits.append(time.monotonic() - began)
-            assert sorted(waits)[len(waits) // 2] < 0.5
+                # A batch, for a short text does not wait for the slot. How soon: benchmarks/stops.py.
+                assert takes_on(server)
 
 
 def test_a_served_model_may_be_deleted_or_replaced_on_disk(artifact: Artifact, tmp_path: Path) -> None:

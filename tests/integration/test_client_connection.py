@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,12 +81,10 @@ def embeds(client: EmbeddingClient) -> bool:
 
 
 def test_a_connected_client_does_not_delay_a_drain(artifact: Artifact) -> None:
-    """A server stops promptly although a client watches its health."""
-    with running(artifact.path) as server, EmbeddingClient(server.target) as client:
+    """A server stops before drain_seconds have passed although a client watches its health."""
+    with running(artifact.path, "--drain-seconds", "600") as server, EmbeddingClient(server.target) as client:
         client.embed("fire")
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 10
 
 
 def test_watchers_beyond_the_servers_limit_still_embed(server: Server) -> None:

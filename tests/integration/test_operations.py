@@ -134,7 +134,7 @@ def test_a_draining_server_is_live_and_not_ready(artifact: Artifact) -> None:
             server.process.terminate()
             until(lambda: get(address, "/readyz") == (503, "draining: a stop was asked for\n"))
             free.wait(1.5)  # three times what a hang may take
-            assert get(address, "/livez")[0] == 200
+            until(lambda: get(address, "/livez")[0] == 200)
             free.set()
             assert not list(stream)
         assert server.wait() == 0

@@ -18,7 +18,7 @@ from paravec_model.artifact import Artifact
 
 from ..calls import connect, one_then_wait
 from ..environments import environment
-from ..servers import Server, running
+from ..servers import PATIENCE, Server, running
 from ..triton import Triton, TritonError, triton
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +149,7 @@ def test_work_of_a_late_tritonclient_is_stopped(asker: Triton, name: str) -> Non
         heavy = refused(asker, name, ["fire " * 2000] * 64, parameters={"epochs": 2000}, client_timeout=0.3)
         assert heavy.status == "StatusCode.DEADLINE_EXCEEDED"
     # Each of the calls above would keep a thread busy for minutes.
-    assert asker.infer(name, TEXTS, client_timeout=10)
+    assert asker.infer(name, TEXTS, client_timeout=PATIENCE)
 
 
 def test_the_tritonclient_example_of_the_docs_runs(place: Path, server: Server, name: str) -> None:
