@@ -1,7 +1,7 @@
 """Text or tokens in, vectors out: the whole of inference, without any wire."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from string import printable
@@ -43,13 +43,10 @@ class Encoding(NamedTuple):
         """Whether some of a document's tokens were not used."""
         return (count > self.most for count in self.token_counts)
 
-    def parts(self, sizes: Iterable[int]) -> Iterator["Encoding"]:
-        """The same in parts of so many documents."""
-        end = 0
-        for size in sizes:
-            begin, end = end, end + size
-            part = slice(begin, end)
-            yield Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.most)
+    def part(self, begin: int, end: int) -> "Encoding":
+        """The encoding of the documents [begin, end)."""
+        part = slice(begin, end)
+        return Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.most)
 
 
 class Encoder:

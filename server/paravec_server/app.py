@@ -24,9 +24,9 @@ from .process.signals import on_stop
 from .process.worker import Place
 from .rpc import channel_args
 from .rpc.admission import Admission
-from .rpc.dispatcher import Calls
-from .rpc.fast_path.self_test import serves_directly
-from .rpc.thread_pool import Threads
+from .rpc.dispatcher import Dispatcher
+from .rpc.fast_path.self_test import fast_path_works
+from .rpc.thread_pool import ElasticThreadPool
 from .security.bearer_tokens import Tokens
 from .security.tls import server_credentials
 from .services import embedding, health, open_inference
@@ -101,15 +101,15 @@ class App:
         self._trimmer = Trimmer()
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         patience = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
-        self._server = Calls(methods, self._admission, row, tokens, self._tracing, **patience).server(
+        self._server = Dispatcher(methods, self._admission, row, tokens, self._tracing, **patience).server(
             # A caller's first call may go beyond the bound, see `admission`.
-            Threads(2 * settings.max_concurrent_rpcs, "call"),
+            ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
             options=[
-                *channel_args.options(settings),
+                *channel_args.channel_args(settings),
                 # Workers share their parent's port; a second server on the same port must fail.
                 ("grpc.so_reuseport", int(place is not None)),
             ],
-            direct=serves_directly(settings),
+            fast_path=fast_path_works(settings),
         )
         self._socket = UnixSocket(settings.listen)
         self.port: int | None = None
@@ -163,7 +163,7 @@ class App:
 
     def _wait(self) -> None:
         """Until something happens or it is time to say again whether the process lives."""
-        stuck = max(self._inference.stuck, self._server.stuck)
+        stuck = max(self._inference.stuck_seconds, self._server.stuck_seconds)
         self._row["heartbeat"] = time.monotonic() - stuck
         self._health.set_alive(stuck <= self._settings.hang_seconds and not self._figures.hang)
         self._trimmer.trim(idle=self._admission.is_idle)
@@ -217,7 +217,7 @@ class App:
         event(_log, logging.INFO, "draining", reason=self._reason, drain_seconds=self._settings.drain_seconds)
         self._health.set_ready(False)
         self._admission.close()
-        drained = self._admission.idle(self._settings.drain_seconds)
+        drained = self._admission.wait_until_idle(self._settings.drain_seconds)
         if drained:
             # A call that was on its way hears that it is refused, and the last replies leave.
             time.sleep(_LAST_WORDS)
