@@ -21,13 +21,13 @@ from paravec_model.options import Method
 from .process.listen import CANNOT_LISTEN, UnixSocket
 from .process.malloc import Trimmer
 from .process.signals import on_stop
-from .process.worker import Place
+from .process.worker import WorkerIdentity
 from .rpc import channel_args
 from .rpc.admission import Admission
 from .rpc.dispatcher import Calls
 from .rpc.fast_path.self_test import serves_directly
 from .rpc.thread_pool import Threads
-from .security.bearer_tokens import Tokens
+from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
 from .services import embedding, health, open_inference
 from .services.embedding import EmbeddingService
@@ -36,7 +36,7 @@ from .services.inference import Inference
 from .services.open_inference import OpenInferenceService
 from .services.reflection import reflection_methods
 from .settings import NO_PORT, ListenError, Settings, SettingsError, names_of
-from .telemetry.counters import Figures
+from .telemetry.counters import SharedCounters
 from .telemetry.liveness import why_not_live, why_not_ready
 from .telemetry.logs import event
 from .telemetry.metrics import Facts, labels_of, limits_of, metrics_page
@@ -70,14 +70,14 @@ class App:
     """One server, from start to stopped. Alone, it listens once the model is open, and is ready once that is warm; one
     of several workers listens when it is ready, for a caller might have got another that is."""
 
-    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+    def __init__(self, settings: Settings, place: WorkerIdentity | None = None) -> None:
         self._settings, self._place = settings, place
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._health = Health(embedding.SERVICE, open_inference.SERVICE)
-        self._figures = place.figures if place else Figures()
-        self._row = row = place.row if place else self._figures.rows[0]
+        self._figures = place.figures if place else SharedCounters()
+        self._row = row = place.row if place else self._figures.workers[0]
         row.reset(os.getpid())
         row["heartbeat"] = time.monotonic()
         self._facts = Facts({}, limits_of(settings))
@@ -95,7 +95,7 @@ class App:
             methods |= one.methods()
         if settings.reflection:
             methods |= reflection_methods(embedding.DESCRIPTOR, open_inference.DESCRIPTOR, health.DESCRIPTOR)
-        tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
+        tokens = BearerTokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = server_credentials(settings)
         self._tracing = _begin_tracing() if settings.tracing else None
         self._trimmer = Trimmer()
@@ -238,7 +238,7 @@ def _begin_tracing() -> "Tracing":
         raise SettingsError(f"{names_of('tracing')}: a variable OTEL_* cannot be: {error}") from error
 
 
-def serve(settings: Settings, place: Place | None = None) -> None:
+def serve(settings: Settings, place: WorkerIdentity | None = None) -> None:
     """Serve until a signal stops it, as one of several workers if there is a place among them."""
     app = App(settings, place)
     on_stop(app.stop)

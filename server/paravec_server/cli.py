@@ -54,13 +54,13 @@ def _serve(argv: Sequence[str] | None) -> int:
 
     from paravec_model.errors import ModelError
 
-    from .process.worker import my_place
+    from .process.worker import identity_from_environment
     from .settings import ListenError, SettingsError, read_settings
     from .telemetry.logs import configure
 
     try:
         settings = read_settings(argv)
-        place = my_place()
+        place = identity_from_environment()
         configure(settings.log_level, settings.log_format, place.number if place else None)
         if settings.processes > 1 and not place:
             from .process.supervisor import supervise

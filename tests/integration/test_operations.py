@@ -20,7 +20,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import DRAINING, SERVING, Figures
+from paravec_server.telemetry.counters import DRAINING, SERVING, SharedCounters
 from paravec_server.telemetry.liveness import why_not_live, why_not_ready
 
 from ..scrapes import Scrape, address_of
@@ -151,9 +151,9 @@ def test_a_drain_is_not_ready_and_alive(artifact: Artifact) -> None:
 
 def test_what_is_told_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alive until the first sign of life is awaited in vain; ready where one serves and does not hang."""
-    figures, settings = Figures(2), Settings(model=Path("m"), hang_seconds=10, drain_seconds=30)
+    figures, settings = SharedCounters(2), Settings(model=Path("m"), hang_seconds=10, drain_seconds=30)
     monkeypatch.setattr("time.monotonic", lambda: 1000.0)
-    one, other = figures.rows
+    one, other = figures.workers
     assert why_not_live(figures, settings) == ""
     assert why_not_ready(figures, settings).startswith("starting")
     one["heartbeat"], one["state"] = 989.0, SERVING

@@ -24,9 +24,9 @@ from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import Method
 from paravec_server.rpc.dispatcher import Calls
 from paravec_server.rpc.thread_pool import Threads
-from paravec_server.security.bearer_tokens import Tokens
+from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -283,10 +283,10 @@ def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, to
 
 def test_refusals_are_counted(tokens: Path) -> None:
     """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
-    row = Figures().rows[0]
+    row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": Method(lambda *_: b"")}
-    server = Calls(methods, admission, row, Tokens(tokens)).server(Threads(2, "test"))
+    server = Calls(methods, admission, row, BearerTokens(tokens)).server(Threads(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -17,14 +17,14 @@ from queue import Empty, SimpleQueue
 from paravec_model.artifact import read_manifest
 
 from ..settings import Settings
-from ..telemetry.counters import SERVING, Figures
+from ..telemetry.counters import SERVING, SharedCounters
 from ..telemetry.liveness import GRACE, patience, silence, why_not_ready
 from ..telemetry.logs import event
 from ..telemetry.metrics import Facts, labels_of, limits_of, metrics_page
 from ..telemetry.operations import serve_operations
 from .listen import hold
 from .signals import on_stop
-from .worker import Place
+from .worker import WorkerIdentity
 
 # Seconds between two looks at the workers.
 _LOOK = 0.1
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 class _Worker:
     """One place for a worker, and who holds it now."""
 
-    def __init__(self, place: Place, arguments: Sequence[str], settings: Settings) -> None:
+    def __init__(self, place: WorkerIdentity, arguments: Sequence[str], settings: Settings) -> None:
         self._place, self._arguments, self._settings = place, arguments, settings
         self.row = place.row
         self.process: subprocess.Popen[bytes] | None = None
@@ -101,8 +101,8 @@ class Supervisor:
         self._settings = settings
         self._held = ExitStack()
         listen = hold(settings.listen, self._held)
-        self.figures = Figures(settings.processes)
-        places = (Place(self.figures, number, listen) for number in range(settings.processes))
+        self.figures = SharedCounters(settings.processes)
+        places = (WorkerIdentity(self.figures, number, listen) for number in range(settings.processes))
         self._workers = [_Worker(place, arguments, settings) for place in places]
         self._reasons: SimpleQueue[str] = SimpleQueue()
         self._looked = self._awake = time.monotonic()

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..telemetry.counters import Figures, Row
+from ..telemetry.counters import SharedCounters, WorkerCounters
 
 _VARIABLE = "_PARAVEC_WORKER"
 
@@ -15,26 +15,26 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerIdentity:
     """Which worker this process is, and what it shares with the others."""
 
-    figures: Figures
+    figures: SharedCounters
     number: int
     listen: str
     """The address, which the parent holds."""
 
     @property
-    def row(self) -> Row:
+    def row(self) -> WorkerCounters:
         """Where this worker counts."""
-        return self.figures.rows[self.number]
+        return self.figures.workers[self.number]
 
     def environment(self) -> dict[str, str]:
         """What tells a child its place."""
-        facts = (self.number, len(self.figures.rows), self.figures.fileno, os.getpid(), self.listen)
+        facts = (self.number, len(self.figures.workers), self.figures.fileno, os.getpid(), self.listen)
         return {_VARIABLE: " ".join(map(str, facts))}
 
 
-def my_place(environ: Mapping[str, str] | None = None) -> Place | None:
+def identity_from_environment(environ: Mapping[str, str] | None = None) -> WorkerIdentity | None:
     """The place of this process; None if it has no parent that gave it one. It will end with its parent."""
     told = (os.environ if environ is None else environ).get(_VARIABLE)
     if not told:
@@ -43,4 +43,4 @@ def my_place(environ: Mapping[str, str] | None = None) -> Place | None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
         os._exit(0)
-    return Place(Figures(int(workers), int(fd)), int(number), listen)
+    return WorkerIdentity(SharedCounters(int(workers), int(fd)), int(number), listen)

@@ -11,7 +11,7 @@ import threading
 from typing import Literal
 
 from ..settings import Settings
-from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, Row
+from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, WorkerCounters
 from .errors import NotReadyError, OverloadedError
 
 # A caller that is refused is to come again after so long, not all callers at the same moment.
@@ -51,7 +51,7 @@ class Held:
 class Admission:
     """Keeps account of what is in flight, and refuses what is beyond the bounds."""
 
-    def __init__(self, settings: Settings, row: Row) -> None:
+    def __init__(self, settings: Settings, row: WorkerCounters) -> None:
         self._row, self._cells, self._lock = row, row.cells, row.lock
         self._idle = threading.Condition(row.lock)
         self._bounds = {

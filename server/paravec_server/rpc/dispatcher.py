@@ -19,8 +19,8 @@ import grpc
 
 from paravec_model.errors import StoppedError
 
-from ..security.bearer_tokens import Tokens
-from ..telemetry.counters import METHODS, Row
+from ..security.bearer_tokens import BearerTokens
+from ..telemetry.counters import METHODS, WorkerCounters
 from ..telemetry.logs import event
 from .admission import Admission
 from .call import MOMENT, Brief, Call, Method, Trailers
@@ -57,8 +57,8 @@ class Calls:
         self,
         methods: Mapping[str, Method],
         admission: Admission,
-        row: Row,
-        tokens: Tokens | None = None,
+        row: WorkerCounters,
+        tokens: BearerTokens | None = None,
         tracing: "Tracing | None" = None,
         peer_seconds: float = 30.0,
         max_wait: float = 30.0,
@@ -222,7 +222,7 @@ class Calls:
         if call.method not in METHODS:
             return
         seconds = time.perf_counter() - call.began
-        self._row.ended(call.method, answer.code, seconds)
+        self._row.count_call(call.method, answer.code, seconds)
         if call.span:
             guarded(partial(call.span.end, answer.code, **call.facts))
         if _log.isEnabledFor(logging.DEBUG):

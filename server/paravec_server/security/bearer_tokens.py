@@ -6,17 +6,17 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..settings import SettingsError, names_of
-from .reloaded_files import Renewed, read
+from .reloaded_files import ReloadedFiles, read_file
 
 _TOKEN = re.compile(rb"[!-~]+")
 
 
-class Tokens:
+class BearerTokens:
     """Lets in calls that carry `authorization: Bearer <token>` with a token of the file."""
 
     def __init__(self, file: Path) -> None:
         """SettingsError if the file holds no tokens."""
-        self._digests = Renewed("tokens", [file], lambda: _read(file))
+        self._digests = ReloadedFiles("tokens", [file], lambda: _read(file))
 
     def allow(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Whether a call with this metadata may come in.
@@ -37,7 +37,7 @@ def _digest(token: bytes) -> bytes:
 def _read(file: Path) -> frozenset[bytes]:
     """The digests of the tokens in a file: one a line; what follows a # that begins a word is a remark."""
     setting, digests = names_of("tokens_file"), set()
-    for number, line in enumerate(read("tokens_file", file).splitlines(), 1):
+    for number, line in enumerate(read_file("tokens_file", file).splitlines(), 1):
         words = re.split(rb"(?:^|\s)#", line, maxsplit=1)[0].split()
         if not words:
             continue

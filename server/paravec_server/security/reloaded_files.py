@@ -27,7 +27,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Renewed(Generic[T]):
+class ReloadedFiles(Generic[T]):
     """What `load` makes of some files, made anew when they change.
 
     What is there at the start must be good. Later `load` may fail, on a file that is gone, half written or emptied:
@@ -90,7 +90,7 @@ class Renewed(Generic[T]):
         return states
 
 
-def read(setting: str, file: Path | None) -> bytes:
+def read_file(setting: str, file: Path | None) -> bytes:
     """What the file of a setting holds; SettingsError, which names the setting, if it cannot be read."""
     assert file is not None  # noqa: S101  who asks has looked
     try:

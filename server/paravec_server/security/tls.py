@@ -11,7 +11,7 @@ import grpc
 
 from ..settings import Settings, SettingsError, names_of
 from ..telemetry.logs import event
-from .reloaded_files import Renewed, read
+from .reloaded_files import ReloadedFiles, read_file
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
 
 def _renewable(settings: Settings) -> grpc.ServerCredentials:
     files = [file for file in (settings.tls_cert, settings.tls_key, settings.tls_client_ca) if file]
-    certificate = Renewed("certificate", files, lambda: _load(settings))
+    certificate = ReloadedFiles("certificate", files, lambda: _load(settings))
     served = certificate.get()
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
@@ -62,7 +62,7 @@ def is_local(listen: str) -> bool:
 
 def _load(settings: Settings) -> grpc.ServerCertificateConfiguration:
     """What the files hold, tried out: gRPC itself would say no more than that a handshake failed."""
-    certificate, key = read("tls_cert", settings.tls_cert), read("tls_key", settings.tls_key)
+    certificate, key = read_file("tls_cert", settings.tls_cert), read_file("tls_key", settings.tls_key)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         with _as_file(certificate) as chain, _as_file(key) as secret:
@@ -75,7 +75,7 @@ def _load(settings: Settings) -> grpc.ServerCertificateConfiguration:
         ) from None
     authorities = None
     if settings.tls_client_ca is not None:
-        authorities = read("tls_client_ca", settings.tls_client_ca)
+        authorities = read_file("tls_client_ca", settings.tls_client_ca)
         try:
             server.load_verify_locations(cadata=_text(authorities))
         except (ssl.SSLError, ValueError):

@@ -12,7 +12,7 @@ from paravec_model.text.token_ids import ALL, Document, Words
 from ..rpc.call import Call
 from ..rpc.errors import InvalidArgumentError, TooManyTokensError
 from ..settings import Settings
-from ..telemetry.counters import Row
+from ..telemetry.counters import WorkerCounters
 from .compute_slots import ComputeSlots
 
 # Bytes of a token in a message, more or less.
@@ -27,7 +27,7 @@ class Inference:
     max_tokens: int
     """Of a document."""
 
-    def __init__(self, settings: Settings, row: Row) -> None:
+    def __init__(self, settings: Settings, row: WorkerCounters) -> None:
         self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
         self.max_tokens = settings.max_tokens
         self._row = row
@@ -87,7 +87,7 @@ class Inference:
         began = perf_counter()
         encoding = self.encoder.infer(words, options, stop)
         seconds, tokens = perf_counter() - began, words.taken
-        self._row.inferred(len(words.counts), tokens, tokens - len(words.rows), seconds)
+        self._row.count_inference(len(words.counts), tokens, tokens - len(words.rows), seconds)
         return encoding
 
     def find(

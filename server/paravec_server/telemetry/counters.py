@@ -1,4 +1,4 @@
-"""Figures of what the server does, in memory that all workers share, so that one process can tell those of all.
+"""Counters of what the server does, in memory that all workers share, so that one process can tell those of all.
 
 Each worker adds to a row of its own; what a worker that died has counted stays in its row, for the next one there. Rows
 are float64, which counts exactly to 2**53. What the figures are called outside is metrics.py's business.
@@ -54,7 +54,7 @@ _FIRST_CELLS = {method: len(_INDEX) + _CALL * i for i, method in enumerate(METHO
 _POSITIONS = {code: i for i, code in enumerate(CODES)}
 
 
-class Row:
+class WorkerCounters:
     """The figures of one worker. The worker writes its `cells` under `lock`; others read them at any time."""
 
     def __init__(self, cells: "memoryview[float]") -> None:
@@ -72,7 +72,7 @@ class Row:
         with self.lock:
             self[name] += amount
 
-    def inferred(self, documents: int, tokens: int, unknown_tokens: int, seconds: float) -> None:
+    def count_inference(self, documents: int, tokens: int, unknown_tokens: int, seconds: float) -> None:
         """Add to TOTALS."""
         cells = self.cells
         with self.lock:
@@ -81,7 +81,7 @@ class Row:
             cells[_UNKNOWN_TOKENS] += unknown_tokens
             cells[_SECONDS] += seconds
 
-    def ended(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+    def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count a call."""
         first, cells = _FIRST_CELLS[method], self.cells
         with self.lock:
@@ -102,7 +102,7 @@ class Row:
         self["pid"] = pid
 
 
-class Figures:
+class SharedCounters:
     """The rows of all workers, and what their parent says."""
 
     def __init__(self, workers: int = 1, fd: int | None = None) -> None:
@@ -112,7 +112,7 @@ class Figures:
         if fd is None:
             os.ftruncate(self.fileno, size)
         cells = memoryview(mmap.mmap(self.fileno, size)).cast("d")
-        self.rows = [Row(cells[_FIELDS * i : _FIELDS * (i + 1)]) for i in range(workers)]
+        self.workers = [WorkerCounters(cells[_FIELDS * i : _FIELDS * (i + 1)]) for i in range(workers)]
         self._shared: Any = cells[_FIELDS * workers :]
 
     @property

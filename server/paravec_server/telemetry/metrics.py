@@ -27,7 +27,7 @@ from paravec_model import __version__
 from paravec_model.artifact import Manifest
 
 from ..settings import Settings
-from .counters import BUCKETS, CODES, DRAINING, METHODS, SERVING, STARTING, Figures, Row
+from .counters import BUCKETS, CODES, DRAINING, METHODS, SERVING, STARTING, SharedCounters, WorkerCounters
 
 _OPEN_METRICS = "application/openmetrics-text"
 
@@ -99,7 +99,7 @@ def labels_of(manifest: Manifest, settings: Settings) -> dict[str, str]:
     return names | {"algorithm": manifest.algorithm.mode, "method": method}
 
 
-def metrics_page(figures: Figures, facts: Facts) -> Callable[[str], tuple[str, bytes]]:
+def metrics_page(figures: SharedCounters, facts: Facts) -> Callable[[str], tuple[str, bytes]]:
     """A function from what a scraper accepts to the content's type and all metrics as they are now."""
     registry = CollectorRegistry(auto_describe=True)
     registry.register(_Collector(figures, facts))
@@ -114,11 +114,11 @@ def metrics_page(figures: Figures, facts: Facts) -> Callable[[str], tuple[str, b
 class _Collector(Collector):
     """All metrics, read anew for each scrape."""
 
-    def __init__(self, figures: Figures, facts: Facts) -> None:
+    def __init__(self, figures: SharedCounters, facts: Facts) -> None:
         self._figures, self._facts = figures, facts
 
     def collect(self) -> Iterator[Metric]:
-        rows = self._figures.rows
+        rows = self._figures.workers
         alive = [row for row in rows if _lives(row)]
         if self._facts.model:
             yield InfoMetricFamily("paravec_model", "The model that is served.", value=dict(self._facts.model))
@@ -143,7 +143,7 @@ class _Collector(Collector):
         yield from _processes(rows)
 
 
-def _calls(rows: Iterable[Row]) -> Iterator[Metric]:
+def _calls(rows: Iterable[WorkerCounters]) -> Iterator[Metric]:
     counts = CounterMetricFamily("paravec_calls", "Calls that ended.", labels=["method", "code"])
     times = HistogramMetricFamily(
         "paravec_call_duration_seconds", "From a call's headers to its end.", labels=["method"]
@@ -163,7 +163,7 @@ def _sums(rows: Iterable[Sequence[float]]) -> list[float]:
     return [sum(column) for column in zip(*rows, strict=True)]
 
 
-def _processes(rows: Iterable[Row]) -> Iterator[Metric]:
+def _processes(rows: Iterable[WorkerCounters]) -> Iterator[Metric]:
     """The usual process_* metrics, of each worker that lives."""
     families: dict[str, Metric] = {}
     for number, row in enumerate(rows):
@@ -180,5 +180,5 @@ def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[s
     return family
 
 
-def _lives(row: Row) -> bool:
+def _lives(row: WorkerCounters) -> bool:
     return bool(row["pid"]) and Path(f"/proc/{int(row['pid'])}").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from ...settings import Settings
-from ...telemetry.counters import Figures
+from ...telemetry.counters import SharedCounters
 from ...telemetry.logs import event
 from ..admission import Admission
 from ..call import Brief, Call, Method
@@ -32,7 +32,7 @@ class _Echo:
     """Answers each call with its own message: a brief one, one that goes by a thread, and one that is refused."""
 
     def __init__(self, settings: Settings) -> None:
-        self._admission = Admission(settings, Figures().rows[0])
+        self._admission = Admission(settings, SharedCounters().workers[0])
         self.methods = {_BRIEF: Method(self.run, brief=self), _LONG: Method(self.run), _REFUSED: Method(self.run)}
         self.fault: Exception | None = None
 
