@@ -20,8 +20,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, METHODS, SharedCounters
-from paravec_server.telemetry.metrics import Facts, metrics_page
+from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, SharedCounters
+from paravec_server.telemetry.metrics import ServerInfo, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
 from ..scrapes import Scrape, address_of, scrape
@@ -32,7 +32,7 @@ LIMITS = {
     "paravec_message_bytes_in_flight": 3,
     "paravec_work_in_flight_seconds": 0.5,
 }
-FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, LIMITS)
+INFO = ServerInfo({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def stub(measured: Server) -> Iterator[Any]:
 
 def serve(figures: SharedCounters, address: str = "127.0.0.1:0") -> OperationsServer:
     """The operations port of a process that has no gRPC server."""
-    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, FACTS))
+    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, INFO))
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def test_series_are_there_before_they_count(artifact: Artifact) -> None:
     """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
-    for method in METHODS:
+    for method in COUNTED_METHODS:
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
             assert told("paravec_calls_total", method=method, code=code) == 0
         assert told("paravec_call_duration_seconds_bucket", method=method, le="0.005") == 0
@@ -253,7 +253,7 @@ def test_a_process_without_workers_tells_of_all() -> None:
         assert told("paravec_workers", state="stopped") == 1
         for number in "01":
             assert told("process_resident_memory_bytes", worker=number) > 0
-        assert told("paravec_model_info", **FACTS.model) == 1
+        assert told("paravec_model_info", **INFO.model) == 1
 
         workers[0].kill()
         workers[0].wait()
@@ -323,7 +323,7 @@ def drip(connection: socket.socket) -> None:
 
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """To send a byte now and then does not keep a connection for longer than it may last."""
-    monkeypatch.setattr("paravec_server.telemetry.operations._LONGEST", 0.2)
+    monkeypatch.setattr("paravec_server.telemetry.operations._CONNECTION_SECONDS", 0.2)
     with endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), PATIENCE) as connection:
@@ -345,7 +345,7 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN) {address}: cannot be listened on"
+    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN): cannot listen on {address}: "
     assert last.startswith(wanted)
     assert "Traceback" not in done.stderr
 
@@ -353,7 +353,7 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
 @pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])
 def test_an_address_that_is_not_here_is_an_error(address: str) -> None:
     """So that the operator is told, whatever is wrong with it."""
-    with pytest.raises(ListenError, match="cannot be listened on"):
+    with pytest.raises(ListenError, match="cannot listen on"):
         serve(SharedCounters(), address)
 
 

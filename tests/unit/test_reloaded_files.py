@@ -26,8 +26,8 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, and lose patience soon."""
-    monkeypatch.setattr(reloaded_files, "_LOOK", 0.01)
-    monkeypatch.setattr(reloaded_files, "_HANGS", 0.05)
+    monkeypatch.setattr(reloaded_files, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(reloaded_files, "_RELOAD_TIMEOUT_SECONDS", 0.05)
 
 
 def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,15 +40,15 @@ def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.Lo
         answers.wait()
         return file.read_text()
 
-    renewed = ReloadedFiles("secret", [file], load)
+    reloaded = ReloadedFiles("secret", [file], load)
     answers.clear()
     file.write_text("newer")
     with caplog.at_level(logging.INFO, "paravec_server"):
-        until(lambda: "secret kept" in caplog.messages)
-        assert renewed.get() == "old"
+        until(lambda: "secret not reloaded" in caplog.messages)
+        assert reloaded.get() == "old"
         answers.set()
-        until(lambda: renewed.get() == "newer")
-    assert caplog.messages == ["secret kept", "secret renewed"]
+        until(lambda: reloaded.get() == "newer")
+    assert caplog.messages == ["secret not reloaded", "secret reloaded"]
 
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -59,7 +59,7 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, caplog: py
     file.unlink()
     os.mkfifo(file)
     with caplog.at_level(logging.INFO, "paravec_server"):
-        until(lambda: "tokens kept" in caplog.messages)
+        until(lambda: "tokens not reloaded" in caplog.messages)
     assert tokens.allow([("authorization", "Bearer one")])
     file.unlink()
     file.write_text("two\n")

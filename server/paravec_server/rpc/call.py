@@ -110,7 +110,7 @@ class Call:
     @property
     def trace(self) -> dict[str, str]:
         """What a line in the log tells of the call's trace, if it has one."""
-        return self.span.names if self.span else {}
+        return self.span.log_fields if self.span else {}
 
     def stopped(self) -> bool:
         """Whether nobody waits any more: the caller is gone, or its deadline has passed."""

@@ -20,7 +20,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from ..security.bearer_tokens import BearerTokens
-from ..telemetry.counters import METHODS, WorkerCounters
+from ..telemetry.counters import COUNTED_METHODS, WorkerCounters
 from ..telemetry.logs import event
 from .admission import Admission
 from .call import MOMENT, Brief, Call, Method, Trailers
@@ -98,7 +98,7 @@ class Calls:
         method = self.methods[name]
         call = Call(name.rpartition("/")[2], *self._name(metadata), self._admission)
         try:
-            if self._tracing and call.method in METHODS:
+            if self._tracing and call.method in COUNTED_METHODS:
                 call.span = self._tracing.begin(name, metadata)
             if self._tokens and not method.open and not self._tokens.allow(metadata):
                 self._row.add("credentials")
@@ -219,7 +219,7 @@ class Calls:
             sent = partial(self._sent, call)
             if not guarded(call.context.add_callback, sent):
                 sent()
-        if call.method not in METHODS:
+        if call.method not in COUNTED_METHODS:
             return
         seconds = time.perf_counter() - call.began
         self._row.count_call(call.method, answer.code, seconds)
