@@ -29,7 +29,7 @@ from paravec_server.services.embedding import SERVICE, EmbeddingService
 from paravec_server.services.health import HEALTH, Health
 from paravec_server.services.inference import Inference
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter
 
 from ..servers import PATIENCE, until
@@ -72,7 +72,7 @@ class Fastidious:
 
 def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
     """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -226,7 +226,7 @@ class BrokenTracing:
 @pytest.mark.parametrize(("where", "code"), [("begin", "INTERNAL"), ("end", "OK")])
 def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
     """A call whose span cannot begin fails; one whose span cannot end is answered."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -300,7 +300,7 @@ def test_a_watcher_that_is_gone_before_it_is_heard_keeps_no_thread() -> None:
             return False
 
     health = Health(SERVICE)
-    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), Figures().rows[0]))
+    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), SharedCounters().workers[0]))
     call.context = Ended()
     watch = health.methods()[f"/{HEALTH}/Watch"]
     answers = list(watch.handler(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))

@@ -21,7 +21,7 @@ from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
 
 from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame

@@ -30,7 +30,7 @@ from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.services.inference import Inference
 from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import CODES, Figures
+from paravec_server.telemetry.counters import CODES, SharedCounters
 
 from ..servers import PATIENCE, Server, running
 from ..triton import Triton, TritonError, triton
@@ -238,7 +238,7 @@ def test_triton_is_answered_under_overload_and_in_a_drain(place: Path, artifact:
 
 def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     """A server that still loads is alive and not ready, and so is whatever model one asks for."""
-    limits, row = Settings(model=Path("m")), Figures().rows[0]
+    limits, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
     server = Dispatcher(service.methods(), admission, row).server(ThreadPoolExecutor(4))

@@ -7,17 +7,17 @@ import pytest
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.errors import NotReadyError, OverloadedError
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures, Row
+from paravec_server.telemetry.counters import SharedCounters, WorkerCounters
 
 
 @pytest.fixture
-def row() -> Row:
-    """Figures of one worker."""
-    return Figures().rows[0]
+def row() -> WorkerCounters:
+    """Counters of one worker."""
+    return SharedCounters().workers[0]
 
 
 @pytest.fixture
-def admission(row: Row) -> Admission:
+def admission(row: WorkerCounters) -> Admission:
     """Bounds of 4 calls, 100 bytes and 10 seconds of work, open."""
     settings = Settings(model=Path("m"), max_concurrent_rpcs=4, max_bytes_in_flight=100, max_work_in_flight=10.0)
     opened = Admission(settings, row)
@@ -25,7 +25,7 @@ def admission(row: Row) -> Admission:
     return opened
 
 
-def test_bytes_are_bounded(admission: Admission, row: Row) -> None:
+def test_bytes_are_bounded(admission: Admission, row: WorkerCounters) -> None:
     """What would go beyond is refused and not counted, and taken on when there is room again."""
     admission.enter()
     first = admission.reserve("a", size=50, work=0)
@@ -37,7 +37,7 @@ def test_bytes_are_bounded(admission: Admission, row: Row) -> None:
     admission.reserve("a", size=60, work=0)
 
 
-def test_work_is_bounded_for_callers_with_many_calls(row: Row) -> None:
+def test_work_is_bounded_for_callers_with_many_calls(row: WorkerCounters) -> None:
     """Four calls may be as long as they like."""
     admission = Admission(Settings(model=Path("m"), max_work_in_flight=10.0), row)
     held = [admission.reserve("a", size=1, work=100) for _ in range(4)]
@@ -52,7 +52,7 @@ def test_work_is_bounded_for_callers_with_many_calls(row: Row) -> None:
     admission.reserve("b", size=1, work=4)
 
 
-def test_calls_are_bounded(admission: Admission, row: Row) -> None:
+def test_calls_are_bounded(admission: Admission, row: WorkerCounters) -> None:
     """The call beyond the bound is refused."""
     taken = [admission.reserve("a", size=0, work=0) for _ in range(4)]
     with pytest.raises(OverloadedError, match="calls"):
@@ -90,7 +90,7 @@ def test_a_caller_is_not_refused_within_its_share(admission: Admission) -> None:
         admission.reserve("greedy", size=25, work=2.5)
 
 
-def test_memory_has_an_end_however_many_callers_there_are(admission: Admission, row: Row) -> None:
+def test_memory_has_an_end_however_many_callers_there_are(admission: Admission, row: WorkerCounters) -> None:
     """Each gets one call, until twice the bound is reached."""
     for caller in range(8):
         admission.reserve(str(caller), size=0, work=1000)
@@ -99,7 +99,7 @@ def test_memory_has_an_end_however_many_callers_there_are(admission: Admission, 
     assert row["calls_in_flight"] == 8
 
 
-def test_an_answer_counts_until_it_is_sent(admission: Admission, row: Row) -> None:
+def test_an_answer_counts_until_it_is_sent(admission: Admission, row: WorkerCounters) -> None:
     """In place of the message, against its caller, and nothing is left of either."""
     admission.enter()
     held = admission.reserve("a", size=50, work=0.1 + 0.2)
@@ -122,7 +122,7 @@ def test_a_refusal_says_when_to_come_again(admission: Admission) -> None:
     assert 50 <= int(dict(caught.value.trailers)["grpc-retry-pushback-ms"]) < 150
 
 
-def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admission, row: Row) -> None:
+def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admission, row: WorkerCounters) -> None:
     """Those in flight still count until they leave."""
     admission.enter()
     admission.close()
@@ -138,8 +138,8 @@ def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admissio
 
 def test_workers_count_in_memory_that_is_shared() -> None:
     """What one process counts, another that knows the file reads."""
-    ours = Figures(2)
-    theirs = Figures(2, ours.fileno)
-    theirs.rows[1]["documents"] = 3
+    ours = SharedCounters(2)
+    theirs = SharedCounters(2, ours.fileno)
+    theirs.workers[1]["documents"] = 3
     theirs.hang = True
-    assert (ours.rows[0]["documents"], ours.rows[1]["documents"], ours.hang) == (0, 3, True)
+    assert (ours.workers[0]["documents"], ours.workers[1]["documents"], ours.hang) == (0, 3, True)

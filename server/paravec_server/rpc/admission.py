@@ -10,7 +10,7 @@ import threading
 from typing import Literal
 
 from ..settings import Settings
-from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, Row
+from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, WorkerCounters
 from .errors import NotReadyError, OverloadedError
 
 # When a refused caller should retry: spread out, so that not all come back at the same moment.

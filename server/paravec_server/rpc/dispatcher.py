@@ -19,8 +19,8 @@ import grpc
 
 from paravec_model.errors import StoppedError
 
-from ..security.bearer_tokens import Tokens
-from ..telemetry.counters import METHODS, Row
+from ..security.bearer_tokens import BearerTokens
+from ..telemetry.counters import COUNTED_METHODS, WorkerCounters
 from ..telemetry.logs import event
 from .admission import Admission
 from .call import CANCELLATION_DELAY_SECONDS, Batcher, Call, CallResult, RpcMethod, Trailers
@@ -98,7 +98,7 @@ class Dispatcher:
         method = self.methods[name]
         call = Call(name.rpartition("/")[2], *self._request_id(metadata), self._admission)
         try:
-            if self._tracing and call.method in METHODS:
+            if self._tracing and call.method in COUNTED_METHODS:
                 call.span = self._tracing.begin(name, metadata)
             if self._tokens and not method.public and not self._tokens.allow(metadata):
                 self._counters.add("credentials")

@@ -15,7 +15,7 @@ from paravec_model.text.token_ids import Document, Words
 from ..rpc.call import Call, RpcMethod
 from ..rpc.errors import InvalidArgumentError, RequestError, TooManyTokensError
 from ..settings import Settings
-from ..telemetry.counters import Row
+from ..telemetry.counters import WorkerCounters
 from .compute_slots import ComputeSlots
 
 # About how many bytes of a request hold one token.

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from ...settings import Settings
-from ...telemetry.counters import Figures
+from ...telemetry.counters import SharedCounters
 from ...telemetry.logs import event
 from ..admission import Admission
 from ..call import Batcher, Call, CallResult, RpcMethod
