@@ -132,7 +132,7 @@ class App:
             self._bind()
             self._start()
         try:
-            self._unless_stopped(encoder.warm)
+            self._unless_stopped(encoder.warm_up)
             if not self._reason:
                 # What start-up left behind stays; collections need not look at it again, nor come every dozen calls.
                 gc.freeze()

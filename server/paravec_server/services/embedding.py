@@ -10,7 +10,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions, Stop, raise_if_stopped
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import TokenIds
 
 from ..rpc.admission import Admission
 from ..rpc.call import Call, Method
@@ -88,7 +88,7 @@ class EmbeddingService:
         with self._inference.computing(call) as stop:
             request = parse(pb.FindSimilarRequest, data)
             encoder, queries = self._encoder, request.queries
-            if encoder.neighbours is None:
+            if encoder.document_index is None:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = messages.read_top_k(request, self._settings), self._options(request.options)
@@ -103,7 +103,7 @@ class EmbeddingService:
             words = self._inference.read(contents, path, stop, truncate=options.truncate)
             encoding = self._inference(call, words, options.inference, stop)
             vectors = messages.query_vectors(queries, encoding)
-            found = self._inference.find(encoder.neighbours, vectors, top_k, stop)
+            found = self._inference.find(encoder.document_index, vectors, top_k, stop)
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
             messages.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
@@ -121,7 +121,7 @@ class EmbeddingService:
             if options is None:
                 responses += [self._refused(status) for status in items]
                 continue
-            words = Words.joined(items, self._settings.max_tokens)
+            words = TokenIds.concatenate(items, self._settings.max_tokens)
             try:
                 encoding = self._inference(call, words, options, stop)
             except StoppedError:

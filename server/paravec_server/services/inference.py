@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from paravec_model.encoder import Encoder, Encoding
-from paravec_model.inference.similar import Neighbour, Neighbours
+from paravec_model.inference.similar import DocumentIndex, Neighbour
 from paravec_model.options import InferenceOptions, Stop
-from paravec_model.text.token_ids import ALL, Document, Words
+from paravec_model.text.token_ids import NO_LIMIT, Document, TokenIds
 
 from ..rpc.call import Call
 from ..rpc.errors import InvalidArgumentError, TooManyTokensError
@@ -39,7 +39,7 @@ class Inference:
 
     def estimate(self, size: int) -> float:
         """About how many seconds a call computes whose message has so many bytes, if it does not say more."""
-        return self.encoder.seconds(size // _TOKEN)
+        return self.encoder.estimate_seconds(size // _TOKEN)
 
     @contextmanager
     def computing(self, call: Call) -> Iterator[Stop]:
@@ -59,39 +59,41 @@ class Inference:
 
     def most_tokens(self, *, truncate: bool) -> int:
         """How many tokens a document may bring."""
-        return ALL if truncate else self.max_tokens
+        return NO_LIMIT if truncate else self.max_tokens
 
-    def read(self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool) -> Words:
+    def read(
+        self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool
+    ) -> TokenIds:
         """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
         most = self.max_tokens
-        words = self.encoder.read(documents, most, stop)
+        words = self.encoder.to_token_ids(documents, most, stop)
         if not truncate:
-            for i, count in enumerate(words.counts):
+            for i, count in enumerate(words.token_counts):
                 if count > most:
                     raise TooManyTokensError(path(i), count, most)
         return words
 
-    def __call__(self, call: Call, words: Words, options: InferenceOptions, stop: Stop) -> Encoding:
+    def __call__(self, call: Call, words: TokenIds, options: InferenceOptions, stop: Stop) -> Encoding:
         """Infer on the caller's thread, which holds a slot."""
-        call.set_work(self.encoder.seconds(words.taken, options))
+        call.set_work(self.encoder.estimate_seconds(words.used, options))
         encoding = self._infer(words, options, stop)
-        call.documents += len(words.counts)
-        call.tokens += words.taken
+        call.documents += len(words.token_counts)
+        call.tokens += words.used
         return encoding
 
     def at_once(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
         """Read and infer documents of brief calls, none of which is too long, without waiting for a slot."""
-        return self._infer(self.encoder.read(documents, self.max_tokens), options)
+        return self._infer(self.encoder.to_token_ids(documents, self.max_tokens), options)
 
-    def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
+    def _infer(self, words: TokenIds, options: InferenceOptions, stop: Stop = bool) -> Encoding:
         began = perf_counter()
         encoding = self.encoder.infer(words, options, stop)
-        seconds, tokens = perf_counter() - began, words.taken
-        self._row.inferred(len(words.counts), tokens, tokens - len(words.rows), seconds)
+        seconds, tokens = perf_counter() - began, words.used
+        self._row.inferred(len(words.token_counts), tokens, tokens - len(words.ids), seconds)
         return encoding
 
     def find(
-        self, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
+        self, neighbours: DocumentIndex, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
     ) -> list[list[Neighbour]]:
         """The training documents nearest to each vector, on the caller's thread, which holds a slot."""
         began = perf_counter()

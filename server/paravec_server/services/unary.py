@@ -66,7 +66,7 @@ class Unary:
             return None
         call.read = asked
         options = asked.options.inference
-        few = asked.size <= _FEW and self._inference.encoder.is_brief(len(data) // _TOKEN, options)
+        few = asked.size <= _FEW and self._inference.encoder.is_short(len(data) // _TOKEN, options)
         return options if few else None
 
     def run_together(self, calls: Sequence[Call]) -> list[bytes]:
@@ -74,7 +74,7 @@ class Unary:
         asked: list[Asked] = [call.read for call in calls]
         documents = list(chain.from_iterable(each.documents for each in asked))
         encoding = self._inference.at_once(documents, asked[0].options.inference)
-        parts = list(encoding.parts(each.size for each in asked))
+        parts = list(encoding.split(each.size for each in asked))
         responses = [self._respond(each.request, part) for each, part in zip(asked, parts, strict=True)]
         for call, part in zip(calls, parts, strict=True):
             call.documents, call.tokens = len(part.token_counts), sum(part.token_counts)
