@@ -22,12 +22,12 @@ from .process.listen import Listener
 from .process.malloc import MallocTrimmer
 from .process.signals import on_stop
 from .process.worker import WorkerIdentity
-from .rpc import channel_args
 from .rpc.admission import Admission
+from .rpc.channel_args import channel_args
 from .rpc.dispatcher import Dispatcher
 from .rpc.fast_path.self_test import fast_path_works
 from .rpc.thread_pool import ElasticThreadPool
-from .security.bearer_tokens import Tokens
+from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
 from .services import embedding, health, open_inference
 from .services.embedding import EmbeddingService
@@ -104,13 +104,13 @@ class App:
         self._trimmer = MallocTrimmer()
         self._start_executor = ThreadPoolExecutor(1, thread_name_prefix="start")
         patience = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
-        self._server = Dispatcher(methods, self._admission, row, tokens, self._tracing, **patience).server(
-            # A caller's first call may go beyond the bound, see `admission`.
+        self._server = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, **patience).server(
+            # A caller's first call may exceed the bound, see `admission`.
             ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
             options=[
-                *channel_args.channel_args(settings),
-                # Workers share their parent's port; a second server on the same port must fail.
-                ("grpc.so_reuseport", int(place is not None)),
+                *channel_args(settings),
+                # Workers share their supervisor's port. Without others, a second server on the port must fail.
+                ("grpc.so_reuseport", int(identity is not None)),
             ],
             fast_path=fast_path_works(settings),
         )
@@ -140,7 +140,7 @@ class App:
             self._listener.bind(self._add_port)
             self._start_server()
         try:
-            self._run_unless_stopped(encoder.warm)
+            self._run_unless_stopped(encoder.warm_up)
             if not self._stop_reason:
                 self._serve(encoder)
         finally:
@@ -165,11 +165,19 @@ class App:
         while not self._stop_reason:
             self._beat()
 
-    def _wait(self) -> None:
-        """Until something happens or it is time to say again whether the process lives."""
+    def _run_unless_stopped(self, work: Callable[[], T]) -> T | None:
+        """The result of `work`, run in a thread; None as soon as the server is stopped."""
+        future = self._start_executor.submit(work)
+        future.add_done_callback(lambda _: self._wakeups.put(None))
+        while not self._stop_reason and not future.done():
+            self._beat()
+        return None if self._stop_reason else future.result()
+
+    def _beat(self) -> None:
+        """Report liveness, then wait for a wake-up or the next heartbeat."""
         stuck = max(self._inference.stuck_seconds, self._server.stuck_seconds)
-        self._row["heartbeat"] = time.monotonic() - stuck
-        self._health.set_alive(stuck <= self._settings.hang_seconds and not self._figures.hang)
+        self._counters["heartbeat"] = time.monotonic() - stuck
+        self._health.set_alive(stuck <= self._settings.hang_seconds and not self._shared_counters.hang)
         self._trimmer.trim(idle=self._admission.is_idle)
         with suppress(Empty):
             self._wakeups.get(timeout=min(_HEARTBEAT_SECONDS, self._settings.hang_seconds / 4))

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import TokenIds
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import Call, CallResult
 from paravec_server.rpc.dispatcher import Dispatcher
@@ -43,13 +43,13 @@ class Broken:
     def __init__(self, encoder: Encoder) -> None:
         self.manifest = encoder.manifest
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
-        self.is_brief = encoder.is_brief
+        self.is_short = encoder.is_short
 
-    def seconds(self, *_: Any) -> float:
+    def estimate_seconds(self, *_: Any) -> float:
         """Nothing takes any time."""
         return 0.0
 
-    def read(self, documents: list[str], *_: Any) -> None:
+    def to_token_ids(self, documents: list[str], *_: Any) -> None:
         """Fail."""
         raise RuntimeError(f"cannot do {documents}")
 
@@ -63,11 +63,11 @@ class Fastidious:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def read(self, documents: list[str], *rest: Any) -> Words:
+    def to_token_ids(self, documents: list[str], *rest: Any) -> TokenIds:
         """Fail if the word is there."""
         if SECRET in documents:
             raise RuntimeError(f"cannot do {documents}")
-        return self._encoder.read(documents, *rest)
+        return self._encoder.to_token_ids(documents, *rest)
 
 
 def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
@@ -126,7 +126,7 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
     lines = [_JsonFormatter().format(record) for record in caplog.records]
     events = [json.loads(line) for line in lines]
     assert told.request_id in [event["request_id"] for event in events]
-    assert all(event["error"] == "RuntimeError" and "Broken.read" in event["at"] for event in events)
+    assert all(event["error"] == "RuntimeError" and "Broken.to_token_ids" in event["at"] for event in events)
     for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
         assert SECRET not in line
         assert "cannot do" not in line

@@ -122,7 +122,7 @@ def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: An
 @pytest.mark.parametrize("name", ["a\nb", "a\r", "\x1b[2J", "ä", "\x00", "\u2028", "x\n" * 64])
 def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
     """Should it come through all the same."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     calls = Dispatcher({}, Admission(settings, row), row)
     told, back = calls._request_id([("x-request-id", name), ("x-request-id-bin", b"\xff")])
     assert told.isalnum()

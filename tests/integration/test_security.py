@@ -24,7 +24,7 @@ from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import RpcMethod
 from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.rpc.thread_pool import ElasticThreadPool
-from paravec_server.security.bearer_tokens import Tokens
+from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
 
@@ -286,7 +286,7 @@ def test_refusals_are_counted(tokens: Path) -> None:
     row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": RpcMethod(lambda *_: b"")}
-    server = Dispatcher(methods, admission, row, Tokens(tokens)).server(ElasticThreadPool(2, "test"))
+    server = Dispatcher(methods, admission, row, BearerTokens(tokens)).server(ElasticThreadPool(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

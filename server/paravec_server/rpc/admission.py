@@ -50,7 +50,7 @@ class Reservation:
 class Admission:
     """Counts what is in flight, and refuses what is beyond the limits."""
 
-    def __init__(self, settings: Settings, counters: Row) -> None:
+    def __init__(self, settings: Settings, counters: WorkerCounters) -> None:
         self._counters, self._cells, self._lock = counters, counters.cells, counters.lock
         self._idle = threading.Condition(counters.lock)
         self._limits = {

@@ -124,8 +124,8 @@ class Call:
 
     @property
     def trace(self) -> dict[str, str]:
-        """The trace and span ids for the log; empty if it is not traced."""
-        return self.span.names if self.span else {}
+        """Fields that join a line of the log to the call's trace; empty if it is not traced."""
+        return self.span.log_fields if self.span else {}
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits for the response: the caller has gone, or the deadline has passed."""

@@ -57,8 +57,8 @@ class Dispatcher:
         self,
         methods: Mapping[str, RpcMethod],
         admission: Admission,
-        counters: Row,
-        tokens: Tokens | None = None,
+        counters: WorkerCounters,
+        tokens: BearerTokens | None = None,
         tracing: "Tracing | None" = None,
         peer_seconds: float = 30.0,
         max_wait: float = 30.0,
@@ -239,10 +239,10 @@ class Dispatcher:
             on_sent = partial(self._on_sent, call)
             if not run_logged(call.context.add_callback, on_sent):
                 on_sent()
-        if call.method not in METHODS:
+        if call.method not in COUNTED_METHODS:
             return
         seconds = time.perf_counter() - call.began
-        self._counters.ended(call.method, result.code, seconds)
+        self._counters.count_call(call.method, result.code, seconds)
         if call.span:
             run_logged(partial(call.span.end, result.code, **call.facts))
         if _log.isEnabledFor(logging.DEBUG):

@@ -10,7 +10,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions, Stop, raise_if_stopped
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import NO_LIMIT, TokenIds
 
 from ..rpc.admission import Admission
 from ..rpc.call import Call, RpcMethod
@@ -67,7 +67,7 @@ class EmbeddingService:
         documents = request.documents
         check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        limit = messages.NO_LIMIT if options.truncate else self._settings.max_tokens
+        limit = NO_LIMIT if options.truncate else self._settings.max_tokens
         contents = [messages.content_of(document, f"documents[{i}]", limit) for i, document in enumerate(documents)]
 
         def path(i: int) -> str:
@@ -90,11 +90,11 @@ class EmbeddingService:
         with self._inference.compute_slot(call) as stop:
             request = parse(pb.FindSimilarRequest, message)
             encoder, queries = self._encoder, request.queries
-            if encoder.neighbours is None:
+            if encoder.document_index is None:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = messages.read_top_k(request, self._settings), self._options(request.options)
-            limit = messages.NO_LIMIT if options.truncate else self._settings.max_tokens
+            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
             contents = [
                 messages.query_content(query, encoder, f"queries[{i}]", limit) for i, query in enumerate(queries)
             ]
@@ -105,7 +105,7 @@ class EmbeddingService:
             ids = self._inference.to_token_ids(contents, path, stop, truncate=options.truncate)
             encoding = self._inference.infer(call, ids, options.inference, stop)
             vectors = messages.query_vectors(queries, encoding)
-            found = self._inference.find_similar(encoder.neighbours, vectors, top_k, stop)
+            found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop)
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
             messages.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
@@ -123,7 +123,7 @@ class EmbeddingService:
             if options is None:
                 responses += [self._stream_error(status) for status in items]
                 continue
-            ids = Words.joined(items, self._settings.max_tokens)
+            ids = TokenIds.concatenate(items, self._settings.max_tokens)
             try:
                 encoding = self._inference.infer(call, ids, options, stop)
             except StoppedError:
@@ -146,7 +146,7 @@ class EmbeddingService:
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)
-            limit = messages.NO_LIMIT if options.truncate else self._settings.max_tokens
+            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
             content = messages.content_of(document, "document", limit)
             path = messages.path_of(document, "document")
             ids = self._inference.to_token_ids([content], lambda _: path, stop, truncate=options.truncate)

@@ -8,9 +8,9 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from paravec_model.encoder import Encoder, Encoding
-from paravec_model.inference.similar import Neighbour, Neighbours
+from paravec_model.inference.similar import DocumentIndex, Neighbour
 from paravec_model.options import InferenceOptions, Stop
-from paravec_model.text.token_ids import Document, Words
+from paravec_model.text.token_ids import Document, TokenIds
 
 from ..rpc.call import Call, RpcMethod
 from ..rpc.errors import InvalidArgumentError, RequestError, TooManyTokensError
@@ -30,7 +30,7 @@ class Inference:
 
     encoder: Encoder
 
-    def __init__(self, settings: Settings, counters: Row) -> None:
+    def __init__(self, settings: Settings, counters: WorkerCounters) -> None:
         self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
         self.max_tokens = settings.max_tokens
         """The most tokens of a document."""
@@ -43,7 +43,7 @@ class Inference:
 
     def estimate_seconds(self, size: int) -> float:
         """About how many seconds one core computes for a request of `size` bytes with default options."""
-        return self.encoder.seconds(size // _TOKEN_BYTES)
+        return self.encoder.estimate_seconds(size // _TOKEN_BYTES)
 
     @contextmanager
     def compute_slot(self, call: Call) -> Iterator[Stop]:
@@ -64,40 +64,40 @@ class Inference:
 
     def to_token_ids(
         self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool
-    ) -> Words:
+    ) -> TokenIds:
         """Tokenize documents; TooManyTokensError names the path of one that is too long, unless `truncate`."""
-        ids = self.encoder.read(documents, self.max_tokens, stop)
+        ids = self.encoder.to_token_ids(documents, self.max_tokens, stop)
         if not truncate:
-            for i, count in enumerate(ids.counts):
+            for i, count in enumerate(ids.token_counts):
                 if count > self.max_tokens:
                     raise TooManyTokensError(path(i), count, self.max_tokens)
         return ids
 
-    def infer(self, call: Call, ids: Words, options: InferenceOptions, stop: Stop) -> Encoding:
+    def infer(self, call: Call, ids: TokenIds, options: InferenceOptions, stop: Stop) -> Encoding:
         """Infer vectors on this thread, which holds a slot."""
-        call.set_work(self.encoder.seconds(ids.taken, options))
+        call.set_work(self.encoder.estimate_seconds(ids.used, options))
         encoding = self._infer(ids, options, stop)
-        call.documents += len(ids.counts)
-        call.tokens += ids.taken
+        call.documents += len(ids.token_counts)
+        call.tokens += ids.used
         return encoding
 
     def infer_short(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
         """Tokenize and infer the documents of short calls, without a slot."""
-        return self._infer(self.encoder.read(documents, self.max_tokens), options)
+        return self._infer(self.encoder.to_token_ids(documents, self.max_tokens), options)
 
-    def _infer(self, ids: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
+    def _infer(self, ids: TokenIds, options: InferenceOptions, stop: Stop = bool) -> Encoding:
         began = perf_counter()
         encoding = self.encoder.infer(ids, options, stop)
-        seconds, tokens = perf_counter() - began, ids.taken
-        self._counters.inferred(len(ids.counts), tokens, tokens - len(ids.rows), seconds)
+        seconds, tokens = perf_counter() - began, ids.used
+        self._counters.count_inference(len(ids.token_counts), tokens, tokens - len(ids.ids), seconds)
         return encoding
 
     def find_similar(
-        self, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
+        self, index: DocumentIndex, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
     ) -> list[list[Neighbour]]:
         """The training documents nearest to each vector, on this thread, which holds a slot."""
         began = perf_counter()
-        found = neighbours.find(vectors, top_k, stop)
+        found = index.find(vectors, top_k, stop)
         self._counters.add("inference_seconds", perf_counter() - began)
         return found
 
@@ -155,7 +155,7 @@ class EmbeddingRpc:
         options = request.options.inference
         if len(request.documents) > _SHORT_REQUEST_DOCUMENTS:
             return None
-        return options if self._inference.encoder.is_brief(len(message) // _TOKEN_BYTES, options) else None
+        return options if self._inference.encoder.is_short(len(message) // _TOKEN_BYTES, options) else None
 
     def run_batch(self, calls: Sequence[Call]) -> list[bytes]:
         """Infer the documents of all calls together."""

@@ -34,9 +34,6 @@ _VECTOR = pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number
 # Neighbours of a query if the request does not set top_k.
 _DEFAULT_TOP_K = 10
 
-NO_LIMIT = 2**31 - 1
-"""More tokens than any document has."""
-
 
 class OptionsReader:
     """Reads options as `read_options` does, with a cache: callers send the same few again and again."""
@@ -151,7 +148,7 @@ def embedding_fields(number: int, encoding: Encoding) -> list[bytes]:
     """Field `number` with an Embedding for each document, in order, in wire format. A packed field of floats is the
     bytes of the array, so no number is converted."""
     size = 4 * encoding.vectors.shape[1]
-    data, head, limit = encoding.vectors.astype("<f4", copy=False).tobytes(), _head(_VECTOR, size), encoding.most
+    data, head, limit = encoding.vectors.astype("<f4", copy=False).tobytes(), _head(_VECTOR, size), encoding.max_tokens
     fields, begin = [], 0
     for count, known in zip(encoding.token_counts, encoding.known_token_counts, strict=True):
         message = head + data[begin : begin + size] + _counts(count, known, count > limit)

@@ -43,7 +43,7 @@ class _Echo:
     """Answers each call with its own request: a short one in a batch, a long one on a thread; one is refused."""
 
     def __init__(self, settings: Settings) -> None:
-        self._admission = Admission(settings, Figures().rows[0])
+        self._admission = Admission(settings, SharedCounters().workers[0])
         self.methods = {
             _SHORT: RpcMethod(self.echo, batcher=_Batcher()),
             _LONG: RpcMethod(self.echo),
