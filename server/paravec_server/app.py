@@ -26,6 +26,7 @@ from .rpc.admission import Admission
 from .rpc.channel_args import channel_args
 from .rpc.dispatcher import Dispatcher
 from .rpc.fast_path.self_test import fast_path_works
+from .rpc.server import RpcServer
 from .rpc.thread_pool import ElasticThreadPool
 from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
@@ -103,9 +104,10 @@ class App:
         self._tracing = _create_tracing() if settings.tracing else None
         self._trimmer = MallocTrimmer()
         self._start_executor = ThreadPoolExecutor(1, thread_name_prefix="start")
-        patience = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
-        self._server = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, **patience).server(
-            # A caller's first call may exceed the bound, see `admission`.
+        dispatcher = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, settings.peer_seconds)
+        self._server = RpcServer(
+            dispatcher,
+            # Each connection may have a call beyond the limit, see `admission`.
             ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
             options=[
                 *channel_args(settings),
@@ -113,6 +115,7 @@ class App:
                 ("grpc.so_reuseport", int(identity is not None)),
             ],
             fast_path=fast_path_works(settings),
+            max_wait=settings.max_wait_seconds,
         )
         add_port: Callable[[str], int] = self._server.add_insecure_port
         if credentials:
