@@ -61,7 +61,7 @@ def main() -> int:
 def measure(
     model: Path, words: int, plans: list[tuple[int, int | None]], rounds: int, seconds: float, body: Path
 ) -> list[dict[str, Any]]:
-    """A row for each number of workers and cores (None: all): rate and ratio to the first row per round, PSS in bytes."""
+    """A row for each number of workers and cores (None: all): rates and ratios to the first row, and PSS in bytes."""
     trained = Trained("random", model, model, 300, words, 20)
     service = next(one for one in ours(trained) if one.key == "paravec-sgd")
     texts = [" ".join(part) for part in np.array(random_words(words, 20 * _BATCH)).reshape(_BATCH, 20)]
