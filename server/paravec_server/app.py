@@ -20,11 +20,11 @@ from .process.listen import Listener
 from .process.malloc import MallocTrimmer
 from .process.signals import on_stop
 from .process.worker import WorkerIdentity
-from .rpc import channel_args
 from .rpc.admission import Admission
-from .rpc.dispatcher import Calls
-from .rpc.fast_path.self_test import serves_directly
-from .rpc.thread_pool import Threads
+from .rpc.channel_args import channel_args
+from .rpc.dispatcher import Dispatcher
+from .rpc.fast_path.self_test import fast_path_works
+from .rpc.thread_pool import ElasticThreadPool
 from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
 from .services import embedding, health, open_inference
@@ -99,7 +99,7 @@ class App:
         self._tracing = _create_tracing() if settings.tracing else None
         self._trimmer = MallocTrimmer()
         self._start_executor = ThreadPoolExecutor(1, thread_name_prefix="start")
-        dispatcher = Calls(
+        dispatcher = Dispatcher(
             methods,
             self._admission,
             self._counters,
@@ -110,13 +110,13 @@ class App:
         )
         self._server = dispatcher.server(
             # A caller's first call may exceed the bound, see `admission`.
-            Threads(2 * settings.max_concurrent_rpcs, "call"),
+            ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
             options=[
-                *channel_args.options(settings),
+                *channel_args(settings),
                 # Workers share their supervisor's port. Without others, a second server on the port must fail.
                 ("grpc.so_reuseport", int(identity is not None)),
             ],
-            direct=serves_directly(settings),
+            fast_path=fast_path_works(settings),
         )
         add_port: Callable[[str], int] = self._server.add_insecure_port
         if credentials:
@@ -144,7 +144,7 @@ class App:
             self._listener.bind(self._add_port)
             self._start_server()
         try:
-            self._run_unless_stopped(encoder.warm)
+            self._run_unless_stopped(encoder.warm_up)
             if not self._stop_reason:
                 self._serve(encoder)
         finally:
@@ -179,7 +179,7 @@ class App:
 
     def _beat(self) -> None:
         """Report liveness and trim memory, then wait for a wake-up or the next heartbeat."""
-        stuck = max(self._inference.stuck, self._server.stuck)
+        stuck = max(self._inference.stuck_seconds, self._server.stuck_seconds)
         self._counters["heartbeat"] = time.monotonic() - stuck
         self._health.set_alive(stuck <= self._settings.hang_seconds and not self._shared_counters.hang)
         self._trimmer.trim(idle=self._admission.is_idle)
@@ -204,7 +204,7 @@ class App:
         event(_log, logging.INFO, "draining", reason=self._stop_reason, drain_seconds=self._settings.drain_seconds)
         self._health.set_ready(False)
         self._admission.close()
-        drained = self._admission.idle(self._settings.drain_seconds)
+        drained = self._admission.wait_until_idle(self._settings.drain_seconds)
         if drained:
             time.sleep(_FLUSH_SECONDS)
         self._listener.close()

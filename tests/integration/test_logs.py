@@ -19,7 +19,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
@@ -123,8 +123,8 @@ def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: An
 def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
     """Should it come through all the same."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
-    calls = Calls({}, Admission(settings, row), row)
-    told, back = calls._name([("x-request-id", name), ("x-request-id-bin", b"\xff")])
+    calls = Dispatcher({}, Admission(settings, row), row)
+    told, back = calls._request_id([("x-request-id", name), ("x-request-id-bin", b"\xff")])
     assert told.isalnum()
     assert back == ()
 

@@ -21,9 +21,9 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.call import Method
-from paravec_server.rpc.dispatcher import Calls
-from paravec_server.rpc.thread_pool import Threads
+from paravec_server.rpc.call import RpcMethod
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.thread_pool import ElasticThreadPool
 from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
@@ -285,8 +285,8 @@ def test_refusals_are_counted(tokens: Path) -> None:
     """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
     row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
-    methods = {"/any/Method": Method(lambda *_: b"")}
-    server = Calls(methods, admission, row, BearerTokens(tokens)).server(Threads(2, "test"))
+    methods = {"/any/Method": RpcMethod(lambda *_: b"")}
+    server = Dispatcher(methods, admission, row, BearerTokens(tokens)).server(ElasticThreadPool(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
