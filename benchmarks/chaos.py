@@ -34,7 +34,7 @@ _TEXTS = [
     f"fire in sydney {word}" for word in ["the", "of", "and", "cricket", "government", "australia", "said", "police"]
 ]
 
-# How long a link is cut: longer than the keepalive of a call or, in the short form, than TCP's retransmission timeout.
+# How long a link is cut: longer than the keepalive of a call or, with --short, than TCP waits for an acknowledgement.
 _CUT_SECONDS, _SHORT_CUT_SECONDS = 25.0, 8.0
 
 
