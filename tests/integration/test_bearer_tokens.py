@@ -13,12 +13,13 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.call import Method
-from paravec_server.rpc.dispatcher import Calls
-from paravec_server.rpc.thread_pool import Threads
-from paravec_server.security.bearer_tokens import Tokens
+from paravec_server.rpc.call import RpcMethod
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.server import RpcServer
+from paravec_server.rpc.thread_pool import ElasticThreadPool
+from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 
 from ..calls import SERVICE, started
 from ..credentials import NEW, OLD, bearer, health
@@ -73,10 +74,10 @@ def test_every_method_but_health_needs_the_token(artifact: Artifact, tokens: Pat
 
 def test_refused_tokens_are_counted(tokens: Path) -> None:
     """A refused call is counted once under `credentials`, also while the model loads, and is not in flight."""
-    row = Figures().rows[0]
+    row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
-    methods = {"/any/Method": Method(lambda *_: b"")}
-    server = Calls(methods, admission, row, Tokens(tokens)).server(Threads(2, "test"))
+    methods = {"/any/Method": RpcMethod(lambda *_: b"")}
+    server = RpcServer(Dispatcher(methods, admission, row, BearerTokens(tokens)), ElasticThreadPool(2, "test"))
     with started(server) as target, grpc.insecure_channel(target) as channel:
         call: Any = channel.unary_unary("/any/Method")
         codes = []
@@ -112,12 +113,12 @@ def test_tokens_are_rotated_without_a_restart(artifact: Artifact, tokens: Path) 
             assert lets_in(NEW)
             for spoil in (lambda: tokens.write_text(""), tokens.unlink):
                 spoil()
-                kept = server.log.count("tokens kept")
-                until(lambda kept=kept: lets_in(NEW) and server.log.count("tokens kept") > kept)  # type: ignore[misc]
+                kept = server.log.count("tokens not reloaded")
+                until(lambda kept=kept: lets_in(NEW) and server.log.count("tokens not reloaded") > kept)  # type: ignore[misc]
             assert (lets_in(OLD), lets_in(NEW)) == (False, True)
         assert server.stop() == 0
-        assert server.log.count("tokens renewed") == 2
-        assert server.log.count("tokens kept") == 2
+        assert server.log.count("tokens reloaded") == 2
+        assert server.log.count("tokens not reloaded") == 2
         assert NEW not in server.log
 
 

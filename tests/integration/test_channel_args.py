@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from paravec_server.rpc import channel_args
-from paravec_server.rpc.thread_pool import Threads
+from paravec_server.rpc.thread_pool import ElasticThreadPool
 from paravec_server.settings import Settings
 
 from .. import http2
@@ -42,8 +42,8 @@ class Echo(grpc.GenericRpcHandler):
 def echo(**settings: Any) -> Iterator[tuple[int, Echo]]:
     """The port of a server with these settings and the transport's options."""
     handler = Echo()
-    options = channel_args.options(Settings(model=Path("m"), **settings))
-    server = grpc.server(Threads(8, "test"), handlers=[handler], options=options)
+    options = channel_args.channel_args(Settings(model=Path("m"), **settings))
+    server = grpc.server(ElasticThreadPool(8, "test"), handlers=[handler], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -88,7 +88,7 @@ def test_max_connection_age_reconnects_and_finishes_calls() -> None:
 
 def test_a_stream_is_cut_off_after_the_connection_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream still open after the grace period ends."""
-    monkeypatch.setattr(channel_args, "_GRACE", 0.3)
+    monkeypatch.setattr(channel_args, "_GRACE_SECONDS", 0.3)
     with echo(max_connection_age=1.0) as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         never = threading.Event()
 
@@ -108,7 +108,7 @@ def test_a_stream_is_cut_off_after_the_connection_grace(monkeypatch: pytest.Monk
 
 def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One without calls; the next call makes another."""
-    monkeypatch.setattr(channel_args, "_IDLE", 0.3)
+    monkeypatch.setattr(channel_args, "_IDLE_SECONDS", 0.3)
     with echo() as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         idle = threading.Event()
         first = ask(channel)
@@ -124,7 +124,7 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_connection_without_a_handshake_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that never speaks HTTP/2 is closed."""
-    monkeypatch.setattr(channel_args, "_HANDSHAKE", 0.3)
+    monkeypatch.setattr(channel_args, "_HANDSHAKE_SECONDS", 0.3)
     with echo() as (port, _), socket.create_connection(("127.0.0.1", port), PATIENCE) as silent:
         while silent.recv(4096):
             pass
@@ -132,8 +132,8 @@ def test_a_connection_without_a_handshake_is_closed(monkeypatch: pytest.MonkeyPa
 
 def test_a_client_that_does_not_answer_keepalive_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The call of a client that answers no keepalive ping is ended although its TCP connection stands."""
-    monkeypatch.setattr(channel_args, "_KEEPALIVE", 0.3)
-    monkeypatch.setattr(channel_args, "_ANSWER", 0.3)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_TIMEOUT_SECONDS", 0.3)
     with echo() as (port, handler), raw(port) as connection:
         connection.sendall(
             frame(http2.HEADERS, http2.request("/any/Method", secure=False), http2.END_HEADERS, stream=1)
@@ -143,7 +143,7 @@ def test_a_client_that_does_not_answer_keepalive_is_dropped(monkeypatch: pytest.
 
 def test_a_silent_client_that_answers_keepalive_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that answers pings keeps its call however long it sends nothing."""
-    monkeypatch.setattr(channel_args, "_KEEPALIVE", 0.1)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.1)
     with echo() as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         go_on = threading.Event()
 
@@ -160,7 +160,7 @@ def test_a_silent_client_that_answers_keepalive_keeps_its_call(monkeypatch: pyte
 
 def test_too_frequent_pings_get_too_many_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that keeps to the ping interval is served for ever; a faster one gets too_many_pings."""
-    monkeypatch.setattr(channel_args, "_PINGS", 0.1)
+    monkeypatch.setattr(channel_args, "_PING_INTERVAL_SECONDS", 0.1)
     with echo() as (port, _), raw(port) as connection:
         incoming = frames(connection)
         ping = frame(http2.PING, b"12345678")

@@ -18,18 +18,18 @@ from grpc_health.v1 import health_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import TokenIds
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.call import Call
-from paravec_server.rpc.dispatcher import Calls
-from paravec_server.rpc.fast_path.completion_queue import Answer
-from paravec_server.rpc.fast_path.exchange import Exchange
+from paravec_server.rpc.call import Call, CallResult
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.fast_path.completion_queue import CallContext
 from paravec_server.rpc.read_ahead import _Buffer
+from paravec_server.rpc.server import RpcServer
 from paravec_server.services.embedding import SERVICE, EmbeddingService
 from paravec_server.services.health import HEALTH, Health
 from paravec_server.services.inference import Inference
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter
 
 from ..calls import started, stub_of
@@ -44,13 +44,13 @@ class Broken:
     def __init__(self, encoder: Encoder) -> None:
         self.manifest = encoder.manifest
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
-        self.is_brief = encoder.is_brief
+        self.is_short = encoder.is_short
 
-    def seconds(self, *_: Any) -> float:
+    def estimate_seconds(self, *_: Any) -> float:
         """Nothing takes any time."""
         return 0.0
 
-    def read(self, documents: list[str], *_: Any) -> None:
+    def to_token_ids(self, documents: list[str], *_: Any) -> None:
         """Fail."""
         raise RuntimeError(f"cannot do {documents}")
 
@@ -64,16 +64,16 @@ class Fastidious:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def read(self, documents: list[str], *rest: Any) -> Words:
+    def to_token_ids(self, documents: list[str], *rest: Any) -> TokenIds:
         """Fail if the word is there."""
         if SECRET in documents:
             raise RuntimeError(f"cannot do {documents}")
-        return self._encoder.read(documents, *rest)
+        return self._encoder.to_token_ids(documents, *rest)
 
 
-def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
+def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
     """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -81,13 +81,13 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
         inference.encoder = encoder
         service.serve(encoder)
         admission.open()
-    return service, Calls(service.methods(), admission, row)
+    return service, Dispatcher(service.methods(), admission, row)
 
 
 @contextmanager
 def serving(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    with started(build(encoder)[1].server(ThreadPoolExecutor(4))) as target, stub_of(target) as stub:
+    with started(RpcServer(build(encoder)[1], ThreadPoolExecutor(4))) as target, stub_of(target) as stub:
         yield stub
 
 
@@ -95,13 +95,13 @@ def serving(encoder: Any = None) -> Iterator[Any]:
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
     if request.param == "grpcio":
-        monkeypatch.setattr("paravec_server.rpc.dispatcher.fits", lambda _: False)
+        monkeypatch.setattr("paravec_server.rpc.server.is_supported", lambda _: False)
 
 
 def test_the_direct_path_is_used_with_this_grpcio(request: pytest.FixtureRequest) -> None:
     """The installed grpcio serves calls from the completion queue, which is twice as fast as grpcio's own server."""
-    server = build()[1].server(ThreadPoolExecutor(1))
-    assert (server._direct is not None) == ("direct" in request.node.callspec.id)
+    server = RpcServer(build()[1], ThreadPoolExecutor(1))
+    assert server.has_fast_path == ("direct" in request.node.callspec.id)
 
 
 def test_an_internal_error_has_an_id_and_no_document_text(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +121,7 @@ def test_an_internal_error_has_an_id_and_no_document_text(encoder: Encoder, capl
     lines = [_JsonFormatter().format(record) for record in caplog.records]
     events = [json.loads(line) for line in lines]
     assert told.request_id in [event["request_id"] for event in events]
-    assert all(event["error"] == "RuntimeError" and "Broken.read" in event["at"] for event in events)
+    assert all(event["error"] == "RuntimeError" and "Broken.to_token_ids" in event["at"] for event in events)
     for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
         assert SECRET not in line
         assert "cannot do" not in line
@@ -147,10 +147,10 @@ def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
     """Its caller gets an error; other calls, at the same time and later, are answered."""
     if "direct" not in request.node.callspec.id:
         pytest.skip("grpcio sends its answers itself")
-    send = Exchange.send
+    send = CallContext.send
 
-    def stumble(exchange: Exchange, answer: Answer) -> None:
-        if answer.data and len(pb.EmbedResponse.FromString(answer.data).embeddings) == 4:
+    def stumble(exchange: CallContext, answer: CallResult) -> None:
+        if answer.response and len(pb.EmbedResponse.FromString(answer.response).embeddings) == 4:
             raise RuntimeError("cannot send")
         send(exchange, answer)
 
@@ -162,7 +162,7 @@ def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
         leave(admission, *held)
 
     monkeypatch.setattr(Admission, "leave", noted)
-    monkeypatch.setattr(Exchange, "send", stumble)
+    monkeypatch.setattr(CallContext, "send", stumble)
     document = pb.Document(text="fire")
     with serving(encoder) as stub:
         for _ in range(2):
@@ -170,7 +170,7 @@ def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
             codes = [future.code() for future in futures]
             ok = grpc.StatusCode.OK
             assert codes == [ok, ok, grpc.StatusCode.INTERNAL, ok] * 10
-    assert all(admission.idle(PATIENCE) for admission in admissions)
+    assert all(admission.wait_until_idle(PATIENCE) for admission in admissions)
 
 
 @pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback"])
@@ -189,14 +189,14 @@ def test_a_failure_anywhere_ends_the_call_and_frees_its_place(
     monkeypatch.setattr(Admission, "enter", lambda one: admissions.append(one) or enter(one))  # type: ignore[func-returns-value]
     with serving(encoder) as stub:
         with monkeypatch.context() as broken:
-            broken.setattr(Exchange, step, stumble)
+            broken.setattr(CallContext, step, stumble)
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * n)) for n in [1, 9] * 5]
             # Some do not come to what fails.
             told = {future.code() for future in futures}
             assert told <= {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.OK}
         assert stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")]), timeout=PATIENCE)
         assert admissions
-        assert all(one.idle(PATIENCE) for one in admissions)
+        assert all(one.wait_until_idle(PATIENCE) for one in admissions)
 
 
 class BrokenTracing:
@@ -221,7 +221,7 @@ class BrokenTracing:
 @pytest.mark.parametrize(("where", "code"), [("begin", "INTERNAL"), ("end", "OK")])
 def test_a_failing_tracer_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
     """A call whose span cannot begin fails, and a call whose span cannot end is answered."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -229,12 +229,12 @@ def test_a_failing_tracer_leaves_nothing_in_flight(encoder: Encoder, where: str,
     service.serve(encoder)
     admission.open()
     tracing: Any = BrokenTracing(where)
-    server = Calls(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
+    server = RpcServer(Dispatcher(service.methods(), admission, row, tracing=tracing), ThreadPoolExecutor(4))
     with started(server) as target, stub_of(target) as stub:
         for documents in (1, 9):
             call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))
             assert call.code().name == code
-        assert admission.idle(PATIENCE)
+        assert admission.wait_until_idle(PATIENCE)
 
 
 def test_calls_before_the_model_is_loaded_are_unavailable() -> None:
@@ -291,9 +291,9 @@ def test_a_health_watch_cancelled_early_holds_no_thread() -> None:
             return False
 
     health = Health(SERVICE)
-    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), Figures().rows[0]))
+    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), SharedCounters().workers[0]))
     call.context = Ended()
     watch = health.methods()[f"/{HEALTH}/Watch"]
-    answers = list(watch.run(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
+    answers = list(watch.handler(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
     not_serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
     assert answers == [not_serving.SerializeToString()]

@@ -19,8 +19,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, METHODS, Figures
-from paravec_server.telemetry.metrics import Facts, metrics_page
+from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, SharedCounters
+from paravec_server.telemetry.metrics import ServerInfo, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
 from ..calls import embed, one_then_wait, stub_of
@@ -32,7 +32,7 @@ LIMITS = {
     "paravec_message_bytes_in_flight": 3,
     "paravec_work_in_flight_seconds": 0.5,
 }
-FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, LIMITS)
+INFO = ServerInfo({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,13 @@ def stub(measured: Server) -> Iterator[Any]:
         yield stub
 
 
-def serve(figures: Figures, address: str = "127.0.0.1:0") -> OperationsServer:
+def serve(figures: SharedCounters, address: str = "127.0.0.1:0") -> OperationsServer:
     """The operations port of a process that has no gRPC server."""
-    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, FACTS))
+    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, INFO))
 
 
 @contextmanager
-def endpoint(figures: Figures) -> Iterator[str]:
+def endpoint(figures: SharedCounters) -> Iterator[str]:
     """The address of metrics that this process serves."""
     served = serve(figures)
     try:
@@ -140,7 +140,7 @@ def test_every_series_starts_at_zero(artifact: Artifact) -> None:
     """A new server exposes every method, code and reason at zero, so that rate() sees the first call."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
-    for method in METHODS:
+    for method in COUNTED_METHODS:
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
             assert told("paravec_calls_total", method=method, code=code) == 0
         assert told("paravec_call_duration_seconds_bucket", method=method, le="0.005") == 0
@@ -201,12 +201,13 @@ def test_open_metrics_is_served_when_accepted(address: str) -> None:
 
 def test_the_supervisor_exposes_the_sum_of_its_workers() -> None:
     """A supervisor sums its workers' counters, keeps those of one that ended, and counts it as stopped."""
-    figures = Figures(3)
+    figures = SharedCounters(3)
     code = (
         "import os, sys, grpc; from paravec_server.telemetry.counters import *\n"
-        "row = Figures(3, int(sys.argv[1])).rows[int(sys.argv[2])]; row.reset(os.getpid()); row['state'] = SERVING\n"
+        "row = SharedCounters(3, int(sys.argv[1])).workers[int(sys.argv[2])]\n"
+        "row.reset(os.getpid()); row['state'] = SERVING\n"
         "row.add('documents', 2); row['calls_in_flight'] = 4\n"
-        "row.ended('Embed', grpc.StatusCode.OK, 0.003); row.ended('Embed', grpc.StatusCode.OK, 99)\n"
+        "row.count_call('Embed', grpc.StatusCode.OK, 0.003); row.count_call('Embed', grpc.StatusCode.OK, 99)\n"
         "print(flush=True); sys.stdin.read()"
     )
     with ExitStack() as stack:
@@ -236,11 +237,11 @@ def test_the_supervisor_exposes_the_sum_of_its_workers() -> None:
         assert told("paravec_workers", state="stopped") == 1
         for number in "01":
             assert told("process_resident_memory_bytes", worker=number) > 0
-        assert told("paravec_model_info", **FACTS.model) == 1
+        assert told("paravec_model_info", **INFO.model) == 1
 
         workers[0].kill()
         workers[0].wait()
-        figures.rows[0].add("restarts")
+        figures.workers[0].add("restarts")
         told = Scrape(address)
         assert told("paravec_documents_total") == 4
         assert told("paravec_calls_in_flight") == 4
@@ -286,7 +287,7 @@ def test_invalid_http_ends_only_its_connection(address: str, measured: Server, j
 
 def test_silent_http_connections_do_not_block_a_scrape() -> None:
     """With fifty silent connections a scrape is answered, and the number of threads stays bounded."""
-    with ExitStack() as stack, endpoint(Figures()) as address:
+    with ExitStack() as stack, endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         before = len(list(Path("/proc/self/task").iterdir()))
         for _ in range(50):
@@ -306,8 +307,8 @@ def drip(connection: socket.socket) -> None:
 
 def test_a_slow_http_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that sends a byte now and then is closed after its longest time."""
-    monkeypatch.setattr("paravec_server.telemetry.operations._LONGEST", 0.2)
-    with endpoint(Figures()) as address:
+    monkeypatch.setattr("paravec_server.telemetry.operations._CONNECTION_SECONDS", 0.2)
+    with endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), PATIENCE) as connection:
             connection.settimeout(0.05)
@@ -321,7 +322,7 @@ def test_a_taken_operations_port_is_one_clear_line(address: str, artifact: Artif
     """One line names the setting and the address, and the exit code is 1."""
     code, lines = failure(*command(artifact.path, "--operations-listen", address))
     assert code == 1
-    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN) {address}: cannot be listened on"
+    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN): cannot listen on {address}: "
     assert lines[-1].startswith(wanted)
     assert not any("Traceback" in line for line in lines)
 
@@ -329,13 +330,13 @@ def test_a_taken_operations_port_is_one_clear_line(address: str, artifact: Artif
 @pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])
 def test_an_operations_address_of_another_host_is_an_error(address: str) -> None:
     """An address that does not resolve, or is not this machine's, is a ListenError."""
-    with pytest.raises(ListenError, match="cannot be listened on"):
-        serve(Figures(), address)
+    with pytest.raises(ListenError, match="cannot listen on"):
+        serve(SharedCounters(), address)
 
 
 @pytest.mark.parametrize("host", ["", "[::]", "localhost"])
 def test_the_operations_port_listens_on_ipv4_for_any_host(host: str) -> None:
     """An empty host, [::] and localhost all accept IPv4."""
-    served = serve(Figures(), f"{host}:0")
+    served = serve(SharedCounters(), f"{host}:0")
     assert "paravec_workers" in scrape(f"127.0.0.1:{served.server_port}")[1]
     served.close()

@@ -20,11 +20,12 @@ from paravec.inference.v2 import open_inference_pb2 as oip
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.server import RpcServer
 from paravec_server.services.inference import Inference
 from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import CODES, Figures
+from paravec_server.telemetry.counters import CODES, SharedCounters
 
 from ..calls import details, started
 from ..servers import PATIENCE
@@ -49,10 +50,10 @@ def call(channel: grpc.Channel, method: str, request: Any, answer: Any) -> Any:
 
 def test_a_loading_server_is_live_and_not_ready() -> None:
     """A server that is still loading is live and not ready, and so is every model name."""
-    limits, row = Settings(model=Path("m")), Figures().rows[0]
+    limits, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
-    server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
+    server = RpcServer(Dispatcher(service.methods(), admission, row), ThreadPoolExecutor(4))
     with started(server) as target, grpc.insecure_channel(target) as channel:
         assert call(channel, "ServerLive", b"", oip.ServerLiveResponse).live
         assert not call(channel, "ServerReady", b"", oip.ServerReadyResponse).ready

@@ -114,12 +114,12 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, p
             first = shown(server)
             turn(2, two)
             until(lambda: shown(server) != first)
-            server.wait_for("certificate renewed")
+            server.wait_for("certificate reloaded")
             second = shown(server)
             # The certificate of one, the key of another.
             turn(3, (three[0], two[1]))
-            until(lambda: shown(server) == second and "certificate kept" in server.log)
-            assert "is not the key of" in server.wait_for("certificate kept")["problem"]
+            until(lambda: shown(server) == second and "certificate not reloaded" in server.log)
+            assert "is not the key of" in server.wait_for("certificate not reloaded")["problem"]
             (mount / "..3/tls.crt").write_bytes(three[0].read_bytes()[:100])
             time.sleep(1.2)  # past the next look
             assert shown(server) == second
@@ -130,7 +130,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, p
         with secure(server, pem) as channel:
             assert health(channel) == health_pb2.HealthCheckResponse.SERVING
         assert server.stop() == 0
-        assert server.log.count("certificate kept") == 2
+        assert server.log.count("certificate not reloaded") == 2
         assert "PRIVATE KEY" not in server.log
         assert "Traceback" not in server.log
 
@@ -140,7 +140,7 @@ def test_an_expired_or_future_certificate_is_a_warning(artifact: Artifact, pem: 
     """The server starts with an expired or not yet valid certificate and logs a warning."""
     with running(artifact.path, *flags(*pem.issue("one", year)), ready=False) as server:
         server.stop()
-        (line,) = [line for line in server.lines if "certificate at fault" in line]
+        (line,) = [line for line in server.lines if "certificate invalid" in line]
         assert problem in line
         assert '"level": "warning"' in line
 
@@ -159,11 +159,11 @@ def test_incomplete_tls_or_token_settings_are_one_clear_line(artifact: Artifact,
         (flags(gone, key), f"--tls-cert (PARAVEC_TLS_CERT): {gone}: No such file or directory"),
         (flags(cert, tmp_path), f"--tls-key (PARAVEC_TLS_KEY): {tmp_path}: Is a directory"),
         (flags(cert, other), f"{other} is not the key of {cert}"),
-        (flags(empty, key), f"{key} is not the key of {empty}, or one of them is no PEM file"),
+        (flags(empty, key), f"{key} is not the key of {empty}, one of them is not a PEM file"),
         ([*tls, "--tls-client-ca", str(key)], f"--tls-client-ca (PARAVEC_TLS_CLIENT_CA): {key} holds no certificate"),
         (["--tokens-file", str(gone)], f"--tokens-file (PARAVEC_TOKENS_FILE): {gone}: No such file"),
         (["--tokens-file", str(empty)], f"--tokens-file (PARAVEC_TOKENS_FILE): {empty}: holds no token"),
-        (["--tokens-file", str(junk)], "line 2 is not one token"),
+        (["--tokens-file", str(junk)], "line 2 must be one token"),
     ):
         code, lines = failure(*command(artifact.path), *given)
         assert code == 2, (given, lines)

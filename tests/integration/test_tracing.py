@@ -14,6 +14,7 @@ import pytest
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_server.rpc.server import RpcServer
 
 from ..calls import embed, started, stub_of
 from ..servers import PATIENCE, Server, command, running
@@ -137,8 +138,8 @@ def test_invalid_trace_metadata_gets_a_valid_span(state: str) -> None:
         f"00-{TRACE}-{PARENT}-01-extra", "00-äö", "00--00", "\x00", TRACE, TRACEPARENT[1],
     ):  # fmt: skip
         span = tracing.begin("/a.B/C", [("traceparent", parent), ("tracestate", state), ("x-bin", b"\xff")])
-        assert re.fullmatch("[0-9a-f]{32}", span.names["trace_id"])
-        assert (span.names["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
+        assert re.fullmatch("[0-9a-f]{32}", span.log_fields["trace_id"])
+        assert (span.log_fields["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
     tracing.close()
 
 
@@ -150,7 +151,7 @@ def test_an_internal_error_marks_its_span(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    with started(calls.server(ThreadPoolExecutor(2))) as target, stub_of(target) as stub:
+    with started(RpcServer(calls, ThreadPoolExecutor(2))) as target, stub_of(target) as stub:
         with pytest.raises(grpc.RpcError):
             stub.Embed(embed(SECRET), metadata=[TRACEPARENT])
     tracing.close()

@@ -107,7 +107,7 @@ def test_tritonclient_gets_the_requested_outputs(asker: Triton, name: str) -> No
         ({"texts": ["a", "fire " * 2001]}, "INVALID_ARGUMENT", "raw_input_contents[0][1]"),
         ({"outputs": ["vector"]}, "INVALID_ARGUMENT", "outputs[0].name"),
         ({"outputs": ["embedding", "embedding"]}, "INVALID_ARGUMENT", "outputs[1].name"),
-        ({"parameters": {"epoch": 3}}, "INVALID_ARGUMENT", "parameters: 'epoch' is none of method, epochs"),
+        ({"parameters": {"epoch": 3}}, "INVALID_ARGUMENT", "parameters: 'epoch' is not one of method, epochs"),
         ({"parameters": {"epochs": True}}, "INVALID_ARGUMENT", "parameters.epochs: must be an integer"),
         ({"parameters": {"epochs": 2001}}, "INVALID_ARGUMENT", "parameters.epochs"),
         ({"parameters": {"seed": -1}}, "INVALID_ARGUMENT", "parameters.seed"),

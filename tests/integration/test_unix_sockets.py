@@ -22,7 +22,7 @@ def refused(artifact: Artifact, address: str) -> str:
     code, lines = failure(*command(artifact.path, "--listen", address))
     assert code == 1
     (line,) = (line for line in lines if not line.startswith("{"))
-    assert line.startswith(f"paravec-server: {address}: cannot be listened on: ")
+    assert line.startswith(f"paravec-server: cannot listen on {address}: ")
     return line.rpartition(": ")[2]
 
 
@@ -46,7 +46,7 @@ def test_a_socket_in_use_is_refused(artifact: Artifact, tmp_path: Path, address:
                 command(artifact.path, "--listen", address), capture_output=True, text=True, check=False
             )
             assert ran.returncode == 1
-            assert f"{address}: cannot be listened on" in ran.stderr
+            assert f"cannot listen on {address}: " in ran.stderr
         assert answers(address)
         assert server.stop() == 0
         assert not any("port" in event for event in server.events)
@@ -83,7 +83,7 @@ def test_an_impossible_socket_path_is_one_clear_line(artifact: Artifact, tmp_pat
     """A missing folder, a path that is no socket and a path that is too long are one line."""
     (tmp_path / "file").write_text("precious")
     assert refused(artifact, f"unix:{tmp_path}/none/socket") == "there is no such directory"
-    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is no socket has this name"
+    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is not a socket has this name"
     assert (tmp_path / "file").read_text() == "precious"
     assert refused(artifact, f"unix:{tmp_path}/{'a' * 120}") == "AF_UNIX path too long"
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from paravec_server.rpc.thread_pool import Threads
+from paravec_server.rpc.thread_pool import ElasticThreadPool
 
 from ..servers import until
 
@@ -11,7 +11,7 @@ PATIENCE = 30.0
 
 def test_the_pool_grows_while_threads_are_blocked() -> None:
     """While threads block, new ones run the next work up to the maximum; beyond it, work waits."""
-    threads, gate, begun = Threads(40, "test"), threading.Event(), threading.Semaphore(0)
+    threads, gate, begun = ElasticThreadPool(40, "test"), threading.Event(), threading.Semaphore(0)
 
     def block() -> None:
         begun.release()
@@ -29,7 +29,7 @@ def test_the_pool_grows_while_threads_are_blocked() -> None:
 
 def test_failing_work_does_not_end_its_thread() -> None:
     """After more failures than there are threads, work still runs."""
-    threads, done = Threads(2, "test"), threading.Event()
+    threads, done = ElasticThreadPool(2, "test"), threading.Event()
     for _ in range(50):
         threads.submit(int, "x")
     threads.submit(done.set)
@@ -38,7 +38,7 @@ def test_failing_work_does_not_end_its_thread() -> None:
 
 def test_nothing_is_lost_when_many_submit() -> None:
     """Every piece of work is run once."""
-    threads, count, lock = Threads(16, "test"), list[int](), threading.Lock()
+    threads, count, lock = ElasticThreadPool(16, "test"), list[int](), threading.Lock()
 
     def work(number: int) -> None:
         with lock:
