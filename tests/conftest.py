@@ -1,4 +1,4 @@
-"""What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
+"""Fixtures of the whole session: a small trained model, its artifact, and a real server of it on a free port."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,13 +75,13 @@ def client(server: Server) -> Iterator[EmbeddingClient]:
 
 @pytest.fixture
 def pem(tmp_path: Path) -> Pem:
-    """An authority of this test."""
+    """A certificate authority for one test."""
     return Pem(tmp_path / "pem")
 
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """A file with a token and a remark."""
+    """A tokens file with one token and a comment."""
     file = tmp_path / "tokens"
     file.write_text(f"# of the search service\n\n  {OLD}   # since May\n")
     return file

@@ -15,7 +15,7 @@ OLD, NEW = "old-token-4c3b1f", "new-token-98fe0a"
 
 
 class Pem:
-    """An authority, and certificates of it as files in a folder."""
+    """A certificate authority and the certificates it issues, as files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.authority = folder, trustme.CA()
@@ -24,7 +24,7 @@ class Pem:
         self.authority.cert_pem.write_to_path(self.ca)
 
     def issue(self, name: str, year: int | None = None) -> tuple[Path, Path]:
-        """A certificate for this machine, for now or for a year: its file, and its key's."""
+        """Issue a certificate for this machine, valid now or in one year only; its file and its key's."""
         begin, end = (datetime(y, 1, 1, tzinfo=UTC) for y in (year, year + 1)) if year else (None, None)
         issued = self.authority.issue_cert("localhost", "127.0.0.1", common_name=name, not_before=begin, not_after=end)
         cert, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
@@ -34,7 +34,7 @@ class Pem:
 
 
 def flags(cert: Path, key: Path, *more: str) -> list[str]:
-    """Flags for a server with this certificate."""
+    """Flags of a server with this certificate."""
     return ["--tls-cert", str(cert), "--tls-key", str(key), *more]
 
 
@@ -44,6 +44,6 @@ def bearer(token: str, scheme: str = "Bearer") -> tuple[tuple[str, str], ...]:
 
 
 def health(channel: grpc.Channel, **how: Any) -> int:
-    """What the server says of its service."""
+    """The service's status by grpc.health.v1."""
     asked = health_pb2.HealthCheckRequest(service=SERVICE)
     return int(health_pb2_grpc.HealthStub(channel).Check(asked, timeout=PATIENCE, **how).status)

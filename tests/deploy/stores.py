@@ -1,4 +1,4 @@
-"""Models and stores for the tests of install-model, and what becomes of them."""
+"""Helpers for the tests of install-model: models to install, and checks of the store."""
 
 import random
 import shutil
@@ -31,7 +31,7 @@ def variant(source: Path, target: Path, *, payload: int = 0, **changes: str) -> 
 
 
 def entry_of(source: Path) -> str:
-    """The name under which a model with a plain name and version lies in the store."""
+    """The name of a model's folder in the store, if its name and version are plain."""
     manifest = read_manifest(source)
     return f"{manifest.name}-{manifest.version}-{manifest.digest.removeprefix('sha256:')[:12]}"
 
@@ -44,13 +44,13 @@ def flip(path: Path) -> None:
 
 
 def same(one: Path, other: Path) -> bool:
-    """All files that the manifest at `one` names have the same bytes in both."""
+    """Whether all files in the manifest at `one` have the same bytes in both folders."""
     names = ["manifest.json", *read_manifest(one).files]
     return all((other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
 def one_line(result: "subprocess.CompletedProcess[str]") -> str:
-    """The one line that a failed run must have written."""
+    """The single line on standard error of a run that failed."""
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.startswith("install-model: ")

@@ -1,4 +1,4 @@
-"""Dashboard and alerts speak of what a real server tells; and Prometheus' own tool, where it is installed, agrees."""
+"""The dashboard and the alerts use metrics that a real server exposes, and promtool accepts them."""
 
 import json
 import re
@@ -35,14 +35,14 @@ kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is
 
 @pytest.fixture(scope="module")
 def told(artifact: Artifact) -> Iterator[Scrape]:
-    """What a server that has done nothing yet tells."""
+    """The metrics of a server that has answered nothing yet."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         yield Scrape(address_of(server))
 
 
 @pytest.fixture(scope="module")
 def production() -> Objects:
-    """An overlay with monitoring."""
+    """The objects of an overlay with monitoring."""
     return render(KUSTOMIZE / "overlays/production")
 
 
@@ -154,7 +154,7 @@ def test_no_overlay_needs_an_operator(overlay: str) -> None:
 
 
 def check(tmp_path: Path, *words: str, **files: Any) -> None:
-    """Run promtool beside these files; what it says if it fails."""
+    """Run promtool on these files; its output if it fails."""
     for name, content in files.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
     done = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)

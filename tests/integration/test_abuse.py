@@ -1,4 +1,4 @@
-"""What callers, disks and operators do to a running server: it goes on, or ends as it should."""
+"""A running server survives hostile clients, full disks and signals, or ends cleanly."""
 
 import re
 import resource
@@ -36,17 +36,17 @@ EMBED_HEADERS = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=1)
 
 
 def open_socket(server: Server) -> socket.socket:
-    """A bare connection."""
+    """A TCP connection."""
     return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
 
 
 def takes_on(server: Server) -> bool:
-    """It has a place for a call that is not short."""
+    """Whether a batch, which needs a place and a slot, is answered."""
     return serves(server, 9)
 
 
 def serves(server: Server, documents: int = 1) -> bool:
-    """It answers, on a new connection."""
+    """Whether a call on a new connection is answered."""
     with connect(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents)
@@ -333,7 +333,7 @@ def test_a_short_soak_reports_no_faults(artifact: Artifact) -> None:
 
 
 def part(name: str, artifact: Artifact, *flags: str) -> str:
-    """The last line that a part of the benchmarks prints."""
+    """The last line that a benchmark prints."""
     program = [sys.executable, str(ROOT / f"benchmarks/{name}.py"), "--model", str(artifact.path)]
     ran = subprocess.run([*program, *flags], capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stdout + ran.stderr

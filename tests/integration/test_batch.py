@@ -22,7 +22,7 @@ TEXTS = ["The fire in Sydney spread", "xyzzy", "fire"]
 
 @pytest.fixture
 def config(server: Server) -> ClientConfig:
-    """Of a client of `server`."""
+    """The configuration of a client of `server`."""
     return ClientConfig(server.target)
 
 

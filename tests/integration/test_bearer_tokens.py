@@ -27,7 +27,7 @@ from ..servers import PATIENCE, running, until
 
 
 def calls(channel: grpc.Channel, **how: Any) -> Iterator[Callable[[], Any]]:
-    """Every method that needs a token."""
+    """A call of every method that needs a token."""
     stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
     reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
     document = pb.Document(text="fire")
@@ -39,7 +39,7 @@ def calls(channel: grpc.Channel, **how: Any) -> Iterator[Callable[[], Any]]:
 
 
 def refusals(channel: grpc.Channel, **how: Any) -> set[tuple[grpc.StatusCode, str]]:
-    """What every method says to a caller who must not come in."""
+    """The errors of all methods for a caller without a valid token."""
     found = set()
     for call in calls(channel, **how):
         with pytest.raises(grpc.RpcError) as caught:

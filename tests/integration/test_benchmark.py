@@ -1,4 +1,4 @@
-"""The benchmarks stay alive."""
+"""Each benchmark runs in its short mode and writes its results."""
 
 import json
 import shutil

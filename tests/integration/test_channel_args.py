@@ -1,4 +1,4 @@
-"""What a connection may do: each bound, seen from the other end of it."""
+"""Each limit of a connection, seen by the client."""
 
 import socket
 import threading
@@ -54,14 +54,14 @@ def echo(**settings: Any) -> Iterator[tuple[int, Echo]]:
 
 @contextmanager
 def raw(port: int) -> Iterator[socket.socket]:
-    """A connection that has said what a client of HTTP/2 says first."""
+    """A TCP connection with the HTTP/2 preface and settings sent."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(http2.PREFACE + frame(http2.SETTINGS))
         yield connection
 
 
 def ask(channel: grpc.Channel, **how: Any) -> bytes:
-    """The address that a call comes from."""
+    """The client address of a call, which identifies its connection."""
     stream: Any = channel.stream_stream("/any/Method")
     (answer,) = stream(iter([b""]), timeout=PATIENCE, **how)
     return bytes(answer)

@@ -1,4 +1,4 @@
-"""What callers give the client and get from it: arguments, metadata, logs, sources that fail."""
+"""Arguments, metadata, logs and failing sources of the client."""
 
 import asyncio
 import logging
@@ -199,7 +199,7 @@ def test_a_call_has_its_own_timeout_and_metadata(way: type[EmbeddingClient]) -> 
 
 @contextmanager
 def recording(interceptor: grpc.ServerInterceptor) -> Iterator[str]:
-    """A server that knows no method; its target."""
+    """A server without methods; its target."""
     with ThreadPoolExecutor(4) as pool, started(grpc.server(pool, interceptors=[interceptor])) as target:
         yield target
 

@@ -1,4 +1,4 @@
-"""How clients reach servers: those that are ready, by the caller's channels and interceptors, and not after a fork."""
+"""How clients reach servers: readiness, the caller's own channels and interceptors, and closing."""
 
 import asyncio
 import os
@@ -103,7 +103,7 @@ def test_watchers_beyond_the_servers_limit_still_embed(server: Server) -> None:
 
 
 class Naming(grpc.UnaryUnaryClientInterceptor):
-    """Counts the calls it sees."""
+    """An interceptor that records the calls it sees."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

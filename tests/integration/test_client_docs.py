@@ -1,4 +1,4 @@
-"""What docs/client.md shows runs, and type checkers read a user's program without a complaint."""
+"""The Python of docs/client.md runs, and a user's program passes strict type checkers."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The fake server behaves as the real one does, as far as a program that calls it can tell."""
+"""The fake server behaves as the real one does."""
 
 import subprocess
 import sys

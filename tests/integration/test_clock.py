@@ -1,4 +1,4 @@
-"""The wall clock jumps while a server runs: nothing that it measures time by may notice."""
+"""A server's durations and deadlines do not depend on the wall clock."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ class Clock:
         self.environment = (f"LD_PRELOAD={library}", f"WALL_CLOCK={self._file}")
 
     def jump(self, seconds: int) -> None:
-        """From now on it is so far from the machine's."""
+        """Set the clock's distance from the machine's."""
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(seconds.to_bytes(8, "little", signed=True))
 

@@ -1,4 +1,4 @@
-"""paravec embed with files: what it reads and writes, documents at fault, and how it goes on after an interruption."""
+"""`paravec embed` with files: formats, invalid documents, and continuing after an interruption."""
 
 import json
 import os
@@ -27,7 +27,7 @@ TEXTS = [f"fire number {i} in sydney {'australia ' * (i % 5)}" for i in range(40
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    """TEXTS, one a line."""
+    """A file with TEXTS, one a line."""
     path = tmp_path / "texts.txt"
     path.write_text("".join(text + "\n" for text in TEXTS))
     return path

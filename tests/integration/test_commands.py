@@ -1,4 +1,4 @@
-"""The commands as a person types them."""
+"""The subcommands of `paravec`, their output and exit codes."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""`paravec-model compare`: whether another model may take this one's place."""
+"""`paravec-model compare`: whether one model may replace another."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Models of strangers: what gensim takes and we must take or name, and the one line that says so."""
+"""`paravec-model convert` with unusual gensim models: each converts, or one line says why not."""
 
 import datetime
 import lzma
@@ -41,7 +41,7 @@ def converted(model: Doc2Vec, folder: Path, *flags: str) -> int:
 
 
 def refusal(capsys: Capture, folder: Path) -> str:
-    """What the last command said: one line, about the file."""
+    """The single line of the last command, which names the file."""
     error = capsys.readouterr().err
     assert error.startswith(f"paravec-model: {folder / 'model'}: ")
     assert error.count("\n") == 1
@@ -184,7 +184,7 @@ def test_a_model_loaded_with_mmap_and_saved_again_converts(tmp_path: Path) -> No
 
 
 class Callback:
-    """What tutorials of gensim 3 hang on a model."""
+    """A callback as tutorials of gensim 3 attach it to a model."""
 
 
 def test_foreign_attributes_of_a_model_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

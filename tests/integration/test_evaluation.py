@@ -1,4 +1,4 @@
-"""`paravec-model evaluate`: what it measures, of real models."""
+"""`paravec-model evaluate` on real models."""
 
 import json
 from pathlib import Path

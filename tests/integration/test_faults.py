@@ -1,4 +1,4 @@
-"""A fault of ours, which nothing outside can cause: the encoder is made to fail inside a real gRPC server."""
+"""Internal errors: the encoder is made to fail inside a real gRPC server."""
 
 import gc
 import json
@@ -47,7 +47,7 @@ class Broken:
         self.is_short = encoder.is_short
 
     def estimate_seconds(self, *_: Any) -> float:
-        """Nothing takes any time."""
+        """Estimate no time."""
         return 0.0
 
     def to_token_ids(self, documents: list[str], *_: Any) -> None:
@@ -56,7 +56,7 @@ class Broken:
 
 
 class Fastidious:
-    """An encoder that stumbles over one word."""
+    """An encoder that fails for one word."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -72,7 +72,7 @@ class Fastidious:
 
 
 def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
-    """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
+    """The embedding service with this encoder, or none yet, and its dispatcher."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)

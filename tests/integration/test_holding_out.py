@@ -1,4 +1,4 @@
-"""The client library while servers fail: what is tried again, what is resumed, and what is told."""
+"""The client's retries, and its streams, while servers fail."""
 
 import gc
 import itertools
@@ -47,7 +47,7 @@ from ..servers import PATIENCE, Server, running, until
 
 
 class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Fails as it is told to, and knows nothing of health; the vector of a text is its length."""
+    """A server without health that fails on demand; the vector of a text is its length."""
 
     def __init__(self) -> None:
         self.failures: list[grpc.StatusCode | None] = []

@@ -1,4 +1,4 @@
-"""What inference promises: the same bits everywhere, and vectors that mean something."""
+"""Inference is deterministic to the bit, and its vectors are useful."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Other languages call the service from the .proto alone: the Node program of the examples, as its readme line says."""
+"""The Node example, which calls the service from the .proto alone."""
 
 import fcntl
 import json
@@ -47,7 +47,7 @@ def program() -> Path:
 
 
 def run(program: Path, target: str, *texts: str) -> "subprocess.CompletedProcess[str]":
-    """What the program did."""
+    """Run the program with these texts."""
     variables = os.environ | {"PARAVEC_TARGET": target}
     return subprocess.run(["node", program, *texts], env=variables, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""What a real server logs, whoever calls it and wherever the log goes."""
+"""The log of a real server: request ids, injection, and output that cannot be written."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ GOOD = pb.EmbedRequest(documents=[pb.Document(text="fire")])
 
 @pytest.fixture(scope="module")
 def talkative(artifact: Artifact) -> Iterator[Server]:
-    """A server that logs all it can."""
+    """A server with --log-level debug."""
     with running(artifact.path, "--log-level", "debug") as server:
         yield server
 
@@ -45,7 +45,7 @@ def stub(talkative: Server) -> Iterator[Any]:
 
 
 def trailers(call: Any) -> dict[str, Any]:
-    """What came after the answer."""
+    """The trailing metadata of a call."""
     return dict(call.trailing_metadata())
 
 

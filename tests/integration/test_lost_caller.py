@@ -1,4 +1,4 @@
-"""A caller's machine is lost without a word: its link is cut, in a network namespace of its own."""
+"""A client's machine disappears: its link is cut in a network namespace."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Method map against a general optimizer, and what it is for."""
+"""Method map against scipy's optimizer, and how training and conversion choose it."""
 
 import subprocess
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a real server, or a process that only looks after workers, tells a Prometheus."""
+"""The metrics of a server and of a supervisor, as Prometheus reads them."""
 
 import shutil
 import socket
@@ -37,14 +37,14 @@ INFO = ServerInfo({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 @pytest.fixture(scope="module")
 def measured(artifact: Artifact) -> Iterator[Server]:
-    """A server that tells its metrics."""
+    """A server with metrics."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0", "--max-documents", "8") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def address(measured: Server) -> str:
-    """Where it tells them."""
+    """The address of its operations port."""
     return address_of(measured)
 
 

@@ -1,4 +1,4 @@
-"""One NaN in a model: nobody takes what it gives for an answer."""
+"""A model with one NaN: verify, evaluation, encoder and server all report it."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def spoiled(artifact: Artifact, tmp_path: Path) -> Path:
-    """An artifact made elsewhere, in which each row of one word that counts for both methods holds a NaN."""
+    """An artifact with a NaN in the rows of one word, for both methods."""
     folder = shutil.copytree(artifact.path, tmp_path / "spoiled")
     row = artifact.vocabulary.id_of("police")
     for name in ("syn1neg", "map_syn1neg"):

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, by messages of any kind (tritonclient's: test_tritonclient)."""
+"""The Open Inference Protocol with messages of our own; tritonclient's are in test_tritonclient."""
 
 import subprocess
 import sys

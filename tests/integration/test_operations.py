@@ -1,4 +1,4 @@
-"""The operations port of real servers: probes as a kubelet's, whatever the gRPC port speaks."""
+"""Liveness and readiness on the operations port of real servers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Many calls at once, and callers who take all they can get."""
+"""Limits under load: bursts, greedy callers, deadlines and cancelled work."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from ..servers import PATIENCE, Server, running, until
 
 @pytest.fixture(scope="module")
 def small(artifact: Artifact) -> Iterator[Server]:
-    """A server whose bounds are easily reached, with its metrics."""
+    """A server with low limits and metrics."""
     flags = ("--threads", "1", "--max-concurrent-rpcs", "8", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags) as server:
         yield server

@@ -1,4 +1,4 @@
-"""Our vectors against gensim's own, with the same draws, and our kernels against the slow reference."""
+"""Our vectors against gensim's with the same random draws, and our kernels against the Python reference."""
 
 from pathlib import Path
 

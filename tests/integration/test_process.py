@@ -1,4 +1,4 @@
-"""What a server's process needs to start, and what stops it."""
+"""Limits of the operating system at a server's start, and SIGHUP."""
 
 import os
 import shutil

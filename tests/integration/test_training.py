@@ -1,4 +1,4 @@
-"""Training, from each kind of corpus to an artifact."""
+"""`paravec-model train`, from each kind of corpus to an artifact."""
 
 import json
 import logging

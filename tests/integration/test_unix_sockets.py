@@ -1,4 +1,4 @@
-"""Servers on Unix sockets: whose file it is, and who removes it."""
+"""Servers on Unix sockets: files in use, stale files and their removal."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""The package as it is built: what a wheel holds for a platform, and what is left where nothing can compile."""
+"""Building the package: wheels for each platform, and without a compiler."""
 
 import os
 import re

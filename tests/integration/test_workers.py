@@ -1,4 +1,4 @@
-"""Several workers behind one port: shared, replaced when they die or hang, drained together."""
+"""Several workers behind one port: shared, replaced when they die or hang, and stopped together."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def answers_within(server: Server, seconds: float) -> bool:
 
 
 def live(server: Server) -> bool | None:
-    """The same question in the words of the Open Inference Protocol; None if there is no answer."""
+    """ServerLive of the Open Inference Protocol; None if there is no answer."""
     with connect(server.target) as connection:
         ask: Any = connection.unary_unary(
             f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString

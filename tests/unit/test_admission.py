@@ -1,4 +1,4 @@
-"""How much work is taken on, and from whom."""
+"""Admission: limits of calls, bytes and work, and each caller's share."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The model artifact: written whole, opened mapped, and damage found."""
+"""The model artifact: atomic writing, mapped opening and detection of damage."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How a client is configured, and that both clients are one."""
+"""The client's configuration, and that both clients have the same interface."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""Slots to compute in, and how callers share them."""
+"""Compute slots, and how callers share them."""
 
 import threading
 import time

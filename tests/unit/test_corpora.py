@@ -1,4 +1,4 @@
-"""Corpora: what each kind yields, and one line that names file and line when it cannot be read."""
+"""The corpus formats, and errors that name the file and the line."""
 
 import csv
 import json

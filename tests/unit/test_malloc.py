@@ -1,4 +1,4 @@
-"""How a server keeps memory."""
+"""The malloc tunables that a server starts itself again with."""
 
 import ctypes
 import os

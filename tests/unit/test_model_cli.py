@@ -1,4 +1,4 @@
-"""paravec-model: its exit statuses, and its one line for whatever goes wrong."""
+"""`paravec-model`: exit statuses, and one line for each error."""
 
 import json
 import os

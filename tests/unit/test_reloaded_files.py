@@ -1,4 +1,4 @@
-"""Files that are read again when they change, and file systems that do not answer."""
+"""Files that are reloaded when they change, and file systems that hang."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often, and lose patience soon."""
+    """Check files often, and take a read for hanging soon."""
     monkeypatch.setattr(reloaded_files, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(reloaded_files, "_RELOAD_TIMEOUT_SECONDS", 0.05)
 

@@ -1,4 +1,4 @@
-"""The threads that calls run on."""
+"""The elastic pool of threads that calls run on."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The known mistakes of training: each is told in one line, and what is right is not remarked upon."""
+"""Known mistakes of training are one warning or error each, and a sound corpus has none."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
