@@ -138,6 +138,14 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
+def test_test_files_named_in_pages_exist() -> None:
+    """Every test file that README or a page of docs names exists."""
+    existing = {file.name for file in (ROOT / "tests").rglob("*.py")}
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"\btest_\w+\.py\b", page.read_text()):
+            assert name in existing, f"{page.name} names {name}"
+
+
 def test_no_file_names_a_registry_or_a_machines_path() -> None:
     """Locks and settings hold wherever packages come from."""
     forbidden = re.compile(
