@@ -536,7 +536,7 @@ def test_a_damaged_model_is_found_when_asked_to_verify(artifact: Artifact, tmp_p
     (damaged / "syn1neg.npy").write_bytes(content)
     code, log = failure(*command(damaged, "--verify", "full"))
     assert code == 1
-    assert "syn1neg.npy: its SHA-256 is not the manifest's" in last_line(log)
+    assert "syn1neg.npy: its SHA-256 differs from the manifest's" in last_line(log)
 
 
 def test_a_missing_extra_is_one_clear_line() -> None:

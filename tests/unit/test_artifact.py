@@ -124,7 +124,7 @@ def test_an_unknown_format_version_is_named(copy: Path, version: int) -> None:
     manifest = copy / MANIFEST
     manifest.write_text(manifest.read_text().replace('"format_version": 2', f'"format_version": {version}'))
     assert f"format version {version} is not known" in verify(copy)[0]
-    assert "install a paravec that knows it, or train or convert again" in verify(copy)[0]
+    assert "install a paravec that reads it, or train or convert again" in verify(copy)[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 2}', "[" * 100_000])
@@ -155,7 +155,7 @@ def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
         ("vocabulary_offsets", lambda a: a + 1, "does not cut"),
         ("vocabulary_offsets", lambda a: a.astype(np.int32), "the model needs <i8"),
         ("vocabulary_slots", lambda a: a[:-1], "the model needs <u8"),
-        ("vocabulary_slots", lambda a: a * 0, "needs its null word"),
+        ("vocabulary_slots", lambda a: a * 0, "lacks the null word"),
         ("noise_guide", lambda a: a[:-1], "the model needs <u4"),
         ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
         ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
@@ -271,7 +271,7 @@ def test_files_cannot_lie_elsewhere(copy: Path) -> None:
     manifest = read_manifest(copy)
     forged = replace(manifest, digest="", files=manifest.files | {"../secret": FileEntry(1, "0")})
     (copy / MANIFEST).write_text(forged.to_json())
-    with pytest.raises(ArtifactError, match="other files than it lists"):
+    with pytest.raises(ArtifactError, match="lists other files than the model needs"):
         Artifact.open(copy)
 
 

@@ -196,12 +196,12 @@ def test_a_level_has_all_levels_below_it(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_a_compiler_a_checkout_says_so(tree: Tree) -> None:
     """A stale library is not used: its results would be those of other source."""
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is missing, and ")
+    assert said.startswith(f"{tree.library} is missing and ")
     tree.library.touch()
     os.utime(tree.library, (0, 0))
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is not of this source, and ")
-    assert said.endswith("cannot be built: no C compiler is found: pip install ziglang, or set CC to one")
+    assert said.startswith(f"{tree.library} is outdated and ")
+    assert said.endswith("cannot be compiled: no C compiler is found: pip install ziglang, or set CC to a compiler")
     assert "\n" not in said
 
 
@@ -224,7 +224,7 @@ def test_cc_names_the_compiler(tree: Tree) -> None:
 def test_cc_that_is_not_there_is_named(tree: Tree) -> None:
     """A typing error, not another compiler."""
     assert tree.run(CC="no-such-compiler -O2").endswith("CC names no-such-compiler, which is not found")
-    assert tree.run(CC="gcc '-O2").endswith("CC is no command: No closing quotation")
+    assert tree.run(CC="gcc '-O2").endswith("CC is not a command: No closing quotation")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
