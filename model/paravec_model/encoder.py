@@ -1,7 +1,7 @@
 """Infers the vectors of texts or tokens with one model. It knows nothing of protocols: no protobuf, no gRPC."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from string import printable
@@ -44,13 +44,10 @@ class Encoding(NamedTuple):
         """For each document, whether it has more than `max_tokens` tokens."""
         return (count > self.max_tokens for count in self.token_counts)
 
-    def split(self, sizes: Iterable[int]) -> Iterator["Encoding"]:
-        """Split into consecutive parts; `sizes` are the numbers of documents in each."""
-        end = 0
-        for size in sizes:
-            begin, end = end, end + size
-            part = slice(begin, end)
-            yield Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.max_tokens)
+    def part(self, begin: int, end: int) -> "Encoding":
+        """The encoding of documents `begin` to `end`, `end` excluded."""
+        part = slice(begin, end)
+        return Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.max_tokens)
 
 
 class Encoder:

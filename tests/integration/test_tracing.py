@@ -149,8 +149,8 @@ def test_a_caller_cannot_break_it(state: str) -> None:
         f"00-{TRACE}-{PARENT}-01-extra", "00-äö", "00--00", "\x00", TRACE, TRACEPARENT[1],
     ):  # fmt: skip
         span = tracing.begin("/a.B/C", [("traceparent", parent), ("tracestate", state), ("x-bin", b"\xff")])
-        assert re.fullmatch("[0-9a-f]{32}", span.names["trace_id"])
-        assert (span.names["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
+        assert re.fullmatch("[0-9a-f]{32}", span.log_fields["trace_id"])
+        assert (span.log_fields["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
     tracing.close()
 
 
@@ -162,7 +162,9 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    server = calls.server(ThreadPoolExecutor(2))
+    from paravec_server.rpc.server import RpcServer
+
+    server = RpcServer(calls, ThreadPoolExecutor(2))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):

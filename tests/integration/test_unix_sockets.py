@@ -19,7 +19,7 @@ def refused(artifact: Artifact, address: str) -> str:
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     (line,) = (line for line in ran.stderr.splitlines() if not line.startswith("{"))
-    assert line.startswith(f"paravec-server: {address}: cannot be listened on: ")
+    assert line.startswith(f"paravec-server: cannot listen on {address}: ")
     return line.rpartition(": ")[2]
 
 
@@ -43,7 +43,7 @@ def test_a_live_socket_is_not_taken(artifact: Artifact, tmp_path: Path, address:
                 command(artifact.path, "--listen", address), capture_output=True, text=True, check=False
             )
             assert ran.returncode == 1
-            assert f"{address}: cannot be listened on" in ran.stderr
+            assert f"cannot listen on {address}: " in ran.stderr
         assert answers(address)
         assert server.stop() == 0
         assert not any("port" in event for event in server.events)
@@ -80,7 +80,7 @@ def test_a_path_that_cannot_be_is_said(artifact: Artifact, tmp_path: Path) -> No
     """A folder that is not there, a file that is something else, a name that is too long."""
     (tmp_path / "file").write_text("precious")
     assert refused(artifact, f"unix:{tmp_path}/none/socket") == "there is no such directory"
-    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is no socket has this name"
+    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is not a socket has this name"
     assert (tmp_path / "file").read_text() == "precious"
     assert refused(artifact, f"unix:{tmp_path}/{'a' * 120}") == "AF_UNIX path too long"
 
