@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravec_model.artifact import Artifact, Manifest, read_manifest, verify
-from paravec_model.artifact.artifact import array_specs
+from paravec_model.artifact.arrays import array_specs
 from paravec_model.artifact.manifest import MANIFEST, FileEntry
 from paravec_model.artifact.noise import NOISE_TOTAL
 from paravec_model.artifact.writer import file_sha256
