@@ -24,7 +24,7 @@ typedef struct {
    vector and the rows of the window's words beside it. */
 typedef struct {
     float *vector;
-    float *context; /* in, the sum of the context's rows; then the hidden layer; or NULL */
+    float *context; /* for DM: in, the sum of the context's rows; then the hidden layer */
     float scale;    /* factor of the hidden layer's sum */
     const float **window_rows;
     int64_t window_row_count;
