@@ -75,14 +75,14 @@ class Artifact:
         """Check the numbers that kernels use as indices without a check of their own: an artifact may be hostile."""
         offsets = self.arrays["vocabulary_offsets"]
         if offsets[0] != 0 or offsets[-1] != len(self.arrays["vocabulary_text"]):
-            raise ArtifactError(f"{self.path / 'vocabulary_offsets.npy'}: does not cut vocabulary_text into words")
+            raise ArtifactError(f"{self.path / 'vocabulary_offsets.npy'}: does not split vocabulary_text into words")
         if "cum_table" in self.arrays and self.arrays["cum_table"][-1] != NOISE_TOTAL:
             raise ArtifactError(f"{self.path / 'cum_table.npy'}: is not a cumulative distribution")
         if "hs_offsets" in self.arrays:
             offsets, points, codes = (self.arrays[name] for name in ("hs_offsets", "hs_points", "hs_codes"))
             complete = offsets[0] == 0 and offsets[-1] == len(points) == len(codes)
             if not complete or bool((offsets[1:] < offsets[:-1]).any()):
-                raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not cut hs_points and hs_codes into paths")
+                raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: does not split hs_points and hs_codes into paths")
             if self.longest_path > CONSTANTS["MAX_PATH_NODES"]:
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long for a Huffman tree")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):

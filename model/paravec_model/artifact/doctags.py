@@ -81,7 +81,9 @@ class Doctags(Sequence[Tag]):
     def check(self) -> None:
         """ArtifactError unless every entry is a tag at its offset. Parses the whole file."""
         if not np.array_equal(self.offsets, self._line_offsets()):
-            raise ArtifactError(f"{self._file.with_name('doctag_offsets.npy')}: does not cut {DOCTAGS} into its lines")
+            raise ArtifactError(
+                f"{self._file.with_name('doctag_offsets.npy')}: does not split {DOCTAGS} into its lines"
+            )
         for _ in self:
             pass
 

@@ -9,8 +9,8 @@ from .method import (
     HOLD_GIL_MULTIPLY_ADDS,
     Ids,
     Offsets,
-    ScratchPool,
     Vectors,
+    WorkspacePool,
     documents_argument,
     output_layer,
     portions,
@@ -44,14 +44,14 @@ class Map:
             basis=arrays.get("map_basis"),
         )
         self._infer = kernel("infer_map")
-        self._scratch = ScratchPool("map_workspace_bytes", self._model)
+        self._workspaces = WorkspacePool("map_workspace_bytes", self._model)
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Solve for each document on its own."""
         hold_gil = self.cost(len(ids), options) < HOLD_GIL_MULTIPLY_ADDS
         for first, last, longest in portions(ends, self._cost):
             raise_if_stopped(stop)
-            workspace = self._scratch.take(longest)
+            workspace = self._workspaces.take(longest)
             self._infer(
                 self._model.address,
                 *documents_argument(ids, ends, vectors, first, last),
@@ -59,7 +59,7 @@ class Map:
                 workspace.size,
                 hold_gil=hold_gil,
             )
-            self._scratch.give_back(workspace, longest)
+            self._workspaces.give_back(workspace, longest)
 
     def cost(self, tokens: int, _: InferenceOptions) -> int:
         """Proportional to the number of tokens."""

@@ -50,7 +50,7 @@ def documents_argument(
     return *ids.buffer_info(), first_end, last - first + 1, address(vectors) + first * vectors.strides[0]
 
 
-class ScratchPool:
+class WorkspacePool:
     """Keeps the workspaces of kernels between calls, one for each call at the same time."""
 
     def __init__(self, size_of: str, model: Structure) -> None:

@@ -17,8 +17,8 @@ from .method import (
     PORTION_MULTIPLY_ADDS,
     Ids,
     Offsets,
-    ScratchPool,
     Vectors,
+    WorkspacePool,
     documents_argument,
     output_layer,
     portions,
@@ -54,7 +54,7 @@ class Sgd:
             word_vectors=arrays.get("word_vectors"),
         )
         self._infer = kernel("infer_sgd")
-        self._scratch = ScratchPool("sgd_workspace_bytes", self._model)
+        self._workspaces = WorkspacePool("sgd_workspace_bytes", self._model)
         around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
         targets = algorithm.negative + 1 + artifact.longest_path + BLOCK
         self._cost = (targets * (algorithm.vectors_per_row + 1) + around) * size
@@ -70,7 +70,7 @@ class Sgd:
                 raise_if_stopped(stop)
                 end = min(epoch + step, options.epochs)
                 draws = self._random_tables.draws(options.seed, epoch, end, longest)
-                workspace = self._scratch.take(longest)
+                workspace = self._workspaces.take(longest)
                 self._infer(
                     self._model.address,
                     draws.structure.address,
@@ -81,7 +81,7 @@ class Sgd:
                     workspace.size,
                     hold_gil=hold_gil,
                 )
-                self._scratch.give_back(workspace, longest)
+                self._workspaces.give_back(workspace, longest)
 
     def cost(self, tokens: int, options: InferenceOptions) -> int:
         """Proportional to tokens and epochs."""

@@ -72,11 +72,11 @@ def _is_outdated(file: Path) -> bool:
 
 
 def _check_complete(file: Path) -> None:
-    """OSError if the section table, the end of an ELF file, is missing: to load a cut file can be a bus error."""
+    """OSError if the section table, the end of an ELF file, is missing: loading a truncated file can be a bus error."""
     with file.open("rb") as opened:
         head = opened.read(_ELF.size)
     if sys.platform != "linux":
         return
     start, size, count = _ELF.unpack(head) if len(head) == _ELF.size else (_ELF.size, 1, 1)
     if file.stat().st_size < start + size * count:
-        raise OSError("damaged, or cut short")
+        raise OSError("damaged or truncated")
