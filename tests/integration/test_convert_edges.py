@@ -167,7 +167,7 @@ def test_start_vectors_match_gensims_for_any_shape(monkeypatch: pytest.MonkeyPat
     model = Doc2Vec(vector_size=7, min_count=1, seed=5)
     model.build_vocab([TaggedDocument(["a", "b"], [99])])
     assert not len(moved(model.dv.vectors, 5))
-    monkeypatch.setattr("paravec_model.artifact.finite._BLOCK", 40)
+    monkeypatch.setattr("paravec_model.artifact.finite._BLOCK_NUMBERS", 40)
     model.dv.vectors[[3, 50]] += 1
     assert moved(model.dv.vectors, 5).tolist() == [3, 50]
     assert len(moved(model.dv.vectors, 6)) == len(moved(model.dv.vectors, None)) == 100

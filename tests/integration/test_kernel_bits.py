@@ -24,7 +24,7 @@ def compiled(compiler: build.Compiler, program: Path, *target: str) -> Path:
     flags = [flag for flag in build.FLAGS if flag not in ("-shared", "-fPIC")]
     sources = [*sorted(map(str, FOLDER.glob("*.c"))), str(DRIVER)]
     command = [*compiler.command, *flags, *target, f"-I{FOLDER}", "-o", str(program), *sources]
-    subprocess.run(command, check=True, timeout=build.TIMEOUT)
+    subprocess.run(command, check=True, timeout=build.TIMEOUT_SECONDS)
     return program
 
 

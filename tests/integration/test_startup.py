@@ -38,7 +38,7 @@ def test_verify_full_finds_a_damaged_model(artifact: Artifact, tmp_path: Path) -
     (damaged / "syn1neg.npy").write_bytes(content)
     code, lines = failure(*command(damaged, "--verify", "full"))
     assert code == 1
-    assert "syn1neg.npy: its SHA-256 is not the manifest's" in last_line(lines)
+    assert "syn1neg.npy: its SHA-256 differs from the manifest's" in last_line(lines)
 
 
 def test_a_missing_extra_is_one_clear_line() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravec_model.artifact import Artifact, Manifest, read_manifest, verify
-from paravec_model.artifact.artifact import array_specs
+from paravec_model.artifact.arrays import array_specs
 from paravec_model.artifact.manifest import MANIFEST, FileEntry
 from paravec_model.artifact.noise import NOISE_TOTAL
 from paravec_model.artifact.writer import file_sha256
@@ -124,7 +124,7 @@ def test_an_unknown_format_version_is_named(copy: Path, version: int) -> None:
     manifest = copy / MANIFEST
     manifest.write_text(manifest.read_text().replace('"format_version": 2', f'"format_version": {version}'))
     assert f"format version {version} is not known" in verify(copy)[0]
-    assert "install a paravec that knows it, or train or convert again" in verify(copy)[0]
+    assert "install a paravec that reads it, or train or convert again" in verify(copy)[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 2}', "[" * 100_000])
@@ -148,14 +148,14 @@ def test_opening_a_gensim_file_names_the_convert_command(tmp_path: Path) -> None
     [
         ("hs_points", lambda a: a * 0 + 2**31, "leaves the tree"),
         ("hs_codes", lambda a: a * 0 + 7, "leaves the tree"),
-        ("hs_offsets", lambda a: a[::-1].copy(), "does not cut"),
+        ("hs_offsets", lambda a: a[::-1].copy(), "does not split"),
         ("cum_table", lambda a: a[::-1].copy(), "not a cumulative distribution"),
         ("cum_table", lambda a: a * 0, "not a cumulative distribution"),
-        ("vocabulary_offsets", lambda a: a[::-1].copy(), "does not cut"),
-        ("vocabulary_offsets", lambda a: a + 1, "does not cut"),
+        ("vocabulary_offsets", lambda a: a[::-1].copy(), "does not split"),
+        ("vocabulary_offsets", lambda a: a + 1, "does not split"),
         ("vocabulary_offsets", lambda a: a.astype(np.int32), "the model needs <i8"),
         ("vocabulary_slots", lambda a: a[:-1], "the model needs <u8"),
-        ("vocabulary_slots", lambda a: a * 0, "needs its null word"),
+        ("vocabulary_slots", lambda a: a * 0, "lacks the null word"),
         ("noise_guide", lambda a: a[:-1], "the model needs <u4"),
         ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
         ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
@@ -271,7 +271,7 @@ def test_a_manifest_cannot_list_files_of_another_folder(copy: Path) -> None:
     manifest = read_manifest(copy)
     forged = replace(manifest, digest="", files=manifest.files | {"../secret": FileEntry(1, "0")})
     (copy / MANIFEST).write_text(forged.to_json())
-    with pytest.raises(ArtifactError, match="other files than it lists"):
+    with pytest.raises(ArtifactError, match="lists other files than the model needs"):
         Artifact.open(copy)
 
 

@@ -196,12 +196,12 @@ def test_cpu_levels_include_the_lower_ones(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_checkout_without_a_compiler_says_so(tree: Tree) -> None:
     """Without a compiler a stale library is not used, and the error says what to install."""
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is missing, and ")
+    assert said.startswith(f"{tree.library} is missing and ")
     tree.library.touch()
     os.utime(tree.library, (0, 0))
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is not of this source, and ")
-    assert said.endswith("cannot be built: no C compiler is found: pip install ziglang, or set CC to one")
+    assert said.startswith(f"{tree.library} is outdated and ")
+    assert said.endswith("cannot be compiled: no C compiler is found: pip install ziglang, or set CC to a compiler")
     assert "\n" not in said
 
 
@@ -224,7 +224,7 @@ def test_cc_names_the_compiler(tree: Tree) -> None:
 def test_a_missing_cc_is_named(tree: Tree) -> None:
     """A CC that does not exist is an error, and no other compiler is tried."""
     assert tree.run(CC="no-such-compiler -O2").endswith("CC names no-such-compiler, which is not found")
-    assert tree.run(CC="gcc '-O2").endswith("CC is no command: No closing quotation")
+    assert tree.run(CC="gcc '-O2").endswith("CC is not a command: No closing quotation")
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

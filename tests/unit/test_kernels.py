@@ -200,7 +200,7 @@ def look_up(slots: int = 4, ends: Sequence[int] = (0, 2)) -> list[int]:
     members = {"text": np.array([97], np.uint8), "offsets": np.array([0, 1]), "slots": np.zeros(slots, np.uint64)}
     words = Structure("vocabulary", **members)
     tokens, bounds, text = array("I", [1, 1]), array("q", ends), array("B", b"ab")
-    kernel("look_up")(words.address, *text.buffer_info(), *tokens.buffer_info(), *bounds.buffer_info())
+    kernel("tokens_to_ids")(words.address, *text.buffer_info(), *tokens.buffer_info(), *bounds.buffer_info())
     return list(bounds)
 
 
@@ -208,7 +208,7 @@ def test_invalid_token_offsets_or_hash_tables_are_refused() -> None:
     """Token ends that fall or pass the end, and an invalid hash table, are a ValueError."""
     assert look_up() == [0, 0]
     for ends in ((0, 3), (1, 2), (0, 2, 1), (), (0, -1)):
-        with pytest.raises(ValueError, match="look_up refuses its arguments: BAD_DOCUMENTS"):
+        with pytest.raises(ValueError, match="tokens_to_ids refuses its arguments: BAD_DOCUMENTS"):
             look_up(ends=ends)
     for slots in (0, 3):
         with pytest.raises(ValueError, match="BAD_TABLE"):
@@ -220,11 +220,11 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
     out, seeds = np.zeros(64, np.uint32), np.ones(4, np.uint64)
     words = Structure("vocabulary", text=np.zeros(2, np.uint8), offsets=np.array([0, 1, 2]), slots=None)
     for slots in (np.zeros(2, np.uint64), np.zeros(5, np.uint64)):
-        with pytest.raises(ValueError, match="fill_slots refuses its arguments: BAD_TABLE"):
-            kernel("fill_slots")(words.address, address(slots), len(slots))
-    few = Structure("characters", table=np.zeros(128, np.uint32), min_len=1, max_len=9, not_first=-1)
-    with pytest.raises(ValueError, match="read_texts refuses its arguments: BAD_TABLE"):
-        kernel("read_texts")(few.address, words.address, address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0)
+        with pytest.raises(ValueError, match="fill_hash_table refuses its arguments: BAD_TABLE"):
+            kernel("fill_hash_table")(words.address, address(slots), len(slots))
+    few = Structure("character_rules", table=np.zeros(128, np.uint32), min_len=1, max_len=9, not_first=-1)
+    with pytest.raises(ValueError, match="texts_to_ids refuses its arguments: BAD_TABLE"):
+        kernel("texts_to_ids")(few.address, words.address, address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0)
     cum_table = np.array([10, 2**31 - 1], np.uint32)
     short = Structure("noise", cum_table=cum_table, guide=np.zeros(3, np.uint32), shift=4)
     with pytest.raises(ValueError, match="fill_draws refuses its arguments: BAD_TABLE"):
@@ -233,7 +233,7 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
         kernel("fill_windows")(0, address(seeds), 4, 4, address(out))
     cosines = np.zeros(4, np.float32)
     for norms, begin, end, status in ((2, 0, 3, "BAD_TABLE"), (3, 0, 4, "BAD_RANGE"), (3, -1, 2, "BAD_RANGE")):
-        documents = Structure("candidates", vectors=ROWS, norms=np.ones(norms, np.float32))
+        documents = Structure("document_vectors", vectors=ROWS, norms=np.ones(norms, np.float32))
         with pytest.raises(ValueError, match=f"find_nearest refuses its arguments: {status}"):
             kernel("find_nearest")(documents.address, begin, end, address(LINE), 1, address(cosines), address(out), 4)
 
@@ -271,8 +271,8 @@ def test_wrong_structure_members_are_refused() -> None:
         sgd_model(output=None)
     with pytest.raises(TypeError, match="draws has the members raw, noise, windows, not raw"):
         Structure("draws", raw=None)
-    with pytest.raises(TypeError, match="candidates has the members vectors, norms, not vectors, norms, more"):
-        Structure("candidates", vectors=ROWS, norms=LINE, more=1)
+    with pytest.raises(TypeError, match="document_vectors has the members vectors, norms, not vectors, norms, more"):
+        Structure("document_vectors", vectors=ROWS, norms=LINE, more=1)
 
 
 def test_a_kernel_checks_its_argument_types() -> None:

@@ -139,8 +139,10 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
     file = tmp_path / "file"
     file.touch()
     flags = ("train", "--corpus", "lee", "--output")
-    assert complaint(capsys, *flags, file) == f"{file}: already exists; name another output, or remove it first"
-    assert complaint(capsys, *flags, file / "out").startswith(f"{file / 'out'}: cannot be made: {file} is not a folder")
+    assert complaint(capsys, *flags, file) == f"{file}: already exists; choose another output, or remove it first"
+    assert complaint(capsys, *flags, file / "out").startswith(
+        f"{file / 'out'}: cannot be created: {file} is not a writable"
+    )
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     assert complaint(capsys, *flags, tmp_path / "out").startswith("SOURCE_DATE_EPOCH: 'soon'")
 

@@ -65,7 +65,7 @@ def test_neighbours_equal_brute_force(
     vectors = random.standard_normal((count, size)).astype(np.float32) * (random.random((count, 1)) > 0.1)
     asked = random.standard_normal((queries, size)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_WORK", work)
+        patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         found = with_documents(artifact, vectors.astype(np.float32)).find(asked, top_k)
     for query, near in zip(asked, found, strict=True):
         cosines = brute_force(vectors, query)
@@ -81,7 +81,7 @@ def test_ties_go_to_the_earlier_document(artifact: Artifact, seed: int, top_k: i
     kinds = np.array([[3, 4], [4, 3], [-3, 4], [0, 0], [5, 0]], np.float32)
     vectors = kinds[np.random.default_rng(seed).integers(0, len(kinds), 40)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_WORK", work)
+        patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         ((*near,),) = with_documents(artifact, vectors).find(np.array([[1, 0]]), top_k)
     cosines = brute_force(vectors, np.array([1, 0], np.float32))
     assert [tag for tag, _ in near] == np.lexsort((np.arange(40), -cosines))[:top_k].tolist()
@@ -108,7 +108,7 @@ def test_zero_and_nan_vectors_have_no_neighbours(artifact: Artifact) -> None:
 
 def test_a_search_can_be_stopped(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two blocks it asks whether anybody still waits."""
-    monkeypatch.setattr(module, "_WORK", 500)
+    monkeypatch.setattr(module, "_PORTION_MULTIPLY_ADDS", 500)
     answers = iter([False, False, True])
     with pytest.raises(StoppedError):
         DocumentIndex(artifact).find(artifact.arrays["doctag_vectors"][:1], 3, lambda: next(answers))
