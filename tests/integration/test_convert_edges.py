@@ -17,7 +17,7 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.convert.gensim_file import load
-from paravec_model.convert.trained_tags import moved
+from paravec_model.convert.trained_tags import trained_rows
 from paravec_model.errors import ConversionError
 
 from .. import old_models, parity
@@ -117,7 +117,7 @@ def test_a_model_of_one_epoch_is_warned_of(tmp_path: Path, caplog: pytest.LogCap
     """Unless a flag says how many."""
     model = tagged(epochs=1)
     assert converted(model, tmp_path) == 0
-    assert "says one epoch" in caplog.text
+    assert "left with one epoch" in caplog.text
     caplog.clear()
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "more"), "--infer-epochs", "20"]) == 0
     assert not caplog.messages
@@ -164,11 +164,11 @@ def test_start_vectors_are_drawn_alike_in_pieces(monkeypatch: pytest.MonkeyPatch
     """A matrix that is looked at piece by piece, and with an odd number of columns, is compared with gensim's own."""
     model = Doc2Vec(vector_size=7, min_count=1, seed=5)
     model.build_vocab([TaggedDocument(["a", "b"], [99])])
-    assert not len(moved(model.dv.vectors, 5))
+    assert not len(trained_rows(model.dv.vectors, 5))
     monkeypatch.setattr("paravec_model.artifact.finite._BLOCK", 40)
     model.dv.vectors[[3, 50]] += 1
-    assert moved(model.dv.vectors, 5).tolist() == [3, 50]
-    assert len(moved(model.dv.vectors, 6)) == len(moved(model.dv.vectors, None)) == 100
+    assert trained_rows(model.dv.vectors, 5).tolist() == [3, 50]
+    assert len(trained_rows(model.dv.vectors, 6)) == len(trained_rows(model.dv.vectors, None)) == 100
 
 
 def test_a_model_that_was_mapped_is_read(tmp_path: Path) -> None:
