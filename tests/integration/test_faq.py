@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "client/examples"
 
 WORDS = {
-    "away": "Answers are not to be had right now. Please try again in a moment.",
+    "unavailable": "There are no answers right now. Please try again in a moment.",
     "unknown": "None of these words is known. Try others, or check the spelling.",
 }
 
@@ -137,7 +137,7 @@ def test_a_question_finds_its_answer(engine: Engine, artifact: Artifact) -> None
 
 def test_what_cannot_be_asked_is_said(engine: Engine) -> None:
     """In JSON and on the page, by a status and a plain sentence."""
-    for question, name in (("", "missing"), ("fire " * 200, "long")):
+    for question, name in (("", "missing"), ("fire " * 200, "too_long")):
         status, answer = engine.ask(question)
         assert (status, answer["error"]) == (400, name)
     assert engine.ask(QUESTION, top="0")[1]["error"] == "top"
@@ -207,10 +207,10 @@ def test_without_paravec_it_says_so_and_comes_back(
             assert engine.ask(QUESTION)[0] == 200
             first.stop()
             status, answer = engine.ask(QUESTION)
-            assert (status, answer["error"]) == (503, "away")
+            assert (status, answer["error"]) == (503, "unavailable")
             status, page, _ = engine.get("/", q=QUESTION)
             assert status == 503
-            assert WORDS["away"] in page
+            assert WORDS["unavailable"] in page
             # The page stays in reach, to say so.
             assert engine.get("/readyz")[0] == engine.get("/healthz")[0] == 200
             with running(other.path, "--listen", first.target):
@@ -313,10 +313,12 @@ def test_the_page_says_that_paravec_is_away_and_answers_when_it_is_back(
     """In Chromium, with scripts and without: a sentence, not the browser's own error."""
     with running(artifact.path) as first, serving(place, first.target, file) as engine:
         first.stop()
-        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
+        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["unavailable"]}
         with running(artifact.path, "--listen", first.target):
             until(lambda: engine.ask(QUESTION)[0] == 200)
-            assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
+            assert all(
+                "answer" in said and said != WORDS["unavailable"] for said in browser("ask", engine.address, QUESTION)
+            )
             assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}
 
 
