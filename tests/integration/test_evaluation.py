@@ -12,7 +12,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.evaluation.evaluate import Trial, coverage
+from paravec_model.evaluation.evaluate import Evaluator, coverage
 from paravec_model.options import InferenceOptions
 
 from .. import parity
@@ -175,7 +175,7 @@ def test_the_same_id_twice_is_an_error(artifact: Artifact, tmp_path: Path, capsy
 
 def test_few_and_short_documents_are_no_failure(encoder: Encoder) -> None:
     """What cannot be measured on them is left out."""
-    assert list(Trial(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
+    assert list(Evaluator(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
 
 
 def test_figures_that_cannot_be_written_are_one_line(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:

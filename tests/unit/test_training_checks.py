@@ -77,11 +77,11 @@ def test_tokens_that_say_little_are_warned_of(
 
 def test_documents_without_a_tag_of_their_own_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """As long ones are; where there is none of either, nothing is said."""
-    warn_of_documents(10, untagged=0, long=0)
+    warn_of_documents(10, without_new_tag=0, too_long=0)
     assert not caplog.messages
-    warn_of_documents(10, untagged=4, long=0)
+    warn_of_documents(10, without_new_tag=4, too_long=0)
     assert caplog.messages == [
-        "4 of 10 documents have only tags that earlier ones have; what shares its tags is learned as one document"
+        "4 of 10 documents have only tags that earlier ones have; documents with equal tags are learned as one"
     ]
 
 
