@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..artifact import Manifest, read_manifest
 from ..artifact.manifest import check_name
 from ..errors import ConversionError, ModelError, StoppedError
-from ..text.scripts import warn_of_scripts
+from ..text.scripts import warn_if_unspaced
 from ..training.train import train
 from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
 from .corpus_flags import corpus_from, has_corpus
@@ -156,7 +156,7 @@ def _evaluate(arguments: Namespace) -> int:
     from ..evaluation.tasks import read_judgements, read_pairs
 
     artifact = Artifact.open(arguments.artifact)
-    artifact.check_numbers()
+    artifact.check_finite()
     encoder = Encoder(artifact)
     evaluator, measurements, texts = Evaluator(encoder), list[Measurement](), list[str]()
     # All files are read before the first measurement, so that errors in them come at once.
@@ -173,7 +173,7 @@ def _evaluate(arguments: Namespace) -> int:
     if judged:
         texts += [*judged.queries, *judged.documents]
         measurements += evaluator.judgements(judged)
-    warn_of_scripts(texts, encoder.tokenize)
+    warn_if_unspaced(texts, encoder.tokenize)
     covered = coverage(encoder, texts)
     print(evaluation_table(encoder.manifest, covered, measurements), end="")
     _write_json(arguments.json, to_json(encoder, covered, measurements))
@@ -186,11 +186,11 @@ def _compare(arguments: Namespace) -> int:
 
     a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
     for artifact in (a, b):
-        artifact.check_numbers()
+        artifact.check_finite()
     bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
     documents = _sampled_documents(arguments)
     for tokenizer in {artifact.manifest.tokenizer for artifact in (a, b)}:
-        warn_of_scripts((text for _, text in documents or ()), tokenizer)
+        warn_if_unspaced((text for _, text in documents or ()), tokenizer)
     comparison = compare(a, b, documents, arguments.k, arguments.at_most, bounds)
     print(comparison_table(comparison), end="")
     _write_json(arguments.json, comparison.to_json())

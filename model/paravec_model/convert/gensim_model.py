@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact.doctags import SelectedRows, Tag
-from ..artifact.finite import blocks
+from ..artifact.finite import row_blocks
 from ..artifact.noise import NOISE_TOTAL, Noise
 from ..errors import ConversionError, OptionError
 from ..options import Algorithm, Mode
@@ -141,7 +141,7 @@ class GensimModel:
     def is_trained(self, algorithm: Algorithm) -> bool:
         """Whether any output weight differs from 0, gensim's initial value."""
         names = [*(["syn1neg"] if algorithm.negative else []), *(["syn1"] if algorithm.hs else [])]
-        return any(block.any() for name in names for block in blocks(self.array("", name)))
+        return any(block.any() for name in names for block in row_blocks(self.array("", name)))
 
     def doctags(self) -> tuple[list[Tag], SelectedRows]:
         """The training documents' tags and their vectors, shape (tags, vector_size).

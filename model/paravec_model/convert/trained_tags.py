@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact.doctags import Tag
-from ..artifact.finite import blocks
+from ..artifact.finite import row_blocks
 from ..errors import ConversionError
 from .gensim_file.stubs import OpaqueStub
 
@@ -30,7 +30,7 @@ def trained_rows(vectors: Array, seed: Any) -> npt.NDArray[np.intp]:
     if not isinstance(seed, int | np.integer) or seed + _TAG_SEED_OFFSET < 0:
         return np.arange(len(vectors))
     random, differs = np.random.default_rng(int(seed) + _TAG_SEED_OFFSET), [np.empty(0, bool)]
-    for block in blocks(vectors):
+    for block in row_blocks(vectors):
         initial = random.random(block.shape, np.float32)
         initial *= 2.0
         initial -= 1.0

@@ -136,8 +136,8 @@ class Evaluator:
 
 def coverage(encoder: Encoder, texts: Sequence[str]) -> Coverage:
     """How much of these texts the model's vocabulary lacks."""
-    words = encoder.read(texts)
-    counts = np.array([words.counts, words.known]).T
+    token_ids = encoder.to_token_ids(texts)
+    counts = np.array([token_ids.token_counts, token_ids.known_counts]).T
     return Coverage(estimate(counts, _unknown), mean(counts[:, 1] == 0))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..corpus.formats import Document
 from ..errors import ModelError, StoppedError
 from ..options import Stop
-from ..text.scripts import warn_of_scripts
+from ..text.scripts import warn_if_unspaced
 from ..text.tokenizer import Tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .parameters import TrainingParameters
@@ -66,7 +66,7 @@ def train(
         with bar(desc="reading") as shown:
             documents = cache.fill(checked(corpus, where), where, tokenizer, parameters, shown.update)
             model.build_vocab(documents, keep_raw_vocab=True)
-        warn_of_scripts(cache.sampled_texts.items, tokenizer)
+        warn_if_unspaced(cache.sampled_texts.items, tokenizer)
         distinct, model.raw_vocab = len(model.raw_vocab), None
         # With dm_concat the vocabulary also holds the padding token.
         check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, parameters.min_count)
