@@ -202,5 +202,5 @@ def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
 
     `counts`: shape (words,). `ns_exponent`: a word's share is its count to this power.
     """
-    cumulative = list(accumulate(float(count**ns_exponent) for count in counts.tolist()))
+    cumulative = list(accumulate([float(count**ns_exponent) for count in counts.tolist()]))
     return np.array([round(c / cumulative[-1] * NOISE_TOTAL) for c in cumulative], np.uint32)

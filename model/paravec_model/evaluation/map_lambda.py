@@ -73,11 +73,13 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
     known = distinct([token for token in tokens if token in words] for tokens in documents)
     if sum(len(tokens) >= MIN_TOKENS_TO_CUT for tokens in known) < _MIN_DOCUMENTS:
         return Choice(DEFAULT_LAMBDA, method or "sgd")
-    tasks = halves(known), pieces(known)
+    tasks = [
+        [encoder.to_token_ids(documents) for documents in (task.queries, task.targets)]
+        for task in (halves(known), pieces(known))
+    ]
 
     def score(encoder: Encoder, options: InferenceOptions) -> float:
-        vectors = ([encoder.encode(part, options).vectors for part in (task.queries, task.targets)] for task in tasks)
-        return sum(_mrr(*sides) for sides in vectors) / len(tasks)
+        return sum(_mrr(*(encoder.infer(ids, options).vectors for ids in sides)) for sides in tasks) / len(tasks)
 
     map_lambda, best = _best(encoder, partial(score, options=_MAP))
     sgd = score(encoder, artifact.manifest.defaults)
@@ -98,8 +100,10 @@ def by_tags(tags: SelectedRows, artifact: Artifact) -> Choice:
         return Choice(DEFAULT_LAMBDA, method)
     random = np.random.Generator(np.random.PCG64(1))
     vocabulary = artifact.vocabulary
-    documents = [[vocabulary[row] for row in _sample_rows(artifact, tag, random)] for tag in some]
-    map_lambda, best = _best(Encoder(artifact), lambda encoder: _mrr(encoder.encode(documents, _MAP).vectors, some))
+    documents = [[vocabulary[word_id] for word_id in _sample_ids(artifact, tag, random)] for tag in some]
+    encoder = Encoder(artifact)
+    token_ids = encoder.to_token_ids(documents)
+    map_lambda, best = _best(encoder, lambda encoder: _mrr(encoder.infer(token_ids, _MAP).vectors, some))
     return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
 
 
@@ -113,8 +117,8 @@ def _mrr(queries: Vectors, targets: Vectors) -> float:
     return float(np.mean([reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)]))
 
 
-def _sample_rows(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Rows of the words of a synthetic document: a sample of the model's prediction for the tag's vector."""
+def _sample_ids(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Word ids of a synthetic document: a sample of the model's prediction for the tag's vector."""
     arrays, size = artifact.arrays, artifact.manifest.algorithm.vector_size
     if artifact.manifest.algorithm.hs:
         offsets, signs = arrays["hs_offsets"], 1.0 - 2.0 * arrays["hs_codes"]
@@ -131,5 +135,5 @@ def _sample_rows(artifact: Artifact, tag: Vectors, random: np.random.Generator) 
         probability /= (arrays["sample_int"] + 1.0) / 2.0**32
     cumulative = np.cumsum(probability)
     sampled = np.searchsorted(cumulative, random.random(_SYNTHETIC_TOKENS) * cumulative[-1], side="right")
-    rows: npt.NDArray[np.intp] = np.minimum(sampled, len(cumulative) - 1)
-    return rows
+    ids: npt.NDArray[np.intp] = np.minimum(sampled, len(cumulative) - 1)
+    return ids

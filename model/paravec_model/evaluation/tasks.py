@@ -82,15 +82,16 @@ class Pairs:
 
 def read_pairs(path: Path) -> Pairs:
     """Read lines of `text TAB text`, or all of `text TAB text TAB score`; CorpusError names the line at fault."""
-    rows = [(number, line.split("\t")) for number, line in _text_lines(path)]
-    width = len(rows[0][1])
-    for number, row in rows:
-        if len(row) not in (2, 3) or len(row) != width:
+    lines = [(number, line.split("\t")) for number, line in _text_lines(path)]
+    width = len(lines[0][1])
+    for number, cells in lines:
+        if len(cells) not in (2, 3) or len(cells) != width:
             raise CorpusError(
-                f"{path}, line {number}: has {len(row)} columns; each is text TAB text, or each has a score as third"
+                f"{path}, line {number}: has {len(cells)} columns; all lines must be text TAB text, or all"
+                " text TAB text TAB score"
             )
-    columns = list(zip(*(row for _, row in rows), strict=True))
-    scores = [_number(row[2], f"{path}, line {number}") for number, row in rows] if width == 3 else None
+    columns = list(zip(*(cells for _, cells in lines), strict=True))
+    scores = [_number(cells[2], f"{path}, line {number}") for number, cells in lines] if width == 3 else None
     return Pairs(list(columns[0]), list(columns[1]), scores)
 
 
@@ -119,14 +120,15 @@ def read_judgements(queries: Path, documents: Path, judgements: Path) -> Judgeme
             raise CorpusError(f"{path}: has the same id twice; each needs its own")
     relevant: dict[int, dict[int, float]] = {}
     for number, line in _text_lines(judgements):
-        row, where = line.split(), f"{judgements}, line {number}"
-        if len(row) != 4:
-            raise CorpusError(f"{where}: has {len(row)} columns, needs 4: query-id iteration document-id grade")
-        for path, name in ((queries, row[0]), (documents, row[2])):
+        cells, where = line.split(), f"{judgements}, line {number}"
+        if len(cells) != 4:
+            raise CorpusError(f"{where}: has {len(cells)} columns, needs 4: query-id iteration document-id grade")
+        query, _, document, grade_text = cells
+        for path, name in ((queries, query), (documents, document)):
             if name not in indexes[path]:
                 raise CorpusError(f"{where}: {path} has no id {name!r}")
-        if (grade := _number(row[3], where)) > 0:
-            relevant.setdefault(indexes[queries][row[0]], {})[indexes[documents][row[2]]] = grade
+        if (grade := _number(grade_text, where)) > 0:
+            relevant.setdefault(indexes[queries][query], {})[indexes[documents][document]] = grade
     if not relevant:
         raise CorpusError(f"{judgements}: finds no document relevant to any query")
     return Judgements([texts[queries][q] for q in relevant], texts[documents], list(relevant.values()))

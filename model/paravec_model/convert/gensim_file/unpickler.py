@@ -95,7 +95,7 @@ class _Machine:
 
     def push_number(self, value: int) -> None:
         # Arithmetic and hashing of huge integers could be made slow.
-        self.push(value if -_INT_LIMIT <= value < _INT_LIMIT else OVERSIZED_INT)
+        self._stack.append(value if -_INT_LIMIT <= value < _INT_LIMIT else OVERSIZED_INT)
 
     def ignore(self, _argument: Any) -> None:
         pass
@@ -113,13 +113,13 @@ class _Machine:
         return items
 
     def get(self, index: int) -> None:
-        self.push(self._memo[index])
+        self._stack.append(self._memo[index])
 
     def put(self, index: int) -> None:
         self._memo[index] = self._stack[-1]
 
     def memoize(self, _argument: None) -> None:
-        self.put(len(self._memo))
+        self._memo[len(self._memo)] = self._stack[-1]
 
     def append(self, items: list[Any]) -> None:
         target = self._stack[-1]
