@@ -55,10 +55,13 @@ serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:5005
 
 FAQ ?= client/examples/faq_engine/faqs/office-en.json
 FAQ_MODEL := build/models/help-en
+HELP_EN := build/help-en-us.jsonl
 
 $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
-	@rm -rf $(FAQ_MODEL)
-	@$(RUN) -m paravec_model.cli train --corpus libreoffice-help-en-us --output $(FAQ_MODEL) --min-count 2 --epochs 40
+	@rm -rf $(FAQ_MODEL) && mkdir -p build
+	@$(RUN) client/examples/libreoffice_help.py en-us $(HELP_EN)
+	@$(RUN) -m paravec_model.cli train --jsonl $(HELP_EN) --field text --tag-field page \
+	  --output $(FAQ_MODEL) --min-count 2 --epochs 40
 
 faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq

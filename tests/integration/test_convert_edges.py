@@ -17,7 +17,7 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.convert.gensim_file import load
-from paravec_model.convert.trained_tags import moved
+from paravec_model.convert.trained_tags import trained_rows
 from paravec_model.errors import ConversionError
 
 from .. import old_models, parity
@@ -119,7 +119,7 @@ def test_a_model_of_one_epoch_is_a_warning(tmp_path: Path, caplog: pytest.LogCap
     """A model with epochs=1 converts with a warning unless a flag sets the epochs."""
     model = tagged(epochs=1)
     assert converted(model, tmp_path) == 0
-    assert "says one epoch" in caplog.text
+    assert "left with one epoch" in caplog.text
     caplog.clear()
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "more"), "--infer-epochs", "20"]) == 0
     assert not caplog.messages
@@ -166,11 +166,11 @@ def test_start_vectors_match_gensims_for_any_shape(monkeypatch: pytest.MonkeyPat
     """The check for untrained rows agrees with gensim's initial vectors, block by block and for odd sizes."""
     model = Doc2Vec(vector_size=7, min_count=1, seed=5)
     model.build_vocab([TaggedDocument(["a", "b"], [99])])
-    assert not len(moved(model.dv.vectors, 5))
+    assert not len(trained_rows(model.dv.vectors, 5))
     monkeypatch.setattr("paravec_model.artifact.finite._BLOCK_NUMBERS", 40)
     model.dv.vectors[[3, 50]] += 1
-    assert moved(model.dv.vectors, 5).tolist() == [3, 50]
-    assert len(moved(model.dv.vectors, 6)) == len(moved(model.dv.vectors, None)) == 100
+    assert trained_rows(model.dv.vectors, 5).tolist() == [3, 50]
+    assert len(trained_rows(model.dv.vectors, 6)) == len(trained_rows(model.dv.vectors, None)) == 100
 
 
 def test_a_model_loaded_with_mmap_and_saved_again_converts(tmp_path: Path) -> None:

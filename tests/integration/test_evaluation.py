@@ -12,7 +12,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.evaluation.evaluate import Trial, coverage
+from paravec_model.evaluation.evaluate import Evaluator, coverage
 from paravec_model.options import InferenceOptions
 
 from .. import parity
@@ -175,7 +175,7 @@ def test_a_duplicate_id_is_an_error(artifact: Artifact, tmp_path: Path, capsys: 
 
 def test_tasks_that_a_tiny_corpus_cannot_support_are_left_out(encoder: Encoder) -> None:
     """With few and short documents, what cannot be measured is left out and the command succeeds."""
-    assert list(Trial(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
+    assert list(Evaluator(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
 
 
 def test_an_unwritable_json_output_is_one_line(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:

@@ -30,7 +30,7 @@ EXAMPLES = ROOT / "client/examples"
 pytestmark = pytest.mark.slow
 
 WORDS = {
-    "away": "Answers are not to be had right now. Please try again in a moment.",
+    "unavailable": "There are no answers right now. Please try again in a moment.",
     "unknown": "None of these words is known. Try others, or check the spelling.",
 }
 
@@ -136,7 +136,7 @@ def test_a_question_finds_its_answer(engine: Engine, artifact: Artifact) -> None
 
 def test_a_bad_question_is_a_status_and_a_sentence(engine: Engine) -> None:
     """An empty or long question is a 400 with a plain sentence, in JSON and on the page."""
-    for question, name in (("", "missing"), ("fire " * 200, "long")):
+    for question, name in (("", "missing"), ("fire " * 200, "too_long")):
         status, answer = engine.ask(question)
         assert (status, answer["error"]) == (400, name)
     assert engine.ask(QUESTION, top="0")[1]["error"] == "top"
@@ -207,10 +207,10 @@ def test_it_answers_503_without_paravec_and_recovers(
             assert engine.ask(QUESTION)[0] == 200
             first.stop()
             status, answer = engine.ask(QUESTION)
-            assert (status, answer["error"]) == (503, "away")
+            assert (status, answer["error"]) == (503, "unavailable")
             status, page, _ = engine.get("/", q=QUESTION)
             assert status == 503
-            assert WORDS["away"] in page
+            assert WORDS["unavailable"] in page
             # The page stays in reach, to say so.
             assert engine.get("/readyz")[0] == engine.get("/healthz")[0] == 200
             with running(other.path, "--listen", first.target):
@@ -311,10 +311,12 @@ def test_the_page_shows_that_paravec_is_away_and_recovers(
     """In Chromium, with and without scripts, the page shows a sentence in place of the browser's own error."""
     with running(artifact.path) as first, serving(place, first.target, file) as engine:
         first.stop()
-        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
+        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["unavailable"]}
         with running(artifact.path, "--listen", first.target):
             until(lambda: engine.ask(QUESTION)[0] == 200)
-            assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
+            assert all(
+                "answer" in said and said != WORDS["unavailable"] for said in browser("ask", engine.address, QUESTION)
+            )
             assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}
 
 

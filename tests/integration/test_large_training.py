@@ -26,14 +26,14 @@ SMALL = TrainingParameters(vector_size=8, epochs=3, min_count=2)
 INTERRUPTED = """
 import os, signal, sys
 from paravec_model.cli import interrupt
-from paravec_model.cli import main
+from paravec_model.cli.main import main
 asked, when = 0, [int(n) for n in sys.argv[1].split(",")]
 def call(self):
     global asked
     asked += 1
     if asked in when:
         os.kill(os.getpid(), signal.SIGINT)
-    return self._asked
+    return self._received
 interrupt.Interrupt.__call__ = call
 sys.exit(main(sys.argv[2:]))
 """
@@ -44,7 +44,7 @@ MEASURED = r"""
 import pathlib, random, re, sys
 from paravec_model.training.parameters import TrainingParameters
 from paravec_model.text.tokenizer import WhitespaceTokenizer
-from paravec_model.training import train
+from paravec_model.training.train import train
 count = int(sys.argv[1])
 random = random.Random(1)
 words = [f"word{n}" for n in range(5000)]

@@ -25,7 +25,7 @@ from gensim.models.keyedvectors import KeyedVectors
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.convert.gensim_file import load, unpickler
-from paravec_model.convert.gensim_file.allowed_globals import NAMES, Name
+from paravec_model.convert.gensim_file.allowed_globals import ALLOWED_GLOBALS, AllowedGlobal
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ConversionError, UnsafePickleError
 
@@ -179,9 +179,9 @@ def needs(new_files: list[Path]) -> dict[Path, set[str]]:
     for file in [*old_models.FILES, *new_files]:
         asked: set[str] = set()
 
-        def resolve(name: str, asked: set[str] = asked) -> Name:
+        def resolve(name: str, asked: set[str] = asked) -> AllowedGlobal:
             asked.add(name)
-            return NAMES[name]
+            return ALLOWED_GLOBALS[name]
 
         with file.open("rb") as opened:
             unpickler.unpickle(unpickler.BoundedFile(opened, file.stat().st_size), resolve)
@@ -189,7 +189,7 @@ def needs(new_files: list[Path]) -> dict[Path, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALLOWED_GLOBALS)
 def test_every_allowed_name_is_needed_by_a_file(
     name: str, needs: dict[Path, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +198,7 @@ def test_every_allowed_name_is_needed_by_a_file(
         pytest.skip("only Python on Windows makes it")
     file = next(file for file, asked in needs.items() if name in asked)
     load.load(file)
-    monkeypatch.delitem(NAMES, name)
+    monkeypatch.delitem(ALLOWED_GLOBALS, name)
     with pytest.raises(UnsafePickleError, match=name.replace(".", r"\.")):
         load.load(file)
 

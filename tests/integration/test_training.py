@@ -74,22 +74,12 @@ def test_every_kind_of_corpus_trains_the_same_model(kind: str, tmp_path: Path) -
     assert artifact.manifest.training["corpus_count"] == len(STORIES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lee", "libreoffice-help-it", "libreoffice-help-en-us"])
-def test_a_named_corpus_trains_a_model_of_its_language(name: str, tmp_path: Path) -> None:
-    """What an installed package ships becomes a model that knows its words."""
-    corpus = named_corpus(name)
-    if not corpus.path.exists():
-        pytest.skip(f"the Debian package {name} is not installed")
-    artifact = trained(tmp_path / "model", "--corpus", name, "--dm", "0")
-    word = {"lee": "australia", "libreoffice-help-it": "foglio", "libreoffice-help-en-us": "spreadsheet"}[name]
-    assert Encoder(artifact).encode([[word]]).known_token_counts == [1]
-    # A page of which no word is known trains nothing, and is not kept.
-    training = artifact.manifest.training
-    without_words = training.get("doctags_never_trained", 0)
-    assert without_words <= 1
-    assert artifact.manifest.doctag_count + without_words >= training["corpus_count"] >= 300
-    assert artifact.manifest.training["source"] == f"corpus {name}"
+def test_a_named_corpus_trains_a_model_of_its_words(tmp_path: Path) -> None:
+    """The manifest records the corpus by its name."""
+    artifact = trained(tmp_path / "model", "--corpus", "lee", "--dm", "0")
+    assert Encoder(artifact).encode([["australia"]]).known_token_counts == [1]
+    assert artifact.manifest.doctag_count == artifact.manifest.training["corpus_count"] == 300
+    assert artifact.manifest.training["source"] == "corpus lee"
 
 
 @pytest.mark.parametrize(

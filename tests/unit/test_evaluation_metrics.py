@@ -85,7 +85,7 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     left, right = random.normal(size=(2, 23, 5))
     whole, near = [r.positions.tolist() for r in own_rankings(left, right)], neighbours(left, 4)
-    monkeypatch.setattr("paravec_model.evaluation.metrics._BLOCK", 50)
+    monkeypatch.setattr("paravec_model.evaluation.metrics._BLOCK_COSINES", 50)
     assert [r.positions.tolist() for r in own_rankings(left, right)] == whole
     assert (neighbours(left, 4) == near).all()
 

@@ -78,11 +78,11 @@ def test_poor_tokenization_is_a_warning(
 def test_documents_without_their_own_tag_or_too_long_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """Documents without a tag of their own and documents too long are counted, and nothing is printed where there are
     none."""
-    warn_of_documents(10, untagged=0, long=0)
+    warn_of_documents(10, without_new_tag=0, too_long=0)
     assert not caplog.messages
-    warn_of_documents(10, untagged=4, long=0)
+    warn_of_documents(10, without_new_tag=4, too_long=0)
     assert caplog.messages == [
-        "4 of 10 documents have only tags that earlier ones have; what shares its tags is learned as one document"
+        "4 of 10 documents have only tags that earlier ones have; documents with equal tags are learned as one"
     ]
 
 
