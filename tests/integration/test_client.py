@@ -26,8 +26,8 @@ from paravec_client import (
     ParavecError,
     UnavailableError,
 )
-from paravec_client._protocol.retry import RETRIED
-from paravec_client.errors import from_call
+from paravec_client._protocol.retry import RETRYABLE_CODES
+from paravec_client.errors import from_rpc_error
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -336,5 +336,5 @@ def test_a_call_that_ends_while_it_sends_is_tried_again() -> None:
     """grpc.aio then says INTERNAL by itself, and loses what the server said."""
     nothing = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core", "Failed")
-    assert from_call(error).code == "UNAVAILABLE"
-    assert from_call(error).code in RETRIED
+    assert from_rpc_error(error).code == "UNAVAILABLE"
+    assert from_rpc_error(error).code in RETRYABLE_CODES

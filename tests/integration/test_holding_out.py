@@ -34,8 +34,9 @@ from paravec_client import (
     UnavailableError,
 )
 from paravec_client._protocol.call_settings import CallSettings
-from paravec_client._protocol.programs import Call, Core, Program
-from paravec_client._protocol.stream import Stream
+from paravec_client._protocol.calls import Call, Program
+from paravec_client._protocol.programs import CallPrograms
+from paravec_client._protocol.stream import StreamBatcher
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.errors import InvalidArgumentError as BadDocumentError
 from paravec_server.rpc.errors import OverloadedError
@@ -249,14 +250,15 @@ def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
     @given(st.lists(st.sampled_from(["good", "\ud800", 5]), max_size=40), st.integers(1, 7), st.randoms())
     def check(documents: list[Any], most: int, chance: random.Random) -> None:
         config = ClientConfig(batch=Batch(documents=most))
-        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), pb.InferenceOptions(), "return", CallSettings())
+        limits = Limits(1000, 1000, 1000, 10**6)
+        stream = StreamBatcher(CallPrograms(config), limits, pb.InferenceOptions(), "return", CallSettings())
         left = deque(documents)
         told: list[Any] = []
         while True:
             while left and chance.random() < 0.7 and not stream.full:
                 stream.add(left.popleft())
-            stream.ended = not left
-            program = stream.next(idle=chance.random() < 0.5)
+            stream.source_ended = not left
+            program = stream.next_batch(idle=chance.random() < 0.5)
             if program:
                 told += stream.outcomes(answered(program))
             elif not left and stream.empty:

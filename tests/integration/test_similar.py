@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
-from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, Similar, UnsupportedError
+from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, SimilarDocuments, UnsupportedError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -108,7 +108,7 @@ def test_the_client_takes_any_number_of_any_kind(client: EmbeddingClient, artifa
     assert [result.neighbours[0].tag for result in found] == list(artifact.doctags)[:150]
     assert all(result.neighbours[0].cosine == pytest.approx(1, abs=1e-6) for result in found)
     one = client.find_similar("fire", 3)
-    assert isinstance(one, Similar)
+    assert isinstance(one, SimilarDocuments)
     assert client.find_similar(["fire", ["fire"], client.embed("fire").tolist()], 3)[:2] == [one, one]
     assert client.find_similar([]) == []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import ServerError
-from paravec_client._protocol.decode import read_response
+from paravec_client._protocol.decode import decode_embed_response
 
 COUNTS = st.integers(0, 2**32 - 1)
 FLOATS = st.floats(width=32, allow_nan=True)
@@ -29,7 +29,7 @@ def responses(draw: st.DrawFn) -> pb.EmbedResponse:
 
 def check(data: bytes) -> None:
     """What is read is what protobuf reads, to the bit."""
-    message, made = pb.EmbedResponse.FromString(data), read_response(data)
+    message, made = pb.EmbedResponse.FromString(data), decode_embed_response(data)
     assert len(made) == len(message.embeddings)
     assert made.vectors.dtype == np.float32
     for one, other in zip(made, message.embeddings, strict=True):
@@ -91,5 +91,5 @@ def test_what_protobuf_may_write(vectors: list[list[float]], way: str, first: by
 )
 def test_what_is_no_answer_is_the_servers_fault(data: bytes) -> None:
     """Damaged bytes, or vectors of several lengths, are one clear error."""
-    with pytest.raises(ServerError, match=r"no EmbedResponse of paravec\.v1"):
-        read_response(data)
+    with pytest.raises(ServerError, match=r"not a paravec\.v1\.EmbedResponse"):
+        decode_embed_response(data)
