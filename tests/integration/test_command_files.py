@@ -88,7 +88,7 @@ def test_a_document_at_fault(server: Server, tmp_path: Path) -> None:
         assert "secret" not in ran.stderr
     assert made[2] == {"id": 2, "vector": None, "error": "has no such field, or null in it (--field names it)"}
     run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.npy"))
-    assert "nothing in .npy says which" in paravec(server, *run, "--on-error", "skip").stderr
+    assert ".npy has no ids" in paravec(server, *run, "--on-error", "skip").stderr
     assert paravec(server, *run, "--on-error", "null").returncode == 0
     assert list(np.isnan(np.load(tmp_path / "v.npy")).any(axis=1)) == [False, True, True, True]
     ran = paravec(server, "embed", "--input", str(path), "--on-error", "null", "--format", "table")
@@ -163,7 +163,7 @@ def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) ->
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
-    assert b"documents are done; --resume goes on" in said
+    assert b"documents are done; --resume continues" in said
     assert b"Traceback" not in said
 
 
