@@ -135,7 +135,8 @@ class EmbeddingClient:
         """Yield the embedding of each document, in order, while reading further documents.
 
         Args:
-            documents: Any iterable, endless ones too; a thread reads it, at most a few batches ahead of the server.
+            documents: Any iterable, even an endless one. It is read at most two batches ahead of the calls in flight;
+                `EmbeddingClient` reads it on a thread of its own.
             options: How to infer; the model's defaults if None.
             errors: "raise" ends the stream with the error of an invalid document; "return" yields its ParavecError in
                 its place.
