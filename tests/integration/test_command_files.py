@@ -132,19 +132,19 @@ def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffi
         partial.write(whole.read_bytes()[:77])
     assert not output.exists()
     for flags, problem in (
-        ((), "was begun and not finished; --resume continues it"),
-        (("--resume", "--epochs", "3"), "was begun with options"),
+        ((), "is unfinished; --resume continues it"),
+        (("--resume", "--epochs", "3"), "was started with options"),
         (("--resume", "--input-format", "csv", "--field", "x"), "line 1: has no column"),
     ):
         ran = paravec(server, *run, str(output), *flags)
         assert (ran.returncode, problem in ran.stderr) == (2, True), ran.stderr
     other = paravec(server, "embed", "--output", str(output), "--resume", given="another\n" * 400)
-    assert (other.returncode, "begun with another input" in other.stderr) == (2, True)
+    assert (other.returncode, "started with another input" in other.stderr) == (2, True)
     state = output.with_name(output.name + ".state")
     kept = state.read_text()
     state.write_text(kept.replace('"model": "sha256:', '"model": "sha256:0'))
     ran = paravec(server, *run, str(output), "--resume")
-    assert (ran.returncode, "was begun with model sha256:0" in ran.stderr) == (2, True)
+    assert (ran.returncode, "was started with model sha256:0" in ran.stderr) == (2, True)
     state.write_text(kept)
     ran = paravec(server, *run, str(output), "--resume")
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -58,7 +58,7 @@ class FakeServer:
                 error_details_pb2.ErrorInfo(reason="OVERLOADED", domain="paravec"),
                 error_details_pb2.RetryInfo(retry_delay=delay),
             ]
-        self._failures += [StatusError(code, "told to fail", *details)] * times
+        self._failures += [StatusError(code, "simulated failure", *details)] * times
 
     def set_ready(self, ready: bool) -> None:
         """Become ready, or not: then health is NOT_SERVING and calls fail as while the model loads."""

@@ -47,10 +47,10 @@ class PartialOutput:
         if path.exists():
             raise CommandError(f"{path}: exists already; --force overwrites it")
         if self.partial.exists():
-            raise CommandError(f"{path}: was begun and not finished; --resume continues it, --force starts again")
+            raise CommandError(f"{path}: is unfinished; --resume continues it, --force starts again")
 
     def load_state(self, parameters: dict[str, Any]) -> ResumeState:
-        """The state to continue from; CommandError if the output was begun with other parameters."""
+        """The state to continue from; CommandError if the output was started with other parameters."""
         if not self._resumes:
             return ResumeState(parameters)
         try:
@@ -60,7 +60,7 @@ class PartialOutput:
         for name, value in parameters.items():
             if (before := state.parameters.get(name)) != value:
                 raise CommandError(
-                    f"{self.path}: was begun with {name} {before}, this run has {value}; --force starts again"
+                    f"{self.path}: was started with {name} {before}, this run has {value}; --force starts again"
                 )
         if self.partial.stat().st_size < state.size:
             raise CommandError(f"{self.partial}: has fewer than {state.size} bytes; --force starts again")

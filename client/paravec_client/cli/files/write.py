@@ -82,7 +82,7 @@ def _skip_done(records: Iterator[Record], state: ResumeState, partial_output: Pa
     for record in islice(records, state.documents):
         digest.add(record)
     if state.documents and str(digest) != state.input_digest:
-        raise CommandError(f"{partial_output.path}: was begun with another input or other ids; --force starts again")
+        raise CommandError(f"{partial_output.path}: was started with another input or other ids; --force starts again")
     return digest
 
 
