@@ -25,8 +25,8 @@ from paravec_client import (
     Retry,
     UnavailableError,
 )
-from paravec_client._protocol.retry import RETRIED
-from paravec_client.errors import from_call
+from paravec_client._protocol.retry import RETRYABLE_CODES
+from paravec_client.errors import from_rpc_error
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -276,7 +276,7 @@ def test_no_server_is_unavailable() -> None:
     """Nobody listening is an UnavailableError, and waiting for it a DeadlineError that says so."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        config = ClientConfig(f"127.0.0.1:{unused.getsockname()[1]}", retry=Retry(patience=0.2))
+        config = ClientConfig(f"127.0.0.1:{unused.getsockname()[1]}", retry=Retry(total_backoff=0.2))
         with EmbeddingClient(config=config) as client:
             with pytest.raises(UnavailableError):
                 client.embed("fire")
@@ -306,7 +306,7 @@ def test_a_document_larger_than_a_message_is_refused_before_sending(client: Embe
 def test_an_overloaded_error_has_the_servers_retry_delay(artifact: Artifact) -> None:
     """The server's RetryInfo is the error's retry_after."""
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
-        config = ClientConfig(server.target, retry=Retry(patience=0))
+        config = ClientConfig(server.target, retry=Retry(total_backoff=0))
         with ExitStack() as stack, EmbeddingClient(config=config) as client:
             release = threading.Event()
             # The only place, and the one that a second caller gets beyond it.
@@ -334,5 +334,5 @@ def test_a_call_that_ends_while_it_sends_is_tried_again() -> None:
     """grpc.aio then says INTERNAL by itself, and loses what the server said."""
     nothing = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core", "Failed")
-    assert from_call(error).code == "UNAVAILABLE"
-    assert from_call(error).code in RETRIED
+    assert from_rpc_error(error).code == "UNAVAILABLE"
+    assert from_rpc_error(error).code in RETRYABLE_CODES

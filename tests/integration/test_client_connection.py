@@ -35,7 +35,7 @@ from ..calls import connect
 from ..servers import PATIENCE, Server, running, until
 
 EITHER = pytest.mark.parametrize("way", [EmbeddingClient, Blocking])
-HASTY = Retry(patience=0)
+HASTY = Retry(total_backoff=0)
 
 
 @EITHER
@@ -46,11 +46,11 @@ def test_a_server_that_is_not_ready_gets_no_calls(way: type[EmbeddingClient]) ->
         with way(config=config) as client:
             client.embed("warm")
             one.set_ready(False)
-            until(lambda: one.texts == called(client, one))
-            refused = len(one.texts)
+            until(lambda: one.documents == called(client, one))
+            refused = len(one.documents)
             for _ in range(50):
                 client.embed("fire")  # not one is refused, or it would be told: nothing is tried again
-            assert len(one.texts) == refused
+            assert len(one.documents) == refused
         with way(one.target, config=ClientConfig(retry=HASTY)) as client:
             assert client.health() == "NOT_SERVING"
             assert client.health("") == "SERVING"
@@ -65,7 +65,7 @@ def test_a_server_that_is_not_ready_gets_no_calls(way: type[EmbeddingClient]) ->
 
 def called(client: EmbeddingClient, server: Any) -> list[Any]:
     """The texts of a server before a few more calls, which may yet be refused."""
-    before = list(server.texts)
+    before = list(server.documents)
     for _ in range(4):
         embeds(client)
     return before

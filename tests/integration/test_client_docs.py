@@ -39,7 +39,7 @@ def test_the_python_examples_of_the_docs_run(
     for block in blocks:
         # A client that an example makes and does not close serves the examples after it.
         exec(block.replace("localhost:50051", server.target), names)  # noqa: S102  our own page
-        if isinstance(names.get("client"), EmbeddingClient) and names["client"]._connection.closed:
+        if isinstance(names.get("client"), EmbeddingClient) and names["client"]._runner.closed:
             names["client"] = EmbeddingClient(server.target)
     with fake_server() as fake:
         names["test_mine"](fake)

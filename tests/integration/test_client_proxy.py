@@ -58,8 +58,8 @@ def test_local_servers_are_reached_without_the_proxy(
                 assert client.embed("fire").any()
         assert not asked
         monkeypatch.delenv("GRPC_ADDRESS_HTTP_PROXY")
-        with way(config=ClientConfig("vectors.invalid:50051", retry=Retry(patience=0))) as client:
-            with pytest.raises(ParavecError, match=r"\(by the proxy 127\.0\.0\.1:\d+ \(http_proxy\)\)") as caught:
+        with way(config=ClientConfig("vectors.invalid:50051", retry=Retry(total_backoff=0))) as client:
+            with pytest.raises(ParavecError, match=r"\(through the proxy 127\.0\.0\.1:\d+ \(http_proxy\)\)") as caught:
                 client.embed("fire", timeout=5)
         assert "pass" not in str(caught.value)
         assert asked[0].startswith(b"CONNECT vectors.invalid:50051")

@@ -42,7 +42,7 @@ def test_the_fake_server_is_a_pytest_fixture(paravec_server: FakeServer) -> None
         assert (unknown.token_count, unknown.known_token_count) == (1, 0)
         assert np.linalg.norm(client.embed("a text", InferenceOptions(normalize=True))) == pytest.approx(1, abs=1e-6)
         assert not np.array_equal(client.embed("a text", InferenceOptions(seed=5)), one.vector)
-        assert paravec_server.texts[:4] == ["a text", "A  text!", ["another"], "unknownword"]
+        assert paravec_server.documents[:4] == ["a text", "A  text!", ["another"], "unknownword"]
     with fake_server(vector_size=7) as second, EmbeddingClient(second.target) as client:
         assert client.embed("a text").shape == (7,)
         assert client.model().vector_size == 7
@@ -108,7 +108,7 @@ def test_the_fake_server_truncates_as_the_real_one_does(server: Server) -> None:
 
 def test_the_fake_server_fails_on_demand(paravec_server: FakeServer) -> None:
     """The given number of calls fail with the given status and details; the client's own retries count."""
-    with EmbeddingClient(config=ClientConfig(paravec_server.target, retry=Retry(patience=0))) as client:
+    with EmbeddingClient(config=ClientConfig(paravec_server.target, retry=Retry(total_backoff=0))) as client:
         paravec_server.fail("RESOURCE_EXHAUSTED", retry_after=0.25)
         with pytest.raises(OverloadedError) as overloaded:
             client.embed("fire")

@@ -90,7 +90,7 @@ def test_an_invalid_document_ends_the_run_or_is_skipped_or_null(server: Server, 
         assert "secret" not in ran.stderr
     assert made[2] == {"id": 2, "vector": None, "error": "has no such field, or null in it (--field names it)"}
     run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.npy"))
-    assert "nothing in .npy says which" in paravec(server, *run, "--on-error", "skip").stderr
+    assert ".npy has no ids" in paravec(server, *run, "--on-error", "skip").stderr
     assert paravec(server, *run, "--on-error", "null").returncode == 0
     assert list(np.isnan(np.load(tmp_path / "v.npy")).any(axis=1)) == [False, True, True, True]
     ran = paravec(server, "embed", "--input", str(path), "--on-error", "null", "--format", "table")
@@ -135,19 +135,19 @@ def test_a_killed_run_is_continued(server: Server, texts: Path, tmp_path: Path, 
         partial.write(whole.read_bytes()[:77])
     assert not output.exists()
     for flags, problem in (
-        ((), "was begun and not finished; --resume continues it"),
-        (("--resume", "--epochs", "3"), "was begun with options"),
+        ((), "is unfinished; --resume continues it"),
+        (("--resume", "--epochs", "3"), "was started with options"),
         (("--resume", "--input-format", "csv", "--field", "x"), "line 1: has no column"),
     ):
         ran = paravec(server, *run, str(output), *flags)
         assert (ran.returncode, problem in ran.stderr) == (2, True), ran.stderr
     other = paravec(server, "embed", "--output", str(output), "--resume", given="another\n" * 400)
-    assert (other.returncode, "begun with another input" in other.stderr) == (2, True)
+    assert (other.returncode, "started with another input" in other.stderr) == (2, True)
     state = output.with_name(output.name + ".state")
     kept = state.read_text()
     state.write_text(kept.replace('"model": "sha256:', '"model": "sha256:0'))
     ran = paravec(server, *run, str(output), "--resume")
-    assert (ran.returncode, "was begun with model sha256:0" in ran.stderr) == (2, True)
+    assert (ran.returncode, "was started with model sha256:0" in ran.stderr) == (2, True)
     state.write_text(kept)
     ran = paravec(server, *run, str(output), "--resume")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -166,7 +166,7 @@ def test_an_interrupted_run_says_how_to_continue(server: Server, tmp_path: Path)
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
-    assert b"documents are done; --resume goes on" in said
+    assert b"documents are done; --resume continues" in said
     assert b"Traceback" not in said
 
 

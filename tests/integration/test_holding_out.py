@@ -35,8 +35,9 @@ from paravec_client import (
     UnavailableError,
 )
 from paravec_client._protocol.call_settings import CallSettings
-from paravec_client._protocol.programs import Call, Core, Program
-from paravec_client._protocol.stream import Stream
+from paravec_client._protocol.calls import Call, Program
+from paravec_client._protocol.programs import CallPrograms
+from paravec_client._protocol.stream import StreamBatcher
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.errors import InvalidArgumentError as BadDocumentError
 from paravec_server.rpc.errors import OverloadedError
@@ -131,7 +132,7 @@ def test_a_permanent_failure_is_not_retried(code: str) -> None:
 def test_retries_are_bounded() -> None:
     """A server that always fails gets a few tries of each call, and a bounded number of all calls of a client."""
     # Ten times faster than the defaults, in as many tries.
-    with flaky(retry=Retry(patience=0.4, first_pause=0.005, longest_pause=0.1)) as (server, client):
+    with flaky(retry=Retry(total_backoff=0.4, initial_backoff=0.005, max_backoff=0.1)) as (server, client):
         server.failures = [grpc.StatusCode.UNAVAILABLE] * 10_000
         with pytest.raises(UnavailableError, match="told to fail"):
             client.embed("four")
@@ -247,14 +248,15 @@ def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
     @given(st.lists(st.sampled_from(["good", "\ud800", 5]), max_size=40), st.integers(1, 7), st.randoms())
     def check(documents: list[Any], most: int, chance: random.Random) -> None:
         config = ClientConfig(batch=Batch(documents=most))
-        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), pb.InferenceOptions(), "return", CallSettings())
+        limits = Limits(1000, 1000, 1000, 10**6)
+        stream = StreamBatcher(CallPrograms(config), limits, pb.InferenceOptions(), "return", CallSettings())
         left = deque(documents)
         told: list[Any] = []
         while True:
             while left and chance.random() < 0.7 and not stream.full:
                 stream.add(left.popleft())
-            stream.ended = not left
-            program = stream.next(idle=chance.random() < 0.5)
+            stream.source_ended = not left
+            program = stream.next_batch(idle=chance.random() < 0.5)
             if program:
                 told += stream.outcomes(answered(program))
             elif not left and stream.empty:

@@ -11,7 +11,7 @@ from gensim.models.doc2vec import Doc2Vec
 from google.rpc import error_details_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, Similar, UnsupportedError
+from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, SimilarDocuments, UnsupportedError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
@@ -99,7 +99,7 @@ def test_the_client_accepts_any_number_and_kind_of_queries(client: EmbeddingClie
     assert [result.neighbours[0].tag for result in found] == list(artifact.doctags)[:150]
     assert all(result.neighbours[0].cosine == pytest.approx(1, abs=1e-6) for result in found)
     one = client.find_similar("fire", 3)
-    assert isinstance(one, Similar)
+    assert isinstance(one, SimilarDocuments)
     assert client.find_similar(["fire", ["fire"], client.embed("fire").tolist()], 3)[:2] == [one, one]
     assert client.find_similar([]) == []
 

@@ -51,7 +51,7 @@ def test_tls_serves_only_clients_that_trust_its_authority(artifact: Artifact, pe
             assert client.embed("fire").any()
         stranger = Pem(pem.folder / "stranger")
         for tls in (None, Tls(ca=stranger.ca)):
-            config = ClientConfig(server.target, tls=tls, retry=Retry(patience=0))
+            config = ClientConfig(server.target, tls=tls, retry=Retry(total_backoff=0))
             with EmbeddingClient(config=config) as client, pytest.raises(UnavailableError):
                 client.embed("fire")
         assert server.stop() == 0
@@ -65,7 +65,7 @@ def test_the_certificates_name_is_checked(artifact: Artifact, pem: Pem) -> None:
     issued.private_key_pem.write_to_path(key)
     with running(artifact.path, *flags(cert, key), ready=False) as server:
         server.wait_for("serving")
-        config = ClientConfig(server.target, tls=Tls(ca=pem.ca), retry=Retry(patience=0))
+        config = ClientConfig(server.target, tls=Tls(ca=pem.ca), retry=Retry(total_backoff=0))
         with EmbeddingClient(config=config) as client:
             with pytest.raises(UnavailableError):
                 client.embed("fire")

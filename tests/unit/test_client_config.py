@@ -27,6 +27,7 @@ from paravec_client import (
     Tls,
 )
 from paravec_client._transport.proxy import find_proxy
+from paravec_client.errors import with_offset
 
 
 def public(kind: type) -> dict[str, inspect.Signature]:
@@ -61,7 +62,7 @@ def test_the_environment_configures_a_client() -> None:
         "PARAVEC_TOKEN_FILE": "token",
         "PARAVEC_TLS_KEY": "",
         "PARAVEC_BATCH_IN_FLIGHT": "7",
-        "PARAVEC_RETRY_PATIENCE": "0.5",
+        "PARAVEC_RETRY_TOTAL_BACKOFF": "0.5",
         "PARAVEC_KEEPALIVE_TIME": "20",
         "PARAVEC_HEALTH_CHECKS": "no",
     }
@@ -72,7 +73,7 @@ def test_the_environment_configures_a_client() -> None:
         tls=Tls(ca="ca.pem"),
         token_file="token",
         batch=Batch(in_flight=7),
-        retry=Retry(patience=0.5),
+        retry=Retry(total_backoff=0.5),
         keepalive=Keepalive(time=20.0),
         health_checks=False,
     )
@@ -125,7 +126,7 @@ def test_interceptors_with_an_asyncio_channel_are_refused() -> None:
         ({"target": "grpc://host:1"}, "target: must be host:port"),
         ({"target": "dns:///host"}, "target: must be host:port"),
         ({"target": "::1:50051"}, "target: must be host:port"),
-        ({"target": "ipv4:host:1"}, "target: 'host' is no address of ipv4"),
+        ({"target": "ipv4:host:1"}, "target: 'host' is not an ipv4 address"),
         ({"target": ""}, "target: must be host:port"),
         ({"target": 5}, "target: must be host:port, not 5"),
         ({"timeout": "5"}, "timeout: must be a number, more than 0, not '5'"),
@@ -148,7 +149,7 @@ def test_a_value_of_the_wrong_type_is_named(given: dict[str, Any], problem: str)
 def test_nested_parts_and_clients_name_a_wrong_value() -> None:
     """Tls, Retry and the clients name a wrong value, and show no token."""
     for make, problem in (
-        (lambda: Retry(patience="4"), "retry.patience"),  # type: ignore[arg-type]
+        (lambda: Retry(total_backoff="4"), "retry.total_backoff"),  # type: ignore[arg-type]
         (lambda: Batch(documents=2.5), "batch.documents"),  # type: ignore[arg-type]
         (lambda: Tls(ca=5), "tls.ca"),  # type: ignore[arg-type]
         (lambda: EmbeddingClient(config={}), "config"),  # type: ignore[arg-type]
@@ -198,7 +199,7 @@ def test_every_error_survives_pickle_and_copy() -> None:
         same: Any
         for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
             assert (type(same), str(same), vars(same)) == (kind, str(error), vars(error))
-        assert type(error.shifted(2)) is kind
+        assert type(with_offset(error, 2)) is kind
 
 
 def test_a_client_without_configuration_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

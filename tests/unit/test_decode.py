@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import ServerError
-from paravec_client._protocol.decode import read_response
+from paravec_client._protocol.decode import decode_embed_response
 
 COUNTS = st.integers(0, 2**32 - 1)
 FLOATS = st.floats(width=32, allow_nan=True)
@@ -29,7 +29,7 @@ def responses(draw: st.DrawFn) -> pb.EmbedResponse:
 
 def check(data: bytes) -> None:
     """What is read is what protobuf reads, to the bit."""
-    message, made = pb.EmbedResponse.FromString(data), read_response(data)
+    message, made = pb.EmbedResponse.FromString(data), decode_embed_response(data)
     assert len(made) == len(message.embeddings)
     assert made.vectors.dtype == np.float32
     for one, other in zip(made, message.embeddings, strict=True):
@@ -91,5 +91,5 @@ def test_any_valid_encoding_is_decoded(vectors: list[list[float]], way: str, fir
 )
 def test_a_damaged_response_is_a_server_error(data: bytes) -> None:
     """Damaged bytes and vectors of different lengths are one ServerError."""
-    with pytest.raises(ServerError, match=r"no EmbedResponse of paravec\.v1"):
-        read_response(data)
+    with pytest.raises(ServerError, match=r"not a paravec\.v1\.EmbedResponse"):
+        decode_embed_response(data)
