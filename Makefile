@@ -131,9 +131,10 @@ parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each 
 bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
 	@mkdir -p build/bench
 	@for part in inference similar limits growth serving; do \
-	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
-	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done
+	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $(ARGS) || exit 1; done
+	@$(RUN) benchmarks/environments.py requirements/charts.lock build/charts
+	@build/charts/bin/python benchmarks/charts.py build/bench/growth.json build/bench/serving.json
 
 SECONDS ?= 600
 
@@ -164,7 +165,8 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" \
+	    "charts requirements/charts.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 
