@@ -120,7 +120,7 @@ def test_charts_show_the_figures_and_are_the_same_bytes_each_time(charts: Path, 
 
 def test_charts_of_other_figures_are_one_clear_line(charts: Path) -> None:
     """It names the file."""
-    command = [charts, str(ROOT / "benchmarks/charts.py"), "limits.json"]
+    command = [str(charts), str(ROOT / "benchmarks/charts.py"), "limits.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == "charts.py: limits.json is neither serving.json nor growth.json\n"
     assert done.returncode == 1
