@@ -20,7 +20,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, METHODS, Figures
+from paravec_server.telemetry.counters import BUCKETS, METHODS, REASONS, TOTALS, Figures
 from paravec_server.telemetry.metrics import Facts, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
@@ -195,6 +195,20 @@ def test_names_keep_prometheus_conventions(address: str) -> None:
         assert len(sets) == 1, family.name
     assert len({family.name for family in told.families}) == len(told.families)
     assert len(told.samples) < 250
+
+
+@pytest.mark.parametrize("name", [*TOTALS, *REASONS])
+def test_whatever_is_counted_is_told(name: str) -> None:
+    """A total or a reason that rises changes the page."""
+    figures = Figures()
+    page = metrics_page(figures, FACTS)
+
+    def told() -> list[str]:
+        return [line for line in page("")[1].decode().splitlines() if line.startswith("paravec_")]
+
+    before = told()
+    figures.rows[0].add(name)
+    assert told() != before
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")
