@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.environments import InstallError, install
 
 from paravec_model.artifact import Artifact
 
@@ -40,13 +41,12 @@ def test_the_delivery_benchmark_runs(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
 def test_the_serving_benchmark_runs(tmp_path: Path) -> None:
     """Its short mode measures the server with both methods beside an empty handler, and draws a chart."""
-    command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--short", "--charts", str(tmp_path)]
+    command = [sys.executable, str(ROOT / "benchmarks/serving.py"), "--short"]
     ran = subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     services = json.loads((tmp_path / "out.json").read_text())["services"]
     assert [service["key"] for service in services] == ["empty", "paravec-map", "paravec-sgd"]
     assert all(service["calls_per_second"][0] > 0 < service["documents_per_second"][0] for service in services)
-    assert "paravec, map" in (tmp_path / "serving.svg").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
@@ -78,12 +78,53 @@ def is_reported(caller: dict[str, Any]) -> bool:
 
 def test_the_growth_benchmark_runs(tmp_path: Path) -> None:
     """Its short mode measures along each size and draws a chart."""
-    command = [sys.executable, str(ROOT / "benchmarks/growth.py"), "--short", "--charts", str(tmp_path)]
+    command = [sys.executable, str(ROOT / "benchmarks/growth.py"), "--short"]
     subprocess.run([*command, "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=True)
-    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
-    assert {row["along"] for row in rows} == {"tokens", "vector_size", "epochs", "vocabulary", "batch", "workers"}
+    figures = json.loads((tmp_path / "out.json").read_text())
+    rows = figures["rows"]
+    assert {row["along"] for row in rows} == set(figures["titles"])
     assert all(row["documents_per_second"][0] > 0 for row in rows)
-    assert "words of the model" in (tmp_path / "growth.svg").read_text()
+
+
+@pytest.fixture(scope="module")
+def charts() -> Path:
+    """A Python that has matplotlib."""
+    try:
+        return install(ROOT / "requirements/charts.lock", ROOT / "build/charts") / "bin/python"
+    except InstallError as error:
+        pytest.skip(f"matplotlib {error}")
+
+
+def test_charts_show_the_figures_and_are_the_same_bytes_each_time(charts: Path, tmp_path: Path) -> None:
+    """The text of an SVG is text: medians, ratios where there are some, and what was measured."""
+    ours = {"key": "paravec-map", "name": "paravec, map", "times_flask": {"calls": 8.26, "documents": 91}}
+    empty = {"key": "empty", "name": "empty gRPC handler", "times_flask": {}}
+    rates = {"calls_per_second": [7300, 7200, 7100], "documents_per_second": [75000, 74000, 76000]}
+    serving = {"heading": "one core <each>", "tokens": 20, "services": [ours | rates, empty | rates]}
+    rows = [
+        {"along": "epochs", "at": size, "method": "sgd", "documents_per_second": [1e6 / size]} for size in (5, 20, 1000)
+    ]
+    growth = {"heading": "one core", "titles": {"epochs": "epochs of sgd"}, "rows": rows}
+    drawn = []
+    for _ in range(2):
+        for name, figures in {"serving": serving, "growth": growth}.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(figures))
+        files = [tmp_path / "serving.json", tmp_path / "growth.json"]
+        subprocess.run([charts, str(ROOT / "benchmarks/charts.py"), *map(str, files)], check=True)
+        drawn.append([file.with_suffix(".svg").read_text() for file in files])
+    assert drawn[0] == drawn[1]
+    (bars, lines), _ = drawn
+    assert all(f">{text}<" in bars for text in ("7,200 (8.3×)", "75,000 (91.0×)", "7,200", "one core &lt;each&gt;"))
+    assert bars.count("empty gRPC handler") == 1
+    assert all(f">{text}<" in lines for text in ("epochs of sgd", "1k", "sgd", "one core"))
+
+
+def test_charts_of_other_figures_are_one_clear_line(charts: Path) -> None:
+    """It names the file."""
+    command = [str(charts), str(ROOT / "benchmarks/charts.py"), "limits.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == "charts.py: limits.json is neither serving.json nor growth.json\n"
+    assert done.returncode == 1
 
 
 def test_the_limits_benchmark_runs(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, SharedCounters
+from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, REASONS, TOTALS, SharedCounters
 from paravec_server.telemetry.metrics import ServerInfo, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
@@ -179,6 +179,20 @@ def test_names_keep_prometheus_conventions(address: str) -> None:
         assert len(sets) == 1, family.name
     assert len({family.name for family in told.families}) == len(told.families)
     assert len(told.samples) < 250
+
+
+@pytest.mark.parametrize("name", [*TOTALS, *REASONS])
+def test_every_counter_is_exported(name: str) -> None:
+    """A counter that rises changes what a scrape returns."""
+    counters = SharedCounters()
+    page = metrics_page(counters, INFO)
+
+    def samples() -> list[str]:
+        return [line for line in page("")[1].decode().splitlines() if line.startswith("paravec_")]
+
+    before = samples()
+    counters.workers[0].add(name)
+    assert samples() != before
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")

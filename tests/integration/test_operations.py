@@ -17,6 +17,7 @@ from paravec_model.artifact import Artifact
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import DRAINING, SERVING, SharedCounters
 from paravec_server.telemetry.liveness import liveness_problem, readiness_problem
+from paravec_server.telemetry.operations import serve_operations
 
 from ..calls import one_then_wait, stub_of
 from ..scrapes import Scrape, address_of
@@ -76,6 +77,21 @@ def test_the_operations_port_opens_before_the_model_is_loaded(artifact: Artifact
             assert told("paravec_workers", state="serving") == 0
         finally:
             process.kill()
+
+
+def test_a_page_that_fails_is_a_500_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the path and the type of the error; the next request is answered."""
+
+    def fail() -> str:
+        raise ValueError("secret")
+
+    server = serve_operations("127.0.0.1:0", fail, lambda: "", lambda _: ("text/plain", b""))
+    address = f"127.0.0.1:{server.server_port}"
+    assert get(address, "/livez") == (500, "failed\n")
+    assert get(address, "/readyz") == (200, "ok\n")
+    server.close()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "secret" not in record.getMessage() + str(vars(record))
 
 
 def address_in(line: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from zipfile import ZipFile
 
 import pytest
@@ -123,6 +124,8 @@ def test_wheels_are_cross_compiled(platform: str, magic: bytes, tmp_path: Path) 
     libraries = [data for file, data in kernels_in(tmp_path / name).items() if file.endswith(".so")]
     assert libraries
     assert all(re.match(magic, data, re.DOTALL) for data in libraries)
+    for path in (ROOT, Path(gettempdir(), "paravec-")):
+        assert not any(str(path).encode() in data for data in libraries)
 
 
 @native

@@ -6,9 +6,9 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, spearmanr
+from scipy.stats import bootstrap, norm, pearsonr, spearmanr
 
 from paravec_model.evaluation.metrics import (
     Ranking,
@@ -19,6 +19,7 @@ from paravec_model.evaluation.metrics import (
     neighbours,
     overlap,
     own_rankings,
+    pearson,
     rankings,
     recall,
     reciprocal_rank,
@@ -128,13 +129,25 @@ def test_ndcg_equals_its_definition(grades: list[int], k: int, random: Random) -
 
 
 @given(SMALL, st.data())
-def test_spearman_is_scipys(left: list[int], data: st.DataObject) -> None:
+def test_correlations_are_scipys(left: list[int], data: st.DataObject) -> None:
     """Ties share their mean rank, as in an implementation that is not ours."""
     right = data.draw(st.lists(st.integers(-3, 3), min_size=len(left), max_size=len(left)))
     if len(set(left)) > 1 and len(set(right)) > 1:
         assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic, abs=1e-12)
+        numbers = np.array(left, np.float64), np.array(right, np.float64)
+        assert pearson(*numbers) == pytest.approx(pearsonr(left, right).statistic, abs=1e-12)
     else:
         assert spearman(left, right) == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
+@settings(max_examples=20)
+def test_an_interval_is_scipys(values: list[float]) -> None:
+    """Of the same 1000 resamples, the same percentiles."""
+    random = np.random.Generator(np.random.PCG64(1))
+    drawn = bootstrap((values,), np.mean, n_resamples=1000, method="percentile", vectorized=False, rng=random)
+    found = mean(values)
+    assert (found.low, found.high) == pytest.approx(tuple(drawn.confidence_interval), abs=1e-12)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))

@@ -147,9 +147,14 @@ def _flags(level: Level, compiler: Compiler, platform: str | None, extra_flags: 
         flags += ["-target", TARGETS[platform]] if platform else []
     else:
         flags += [f"-march={level.march}"]
-    if not (platform and platform.startswith("macos")):
-        flags += ["-Wl,--no-undefined", *([] if "-g" in extra_flags else ["-s"])]
-    return [*flags, *extra_flags]
+    if platform and platform.startswith("macos"):
+        # Else the library holds the paths of its sources and of the temporary folder.
+        flags += ["-Wl,-install_name,kernels.so"]
+        strip = "-Wl,-S"
+    else:
+        flags += ["-Wl,--no-undefined"]
+        strip = "-s"
+    return [*flags, *([] if "-g" in extra_flags else [strip]), *extra_flags]
 
 
 def _run(command: Sequence[str], temporary: str) -> None:
