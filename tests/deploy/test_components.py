@@ -28,6 +28,12 @@ pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl
 COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 
 
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_renders_on_the_base(component: str, tmp_path: Path) -> None:
+    """Each component renders alone on the base, without a warning, and is valid."""
+    validate(render(composed(tmp_path, component)), SUPPORTED[-1])
+
+
 def test_an_in_memory_store_fits_the_containers_memory_limits(tmp_path: Path) -> None:
     """A store of medium Memory is smaller than each container's memory limit."""
     objects = render(composed(tmp_path, "volume-memory"))

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec_client._protocol import programs
+from paravec_client._protocol import calls
 from paravec_server.services.embedding import EmbeddingService
 from paravec_server.telemetry import counters
 
@@ -31,7 +31,7 @@ def test_each_method_is_served_counted_and_called() -> None:
     paths = {f"/{service.full_name}/{name}" for name in names}
     assert EmbeddingService(Mock(), Mock(), Mock()).methods().keys() == paths
     assert names <= set(counters.COUNTED_METHODS)
-    assert paths <= {method.path for method in programs.METHODS}
+    assert paths <= {method.path for method in calls.METHODS}
 
 
 def test_vectors_are_packed_little_endian_float32() -> None:
