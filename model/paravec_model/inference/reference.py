@@ -20,14 +20,14 @@ Floats = npt.NDArray[np.float64]
 def infer(artifact: Artifact, tokens: Sequence[str], options: InferenceOptions) -> npt.NDArray[np.float32]:
     """The vector of one document, shape (vector_size,), not normalized."""
     model = _Model(artifact)
-    words = [model.index[t] for t in tokens if t in model.index]
+    ids = [model.index[t] for t in tokens if t in model.index]
     vector = start_vector(options.seed, model.vector_size).astype(np.float64)
-    if not words:
+    if not ids:
         return np.zeros(model.vector_size, np.float32)
     seeds, windows = epoch_seeds(options.seed, options.epochs), window_seeds(options.seed, options.epochs)
     for e, alpha in enumerate(np.linspace(options.alpha, options.min_alpha, options.epochs)):
         draws = _stream(int(seeds[e]))
-        kept = [w for w in words if not model.sample or model.sample_int[w] >= next(draws)]
+        kept = [w for w in ids if not model.sample or model.sample_int[w] >= next(draws)]
         reduced = [w % model.window for w in islice(_stream(int(windows[e])), len(kept))]
         for i, word in enumerate(kept):
             vector = model.step(vector, kept, i, word, reduced[i], float(alpha), draws)
