@@ -149,9 +149,3 @@ def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
     (data,) = (o["data"] for o in objects if o["metadata"]["name"] == names[1])
     assert data["faq.json"] == (mine / "faq.json").read_text()
     assert data["PARAVEC_TARGET"]
-
-
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_renders_and_validates_on_the_base(component: str, tmp_path: Path) -> None:
-    """Each component alone on the base renders without a warning and is valid."""
-    validate(render(composed(tmp_path, component)), SUPPORTED[-1])

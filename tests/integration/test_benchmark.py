@@ -95,8 +95,8 @@ def charts() -> Path:
         pytest.skip(f"matplotlib {error}")
 
 
-def test_charts_show_the_figures_and_are_the_same_bytes_each_time(charts: Path, tmp_path: Path) -> None:
-    """The text of an SVG is text: medians, ratios where there are some, and what was measured."""
+def test_charts_have_text_and_are_reproducible(charts: Path, tmp_path: Path) -> None:
+    """An SVG has medians, ratios and what was measured as text, and the same bytes each time."""
     ours = {"key": "paravec-map", "name": "paravec, map", "times_flask": {"calls": 8.26, "documents": 91}}
     empty = {"key": "empty", "name": "empty gRPC handler", "times_flask": {}}
     rates = {"calls_per_second": [7300, 7200, 7100], "documents_per_second": [75000, 74000, 76000]}
@@ -119,8 +119,8 @@ def test_charts_show_the_figures_and_are_the_same_bytes_each_time(charts: Path, 
     assert all(f">{text}<" in lines for text in ("epochs of sgd", "1k", "sgd", "one core"))
 
 
-def test_charts_of_other_figures_are_one_clear_line(charts: Path) -> None:
-    """It names the file."""
+def test_charts_of_another_results_file_are_one_clear_line(charts: Path) -> None:
+    """A JSON file of another benchmark is one line that names the file."""
     command = [str(charts), str(ROOT / "benchmarks/charts.py"), "limits.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == "charts.py: limits.json is neither serving.json nor growth.json\n"

@@ -79,8 +79,8 @@ def test_the_operations_port_opens_before_the_model_is_loaded(artifact: Artifact
             process.kill()
 
 
-def test_a_page_that_fails_is_a_500_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """The log has the path and the type of the error; the next request is answered."""
+def test_a_failing_page_is_a_500_without_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the path and the type of the error, and the next request is answered."""
 
     def fail() -> str:
         raise ValueError("secret")

@@ -1,4 +1,4 @@
-"""What a tag releases, as far as it can be made here."""
+"""Releases: distributions, SBOM, notes and workflows."""
 
 import json
 import re
@@ -21,19 +21,20 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What a target says."""
+    """Run a make target."""
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make dist` makes; of the wheels only the one that needs no compiler."""
+    """The output of `make dist`, with the one wheel that needs no compiler."""
     folder = tmp_path_factory.mktemp("dist")
     done = make("dist", "PLATFORMS=any", f"DIST={folder}", f"TAG=v{__version__}")
     assert done.returncode == 0, done.stderr
     return folder
 
 
+@pytest.mark.slow
 def test_a_release_has_wheels_a_source_distribution_and_an_sbom(dist: Path) -> None:
     """The source distribution has what it takes to build, test and understand."""
     assert {path.name for path in dist.iterdir()} == {
@@ -46,8 +47,9 @@ def test_a_release_has_wheels_a_source_distribution_and_an_sbom(dist: Path) -> N
     assert {"hatch_build.py", "LICENSE", "model/paravec_model/kernels/kernels.h", "tests/conftest.py"} <= names
 
 
-def test_the_sbom_is_cyclonedx_and_has_all_that_the_image_installs(dist: Path) -> None:
-    """It holds to the format's own schema; of a package with two versions it has the one for the image's Python."""
+@pytest.mark.slow
+def test_the_sbom_is_valid_cyclonedx_of_the_server_lock(dist: Path) -> None:
+    """The SBOM passes CycloneDX's schema and lists each package of the server's lock once."""
     text = (dist / f"paravec-server-{__version__}.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)
@@ -57,8 +59,8 @@ def test_the_sbom_is_cyclonedx_and_has_all_that_the_image_installs(dist: Path) -
     assert sorted(names) == sorted(set(re.findall(r"^([\w-]+)==", lock, re.MULTILINE)))
 
 
-def test_a_lock_is_read_for_one_python() -> None:
-    """Markers say which version it installs."""
+def test_environment_markers_choose_the_locked_version() -> None:
+    """Markers of a lock choose the version for the given Python."""
     lock = """a-b==1.0 ; python_full_version < '3.12' \\
     --hash=sha256:0
 a-b==2.0 ; python_full_version >= '3.12' \\
@@ -71,17 +73,18 @@ d==0.1b2
     assert list(locked(lock, "3.11")) == [("a-b", "1.0"), ("d", "0.1b2")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["dist", "server-image", "release"])
-def test_a_tag_that_is_not_the_version_releases_nothing(target: str, tmp_path: Path) -> None:
-    """It says both."""
+def test_a_tag_other_than_the_version_is_refused(target: str, tmp_path: Path) -> None:
+    """Each release target fails before any work, with the tag and the version."""
     done = make(target, "TAG=v9.9.9", f"DIST={tmp_path}", "BUILDER=false")
     assert done.returncode != 0
     assert f"TAG is v9.9.9, but the version is {__version__}\n" in done.stderr
     assert not any(tmp_path.iterdir())
 
 
-def test_a_release_says_what_the_changelog_says() -> None:
-    """The section of its version, and nothing of the others."""
+def test_release_notes_are_a_section_of_the_changelog() -> None:
+    """The notes are the section of the release's version, without the others."""
     changelog = (
         "# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.2.0] - 2026-01-01\n\n### Added\n\n- b\n\n## [0.1.0]\n\n- a\n"
     )
@@ -107,8 +110,8 @@ def test_workflows_run_make_and_nothing_else(path: Path) -> None:
                 assert re.search(r"@[0-9a-f]{40}$", step["uses"]), step["uses"]
 
 
-def test_hooks_run_make() -> None:
-    """With the tools of .venv, and none of their own."""
+def test_pre_commit_hooks_run_make() -> None:
+    """Each pre-commit hook runs `make format` or `make lint` with the tools of .venv."""
     (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert repo["repo"] == "local"
     assert {hook["entry"] for hook in repo["hooks"]} == {"make format", "make lint"}

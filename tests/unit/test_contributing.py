@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md and SECURITY.md speak of is there."""
+"""Paths, links, tests and targets that CONTRIBUTING.md and SECURITY.md name exist."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ PAGES = pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
 
 
 def words(page: str) -> set[str]:
-    """What stands in backticks, word by word."""
+    """The words in backticks."""
     quoted = re.findall(r"`([^`\n]+)`", (ROOT / page).read_text())
     return {word.rstrip(":") for span in quoted for word in span.split()}
 
 
 @PAGES
-def test_each_path_is_there(page: str) -> None:
-    """Whole, from the root, or as the end of one, as in `services/embedding.py`."""
+def test_each_path_exists(page: str) -> None:
+    """Each path in backticks exists from the root, or as the end of a path, as `services/embedding.py` does."""
     tops = [top for top in ROOT.iterdir() if top.name not in (*MADE, ".git")]
     known = {f"/{file.relative_to(ROOT)}" for top in tops for file in (top, *top.rglob("*"))}
     paths = {word.rstrip("/") for word in words(page) if re.fullmatch(r"[\w./-]+(/|\.\w+)", word)}
@@ -28,15 +28,15 @@ def test_each_path_is_there(page: str) -> None:
 
 
 @PAGES
-def test_each_link_leads_somewhere(page: str) -> None:
-    """To a file of the repository."""
+def test_each_link_has_a_target(page: str) -> None:
+    """Each relative link is a file of the repository."""
     links = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_each_test_and_target_is_there() -> None:
-    """A recipe that names them was right once."""
+def test_each_named_test_and_target_exists() -> None:
+    """Each test and each make target that CONTRIBUTING.md names exists."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("*.py"))
     named = {word for word in words("CONTRIBUTING.md") if word.startswith("test_")}

@@ -129,8 +129,8 @@ def test_ndcg_equals_its_definition(grades: list[int], k: int, random: Random) -
 
 
 @given(SMALL, st.data())
-def test_correlations_are_scipys(left: list[int], data: st.DataObject) -> None:
-    """Ties share their mean rank, as in an implementation that is not ours."""
+def test_correlations_equal_scipys(left: list[int], data: st.DataObject) -> None:
+    """Spearman's and Pearson's coefficients, with ties, equal scipy's."""
     right = data.draw(st.lists(st.integers(-3, 3), min_size=len(left), max_size=len(left)))
     if len(set(left)) > 1 and len(set(right)) > 1:
         assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic, abs=1e-12)
@@ -142,8 +142,8 @@ def test_correlations_are_scipys(left: list[int], data: st.DataObject) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
 @settings(max_examples=20)
-def test_an_interval_is_scipys(values: list[float]) -> None:
-    """Of the same 1000 resamples, the same percentiles."""
+def test_bootstrap_intervals_equal_scipys(values: list[float]) -> None:
+    """The same 1,000 resamples give scipy's percentiles."""
     random = np.random.Generator(np.random.PCG64(1))
     drawn = bootstrap((values,), np.mean, n_resamples=1000, method="percentile", vectorized=False, rng=random)
     found = mean(values)
