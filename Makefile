@@ -81,7 +81,7 @@ slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile,
 
 coverage: $(VENV)/.ready ## Run these tests, and show how much of client, model and server runs, in all processes
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@$(BIN)/coverage run $(filter-out $(RUN),$(PYTEST)) -m "not slow" $(ARGS)
+	-@$(BIN)/coverage run $(filter-out $(RUN),$(PYTEST)) -m "not slow" $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 	@for package in client model server; do \
