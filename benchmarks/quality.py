@@ -96,7 +96,7 @@ def main() -> int:
                 row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
                 scores = {way: score(task, infer) for way, infer in ways.items()}
                 rows.append(row | scores)
-                figures = " | ".join(shown(*scores[way]) for way in ways)
+                figures = " | ".join(format_score(*scores[way]) for way in ways)
                 print(f"| {corpus} | {task.name} | {name} | {figures} | {row['lambda']:g} |", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -143,7 +143,7 @@ def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
     return float(found.mean()), float(found.std() / len(found) ** 0.5)
 
 
-def shown(score: float, error: float) -> str:
+def format_score(score: float, error: float) -> str:
     """A score with its standard error, if that is not 0."""
     return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
 

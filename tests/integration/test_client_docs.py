@@ -1,4 +1,4 @@
-"""What docs/client.md shows runs, and type checkers read a user's program without a complaint."""
+"""The Python of docs/client.md runs, and a user's program passes strict type checkers."""
 
 import importlib.util
 import json
@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests/typed_program.py"
 
 
-def test_the_examples_run(
+def test_the_python_examples_of_the_docs_run(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One after the other, as a reader would type them, against a live server."""
+    """The Python blocks of docs/client.md run in order against a live server."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
@@ -39,7 +39,7 @@ def test_the_examples_run(
     for block in blocks:
         # A client that an example makes and does not close serves the examples after it.
         exec(block.replace("localhost:50051", server.target), names)  # noqa: S102  our own page
-        if isinstance(names.get("client"), EmbeddingClient) and names["client"]._connection.closed:
+        if isinstance(names.get("client"), EmbeddingClient) and names["client"]._runner.closed:
             names["client"] = EmbeddingClient(server.target)
     with fake_server() as fake:
         names["test_mine"](fake)
@@ -47,8 +47,9 @@ def test_the_examples_run(
     assert "documents[1]\n" in capsys.readouterr().out
 
 
-def test_a_users_program_is_sound(tmp_path: Path) -> None:
-    """mypy and pyright in their strict modes find nothing in it, and it runs."""
+@pytest.mark.slow
+def test_a_users_program_passes_strict_type_checkers(tmp_path: Path) -> None:
+    """mypy and basedpyright in their strict modes find nothing in a user's program, and it runs."""
     subprocess.run([sys.executable, "-m", "tests.typed_program"], cwd=ROOT, check=True, capture_output=True)
     missing = [name for name in ("mypy", "basedpyright") if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Corpora: what each kind yields, and one line that names file and line when it cannot be read."""
+"""The corpus formats, and errors that name the file and the line."""
 
 import csv
 import json
@@ -65,8 +65,8 @@ def test_a_corpus_can_be_read_again(tmp_path: Path) -> None:
     assert list(corpus) == [([0], "tre")]
 
 
-def test_jsonl_has_one_tag_several_tags_or_the_lines_number(tmp_path: Path) -> None:
-    """A tag field holds a string, an integer, or a list of these; without one, the tag is the line's number."""
+def test_jsonl_tags_are_a_value_a_list_or_the_line_number(tmp_path: Path) -> None:
+    """The tag field holds a string, an integer or a list of them; without one the tag is the line's number."""
     lines = [{"t": "uno", "id": "a"}, {"t": "due", "id": 7}, {"t": "  ", "id": 8}, {"t": "tre", "id": ["b", 7]}]
     file = write(tmp_path, "\n\n".join(json.dumps(line) for line in lines))
     assert list(JsonlCorpus(file, "t", "id")) == [(["a"], "uno"), ([7], "due"), (["b", 7], "tre")]
@@ -162,7 +162,7 @@ def test_a_wrong_encoding_is_named_with_its_line(tmp_path: Path) -> None:
         FolderCorpus(Path("gone")),
     ],
 )
-def test_what_does_not_exist_is_named(corpus: Corpus) -> None:
+def test_a_missing_corpus_is_named(corpus: Corpus) -> None:
     """A missing file or folder is named."""
     assert problem(corpus) == "gone: No such file or directory"
 
@@ -179,8 +179,8 @@ def test_a_corpus_without_documents_is_an_error(tmp_path: Path) -> None:
         assert problem(corpus) == f"{corpus.path}: holds no documents"
 
 
-def test_the_digest_tells_content_apart(tmp_path: Path) -> None:
-    """The same tags and texts give the same digest wherever they lie; another tag, text or order gives another."""
+def test_the_digest_depends_on_content_alone(tmp_path: Path) -> None:
+    """The same tags and texts have the same digest from any file; another tag, text or order has another."""
     contents = ("uno\ndue\n", "due\nuno\n", "uno\n\ndue\n", "unodue\n")
     digests = [digest(LinesCorpus(write(tmp_path, content, f"{i}.txt"))) for i, content in enumerate(contents)]
     assert len(set(digests)) == len(contents)
@@ -208,7 +208,7 @@ def test_libreoffices_help_is_prose(language: str, word: str) -> None:
     assert not [page for page, text in found.items() if "DisplayArea" in text or "Help content debug info" in text]
 
 
-def test_help_that_is_not_installed_says_how_to_install_it(tmp_path: Path) -> None:
+def test_a_missing_help_corpus_names_its_debian_package(name: str, tmp_path: Path) -> None:
     """The error names the Debian package."""
     with pytest.raises(HelpError, match=r"^no pages in .*it/text; install them: apt-get install libreoffice-help-it$"):
         list(pages("it", tmp_path))

@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact, Manifest
-from ..artifact.artifact import array_specs, check_files
+from ..artifact.arrays import array_specs
+from ..artifact.artifact import check_files
 from ..artifact.doctags import DOCTAGS, Doctags, Tag, row_norms
 from ..artifact.manifest import MANIFEST, FileEntry
 from ..artifact.writer import creation_time, new_directory, write_array, write_json

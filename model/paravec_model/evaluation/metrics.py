@@ -2,6 +2,9 @@
 
 All is by cosine. A tie counts against the model: whatever is as near as what is looked for counts as nearer. So
 a vector of zeros, which is as near to everything, finds nothing. Nor does one that holds NaN, and nothing finds it.
+
+Correlations and the bootstrap are scipy's to 1e-12, without scipy: it takes 0.8 s to import, 2 to 5 times as long for
+each resample, and has NaN for a constant, where we say 0. `evaluate` and `compare` need numpy alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
