@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test sanitize lint format images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test sanitize lint format docs images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,11 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check style, types, the kernels in C
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
+
+docs: $(VENV)/.ready ## Build the site into build/site; a dead link or an example that does not run fails
+	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/site
+	@$(RUN) docs/check_links.py build/site $(wildcard *.md)
+	@$(RUN) -m pytest -rs tests/docs/run_examples.py $(ARGS)
 
 images: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \

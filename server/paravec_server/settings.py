@@ -34,58 +34,93 @@ class Settings:
     """Each field is the flag --name-with-dashes and the variable PARAVEC_NAME."""
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
-    listen: str = _setting("[::]:50051", "address to listen on, host:port or unix:/path; port 0 picks a free one")
-    operations_listen: str = _setting(
-        "", "address of /livez, /readyz and /metrics, host:port; port 0 picks a free one [none]", metavar="ADDRESS"
+    listen: str = _setting(
+        "[::]:50051", "address to listen on: host:port, unix:/path or unix-abstract:name; port 0 picks a free one"
     )
-    workers: int = _setting(1, "processes that share the port and the model; 0 is one for each core", least=0, most=256)
-    threads: int = _setting(0, "calls that compute at once in each worker; 0 shares the cores out", least=0, most=1024)
-    method: str = _setting("model", "method for calls that name none; model is the one its maker chose",
+    operations_listen: str = _setting(
+        "",
+        "address of /livez, /readyz and /metrics over HTTP: host:port; port 0 picks a free one [none]",
+        metavar="ADDRESS",
+    )
+    workers: int = _setting(
+        1, "processes that share the port and the mapped model; 0 means one for each core", least=0, most=256
+    )
+    threads: int = _setting(
+        0,
+        "calls that compute at once in each worker; the others wait for a slot; 0 divides the cores among the workers",
+        least=0,
+        most=1024,
+    )
+    method: str = _setting("model", "inference method of calls that name none; model means the default in the manifest",
                            choices=("model", "sgd", "map"))  # fmt: skip
     max_concurrent_rpcs: int = _setting(
-        256, "streams and calls in progress, short texts not counted", least=1, most=10_000
+        256,
+        "calls and streams in progress in each worker, short texts not counted; each has a thread, a stream two",
+        least=1,
+        most=10_000,
     )
-    max_bytes_in_flight: int = _setting(64 * 2**20, "bytes of the messages of all these", least=1, most=10**12)
+    max_bytes_in_flight: int = _setting(
+        64 * 2**20,
+        "bytes, unpacked, of the messages of these calls and of their unsent answers, in each worker",
+        least=1,
+        most=10**12,
+    )
     max_work_in_flight: float = _setting(
-        2.0, "seconds of one core that all these will compute, as estimated", least=0.001, most=10**6
+        2.0,
+        "seconds of one core that these calls will compute, estimated from tokens, epochs and the model's size",
+        least=0.001,
+        most=10**6,
     )
-    max_wait_seconds: float = _setting(30.0, "how long a call may wait for its turn", least=0.01, most=86400)
-    max_connections: int = _setting(4096, "connections at once", least=1, most=10**6)
-    max_streams: int = _setting(100, "calls and streams of one connection at once", least=1, most=10**6)
+    max_wait_seconds: float = _setting(30.0, "seconds that a call may wait for its turn", least=0.01, most=86400)
+    max_connections: int = _setting(
+        4096, "connections at once in each worker; each may take 1 MiB of memory", least=1, most=10**6
+    )
+    max_streams: int = _setting(
+        100, "calls and streams of one connection at once; the client's gRPC queues the rest", least=1, most=10**6
+    )
     peer_seconds: float = _setting(
-        30.0, "how long a caller may take to send its message, or to take its answer", least=0.1, most=86400
+        30.0,
+        "seconds that a caller may take to send its message, or to take its answer; then the call is reset",
+        least=0.1,
+        most=86400,
     )
-    max_documents: int = _setting(256, "documents in one call", least=1, most=100_000)
+    max_documents: int = _setting(256, "documents, or queries of FindSimilar, in one call", least=1, most=100_000)
     max_tokens: int = _setting(10_000, "tokens in one document", least=1, most=1_000_000)
-    max_epochs: int = _setting(1000, "epochs that a caller may ask for", least=1, most=100_000)
-    max_top_k: int = _setting(100, "neighbours of a query that a caller may ask for", least=1, most=10_000)
-    max_message_bytes: int = _setting(4 * 2**20, "size of one request message", least=1024, most=2**31 - 1)
+    max_epochs: int = _setting(1000, "epochs that a call may ask for", least=1, most=100_000)
+    max_top_k: int = _setting(100, "neighbours of a query that a call of FindSimilar may ask for", least=1, most=10_000)
+    max_message_bytes: int = _setting(4 * 2**20, "bytes of one request message", least=1024, most=2**31 - 1)
     max_connection_age: float = _setting(
-        600.0, "seconds until a client is asked to connect anew; its calls are finished", least=1, most=86400
+        600.0, "seconds until a client is asked to reconnect; calls in progress finish", least=1, most=86400
     )
     tls_cert: Path | None = _setting(
-        None, "PEM file of the server's certificate and those that it goes back to [plain text]",
+        None, "PEM file of the server's certificate chain; without it the server speaks plain text [none]",
         kind=Path, metavar="FILE",
     )  # fmt: skip
-    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key", kind=Path, metavar="FILE")
+    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key [none]", kind=Path, metavar="FILE")
     tls_client_ca: Path | None = _setting(
-        None, "PEM file of authorities; clients must have a certificate of theirs [none]", kind=Path, metavar="FILE"
+        None,
+        "PEM file of certificate authorities; clients must show a certificate that one of them signed [none]",
+        kind=Path,
+        metavar="FILE",
     )
     tokens_file: Path | None = _setting(
-        None, "file of bearer tokens, one a line; calls must carry one [none]", kind=Path, metavar="FILE"
+        None,
+        "file of bearer tokens, one per line; every call but health must carry one [none]",
+        kind=Path,
+        metavar="FILE",
     )
     drain_seconds: float = _setting(
-        30.0, "how long calls in progress may take to finish at a stop", least=0, most=86400
+        30.0, "seconds that calls in progress get to finish when the server stops", least=0, most=86400
     )
-    hang_seconds: float = _setting(10.0, "how long all may stand still until liveness says so", least=0.1, most=3600)
-    verify: str = _setting("manifest", "check of the model at start: sizes and digest, or every file's hash too",
+    hang_seconds: float = _setting(10.0, "seconds without progress until liveness fails", least=0.1, most=3600)
+    verify: str = _setting("manifest", "check of the model at start: sizes and the digest, or with full the hash of every file too",
                            choices=("manifest", "full"))  # fmt: skip
-    reflection: bool = _setting(True, "answer gRPC server reflection")
+    reflection: bool = _setting(True, "answer gRPC server reflection, v1 and v1alpha")
     tracing: bool = _setting(
-        False, "send a span for each call by OTLP, as the variables OTEL_* say; needs paravec[otel]"
+        False, "send a span for each call by OTLP, configured by OTEL_* variables; needs paravec[otel]"
     )
-    log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
-    log_format: str = _setting("text", "a line for people, or one JSON object", choices=("text", "json"))
+    log_level: str = _setting("info", "lowest level that is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = _setting("text", "one line of text, or one JSON object, per event", choices=("text", "json"))
 
     def __post_init__(self) -> None:
         if self.model is None:
