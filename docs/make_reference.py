@@ -55,7 +55,7 @@ def server_settings() -> Iterator[str]:
     """A section for each setting of paravec-server."""
     for item in fields(Settings):
         flag = "--" + item.name.replace("_", "-")
-        yield from ("", f"### {flag}", "")
+        yield from ("", f"## {flag}", "")
         yield _sentence(re.sub(r" \[.*\]$", "", item.metadata["help"]))
         yield ""
         yield f"- Variable: `PARAVEC_{item.name.upper()}`"
@@ -143,7 +143,7 @@ def contract(file: str) -> Iterator[str]:
     (proto,) = (item for item in files.file if item.name == file)
     comments = {tuple(at.path): " ".join(at.leading_comments.split()) for at in proto.source_code_info.location}
     for s, service in enumerate(proto.service):
-        yield from ("", f"### service {service.name}", "", comments[6, s], "")
+        yield from ("", f"## service {service.name}", "", comments[6, s], "")
         yield from ("| method | request | response | |", "| --- | --- | --- | --- |")
         for m, method in enumerate(service.method):
             request = ("stream " if method.client_streaming else "") + _short(method.input_type)
@@ -152,14 +152,14 @@ def contract(file: str) -> Iterator[str]:
     for m, message in enumerate(proto.message_type):
         yield from _message(message, (4, m), comments)
     for e, enum in enumerate(proto.enum_type):
-        yield from ("", f"### enum {enum.name}", "", comments[5, e], "")
+        yield from ("", f"## enum {enum.name}", "", comments[5, e], "")
         yield from ("| value | number | |", "| --- | --- | --- |")
         for v, value in enumerate(enum.value):
             yield f"| `{value.name}` | {value.number} | {comments[5, e, 2, v]} |"
 
 
 def _message(message: Any, path: tuple[int, ...], comments: dict[tuple[int, ...], str]) -> Iterable[str]:
-    yield from ("", f"### {message.name}", "", comments.get(path, ""))
+    yield from ("", f"## {message.name}", "", comments.get(path, ""))
     if message.field:
         yield from ("", "| field | type | number | |", "| --- | --- | --- | --- |")
     for f, field in enumerate(message.field):
