@@ -34,7 +34,7 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee news corpus)
 
 # Made again when the artifact's format may have changed.
-$(MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
+$(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
 	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
@@ -56,7 +56,7 @@ serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:5005
 FAQ ?= client/examples/faq_engine/faqs/office-en.json
 FAQ_MODEL := build/models/help-en
 
-$(FAQ_MODEL)/manifest.json: model/paravec_model/manifest.py | $(VENV)/.ready
+$(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(FAQ_MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus libreoffice-help-en-us --output $(FAQ_MODEL) --min-count 2 --epochs 40
 
@@ -101,7 +101,7 @@ images: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build both images (BUILDER
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
 	  && $(BUILDER) build -f server/Dockerfile -t paravec-server:$$version --label org.opencontainers.image.version=$$version \
 	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
-	@facts=$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.manifest as m; \
+	@facts=$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.artifact as m; \
 	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
 	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT)) && eval "$$facts" \
 	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t $(MODEL_IMAGE):$(MODEL_TAG) \

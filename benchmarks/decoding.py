@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import write_figures
 from paravec.v1 import embedding_pb2 as pb
-from paravec_client.decode import read_response
+from paravec_client._protocol.decode import read_response
 
 _DOCUMENTS = 256
 

@@ -32,12 +32,12 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from benchmarks.machine import cpu, pin_to_one_core, software
 from benchmarks.models import random_gensim, random_words
 from paravec_model.artifact import Artifact
-from paravec_model.corpora import named_corpus
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_model import GensimModel
+from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.export import write_artifact
-from paravec_model.gensim_model import GensimModel
 from paravec_model.options import Method
-from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 EPOCHS: dict[Method, int] = {"sgd": 20, "map": 100}
 """Of gensim, beside each method of ours."""

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
-from paravec_model.corpora import HELP_ROOT, named_corpus
-from paravec_model.export import write_artifact
-from paravec_model.gensim_model import GensimModel
-from paravec_model.prior import default
-from paravec_model.tokenizer import SimpleTokenizer, WhitespaceTokenizer
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_model import GensimModel
+from paravec_model.corpus.formats import HELP_ROOT, named_corpus
+from paravec_model.evaluation.map_lambda import default
+from paravec_model.text.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 
 
 def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False, documents: int = 0) -> Path:

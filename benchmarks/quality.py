@@ -26,16 +26,16 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from gensim.test.utils import datapath
 
 from paravec_model.artifact import Artifact
-from paravec_model.corpora import named_corpus
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_model import GensimModel
+from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError
-from paravec_model.export import write_artifact
-from paravec_model.gensim_model import GensimModel
-from paravec_model.measures import pearson, rankings, recall, unit
+from paravec_model.evaluation.map_lambda import by_halves
+from paravec_model.evaluation.metrics import pearson, rankings, recall, unit
+from paravec_model.evaluation.tasks import SHORTEST, Task, distinct, halves
 from paravec_model.options import InferenceOptions
-from paravec_model.prior import by_halves
-from paravec_model.tokenizer import SimpleTokenizer
-from paravec_model.trials import SHORTEST, Task, distinct, halves
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 Tokens = list[str]
 Vectors = npt.NDArray[np.floating]

@@ -33,7 +33,7 @@ from gensim.models import KeyedVectors
 from benchmarks.machine import cpu, pin_to_one_core, write_figures
 from benchmarks.models import random_model
 from paravec_model.artifact import Artifact
-from paravec_model.neighbours import Neighbours
+from paravec_model.inference.similar import Neighbours
 
 Vectors = npt.NDArray[np.float32]
 

@@ -12,11 +12,11 @@ import gensim
 import numpy as np
 
 from paravec_model.artifact import Artifact
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_file.load import load
+from paravec_model.convert.gensim_model import GensimModel
 from paravec_model.encoder import Encoder
-from paravec_model.export import write_artifact
-from paravec_model.gensim_files import load
-from paravec_model.gensim_model import GensimModel
-from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 from . import parity
 

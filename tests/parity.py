@@ -16,12 +16,12 @@ import numpy.typing as npt
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 from paravec_model.artifact import Artifact
-from paravec_model.corpora import named_corpus
-from paravec_model.draws import epoch_seeds, start_vector, window_seeds
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_model import GensimModel
+from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.export import write_artifact
-from paravec_model.gensim_model import GensimModel
-from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.inference.random_tables import epoch_seeds, start_vector, window_seeds
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 LIMIT = 1e-4
 

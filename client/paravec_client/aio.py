@@ -11,14 +11,14 @@ import grpc
 
 from paravec.v1 import embedding_pb2 as pb
 
-from . import core, wire
-from .calls import CallSettings, MetadataLike, call_settings
+from ._protocol import messages, programs
+from ._protocol.call_settings import CallSettings, MetadataLike, call_settings
+from ._protocol.programs import SERVICE, Call, Core, Pause, Program, Step
+from ._protocol.stream import Errors, Outcome, Stream, checked
+from ._transport.connection import Connection, configured
 from .client import EmbeddingClient
 from .config import ClientConfig
-from .connection import Connection, configured
-from .core import SERVICE, Call, Core, Pause, Program, Step
 from .errors import CancelledError
-from .stream import Errors, Outcome, Stream, checked
 from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, Similar, Vector
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class AsyncEmbeddingClient:
         self, documents: str | Iterable[Document], options: InferenceOptions | None = None, *,
         timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> Vector:  # fmt: skip
-        if (text := wire.one_text(documents)) is not None:
+        if (text := messages.one_text(documents)) is not None:
             return (await self.embed_all([text], options, timeout=timeout, metadata=metadata))[0].vector
         return (await self.embed_all(documents, options, timeout=timeout, metadata=metadata)).vectors
 
@@ -90,15 +90,15 @@ class AsyncEmbeddingClient:
         self, documents: Iterable[Document], options: InferenceOptions | None = None, *,
         timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> Embeddings:  # fmt: skip
-        programs = await self._run(self._core.plan(documents, options, call_settings(timeout, metadata)))
-        if len(programs) == 1:
-            return await self._run(programs[0])
-        next_program = core.given(programs)
+        calls = await self._run(self._core.plan(documents, options, call_settings(timeout, metadata)))
+        if len(calls) == 1:
+            return await self._run(calls[0])
+        next_program = programs.given(calls)
 
         async def following(idle: bool) -> Program[Embeddings] | None:
             return next_program(idle)
 
-        return core.joined([part async for part in self._ordered(following)])
+        return programs.joined([part async for part in self._ordered(following)])
 
     @overload
     def embed_stream(
@@ -126,8 +126,10 @@ class AsyncEmbeddingClient:
         """`documents` may be asynchronous, too; if it is not, it is read in the event loop, and holds it up if it is
         slow. To leave a stream early and be sure that it ends at once, use `contextlib.aclosing`.
         """
-        coming = documents if isinstance(documents, AsyncIterable) else _each(wire.listed(documents))
-        return self._stream(coming, wire.options_message(options), checked(errors), call_settings(timeout, metadata))
+        coming = documents if isinstance(documents, AsyncIterable) else _each(messages.listed(documents))
+        return self._stream(
+            coming, messages.options_message(options), checked(errors), call_settings(timeout, metadata)
+        )
 
     async def _stream(
         self, documents: AsyncIterable[Document], options: pb.InferenceOptions, errors: Errors, settings: CallSettings
@@ -173,9 +175,9 @@ class AsyncEmbeddingClient:
         timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> Similar | list[Similar]:  # fmt: skip
         settings = call_settings(timeout, metadata)
-        if (one := wire.one_query(queries)) is not None:
+        if (one := messages.one_query(queries)) is not None:
             return (await self._run(self._core.find_similar([one], top_k, options, settings)))[0]
-        several = wire.listed(cast(Iterable[Query], queries), "queries")
+        several = messages.listed(cast(Iterable[Query], queries), "queries")
         return await self._run(self._core.find_similar(several, top_k, options, settings))
 
     async def model(self, *, timeout: float | None = None, metadata: MetadataLike | None = None) -> ModelInfo:

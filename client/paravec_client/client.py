@@ -13,14 +13,14 @@ import grpc
 
 from paravec.v1 import embedding_pb2 as pb
 
-from . import core, wire
-from .calls import CallSettings, MetadataLike, call_settings
+from ._protocol import messages, programs
+from ._protocol.call_settings import CallSettings, MetadataLike, call_settings
+from ._protocol.programs import SERVICE, Call, Core, Pause, Program, Step
+from ._protocol.stream import Errors, Outcome, Stream, checked
+from ._transport.connection import Connection, close_channel, configured
+from ._transport.forks import FORKS
 from .config import ClientConfig
-from .connection import Connection, close_channel, configured
-from .core import SERVICE, Call, Core, Pause, Program, Step
 from .errors import CancelledError, ForkedError
-from .forks import FORKS
-from .stream import Errors, Outcome, Stream, checked
 from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, Similar, Vector
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class EmbeddingClient:
         of tokens. They are sent in several calls, a few at once, if there are many. A document at fault raises
         InvalidArgumentError, whose violations say which.
         """
-        if (text := wire.one_text(documents)) is not None:
+        if (text := messages.one_text(documents)) is not None:
             return self.embed_all([text], options, timeout=timeout, metadata=metadata)[0].vector
         return self.embed_all(documents, options, timeout=timeout, metadata=metadata).vectors
 
@@ -109,10 +109,10 @@ class EmbeddingClient:
 
         `numpy.asarray` of what it returns is the vectors, (n, vector_size).
         """
-        programs = self._run(self._core.plan(documents, options, call_settings(timeout, metadata)))
-        if len(programs) == 1:
-            return self._run(programs[0])
-        return core.joined(list(self._ordered(core.given(programs))))
+        calls = self._run(self._core.plan(documents, options, call_settings(timeout, metadata)))
+        if len(calls) == 1:
+            return self._run(calls[0])
+        return programs.joined(list(self._ordered(programs.given(calls))))
 
     @overload
     def embed_stream(
@@ -146,7 +146,7 @@ class EmbeddingClient:
         ModelChangedError if the servers have moved to another model.
         """
         # Arguments are looked at now, and not when the first outcome is asked for.
-        listed, message = wire.listed(documents), wire.options_message(options)
+        listed, message = messages.listed(documents), messages.options_message(options)
         return self._stream(listed, message, checked(errors), call_settings(timeout, metadata))
 
     def _stream(
@@ -194,9 +194,9 @@ class EmbeddingClient:
         in one call are split over several. UnsupportedError if the server's model carries no documents.
         """
         settings = call_settings(timeout, metadata)
-        if (one := wire.one_query(queries)) is not None:
+        if (one := messages.one_query(queries)) is not None:
             return self._run(self._core.find_similar([one], top_k, options, settings))[0]
-        several = wire.listed(cast(Iterable[Query], queries), "queries")
+        several = messages.listed(cast(Iterable[Query], queries), "queries")
         return self._run(self._core.find_similar(several, top_k, options, settings))
 
     def model(self, *, timeout: float | None = None, metadata: MetadataLike | None = None) -> ModelInfo:

@@ -28,8 +28,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 
-from . import health
-from .core import SERVICE
+from ._protocol import health
+from ._protocol.programs import SERVICE
 from .types import Limits
 
 LIMITS = Limits(max_documents=256, max_tokens=10_000, max_epochs=1000, max_message_bytes=4 * 2**20, max_top_k=100)

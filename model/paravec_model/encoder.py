@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
+from .artifact.finite import all_finite
 from .errors import NotFiniteError, OptionError
-from .finite import all_finite
-from .methods import InferenceMethod, Map, Sgd
-from .neighbours import Neighbours
+from .inference.map import Map
+from .inference.method import InferenceMethod
+from .inference.sgd import Sgd
+from .inference.similar import Neighbours
 from .options import InferenceOptions, Method, Stop, padded
-from .reader import Document, Reader, Words
+from .text.token_ids import Document, Reader, Words
 
 Vectors = npt.NDArray[np.float32]
 

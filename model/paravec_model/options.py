@@ -10,13 +10,13 @@ from .errors import OptionError, StoppedError
 Mode = Literal["dbow", "dm_mean", "dm_sum", "dm_concat"]
 Method = Literal["sgd", "map"]
 Stop = Callable[[], bool]
-"""Whether whoever waits for the work no longer wants it."""
+"""Returns True once the caller no longer waits for the result."""
 
 
-def unless_stopped(stop: Stop, end: str) -> None:
-    """StoppedError, which says what had not come to its `end`, if nobody waits any more."""
+def raise_if_stopped(stop: Stop) -> None:
+    """StoppedError if the caller no longer waits for the result."""
     if stop():
-        raise StoppedError(f"stopped before {end}")
+        raise StoppedError("stopped: the caller no longer waits for the result")
 
 
 ROW_ALIGNMENT = 16

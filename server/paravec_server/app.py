@@ -18,31 +18,32 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import OptionError
 from paravec_model.options import Method
 
-from . import open_inference, probes, service, transport
-from .admission import Admission
-from .calls import Calls
-from .credentials import server_credentials
-from .figures import Figures
-from .heap import Trimmer
-from .inference import Inference
-from .liveness import why_not_live, why_not_ready
-from .logs import event
-from .metrics import Facts, labels_of, limits_of, metrics_page
-from .open_inference import OpenInferenceService
-from .operations import serve_operations
-from .pool import Threads
-from .ports import CANNOT_LISTEN, UnixSocket
-from .probes import Health
-from .reflection import reflection_methods
-from .service import EmbeddingService
+from .process.listen import CANNOT_LISTEN, UnixSocket
+from .process.malloc import Trimmer
+from .process.signals import on_stop
+from .process.worker import Place
+from .rpc import channel_args
+from .rpc.admission import Admission
+from .rpc.dispatcher import Calls
+from .rpc.fast_path.self_test import serves_directly
+from .rpc.thread_pool import Threads
+from .security.bearer_tokens import Tokens
+from .security.tls import server_credentials
+from .services import embedding, health, open_inference
+from .services.embedding import EmbeddingService
+from .services.health import Health
+from .services.inference import Inference
+from .services.open_inference import OpenInferenceService
+from .services.reflection import reflection_methods
 from .settings import NO_PORT, ListenError, Settings, SettingsError, names_of
-from .signals import on_stop
-from .tokens import Tokens
-from .trial import serves_directly
-from .worker import Place
+from .telemetry.counters import Figures
+from .telemetry.liveness import why_not_live, why_not_ready
+from .telemetry.logs import event
+from .telemetry.metrics import Facts, labels_of, limits_of, metrics_page
+from .telemetry.operations import serve_operations
 
 if TYPE_CHECKING:
-    from .tracing import Tracing
+    from .telemetry.tracing import Tracing
 
 # Objects between two collections of the youngest; Python's 700 took 3 % of the time of short calls, and calls leave no
 # circles behind.
@@ -74,7 +75,7 @@ class App:
         self._reason = ""
         # Not an Event: its lock may be held where a signal comes in; to put into this queue is safe there.
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._health = Health(service.SERVICE, open_inference.SERVICE)
+        self._health = Health(embedding.SERVICE, open_inference.SERVICE)
         self._figures = place.figures if place else Figures()
         self._row = row = place.row if place else self._figures.rows[0]
         row.reset(os.getpid())
@@ -93,7 +94,7 @@ class App:
         for one in self._services:
             methods |= one.methods()
         if settings.reflection:
-            methods |= reflection_methods(service.DESCRIPTOR, open_inference.DESCRIPTOR, probes.DESCRIPTOR)
+            methods |= reflection_methods(embedding.DESCRIPTOR, open_inference.DESCRIPTOR, health.DESCRIPTOR)
         tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = server_credentials(settings)
         self._tracing = _begin_tracing() if settings.tracing else None
@@ -104,7 +105,7 @@ class App:
             # A caller's first call may go beyond the bound, see `admission`.
             Threads(2 * settings.max_concurrent_rpcs, "call"),
             options=[
-                *transport.options(settings),
+                *channel_args.options(settings),
                 # Workers share their parent's port; a second server on the same port must fail.
                 ("grpc.so_reuseport", int(place is not None)),
             ],
@@ -228,7 +229,7 @@ class App:
 
 def _begin_tracing() -> "Tracing":
     try:
-        from .tracing import Tracing
+        from .telemetry.tracing import Tracing
 
         return Tracing()
     except ModuleNotFoundError:

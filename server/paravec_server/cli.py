@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from . import heap
-from .signals import on_stop
+from .process import malloc
+from .process.signals import on_stop
 
 # Files and threads that a server has before it has a caller, and some to spare. With fewer files gRPC ends the process
 # by a signal, with fewer threads it waits for ever, both without a word.
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As PID 1 of a container a process ignores SIGTERM until it has a handler; imports take a while.
     on_stop(lambda _: os._exit(0))
     if argv is None:
-        heap.configure()
+        malloc.configure()
     if sys.stderr is None:
         # Closed: what is opened next must not take its place, and be written to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -54,16 +54,16 @@ def _serve(argv: Sequence[str] | None) -> int:
 
     from paravec_model.errors import ModelError
 
-    from .logs import configure
+    from .process.worker import my_place
     from .settings import ListenError, SettingsError, read_settings
-    from .worker import my_place
+    from .telemetry.logs import configure
 
     try:
         settings = read_settings(argv)
         place = my_place()
         configure(settings.log_level, settings.log_format, place.number if place else None)
         if settings.processes > 1 and not place:
-            from .supervisor import supervise
+            from .process.supervisor import supervise
 
             return supervise(settings, sys.argv[1:] if argv is None else argv)
         # To look for garbage during imports, which make next to none, took a tenth of the start.

@@ -23,10 +23,10 @@ from paravec.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from paravec_client import ClientConfig, EmbeddingClient, InferenceOptions, ParavecError, Tls, UnauthenticatedError
 from paravec_model import __version__
 from paravec_model.artifact import Artifact
+from paravec_model.convert.export import write_artifact
+from paravec_model.convert.gensim_model import GensimModel
 from paravec_model.encoder import Encoder
-from paravec_model.export import write_artifact
-from paravec_model.gensim_model import GensimModel
-from paravec_model.tokenizer import SimpleTokenizer
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 from .. import parity
 from ..servers import stock_retries, until
@@ -236,7 +236,7 @@ def test_tls_tokens_and_metrics_in_the_pod(
     page = development.operations("/metrics")[1]
     assert 'paravec_calls_total{code="OK",method="Embed"}' in page
     assert 'paravec_calls_refused_total{reason="credentials"}' in page
-    assert development.run("python", "-c", "import paravec_server.tracing")[0] == 0
+    assert development.run("python", "-c", "import paravec_server.telemetry.tracing")[0] == 0
 
 
 def is_refused(embed: Callable[[str], Any], token: str) -> bool:

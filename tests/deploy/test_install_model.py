@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from paravec_model.artifact import Artifact, verify
-from paravec_model.files import file_sha256
-from paravec_model.manifest import FileEntry, read_manifest
+from paravec_model.artifact import Artifact, read_manifest, verify
+from paravec_model.artifact.manifest import FileEntry
+from paravec_model.artifact.writer import file_sha256
 
 SCRIPT = Path(__file__).parents[2] / "model/image/install-model"
 

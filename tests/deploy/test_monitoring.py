@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from paravec_model.artifact import Artifact
-from paravec_server.figures import CODES, REASONS
+from paravec_server.telemetry.counters import CODES, REASONS
 
 from ..scrapes import Scrape, address_of
 from ..servers import running

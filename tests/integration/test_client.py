@@ -26,8 +26,8 @@ from paravec_client import (
     ParavecError,
     UnavailableError,
 )
+from paravec_client._protocol.retry import RETRIED
 from paravec_client.errors import from_call
-from paravec_client.policy import RETRIED
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 

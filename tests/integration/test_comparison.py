@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
-from paravec_model.corpora import named_corpus
+from paravec_model.cli.main import main
+from paravec_model.corpus.formats import named_corpus
 
 from .. import parity
 

@@ -13,9 +13,9 @@ from gensim.models.doc2vec import Doc2Vec
 from gensim.models.keyedvectors import KeyedVectors
 
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
+from paravec_model.cli.main import main
 from paravec_model.encoder import Encoder
-from paravec_model.prior import DEFAULT_LAMBDA
+from paravec_model.evaluation.map_lambda import DEFAULT_LAMBDA
 
 from .. import parity
 
@@ -134,9 +134,9 @@ def test_memory_stays_within_one_and_a_half_models(sep_limit: int, tmp_path: Pat
     model.save(str(file), sep_limit=sep_limit)
     size = sum(f.stat().st_size for f in tmp_path.iterdir())
     code = (
-        "import resource, sys; from paravec_model import cli, export, unpickler;"
+        "import resource, sys; from paravec_model.cli import main; from paravec_model.convert import export;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; before = peak();"
-        "code = cli.main(['convert', *sys.argv[1:]]); print(peak() - before, file=sys.stderr); sys.exit(code)"
+        "code = main.main(['convert', *sys.argv[1:]]); print(peak() - before, file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, str(file), str(tmp_path / "converted")]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)

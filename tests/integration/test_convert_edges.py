@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
-from paravec_model import gensim_files
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
-from paravec_model.documents import moved
+from paravec_model.cli.main import main
+from paravec_model.convert.gensim_file import load
+from paravec_model.convert.trained_tags import moved
 from paravec_model.errors import ConversionError
 
 from .. import old_models, parity
@@ -165,7 +165,7 @@ def test_start_vectors_are_drawn_alike_in_pieces(monkeypatch: pytest.MonkeyPatch
     model = Doc2Vec(vector_size=7, min_count=1, seed=5)
     model.build_vocab([TaggedDocument(["a", "b"], [99])])
     assert not len(moved(model.dv.vectors, 5))
-    monkeypatch.setattr("paravec_model.finite._BLOCK", 40)
+    monkeypatch.setattr("paravec_model.artifact.finite._BLOCK", 40)
     model.dv.vectors[[3, 50]] += 1
     assert moved(model.dv.vectors, 5).tolist() == [3, 50]
     assert len(moved(model.dv.vectors, 6)) == len(moved(model.dv.vectors, None)) == 100
@@ -237,4 +237,4 @@ def test_xz_cannot_ask_for_much_memory(tmp_path: Path) -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**28}]
     (tmp_path / "model").write_bytes(lzma.compress(parity.lee()[0][0].encode(), filters=filters))
     with pytest.raises(ConversionError, match=r"[Mm]emory"):
-        gensim_files.load(tmp_path / "model")
+        load.load(tmp_path / "model")

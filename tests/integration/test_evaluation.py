@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
-from paravec_model.corpora import named_corpus
+from paravec_model.cli.main import main
+from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.evaluation import Trial, coverage
+from paravec_model.evaluation.evaluate import Trial, coverage
 from paravec_model.options import InferenceOptions
 
 from .. import parity

@@ -19,19 +19,19 @@ from grpc_health.v1 import health_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
-from paravec_model.reader import Words
-from paravec_server.admission import Admission
-from paravec_server.call import Call
-from paravec_server.calls import Calls
-from paravec_server.core import Answer
-from paravec_server.exchange import Exchange
-from paravec_server.figures import Figures
-from paravec_server.inference import Inference
-from paravec_server.logs import _JsonFormatter
-from paravec_server.probes import HEALTH, Health
-from paravec_server.service import SERVICE, EmbeddingService
+from paravec_model.text.token_ids import Words
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.call import Call
+from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.fast_path.completion_queue import Answer
+from paravec_server.rpc.fast_path.exchange import Exchange
+from paravec_server.rpc.read_ahead import _Buffer
+from paravec_server.services.embedding import SERVICE, EmbeddingService
+from paravec_server.services.health import HEALTH, Health
+from paravec_server.services.inference import Inference
 from paravec_server.settings import Settings
-from paravec_server.streams import _Buffer
+from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.logs import _JsonFormatter
 
 from ..servers import PATIENCE, until
 
@@ -101,7 +101,7 @@ def stub_of(encoder: Any = None) -> Iterator[Any]:
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
     if request.param == "grpcio":
-        monkeypatch.setattr("paravec_server.calls.fits", lambda _: False)
+        monkeypatch.setattr("paravec_server.rpc.dispatcher.fits", lambda _: False)
 
 
 def test_calls_come_straight_from_the_core_with_this_grpcio(request: pytest.FixtureRequest) -> None:

@@ -33,12 +33,12 @@ from paravec_client import (
     ModelChangedError,
     UnavailableError,
 )
-from paravec_client.calls import CallSettings
-from paravec_client.core import Call, Core, Program
-from paravec_client.stream import Stream
+from paravec_client._protocol.call_settings import CallSettings
+from paravec_client._protocol.programs import Call, Core, Program
+from paravec_client._protocol.stream import Stream
 from paravec_model.artifact import Artifact
-from paravec_server.errors import InvalidArgumentError as BadDocumentError
-from paravec_server.errors import OverloadedError
+from paravec_server.rpc.errors import InvalidArgumentError as BadDocumentError
+from paravec_server.rpc.errors import OverloadedError
 
 from ..blocking import Blocking
 from ..servers import PATIENCE, Server, running, until

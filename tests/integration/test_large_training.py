@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from paravec_model.artifact import Artifact, verify
-from paravec_model.corpora import Document, named_corpus
+from paravec_model.cli.interrupt import Interrupt
+from paravec_model.corpus.formats import Document, named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError, StoppedError
-from paravec_model.interrupts import Interrupt
-from paravec_model.parameters import TrainingParameters
-from paravec_model.tokenizer import SimpleTokenizer
-from paravec_model.training import train
+from paravec_model.text.tokenizer import SimpleTokenizer
+from paravec_model.training.parameters import TrainingParameters
+from paravec_model.training.train import train
 
 SMALL = TrainingParameters(vector_size=8, epochs=3, min_count=2)
 
@@ -42,8 +42,8 @@ sys.exit(main(sys.argv[2:]))
 # exec resets: it would be this process's.
 MEASURED = r"""
 import pathlib, random, re, sys
-from paravec_model.parameters import TrainingParameters
-from paravec_model.tokenizer import WhitespaceTokenizer
+from paravec_model.training.parameters import TrainingParameters
+from paravec_model.text.tokenizer import WhitespaceTokenizer
 from paravec_model.training import train
 count = int(sys.argv[1])
 random = random.Random(1)

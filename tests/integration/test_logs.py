@@ -18,11 +18,11 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
-from paravec_server.admission import Admission
-from paravec_server.calls import Calls
-from paravec_server.figures import Figures
-from paravec_server.logs import _JsonFormatter, _TextFormatter
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.dispatcher import Calls
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
 
 from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from ..servers import PATIENCE, Server, command, running, until

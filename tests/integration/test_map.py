@@ -15,15 +15,14 @@ from scipy.special import expit
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import EmbeddingClient
 from paravec_client import InferenceOptions as ClientOptions
-from paravec_model.artifact import Artifact
-from paravec_model.cli import main
+from paravec_model.artifact import Artifact, read_manifest
+from paravec_model.cli.main import main
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ModelError, OptionError
-from paravec_model.manifest import read_manifest
 from paravec_model.options import InferenceOptions
-from paravec_server.errors import InvalidArgumentError
+from paravec_server.rpc.errors import InvalidArgumentError
+from paravec_server.services.messages import read_options
 from paravec_server.settings import Settings
-from paravec_server.wire import read_options
 
 from .. import parity
 from ..servers import command, running

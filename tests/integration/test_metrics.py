@@ -19,10 +19,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
-from paravec_server.figures import BUCKETS, METHODS, Figures
-from paravec_server.metrics import Facts, metrics_page
-from paravec_server.operations import OperationsServer, serve_operations
 from paravec_server.settings import ListenError
+from paravec_server.telemetry.counters import BUCKETS, METHODS, Figures
+from paravec_server.telemetry.metrics import Facts, metrics_page
+from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
 from ..scrapes import Scrape, address_of, scrape
 from ..servers import PATIENCE, Server, command, running, until
@@ -219,7 +219,7 @@ def test_a_process_without_workers_tells_of_all() -> None:
     """A parent that serves nothing sums what its workers counted; one that ended is stopped, and its counts stay."""
     figures = Figures(3)
     code = (
-        "import os, sys, grpc; from paravec_server.figures import *\n"
+        "import os, sys, grpc; from paravec_server.telemetry.counters import *\n"
         "row = Figures(3, int(sys.argv[1])).rows[int(sys.argv[2])]; row.reset(os.getpid()); row['state'] = SERVING\n"
         "row.add('documents', 2); row['calls_in_flight'] = 4\n"
         "row.ended('Embed', grpc.StatusCode.OK, 0.003); row.ended('Embed', grpc.StatusCode.OK, 99)\n"
@@ -322,7 +322,7 @@ def drip(connection: socket.socket) -> None:
 
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """To send a byte now and then does not keep a connection for longer than it may last."""
-    monkeypatch.setattr("paravec_server.operations._LONGEST", 0.2)
+    monkeypatch.setattr("paravec_server.telemetry.operations._LONGEST", 0.2)
     with endpoint(Figures()) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), PATIENCE) as connection:

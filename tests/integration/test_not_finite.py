@@ -9,7 +9,7 @@ import pytest
 
 from paravec_client import EmbeddingClient, ServerError
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
+from paravec_model.cli.main import main
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, NotFiniteError
 

@@ -22,12 +22,12 @@ import pytest
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from gensim.models.keyedvectors import KeyedVectors
 
-from paravec_model import gensim_files, unpickler
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
+from paravec_model.cli.main import main
+from paravec_model.convert.gensim_file import load, unpickler
+from paravec_model.convert.gensim_file.allowed_globals import NAMES, Name
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ConversionError, UnsafePickleError
-from paravec_model.names import NAMES, Name
 
 from .. import old_models, parity
 
@@ -124,14 +124,14 @@ def test_vectors_are_those_of_gensim_with_the_same_matrices(name: str, outcomes:
     """With an old model's matrices put into a new one, gensim infers what we infer from the file."""
     outcome = outcomes[name]
     texts = [[*outcome.artifact.vocabulary][:3], *parity.documents(15)]
-    difference = parity.largest_difference(revived(gensim_files.load(outcome.file)), outcome.artifact, texts)
+    difference = parity.largest_difference(revived(load.load(outcome.file)), outcome.artifact, texts)
     assert difference <= parity.LIMIT
 
 
 def test_a_stored_noise_distribution_is_the_one_that_is_made(outcomes: dict[str, old_models.Outcome]) -> None:
     """gensim 3.3 and 3.4 stored it by mistake; made from the counts, it is the same."""
     for name in ("d2v_3.3.0.mdl", "d2v_3.4.0.mdl"):
-        stored = gensim_files.load(outcomes[name].file).cum_table.array()
+        stored = load.load(outcomes[name].file).cum_table.array()
         assert (stored == outcomes[name].artifact.arrays["cum_table"]).all()
 
 
@@ -197,10 +197,10 @@ def test_no_name_may_be_asked_for_that_no_file_needs(
     if name == "pathlib.WindowsPath":
         pytest.skip("only Python on Windows makes it")
     file = next(file for file, asked in needs.items() if name in asked)
-    gensim_files.load(file)
+    load.load(file)
     monkeypatch.delitem(NAMES, name)
     with pytest.raises(UnsafePickleError, match=name.replace(".", r"\.")):
-        gensim_files.load(file)
+        load.load(file)
 
 
 @pytest.mark.parametrize("instruction", unpickler.INSTRUCTIONS)
@@ -216,7 +216,7 @@ def test_no_instruction_is_known_that_no_file_needs(
 
     def is_read(file: Path) -> bool:
         try:
-            gensim_files.load(file)
+            load.load(file)
         except ConversionError as error:
             assert instruction in str(error)
             return False
@@ -230,7 +230,7 @@ def test_a_compressed_file_is_read_as_it_is(pack: Callable[[bytes], bytes], tmp_
     """Whatever its name is."""
     file = tmp_path / "packed"
     file.write_bytes(pack(old_models.LEE[0].read_bytes()))
-    assert gensim_files.load(file).wv.index_to_key == gensim_files.load(old_models.LEE[0]).wv.index_to_key
+    assert load.load(file).wv.index_to_key == load.load(old_models.LEE[0]).wv.index_to_key
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])

@@ -25,12 +25,12 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
-from paravec_server.admission import Admission
-from paravec_server.calls import Calls
-from paravec_server.figures import CODES, Figures
-from paravec_server.inference import Inference
-from paravec_server.open_inference import OpenInferenceService
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.dispatcher import Calls
+from paravec_server.services.inference import Inference
+from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import CODES, Figures
 
 from ..servers import PATIENCE, Server, running
 from ..triton import Triton, TritonError, triton
@@ -429,7 +429,7 @@ def test_another_copy_of_the_protocol_is_no_clash(order: tuple[str, str]) -> Non
         "theirs": "from google.protobuf import descriptor_pool, message_factory as factory;"
         f"pool = descriptor_pool.Default(); pool.AddSerializedFile({file.SerializeToString()!r});"
         "theirs = factory.GetMessageClass(pool.FindMessageTypeByName('inference.ModelInferRequest'))",
-        "ours": "from paravec_server.open_inference import oip; import paravec_server.app",
+        "ours": "from paravec_server.services.open_inference import oip; import paravec_server.app",
     }
     code = ";".join(steps[step] for step in order)
     code += ";sent = theirs(model_name='a'); sent.parameters['epochs'].int64_param = 3;"

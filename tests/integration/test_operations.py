@@ -19,9 +19,9 @@ import trustme
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
-from paravec_server.figures import DRAINING, SERVING, Figures
-from paravec_server.liveness import why_not_live, why_not_ready
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import DRAINING, SERVING, Figures
+from paravec_server.telemetry.liveness import why_not_live, why_not_ready
 
 from ..scrapes import Scrape, address_of
 from ..servers import PATIENCE, Server, command, running, until

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paravec_model import reference
 from paravec_model.encoder import Encoder
+from paravec_model.inference import reference
 from paravec_model.options import InferenceOptions
 
 from .. import parity

@@ -20,13 +20,13 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
-from paravec_server.admission import Admission
-from paravec_server.call import Method
-from paravec_server.calls import Calls
-from paravec_server.figures import Figures
-from paravec_server.pool import Threads
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.call import Method
+from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.thread_pool import Threads
+from paravec_server.security.bearer_tokens import Tokens
 from paravec_server.settings import Settings
-from paravec_server.tokens import Tokens
+from paravec_server.telemetry.counters import Figures
 
 from ..servers import PATIENCE, Server, command, running, until
 

@@ -27,7 +27,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.options import InferenceOptions
-from paravec_server.wire import METHODS
+from paravec_server.services.messages import METHODS
 
 from ..servers import PATIENCE, Server, command, running
 

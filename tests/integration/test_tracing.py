@@ -129,7 +129,7 @@ def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
 @pytest.mark.parametrize("name", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine"}])
 def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A service's name that the environment gives goes before ours."""
-    from paravec_server.tracing import Tracing
+    from paravec_server.telemetry.tracing import Tracing
 
     for variable, value in name.items():
         monkeypatch.setenv(variable, value)
@@ -141,7 +141,7 @@ def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest
 @pytest.mark.parametrize("state", ["", "=" * 600, ",".join(f"k{i}=v" for i in range(64)), "a=b,a=c", "\x01=ä"])
 def test_a_caller_cannot_break_it(state: str) -> None:
     """Whatever the metadata hold, the call has a valid span."""
-    from paravec_server.tracing import Tracing
+    from paravec_server.telemetry.tracing import Tracing
 
     tracing = Tracing()
     for parent in (
@@ -158,7 +158,7 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
     encoder: Encoder, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line in the log has the trace's id, the span is marked as failed, and neither quotes the document."""
-    from paravec_server.tracing import Tracing
+    from paravec_server.telemetry.tracing import Tracing
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()

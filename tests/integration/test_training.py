@@ -14,13 +14,13 @@ import pytest
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 from paravec_model.artifact import Artifact, verify
-from paravec_model.cli import main
-from paravec_model.corpora import JsonlCorpus, LinesCorpus, named_corpus
+from paravec_model.cli.main import main
+from paravec_model.corpus.formats import JsonlCorpus, LinesCorpus, named_corpus
 from paravec_model.encoder import Encoder
 from paravec_model.errors import CorpusError, ModelError, OptionError
-from paravec_model.parameters import TrainingParameters
-from paravec_model.tokenizer import RegexTokenizer, SimpleTokenizer, WhitespaceTokenizer
-from paravec_model.training import train
+from paravec_model.text.tokenizer import RegexTokenizer, SimpleTokenizer, WhitespaceTokenizer
+from paravec_model.training.parameters import TrainingParameters
+from paravec_model.training.train import train
 
 SMALL = ("--vector-size", "8", "--epochs", "2", "--min-count", "2")
 STORIES = [text for _, text in named_corpus("lee")][:40]
@@ -272,7 +272,7 @@ def test_a_corpus_may_be_a_pipe(tmp_path: Path) -> None:
 
 def test_a_lost_temporary_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails in gensim's reading thread ends training with our error; alone, the other threads would wait."""
-    monkeypatch.setattr("paravec_model.spool.json.loads", lambda _line: 1 / 0)
+    monkeypatch.setattr("paravec_model.training.token_cache.json.loads", lambda _line: 1 / 0)
     with pytest.raises(ModelError, match="training lost its temporary file: division by zero"):
         train(named_corpus("lee"), SimpleTokenizer(), TrainingParameters(vector_size=8, epochs=2))
 
@@ -283,7 +283,7 @@ def test_a_full_disk_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("paravec_model.spool.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("paravec_model.training.token_cache.tempfile.TemporaryFile", full)
     with pytest.raises(ModelError, match="No space left on device; set TMPDIR"):
         train(named_corpus("lee"), SimpleTokenizer(), TrainingParameters())
 

@@ -21,7 +21,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_server.open_inference import SERVICE
+from paravec_server.services.open_inference import SERVICE
 
 from ..scrapes import address_of
 from ..servers import PATIENCE, Server, command, running, until

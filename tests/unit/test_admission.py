@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from paravec_server.admission import Admission
-from paravec_server.errors import NotReadyError, OverloadedError
-from paravec_server.figures import Figures, Row
+from paravec_server.rpc.admission import Admission
+from paravec_server.rpc.errors import NotReadyError, OverloadedError
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import Figures, Row
 
 
 @pytest.fixture

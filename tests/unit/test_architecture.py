@@ -1,13 +1,13 @@
-"""The house rules that code can check."""
+"""The architecture: which package may import which, as the table in docs/explanation/architecture.md says."""
 
 import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 import paravec_client
 
@@ -20,60 +20,90 @@ PACKAGES = {
     "paravec_server": ROOT / "server/paravec_server",
 }
 
-GOOGLE = {"google.protobuf", "google.rpc"}
-ALLOWED = {
-    "paravec": GOOGLE | {"grpc"},
-    "paravec_model": {"numpy"},
-    "paravec_client": GOOGLE | {"paravec", "grpc", "numpy"},
-    "paravec_server": GOOGLE
-    | {"paravec", "paravec_model", "grpc", "grpc_health", "grpc_reflection", "prometheus_client"},
-}
-
-# The exceptions: what trains may import gensim, and one module of the server joins wire and model.
-ALSO = {
-    "paravec_client/completion.py": {"shtab"},
-    "paravec_client/compression.py": {"backports", "compression"},
-    "paravec_client/parquet.py": {"pyarrow"},
-    "paravec_client/progress.py": {"tqdm"},
-    "paravec_model/training.py": {"gensim", "tqdm"},
-    "paravec_server/tracing.py": {"opentelemetry"},
-    "paravec_client/testing.py": {"pytest"},
-}
+TABLE = ROOT / "docs/explanation/architecture.md"
 
 
-def imports(file: Path) -> Iterator[str]:
-    """The modules outside the standard library that a file imports, anywhere in it."""
+@cache
+def modules() -> dict[str, Path]:
+    """All modules of our packages at any depth, by dotted name; a package is the module of its __init__.py."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(folder).with_suffix("").parts
+            found[".".join((package, *parts)).removesuffix(".__init__")] = file
+    return found
+
+
+def imports(name: str) -> Iterator[str]:
+    """The modules that a module imports, anywhere in it: ours by their full name, others by the name of their package.
+
+    `from . import x` imports module x if there is one, else the package.
+    """
+    file = modules()[name]
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            # `from google import rpc` is an import of google.rpc.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            origin = ".".join((*base, *filter(None, [node.module])))
+            targets = [f"{origin}.{alias.name}" for alias in node.names]
         else:
             continue
-        for name in names:
-            top = ".".join(name.split(".")[: 2 if name.startswith("google.") else 1])
-            if top not in sys.stdlib_module_names:
-                yield top
+        for target in targets:
+            parent = target.rpartition(".")[0]
+            if target in modules() or parent in modules():
+                yield target if target in modules() else parent
+            elif (top := target.split(".")[0]) not in sys.stdlib_module_names and top not in PACKAGES:
+                # Google's two packages are one namespace.
+                yield ".".join(target.split(".")[:2]) if top == "google" else top
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_run_one_way(package: str) -> None:
-    """A package imports only what the architecture lets it."""
-    for file in sorted(PACKAGES[package].rglob("*.py")):
-        allowed = ALLOWED[package] | {package} | ALSO.get(f"{package}/{file.name}", set())
-        assert set(imports(file)) <= allowed, file
+def room(name: str) -> str:
+    """The package or module right below one of our distributions' packages, which is what the table lists."""
+    return ".".join(name.split(".")[:2]) if name.split(".")[0] != "paravec" else "paravec"
+
+
+def arrows() -> dict[str, set[str]]:
+    """What each room imports from outside itself. The package's own __init__ is a room, under the package's name."""
+    found: dict[str, set[str]] = {}
+    for name in modules():
+        here = found.setdefault(room(name), set())
+        here |= {room(target) if target in modules() else target for target in imports(name)} - {room(name)}
+    return found
+
+
+def table() -> dict[str, set[str]]:
+    """The arrows that the page allows: rows of | `package` | what it is for | `imports`, ... |."""
+    rows = re.findall(r"^\| `([\w.]+)` \|[^|]*\|([^|]*)\|$", TABLE.read_text(), re.MULTILINE)
+    allowed = {}
+    for package, cell in rows:
+        top = package.split(".")[0]
+        allowed[package] = {top + name if name.startswith(".") else name for name in re.findall(r"`([\w.]+)`", cell)}
+    return allowed
+
+
+def test_packages_import_what_the_table_says() -> None:
+    """The table in docs/explanation/architecture.md has every arrow of the code, and no other."""
+    assert arrows() == table()
+
+
+def test_imports_run_one_way() -> None:
+    """Neither packages nor modules import in a circle."""
+    tuple(TopologicalSorter(arrows()).static_order())
+    tuple(TopologicalSorter({name: set(imports(name)) - {name} for name in modules()}).static_order())
 
 
 def test_wire_and_model_meet_in_two_modules_a_contract() -> None:
-    """One turns messages into the model's types and back, one is the service that carries them; none computes."""
-    both = set()
-    for file in PACKAGES["paravec_server"].glob("*.py"):
-        found = set(imports(file))
-        assert "numpy" not in found, file
-        if found >= {"paravec", "paravec_model"}:
-            both.add(file.name)
-    assert both == {"wire.py", "service.py", "tensors.py", "open_inference.py"}
+    """One turns messages into the model's types and back, one is the service that carries them."""
+    both = {
+        name.removeprefix("paravec_server.services.")
+        for name in modules()
+        if name.startswith("paravec_server.")
+        if {"paravec", "paravec_model"}
+        <= {target.split(".")[0] for target in imports(name) if target != "paravec_model"}
+    }
+    assert both == {"embedding", "messages", "open_inference", "tensors"}
 
 
 def test_a_served_process_needs_neither_gensim_nor_scipy() -> None:
@@ -97,8 +127,7 @@ def test_the_client_needs_neither_server_nor_model() -> None:
 def test_the_clients_facade_is_its_list() -> None:
     """Every public name of the client is in __all__, in order, and exists."""
     public = {n for n in vars(paravec_client) if not n.startswith("_")} - {
-        "aio", "batch", "calls", "client", "config", "connection", "core", "decode", "errors", "forks", "health",
-        "policy", "proxy", "security", "stream", "target", "testing", "types", "wire", "cli",
+        "aio", "batch", "cli", "client", "config", "errors", "target", "testing", "types",
     }  # fmt: skip
     assert sorted(public) == sorted(paravec_client.__all__) == paravec_client.__all__
 
@@ -122,5 +151,6 @@ def test_no_file_names_a_registry_or_a_machines_path() -> None:
 def test_one_module_knows_the_inside_of_grpcio() -> None:
     """What has no public name may change; there is one place to look, and a way around it."""
     inside = re.compile(r"\bgrpc\._(?!_|utilities)|from grpc import _")
-    files = [file for root in PACKAGES.values() for file in root.rglob("*.py") if inside.search(file.read_text())]
-    assert [file.name for file in files] == ["core.py"]
+    assert [name for name, file in modules().items() if inside.search(file.read_text())] == [
+        "paravec_server.rpc.fast_path.completion_queue"
+    ]

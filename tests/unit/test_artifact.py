@@ -14,12 +14,13 @@ from gensim.models.doc2vec import Doc2Vec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paravec_model.artifact import Artifact, array_specs, verify
-from paravec_model.draws import DRAWS
+from paravec_model.artifact import Artifact, Manifest, read_manifest, verify
+from paravec_model.artifact.artifact import array_specs
+from paravec_model.artifact.manifest import MANIFEST, FileEntry
+from paravec_model.artifact.noise import NOISE_TOTAL
+from paravec_model.artifact.writer import file_sha256
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError
-from paravec_model.files import file_sha256
-from paravec_model.manifest import MANIFEST, FileEntry, Manifest, read_manifest
 
 from .. import parity
 
@@ -314,7 +315,7 @@ def test_opening_costs_no_memory(copy: Path, rows: int, width: int) -> None:
     for name, (dtype, shape) in array_specs(algorithm, rows, 0, has_map=False).items():
         # Zeros that take no room on the disk.
         array = np.lib.format.open_memmap(copy / name, "w+", dtype, tuple(n or 8 * rows for n in shape))
-        array[-1:] = {"vocabulary_offsets.npy": 8 * rows, "cum_table.npy": DRAWS}.get(name, 0)
+        array[-1:] = {"vocabulary_offsets.npy": 8 * rows, "cum_table.npy": NOISE_TOTAL}.get(name, 0)
     files = {f.name: FileEntry(f.stat().st_size, "0") for f in copy.iterdir()}
     assert sum(entry.size for entry in files.values()) > 10**9
     forged = replace(manifest, digest="", algorithm=algorithm, vocabulary_size=rows, doctag_count=0, files=files)

@@ -26,7 +26,7 @@ from paravec_client import (
     Retry,
     Tls,
 )
-from paravec_client.proxy import find_proxy
+from paravec_client._transport.proxy import find_proxy
 
 
 def public(kind: type) -> dict[str, inspect.Signature]:

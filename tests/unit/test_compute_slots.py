@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from paravec_model.errors import StoppedError
-from paravec_server import compute_slots
-from paravec_server.compute_slots import ComputeSlots, Slot, WaitedTooLongError
+from paravec_server.rpc.errors import WaitedTooLongError
+from paravec_server.services import compute_slots
+from paravec_server.services.compute_slots import ComputeSlots, Slot
 
 from ..servers import until
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paravec_model.corpora import (
+from paravec_model.corpus.formats import (
     HELP_ROOT,
     NAMES,
     ContentDigest,
@@ -21,8 +21,8 @@ from paravec_model.corpora import (
     LinesCorpus,
     named_corpus,
 )
+from paravec_model.corpus.libreoffice_help import page_text
 from paravec_model.errors import CorpusError
-from paravec_model.help_pages import page_text
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=5)
 
@@ -192,7 +192,7 @@ def test_the_digest_tells_content_apart(tmp_path: Path) -> None:
 def test_the_lee_corpus_has_300_stories() -> None:
     """gensim's Lee background corpus is there, and is found without importing gensim."""
     code = (
-        "import sys; from paravec_model.corpora import named_corpus; print(len(list(named_corpus('lee'))));"
+        "import sys; from paravec_model.corpus.formats import named_corpus; print(len(list(named_corpus('lee'))));"
         "sys.exit('gensim' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "300\n"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import ServerError
-from paravec_client.decode import read_response
+from paravec_client._protocol.decode import read_response
 
 COUNTS = st.integers(0, 2**32 - 1)
 FLOATS = st.floats(width=32, allow_nan=True)

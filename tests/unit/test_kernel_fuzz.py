@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from paravec_model.kernels.interface import CONSTANTS, LANES, Structure, Workspace, address, kernel
-from paravec_model.vocabulary import slot_count, utf8, vocabulary_arrays
+from paravec_model.text.vocabulary import slot_count, utf8, vocabulary_arrays
 
 Floats = npt.NDArray[np.float32]
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from gensim.models.doc2vec import Doc2Vec
 
-from paravec_model import __version__, cli
+from paravec_model import __version__
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
+from paravec_model.artifact.manifest import MANIFEST
+from paravec_model.cli import main as main_module
+from paravec_model.cli.main import main
 from paravec_model.errors import ModelError
 from paravec_model.kernels import library
-from paravec_model.manifest import MANIFEST
 
 from .. import parity
 
@@ -134,7 +135,7 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What exists is not overwritten, and no work is done for an output that cannot be."""
-    monkeypatch.setattr(cli, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(main_module, "train", lambda *_, **__: pytest.fail("trained"))
     file = tmp_path / "file"
     file.touch()
     flags = ("train", "--corpus", "lee", "--output")
@@ -152,7 +153,7 @@ def test_kernels_that_are_missing_are_found_before_training(
     def fail() -> None:
         raise ModelError("the library is missing")
 
-    monkeypatch.setattr(cli, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(main_module, "train", lambda *_, **__: pytest.fail("trained"))
     monkeypatch.setattr(library, "load", fail)
     assert complaint(capsys, "train", "--corpus", "lee", "--output", tmp_path / "out") == "the library is missing"
 
@@ -255,7 +256,7 @@ def test_an_interrupted_or_oversized_training_is_one_line(
     def fail(*_arguments: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "train", fail)
+    monkeypatch.setattr(main_module, "train", fail)
     assert main(["train", "--corpus", "lee", "--output", str(tmp_path / "out")]) == status
     said = capsys.readouterr().err
     assert said.startswith(says)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from paravec_model.artifact import Artifact
-from paravec_model.cli import main
-from paravec_model.scripts import warn_of_scripts
-from paravec_model.tokenizer import RegexTokenizer, SimpleTokenizer, Tokenizer, WhitespaceTokenizer
+from paravec_model.cli.main import main
+from paravec_model.text.scripts import warn_of_scripts
+from paravec_model.text.tokenizer import RegexTokenizer, SimpleTokenizer, Tokenizer, WhitespaceTokenizer
 
 CHINESE = "今天的天气很好我们一起去公园散步吧"
 JAPANESE = "きょうはとてもいいてんきなのでこうえんへいきましょう"

@@ -2,7 +2,7 @@
 
 import threading
 
-from paravec_server.pool import Threads
+from paravec_server.rpc.thread_pool import Threads
 
 from ..servers import until
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paravec_model.errors import OptionError
-from paravec_model.tokenizer import (
+from paravec_model.text.tokenizer import (
     RegexTokenizer,
     SimpleTokenizer,
     Tokenizer,

@@ -22,8 +22,8 @@ from gensim.models.doc2vec import Doc2Vec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paravec_model import gensim_files
-from paravec_model.cli import main
+from paravec_model.cli.main import main
+from paravec_model.convert.gensim_file import load
 from paravec_model.errors import ConversionError, UnsafePickleError
 
 from .. import old_models, parity
@@ -61,7 +61,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_not_run(
     file = tmp_path / "hostile.model"
     file.write_bytes(pickle.dumps({"model": Calls(function, *filled)}, protocol=protocol))
     with pytest.raises(UnsafePickleError) as refused:
-        gensim_files.load(file)
+        load.load(file)
     assert str(refused.value).startswith(f"{file}: asks for ")
     assert f".{name}," in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -73,7 +73,7 @@ def test_what_stands_in_is_never_the_real_thing(tmp_path: Path) -> None:
     file = tmp_path / "model"
     file.write_bytes(pickle.dumps(Calls(builtins.hash, "x"), protocol=4))
     with pytest.raises(ConversionError, match="holds no gensim model"):
-        gensim_files.load(file)
+        load.load(file)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -82,7 +82,7 @@ def test_a_gensim_model_is_read_in_full(protocol: int, tmp_path: Path) -> None:
     model = parity.train(vector_size=8, epochs=1, dm=1, hs=1)
     file = tmp_path / "model"
     model.save(str(file), pickle_protocol=protocol)
-    read = gensim_files.load(file)
+    read = load.load(file)
     assert read.wv.index_to_key == model.wv.index_to_key
     assert (read.syn1neg.array() == model.syn1neg).all()
     assert (read.wv.expandos["count"].array() == model.wv.expandos["count"]).all()
@@ -102,11 +102,11 @@ def test_missing_and_foreign_files_are_one_clear_line(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ConversionError, match=problem) as refused:
-            gensim_files.load(tmp_path / name)
+            load.load(tmp_path / name)
         assert str(refused.value).startswith(f"{tmp_path / name}: ")
         assert "\n" not in str(refused.value)
     with pytest.raises(ConversionError, match="No such file"):
-        gensim_files.load(tmp_path / "nowhere")
+        load.load(tmp_path / "nowhere")
 
 
 # What a hostile file might want to be carried out, as bytes.
@@ -184,7 +184,7 @@ def pickled(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         files.append(folder / f"{protocol}")
         model.save(str(files[-1]), pickle_protocol=protocol)
     for file in files:
-        gensim_files.load(file)
+        load.load(file)
     return [file.read_bytes() for file in files]
 
 
@@ -234,7 +234,7 @@ def test_no_file_makes_anything_run(pickled: list[bytes], tmp_path_factory: pyte
     file.write_bytes(random.choice((damaged, rewritten))(pickled, random))
     with watched(file):
         try:
-            gensim_files.load(file)
+            load.load(file)
         except ConversionError as refused:
             assert "\n" not in str(refused)
             assert len(str(refused)) < 1000
@@ -260,7 +260,7 @@ def test_a_hostile_instruction_takes_neither_memory_nor_time(what: str, pickled:
     file = tmp_path / "hostile"
     file.write_bytes(b"".join([*parts[:20], HOSTILE[what], *parts[20:]]))
     with bounded(file), watched(file), suppress(ConversionError):
-        gensim_files.load(file)
+        load.load(file)
 
 
 @contextmanager
@@ -313,7 +313,7 @@ def test_memory_and_time_grow_with_the_file_alone(content: tuple[str, bytes], tm
     file = tmp_path / "hostile"
     file.write_bytes(content[1])
     with bounded(file), pytest.raises(ConversionError):
-        gensim_files.load(file)
+        load.load(file)
 
 
 def test_many_arguments_are_refused_at_the_first_call(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_many_arguments_are_refused_at_the_first_call(tmp_path: Path) -> None:
     arguments = b"(" + b"N" * MANY + b"tq\1"
     file.write_bytes(MODEL + b"cbuiltins\nhash\nq\2" + arguments + b"h\2h\1R" * 1000 + b".")
     with pytest.raises(ConversionError, match="more arguments than gensim does"):
-        gensim_files.load(file)
+        load.load(file)
 
 
 def test_a_compressed_file_that_grows_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_compressed_file_that_grows_to_fill_the_memory_is_refused(tmp_path: Pa
     file.write_bytes(gzip.compress(MODEL + b"B" + size.to_bytes(4, "little") + bytes(size)))
     assert file.stat().st_size < MEGABYTE
     with bounded(file), pytest.raises(ConversionError, match="made to fill the memory"):
-        gensim_files.load(file)
+        load.load(file)
 
 
 def test_a_compressed_array_that_grows_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_compressed_array_that_grows_to_fill_the_memory_is_refused(tmp_path: P
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (10**7, 10)})
         for _ in range(100):
             file.write(bytes(4 * 10**6))
-    read = gensim_files.load(tmp_path / "model.gz")
+    read = load.load(tmp_path / "model.gz")
     with bounded(beside), pytest.raises(ConversionError, match="would grow to"):
         read.syn1neg.array()
 
@@ -365,7 +365,7 @@ def test_an_array_of_another_size_than_it_says_is_refused(
     # Not saved by gensim, which would look at the array.
     file.write_bytes(pickle.dumps(model, protocol=4))
     with bounded(file), suppress(ConversionError):
-        gensim_files.load(file).syn1neg.array()
+        load.load(file).syn1neg.array()
     assert main(["convert", str(file), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "shape" in error or "array" in error

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from paravec_model.reader import Reader
-from paravec_model.tokenizer import WhitespaceTokenizer
-from paravec_model.vocabulary import Vocabulary, slot_count, vocabulary_arrays
+from paravec_model.text.token_ids import Reader
+from paravec_model.text.tokenizer import WhitespaceTokenizer
+from paravec_model.text.vocabulary import Vocabulary, slot_count, vocabulary_arrays
 
 TOKENS = st.text(st.characters(exclude_categories=()), max_size=6) | st.text("aé\0\n€\ud800😀", max_size=3)
 

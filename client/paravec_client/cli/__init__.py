@@ -16,8 +16,8 @@ from .. import (
     UnauthenticatedError,
     UnavailableError,
 )
-from . import completion, embed, similar, status
-from .flags import common
+from .commands import completion, embed, similar, status
+from .commands.flags import common
 from .problems import CommandError
 
 # Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.

@@ -86,8 +86,8 @@ Kernel = Callable[..., int]
 def kernel(name: str) -> Kernel:
     """A function of kernels.h; ModelError if this machine has no library for it.
 
-    Pointers are passed as addresses, or bytes. Called with `brief=True` it keeps the GIL: where threads contend, to get
-    it back takes longer than the kernel does for a short text. ValueError if it refuses its arguments.
+    Pointers are passed as addresses, or bytes. With `hold_gil=True` the kernel keeps the GIL: where threads contend,
+    to get it back takes longer than a kernel does for a short text. ValueError if it refuses its arguments.
     """
     library = load()
     # The same library, whose functions keep other threads of the interpreter waiting.
@@ -100,8 +100,8 @@ def kernel(name: str) -> Kernel:
     if result == "int64_t":
         return releasing
 
-    def call(*arguments: int | bytes, brief: bool = False) -> int:
-        status: int = keeping(*arguments) if brief else releasing(*arguments)
+    def call(*arguments: int | bytes, hold_gil: bool = False) -> int:
+        status: int = keeping(*arguments) if hold_gil else releasing(*arguments)
         if status and status in _FAULTS:
             raise ValueError(f"{name} refuses its arguments: {_FAULTS[status]}")
         return status

@@ -1,0 +1,1 @@
+"""The commands of paravec, a module each, and what they share."""

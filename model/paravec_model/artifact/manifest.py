@@ -1,0 +1,170 @@
+"""manifest.json: everything about an artifact but its numbers, and the hashes that hold the two together."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_type_hints
+
+from ..errors import ArtifactError, OptionError
+from ..options import Algorithm, InferenceOptions
+from ..text.tokenizer import Tokenizer, tokenizer_from_dict, tokenizer_to_dict
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 2
+
+# What does not change a vector does not change the model's identity.
+_OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256 of one file of the artifact."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The parsed manifest.json of an artifact."""
+
+    name: str
+    """Name of the model, part of paths and labels."""
+    version: str
+    """Version that its maker gave it."""
+    created: str
+    """When the artifact was made, ISO 8601 in UTC."""
+    tool: str
+    """What made it, e.g. "paravec 0.1.0"."""
+    algorithm: Algorithm
+    """Architecture and hyper-parameters."""
+    vocabulary_size: int
+    """Words, and rows of each matrix."""
+    doctag_count: int
+    """Training documents' tags that the artifact carries; 0 if it carries none."""
+    defaults: InferenceOptions
+    """Options of inference that a caller leaves unset."""
+    tokenizer: Tokenizer
+    """The tokenizer of training."""
+    training: dict[str, Any]
+    """Where the model came from: parameters and source, for people; inference does not read it."""
+    files: dict[str, FileEntry]
+    """The other files of the artifact."""
+    map_lambda: float | None = None
+    """λ of method `map`: precision of the prior, chosen for this model. None if the artifact is not made for it."""
+    digest: str = field(default="")
+    """Identity of the model: SHA-256 of all above but `created` and `tool`, as "sha256:<hex>"."""
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        check_name("version", self.version)
+        if not 1 <= self.vocabulary_size < 2**31:
+            raise OptionError("vocabulary_size", f"must be 1 to 2^31 - 1, not {self.vocabulary_size}")
+        if self.map_lambda is not None:
+            if self.algorithm.mode != "dbow":
+                raise OptionError("map_lambda", f"must be null: method map is for DBOW, not for {self.algorithm.mode}")
+            if not 1e-6 <= self.map_lambda <= 1e6:
+                raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
+        elif self.defaults.method == "map":
+            raise OptionError("method", "cannot be map by default: the artifact is not made for it")
+        if not self.digest:
+            object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
+
+    def to_json(self) -> str:
+        """The text of manifest.json; the same manifest always gives the same text."""
+        content = self._to_dict()
+        content["checksum"] = _hash(content, without=("checksum",))
+        return _text(content)
+
+    def _to_dict(self) -> dict[str, Any]:
+        content = asdict(self) | {"format_version": FORMAT_VERSION, "tokenizer": tokenizer_to_dict(self.tokenizer)}
+        return dict(sorted(content.items()))
+
+
+def check_name(what: str, value: str) -> None:
+    """Names become folder names and labels: OptionError for one that cannot."""
+    if not value or len(value) > 100 or value.startswith(".") or "/" in value or not value.isprintable():
+        raise OptionError(what, f"{value!r} must be 1 to 100 printable characters, without '/', not starting with '.'")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and check the manifest of the artifact at `directory`; ArtifactError if it cannot be trusted."""
+    path = directory / MANIFEST
+    # os.path's probe, unlike pathlib's, says no to a path that cannot be.
+    if os.path.isfile(directory):  # noqa: PTH113
+        raise ArtifactError(
+            f"{directory}: is a file, not an artifact directory; if gensim saved it, convert it first:"
+            f" paravec-model convert {directory} OUTPUT"
+        )
+    try:
+        raw = path.read_text(encoding="utf-8")
+        content = json.loads(raw)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: not found; an artifact is a directory made by paravec-model") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path}: must hold a JSON object")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: format version {content.get('format_version')!r} is not known,"
+            f" this is paravec for format {FORMAT_VERSION}; install a paravec that knows it, or train or convert again"
+        )
+    if content.get("checksum") != _hash(content, without=("checksum",)) or raw != _text(content):
+        raise ArtifactError(f"{path}: its checksum is wrong, the manifest was changed or damaged")
+    if content.get("digest") != _hash(content, without=_OUTSIDE_DIGEST):
+        raise ArtifactError(f"{path}: its digest is wrong, the manifest was changed or damaged")
+    try:
+        return _parse(content)
+    except OptionError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    rest = {k: v for k, v in content.items() if k not in ("format_version", "checksum")}
+    for section, kind in (("algorithm", Algorithm), ("defaults", InferenceOptions)):
+        rest[section] = _typed(kind, rest.get(section), section)
+    if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
+        raise OptionError("manifest", "tokenizer and files must be objects")
+    rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
+    # Artifacts made before there was a method map do not name it.
+    rest.setdefault("map_lambda", None)
+    rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
+    return _typed(Manifest, rest, "manifest")
+
+
+def _typed(kind: type[T], values: Any, where: str) -> T:
+    """Make a dataclass from parsed JSON; OptionError for a missing, unknown or wrongly typed field."""
+    if not isinstance(values, dict):
+        raise OptionError(where, "must be an object")
+    hints = get_type_hints(kind)
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if known != values.keys():
+        raise OptionError(where, f"has other fields than expected: {', '.join(sorted(known ^ values.keys()))}")
+    for name, value in values.items():
+        hint = hints[name]
+        plain = hint if isinstance(hint, type | UnionType) else getattr(hint, "__origin__", object)
+        if plain is float and isinstance(value, int) and not isinstance(value, bool):
+            value = values[name] = float(value)
+        if isinstance(plain, type | UnionType) and not isinstance(value, plain):
+            raise OptionError(f"{where}.{name}", f"has the wrong type {type(value).__name__}")
+        if plain in (int, float) and isinstance(value, bool):
+            raise OptionError(f"{where}.{name}", "has the wrong type bool")
+    return kind(**values)
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def _hash(content: dict[str, Any], without: tuple[str, ...]) -> str:
+    kept = {k: v for k, v in content.items() if k not in without}
+    canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -1,0 +1,124 @@
+"""Writing an artifact: streamed, hashed and checked on the way, and seen under its name only when complete."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConversionError, ModelError
+from ..options import padded
+from .finite import problem, unusable
+from .manifest import FileEntry
+
+_CHUNK = 8 * 2**20
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def creation_time() -> str:
+    """Now, or SOURCE_DATE_EPOCH where the environment sets it (reproducible-builds.org), ISO 8601 in UTC."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        when = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ModelError(f"SOURCE_DATE_EPOCH: {epoch!r} is not a number of seconds") from None
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_output(path: Path) -> None:
+    """ModelError if `new_directory(path)` would fail; to be asked before the long work whose result goes there."""
+    if path.exists() or path.is_symlink():
+        raise ModelError(f"{path}: already exists; name another output, or remove it first")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ModelError(f"{path}: cannot be made: {parent} is not a folder that may be written to")
+
+
+@contextlib.contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A private directory that becomes `path` when the block ends well, and vanishes when it does not."""
+    check_output(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        private = path.parent / f".{path.name}.{os.urandom(4).hex()}.part"
+        private.mkdir()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be made: {error.strerror}") from error
+    try:
+        yield private
+        private.rename(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+class _HashingFile:
+    """What numpy and json write to: hashes and counts what goes by."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data) if isinstance(data, bytes) else data.nbytes
+
+    def entry(self) -> FileEntry:
+        return FileEntry(self._size, self._hash.hexdigest())
+
+
+def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
+    """Write a list, one entry a line."""
+    with path.open("wb") as file:
+        out = _HashingFile(file)
+        out.write(b"[\n" + ",\n".join(json.dumps(value) for value in values).encode("ascii") + b"\n]\n")
+    return out.entry()
+
+
+def write_array(path: Path, array: npt.NDArray[Any], dtype: str, *, slots: int = 1, pad: bool = False) -> FileEntry:
+    """Write an array as .npy, piece by piece, so that a mapped source never has to fit in memory.
+
+    With `pad`, each of the `slots` vectors side by side in a row is padded with zeros to whole cache lines.
+    ConversionError if it holds numbers that are not finite.
+    """
+    shape = array.shape
+    if pad:
+        rows, width = shape
+        size = width // slots
+        shape = (rows, slots * padded(size))
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
+    step, bad = max(1, _CHUNK // row_bytes), 0
+    with path.open("wb") as file:
+        out = _HashingFile(file)
+        np.lib.format.write_array_header_1_0(out, header)
+        for start in range(0, len(array), step):
+            with np.errstate(over="ignore", invalid="ignore"):
+                piece = np.ascontiguousarray(array[start : start + step], dtype=dtype)
+            if piece.dtype.kind == "f":
+                bad += unusable(piece)
+            if pad:
+                piece = piece.reshape(len(piece), slots, size)
+                piece = np.pad(piece, ((0, 0), (0, 0), (0, padded(size) - size)))
+            out.write(piece.tobytes())
+    if bad:
+        raise ConversionError(
+            f"{path.stem}: {problem(bad, int(np.prod(array.shape)))}; nothing can be inferred from such a model,"
+            " train it again (with a lower alpha, if that is why)"
+        )
+    return out.entry()

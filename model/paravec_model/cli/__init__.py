@@ -1,0 +1,4 @@
+"""The command paravec-model.
+
+Public: `main` (main).
+"""

@@ -1,0 +1,240 @@
+"""The flags of paravec-model, and what they say in the terms of this package."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..errors import OptionError
+from ..options import Algorithm, InferenceOptions
+from ..text.tokenizer import KINDS, Tokenizer, tokenizer_from_dict
+from ..training.parameters import TrainingParameters
+from .corpus_flags import add_corpus, check_corpus
+from .evaluation_flags import add_comparison, add_evaluation, check_evaluation
+
+if TYPE_CHECKING:
+    from ..evaluation.map_lambda import Chooser
+
+# Name -> line in the list of commands, description, what follows the flags.
+_COMMANDS = {
+    "train": (
+        "train a model on a corpus",
+        "Train a model with gensim and write its artifact.",
+        """\
+Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
+A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/models.md says why.
+Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
+
+examples:
+  paravec-model train --corpus lee --min-count 2 --epochs 40 --output models/lee
+  paravec-model train --jsonl reviews.jsonl --field text --tag-field id --output models/reviews
+""",
+    ),
+    "convert": (
+        "convert a model that gensim saved",
+        "Convert a Doc2Vec model that gensim saved, without running what is in its pickle.",
+        """\
+A gensim file does not say how its training cut text into tokens: say it here, or texts will be cut in another way
+than the model learned them. The default is that of gensim.utils.simple_preprocess.
+
+examples:
+  paravec-model convert doc2vec.model models/news --model-version 2
+  paravec-model convert doc2vec.model models/news --tokenizer regex --pattern '[a-z0-9]+' --lowercase
+""",
+    ),
+    "inspect": (
+        "show what an artifact holds",
+        "Show name, version, digest, parameters and files of an artifact.",
+        "examples:\n  paravec-model inspect models/lee\n  paravec-model inspect models/lee --json | jq -r .digest\n",
+    ),
+    "verify": (
+        "check an artifact's hashes",
+        "Read all of an artifact and check its hashes; exit 1 if any is wrong.",
+        "example:\n  paravec-model verify models/lee\n",
+    ),
+    "evaluate": (
+        "measure how good a model is",
+        "Measure what a model's vectors find, for each method, with intervals that hold in 95 of 100 such samples.",
+        """\
+A corpus is tried without labels. Your own labels: --pairs, or --queries with --documents and --judgements.
+
+examples:
+  paravec-model evaluate models/lee --corpus lee --json lee.json
+  paravec-model evaluate models/faq --pairs questions.tsv
+  paravec-model evaluate models/faq --queries queries.jsonl --documents answers.jsonl --judgements qrels.txt
+""",
+    ),
+    "compare": (
+        "tell whether one model may replace another",
+        "Tell whether model B may replace model A, on a corpus, or on the doctags that both artifacts hold.",
+        """\
+exit status: 0 B may replace A, 3 it may not, 1 they could not be compared, 2 wrong usage.
+
+example:
+  paravec-model compare models/news-1 models/news-2 --lines news.txt || echo "keep news-1"
+""",
+    ),
+}
+
+_PARAMETERS = {
+    "vector_size": "numbers in a vector",
+    "dm": "1: PV-DM, 0: PV-DBOW, which finds better",
+    "dm_mean": "PV-DM with 1: the mean (as when unset), 0: the sum of the context's vectors",
+    "dm_concat": "PV-DM with 1: concatenate the context's vectors",
+    "dm_tag_count": "tags of each document with --dm-concat; only 1 is of use",
+    "dbow_words": "PV-DBOW with 1: learn word vectors as well",
+    "window": "greatest distance between a word and its context",
+    "min_count": "drop words that occur less often",
+    "sample": "threshold of sub-sampling frequent words, 0: keep all",
+    "negative": "noise words for each word, 0: no negative sampling",
+    "hs": "1: hierarchical softmax",
+    "ns_exponent": "shape of the noise distribution",
+    "epochs": "passes over the corpus",
+    "alpha": "learning rate at the start",
+    "min_alpha": "learning rate at the end",
+    "shrink_windows": "draw each position's window from 1 to --window",
+    "seed": "seed of all random draws",
+    "workers": "threads; with more than 1, training cannot be reproduced",
+}
+
+_TOKENIZER = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
+_INFERENCE = ("method", "epochs", "alpha", "min_alpha", "seed", "normalize")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The flags of `argv`, and the command's name as `command`; exits with status 2 if they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="paravec-model", description="Make, check and compare artifacts of Doc2Vec models.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train, convert, inspect, verify, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
+    add_corpus(train, required=True)
+    train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
+    _add_artifact(train, like="training's", method="the one that finds documents' other halves better")
+    _add_training(train)
+    convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
+    convert.add_argument(
+        "--allow-class", action="append", default=[], metavar="MODULE.CLASS",
+        help="a class of your own, derived from Doc2Vec, that the file may hold; it is not imported (may be repeated)",
+    )  # fmt: skip
+    convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
+    _add_artifact(convert, like="the model's", method="sgd")
+    for command in (inspect, verify, evaluate):
+        command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
+    inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
+    add_evaluation(evaluate)
+    add_comparison(compare)
+    arguments = parser.parse_args(argv)
+    reader = {"train": train, "evaluate": evaluate, "compare": compare}.get(arguments.command)
+    if reader:
+        check_corpus(reader, arguments)
+    if reader is evaluate:
+        check_evaluation(evaluate, arguments)
+    return arguments
+
+
+def parameters_of(arguments: argparse.Namespace) -> TrainingParameters:
+    """gensim's parameters."""
+    return TrainingParameters(**{name: getattr(arguments, name) for name in _PARAMETERS})
+
+
+def tokenizer_of(arguments: argparse.Namespace) -> Tokenizer:
+    """The tokenizer; OptionError for a flag that its kind does not have."""
+    kind: str = arguments.tokenizer
+    options = {name: getattr(arguments, name) for name in _TOKENIZER if getattr(arguments, name) is not None}
+    for name in sorted(options.keys() - {field.name for field in fields(KINDS[kind])}):
+        raise OptionError(name, f"is not an option of the {kind} tokenizer")
+    if kind == "regex" and "pattern" not in options:
+        raise OptionError("pattern", "is what the regex tokenizer needs; name one with --pattern")
+    return tokenizer_from_dict({"kind": kind, **options})
+
+
+def inference_of(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
+    """Default options of inference: those of `base`, but for what the flags say."""
+    given = given_of(arguments)
+    try:
+        return InferenceOptions(**{**base, **given})
+    except OptionError as error:
+        raise OptionError(f"infer_{error.field}", error.problem) from error
+
+
+def given_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of inference that the flags say."""
+    given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def chooser_of(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":
+    """How λ of method map is chosen; None if the artifact is not to have it. OptionError for what the model cannot."""
+    given: str | float = arguments.map_lambda
+    if algorithm.mode != "dbow":
+        if arguments.infer_method == "map":
+            raise OptionError("infer_method", f"cannot be map, which is for DBOW; this model is {algorithm.mode}")
+        if isinstance(given, float):
+            raise OptionError("map_lambda", f"is for DBOW; this model is {algorithm.mode}")
+        return None
+    if given == "none":
+        if arguments.infer_method == "map":
+            raise OptionError("infer_method", "cannot be map with --map-lambda none")
+        return None
+    from ..evaluation.map_lambda import fixed
+
+    return partial(fixed, given) if isinstance(given, float) else automatic
+
+
+def _map_lambda(text: str) -> str | float:
+    if text in ("auto", "none"):
+        return text
+    value = float(text)
+    if not 1e-6 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"must be auto, none, or a number from 1e-06 to 1e+06, not {text}")
+    return value
+
+
+def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
+    line, description, epilog = _COMMANDS[name]
+    style = argparse.RawDescriptionHelpFormatter
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=line, description=description, epilog=epilog, formatter_class=style, allow_abbrev=False
+    )
+    return command
+
+
+def _add_artifact(command: argparse.ArgumentParser, like: str, method: str) -> None:
+    command.add_argument("--name", help="name of the model (default: the output's folder name)")
+    command.add_argument("--model-version", default="1", metavar="V", help="version of the model (default %(default)s)")
+    command.add_argument("--doctags", action="store_true", help="keep the training documents' tags and vectors")
+    switch = argparse.BooleanOptionalAction
+    group = command.add_argument_group("tokenizer", "how text is cut, in training and in serving")
+    group.add_argument("--tokenizer", choices=KINDS, default="simple", help="its kind (default %(default)s)")
+    group.add_argument("--lowercase", action=switch, help="lower case first (default: simple does, the others do not)")
+    group.add_argument("--deaccent", action=switch, help="simple: remove accents (default: no)")
+    group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
+    group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
+    group.add_argument("--pattern", metavar="RE", help="regex: what a token matches")
+    group = command.add_argument_group("inference", "what a request gets that does not say otherwise")
+    group.add_argument("--infer-method", choices=("sgd", "map"), help=f"its method (default: {method})")
+    text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
+    group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
+    group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {like})")
+    group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {like})")
+    group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {like})")
+    group.add_argument("--infer-seed", type=int, metavar="N", help="seed of the random draws (default 1)")
+    group.add_argument("--infer-normalize", action=switch, help="scale to unit length (default: no)")
+
+
+def _add_training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("training", "gensim's parameters, by gensim's names")
+    for field in fields(TrainingParameters):
+        flag, text = f"--{field.name.replace('_', '-')}", _PARAMETERS[field.name]
+        if isinstance(field.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+        elif field.default is None:
+            group.add_argument(flag, type=int, metavar="N", help=text)
+        else:
+            shown = f"{text} (default %(default)s)"
+            group.add_argument(flag, type=type(field.default), default=field.default, metavar="N", help=shown)

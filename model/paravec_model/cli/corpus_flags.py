@@ -1,0 +1,50 @@
+"""The flags that name a corpus, for each command that reads one."""
+
+import argparse
+from pathlib import Path
+
+from ..corpus.formats import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
+
+
+def add_corpus(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add them to a command."""
+    group = command.add_argument_group("corpus", "text in UTF-8; one of --corpus, --lines, --jsonl, --csv, --folder")
+    kinds = group.add_mutually_exclusive_group(required=required)
+    kinds.add_argument("--corpus", choices=NAMES, help="one that an installed package ships")
+    kinds.add_argument("--lines", type=Path, metavar="FILE", help="a document on each line; its tag is its number")
+    kinds.add_argument("--jsonl", type=Path, metavar="FILE", help="a JSON object on each line")
+    kinds.add_argument("--csv", type=Path, metavar="FILE", help="CSV with a header")
+    kinds.add_argument("--folder", type=Path, metavar="DIR", help="every *.txt file below; its tag is its path")
+    group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
+    group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
+    group.add_argument("--column", metavar="C", help="column of the text, with --csv")
+    group.add_argument("--tag-column", metavar="C", help="column of the tag, with --csv (default: row number)")
+
+
+def check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit with status 2 if one of them needs or excludes another."""
+    for kind, needed in (("jsonl", "field"), ("csv", "column")):
+        given = getattr(arguments, kind) is not None
+        if given and getattr(arguments, needed) is None:
+            command.error(f"--{kind} needs --{needed}, which says where the text is")
+        for name in (needed, f"tag_{needed}"):
+            if not given and getattr(arguments, name) is not None:
+                command.error(f"--{name.replace('_', '-')} is for --{kind} only")
+
+
+def names_corpus(arguments: argparse.Namespace) -> bool:
+    """Whether the flags name one."""
+    return any(getattr(arguments, kind) is not None for kind in ("corpus", "lines", "jsonl", "csv", "folder"))
+
+
+def corpus_of(arguments: argparse.Namespace) -> Corpus:
+    """The corpus that the flags name."""
+    if arguments.corpus is not None:
+        return named_corpus(arguments.corpus)
+    if arguments.jsonl is not None:
+        return JsonlCorpus(arguments.jsonl, arguments.field, arguments.tag_field)
+    if arguments.csv is not None:
+        return CsvCorpus(arguments.csv, arguments.column, arguments.tag_column)
+    if arguments.folder is not None:
+        return FolderCorpus(arguments.folder)
+    return LinesCorpus(arguments.lines)

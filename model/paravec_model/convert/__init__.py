@@ -1,0 +1,4 @@
+"""From gensim models, live or saved, to artifacts.
+
+Public: `GensimModel` (gensim_model), `load` (gensim_file.load), `write_artifact` (export).
+"""

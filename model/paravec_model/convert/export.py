@@ -1,0 +1,98 @@
+"""From a gensim model to an artifact."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..artifact import Artifact, Manifest
+from ..artifact.artifact import array_specs, check_files
+from ..artifact.doctags import DOCTAGS, Doctags, Tag, lengths
+from ..artifact.manifest import MANIFEST, FileEntry
+from ..artifact.writer import creation_time, new_directory, write_array, write_json
+from ..errors import ConversionError
+from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
+from ..options import InferenceOptions
+from ..text.tokenizer import Tokenizer
+from ..text.vocabulary import vocabulary_arrays
+from .gensim_model import GensimModel
+from .map_basis import LARGEST, map_arrays
+
+
+def write_artifact(
+    output: Path,
+    source: GensimModel,
+    *,
+    name: str,
+    version: str,
+    tokenizer: Tokenizer,
+    defaults: InferenceOptions | None = None,
+    training: dict[str, Any] | None = None,
+    doctags: bool = False,
+    choose: Chooser | None = default,
+) -> Manifest:
+    """Write the artifact of a gensim model to the new directory `output`; its parts never fill memory at once.
+
+    `defaults`: options of inference, the model's own if None. `training`: facts to add to the manifest for people.
+    `doctags`: keep the training documents' tags and vectors, but for those that no document has trained. `choose`: how
+    λ of method map is chosen, for a model that can be used with it; None: leave method map out. ModelError if anything
+    is missing or not finite, or `output` exists.
+    """
+    algorithm, words = source.algorithm(), source.vocabulary()
+    matrices: dict[str, Any] = source.matrices(algorithm) | vocabulary_arrays(words)
+    if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
+        choose = None
+    tags, facts = list[Tag](), dict[str, Any]()
+    if doctags:
+        tags, matrices["doctag_vectors"] = source.documents()
+        if left_out := len(matrices["doctag_vectors"].matrix) - len(tags):
+            facts["doctags_never_trained"] = left_out
+    specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
+    files: dict[str, FileEntry] = {}
+    with new_directory(output) as directory:
+        if tags:
+            files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
+            matrices["doctag_offsets"] = Doctags(directory / DOCTAGS, len(tags)).offsets
+        for file, (dtype, shape) in specs.items():
+            if file == "map_syn1neg.npy":
+                matrices |= map_arrays(matrices)
+            if file == "doctag_norms.npy":
+                matrices["doctag_norms"] = lengths(matrices["doctag_vectors"])
+            array = matrices[file.removesuffix(".npy")]
+            # Widths are compared below, once padded.
+            if array.ndim != len(shape) or shape[0] not in (None, len(array)):
+                reason = " (build_vocab(update=True) leaves some models so)" if array.ndim == len(shape) else ""
+                raise ConversionError(
+                    f"{file}: the model's array has shape {array.shape}, the model needs {shape}{reason}"
+                )
+            padding = file.startswith(("syn1", "word", "map_syn1"))
+            slots = algorithm.slots if file.startswith("syn1") else 1
+            files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
+        manifest = Manifest(
+            name=name,
+            version=version,
+            created=creation_time(),
+            tool=f"paravec {__version__}",
+            algorithm=algorithm,
+            vocabulary_size=len(words),
+            doctag_count=len(tags),
+            defaults=defaults or InferenceOptions(**source.defaults()),
+            tokenizer=tokenizer,
+            training=source.training() | facts | (training or {}),
+            files=files,
+            map_lambda=DEFAULT_LAMBDA if choose else None,
+        )
+        if problems := check_files(directory, manifest, hashes=False):
+            raise ConversionError(f"the model does not fit together: {problems[0].removeprefix(f'{directory}/')}")
+        (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+        if choose:
+            choice = choose(Artifact.open(directory))
+            manifest = replace(
+                manifest,
+                map_lambda=choice.map_lambda,
+                defaults=replace(manifest.defaults, method=choice.method),
+                training=manifest.training | choice.facts,
+                digest="",
+            )
+            (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+    return manifest

@@ -1,0 +1,4 @@
+"""Corpora: files of documents, read one document at a time.
+
+Public: `LinesCorpus`, `JsonlCorpus`, `CsvCorpus`, `FolderCorpus`, `named_corpus` (formats).
+"""

@@ -1,0 +1,250 @@
+"""Corpora to learn from: read a document at a time, as often as wanted, and never held in memory.
+
+A document is `(tags, text)`; where a corpus names no tags, the tag is the document's number, from 0. Documents of
+nothing but white space are skipped, but numbered. Whatever cannot be read is a CorpusError that names file and line.
+"""
+
+import csv
+import hashlib
+import importlib.util
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CorpusError
+from .libreoffice_help import page_text
+
+Tags = list[str | int]
+Document = tuple[Tags, str]
+
+HELP_ROOT = Path("/usr/share/libreoffice/help")
+"""Where Debian's libreoffice-help packages put their pages."""
+
+# The largest that the C library's long holds everywhere; a field is a document.
+_FIELD_LIMIT = 2**31 - 1
+
+
+class Corpus(ABC):
+    """Documents that can be iterated over any number of times; each time the files are opened anew."""
+
+    kind: str
+    """What the manifest of a model calls this kind of corpus."""
+    path: Path
+    """The file or folder that it reads."""
+
+    def __iter__(self) -> Iterator[Document]:
+        empty = True
+        try:
+            for tags, text in self._documents():
+                if text and not text.isspace():
+                    empty = False
+                    yield tags, text
+        except OSError as error:
+            raise CorpusError(f"{error.filename or self.path}: {error.strerror or error}") from error
+        if empty:
+            raise CorpusError(f"{self.path}: holds no documents")
+
+    @abstractmethod
+    def _documents(self) -> Iterator[Document]:
+        """All documents, blank ones too."""
+
+
+@dataclass(frozen=True)
+class LinesCorpus(Corpus):
+    """A text file in UTF-8, one document a line; the tag is the line's number, from 0."""
+
+    path: Path
+    """The file."""
+    kind: str = "lines"
+    """What the manifest calls it; a built-in corpus has its own name."""
+
+    def _documents(self) -> Iterator[Document]:
+        for number, line in numbered_lines(self.path):
+            yield [number], line.rstrip("\r\n")
+
+
+@dataclass(frozen=True)
+class JsonlCorpus(Corpus):
+    """A file with one JSON object a line; without a tag field, the tag is the line's number, from 0."""
+
+    path: Path
+    """The file."""
+    field: str
+    """The field that holds the text."""
+    tag_field: str | None = None
+    """The field that holds the tag: a string, an integer, or a list of these for several tags."""
+    kind: str = "jsonl"
+
+    def _documents(self) -> Iterator[Document]:
+        for number, line in numbered_lines(self.path):
+            if not line.strip():
+                continue
+            where = f"{self.path}, line {number + 1}"
+            record = _parse_json(line.rstrip(), where)
+            text = _value(record, self.field, where)
+            if not isinstance(text, str):
+                raise CorpusError(f"{where}: field {self.field!r} must be a string, not {_excerpt(text)}")
+            yield [number] if self.tag_field is None else _tags(_value(record, self.tag_field, where), where), text
+
+
+@dataclass(frozen=True)
+class CsvCorpus(Corpus):
+    """A CSV file with a header; without a tag column, the tag is the row's number, from 0."""
+
+    path: Path
+    """The file."""
+    column: str
+    """Name of the column that holds the text."""
+    tag_column: str | None = None
+    """Name of the column that holds the tag."""
+    kind: str = "csv"
+
+    def _documents(self) -> Iterator[Document]:
+        csv.field_size_limit(_FIELD_LIMIT)
+        rows = csv.reader((line for _, line in numbered_lines(self.path)), strict=True)
+        try:
+            if (header := next(rows, None)) is None:
+                return
+            text = self._position(header, self.column)
+            tag = None if self.tag_column is None else self._position(header, self.tag_column)
+            for number, row in enumerate(row for row in rows if row):
+                if len(row) != len(header):
+                    raise CorpusError(
+                        f"{self.path}, line {rows.line_num}: has {len(row)} columns, the header has {len(header)}"
+                    )
+                yield [number if tag is None else row[tag]], row[text]
+        except csv.Error as error:
+            raise CorpusError(f"{self.path}, line {rows.line_num}: is not CSV: {error}") from error
+
+    def _position(self, header: list[str], column: str) -> int:
+        if header.count(column) != 1:
+            problem = "no column" if column not in header else "more than one column"
+            raise CorpusError(f"{self.path}, line 1: has {problem} {column!r}; the header is {_excerpt(header)}")
+        return header.index(column)
+
+
+@dataclass(frozen=True)
+class FolderCorpus(Corpus):
+    """All *.txt files (UTF-8) below a folder, sorted by path; the tag is the path relative to the folder."""
+
+    path: Path
+    """The folder."""
+    kind: str = "folder"
+
+    def _documents(self) -> Iterator[Document]:
+        for name in _names(self.path, ".txt"):
+            yield [name], _read(self.path / name)
+
+
+@dataclass(frozen=True)
+class HelpCorpus(Corpus):
+    """LibreOffice's help, as Debian packages it; the tag is a page's path below the folder."""
+
+    path: Path
+    """The folder of the pages."""
+    kind: str
+    """Name of the package, and of the corpus."""
+
+    def _documents(self) -> Iterator[Document]:
+        names = _names(self.path, ".html") if self.path.is_dir() else []
+        if not names:
+            raise CorpusError(f"{self.kind}: no pages in {self.path}; install them: apt-get install {self.kind}")
+        for name in names:
+            yield [name], page_text(_read(self.path / name))
+
+
+NAMES = ("lee", "libreoffice-help-it", "libreoffice-help-en-us")
+"""The corpora that installed packages ship."""
+
+
+def named_corpus(name: str, *, help_root: Path = HELP_ROOT) -> Corpus:
+    """The built-in corpus called `name`."""
+    if name == "libreoffice-help-it":
+        return HelpCorpus(help_root / "it" / "text", name)
+    if name == "libreoffice-help-en-us":
+        return HelpCorpus(help_root / "en-US" / "text", name)
+    if name != "lee":
+        raise CorpusError(f"{name}: is not a built-in corpus; these are {', '.join(NAMES)}")
+    # Found, not imported: importing gensim takes seconds, and its data needs none of its code.
+    spec = importlib.util.find_spec("gensim")
+    if spec is None or not spec.submodule_search_locations:
+        raise CorpusError("lee: is part of gensim, which is not installed: pip install 'paravec[model]'")
+    return LinesCorpus(Path(spec.submodule_search_locations[0], "test", "test_data", "lee_background.cor"), "lee")
+
+
+class ContentDigest:
+    """SHA-256 over the tags and texts of documents, in order: equal corpora have equal digests."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, tags: Tags, text: str) -> None:
+        """Take in the next document."""
+        self._hash.update(json.dumps([tags, text], separators=(",", ":")).encode("ascii") + b"\n")
+
+    def hexdigest(self) -> str:
+        """The digest of all documents so far."""
+        return self._hash.hexdigest()
+
+
+def _names(folder: Path, suffix: str) -> list[str]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    # Not rglob: it passes over a folder that it may not read, without a word.
+    found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(file.relative_to(folder).as_posix() for file in found if file.suffix == suffix)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file in UTF-8 with their numbers, from 0; CorpusError where it is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            yield number, _decode(line, path, number)
+
+
+def _read(path: Path) -> str:
+    return _decode(path.read_bytes(), path, 0)
+
+
+def _decode(raw: bytes, path: Path, line: int) -> str:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line += 1 + raw.count(b"\n", 0, error.start)
+        raise CorpusError(f"{path}, line {line}: is not UTF-8 ({error.reason}); convert it, iconv does") from None
+    return text.removeprefix("\ufeff") if line == 0 else text
+
+
+def _parse_json(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise CorpusError(f"{where}: is not JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{where}: is not JSON that can be read: {error}") from error
+    if not isinstance(record, dict):
+        raise CorpusError(f"{where}: must be a JSON object, not {_excerpt(record)}")
+    return record
+
+
+def _value(record: dict[str, Any], field: str, where: str) -> Any:
+    if field not in record:
+        raise CorpusError(f"{where}: has no field {field!r}; its fields are {_excerpt(list(record))}")
+    return record[field]
+
+
+def _tags(value: Any, where: str) -> Tags:
+    tags = value if isinstance(value, list) else [value]
+    if not tags or not all(type(tag) in (str, int) for tag in tags):
+        raise CorpusError(f"{where}: a tag must be a string, an integer, or a list of these, not {_excerpt(value)}")
+    return tags
+
+
+def _excerpt(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else text[:100] + "..."

@@ -1,0 +1,4 @@
+"""How good a model is, and whether one may replace another.
+
+Public: `Trial` (evaluate), `compare` (compare), and the choice of λ for method map (map_lambda).
+"""

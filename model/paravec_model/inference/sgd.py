@@ -1,0 +1,93 @@
+"""Method sgd: gensim's stochastic gradient descent, see kernels/sgd.c."""
+
+import math
+from array import array
+from functools import cache, lru_cache
+from itertools import accumulate
+
+import numpy as np
+import numpy.typing as npt
+
+from ..artifact import Artifact
+from ..artifact.noise import NO_NOISE, Noise
+from ..kernels.interface import BLOCK, CONSTANTS, LANES, Structure, kernel
+from ..options import InferenceOptions, Stop, padded, raise_if_stopped
+from .method import PORTION, SHORT, Ids, Offsets, ScratchPool, Vectors, documents_argument, output_layer, portions
+from .random_tables import DrawTables, start_vector
+
+_ARCHITECTURES = {"dbow": "DBOW", "dm_mean": "DM", "dm_sum": "DM", "dm_concat": "DM_CONCAT"}
+
+
+class Sgd:
+    """gensim's stochastic gradient descent, see kernels/sgd.c."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
+        self._vector_size, size = algorithm.vector_size, padded(algorithm.vector_size)
+        reduced = algorithm.mode in ("dm_mean", "dm_sum") and algorithm.shrink_windows
+        null_word = artifact.vocabulary.row("\0") if algorithm.mode == "dm_concat" else None
+        noise = Noise(arrays["cum_table"], arrays["noise_guide"]) if algorithm.negative else NO_NOISE
+        self._draws = DrawTables(noise, algorithm.negative, algorithm.window if reduced else 1)
+        self._model = Structure(
+            "sgd_model",
+            output=output_layer(artifact),
+            architecture=CONSTANTS[_ARCHITECTURES[algorithm.mode]],
+            columns=size,
+            # The rest of a row's cache line would be nothing but zeros.
+            used_columns=padded(algorithm.vector_size, LANES),
+            window=algorithm.window,
+            mean=int(algorithm.mode == "dm_mean"),
+            null_word=null_word or 0,
+            sigmoid=_sigmoid_table(),
+            syn1neg=arrays.get("syn1neg"),
+            syn1=arrays.get("syn1"),
+            word_vectors=arrays.get("word_vectors"),
+        )
+        self._infer = kernel("infer_sgd")
+        self._scratch = ScratchPool("sgd_workspace_bytes", self._model)
+        around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
+        targets = algorithm.negative + 1 + artifact.longest_path + BLOCK
+        self._cost = (targets * (algorithm.slots + 1) + around) * size
+
+    def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
+        """Move all vectors from the same start through all epochs."""
+        vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
+        alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
+        short = self.cost(len(ids), options) < SHORT
+        for first, last, longest in portions(ends, options.epochs * self._cost):
+            step = max(1, PORTION // (max(1, ends[last] - ends[first]) * self._cost))
+            for epoch in range(0, options.epochs, step):
+                raise_if_stopped(stop)
+                end = min(epoch + step, options.epochs)
+                draws = self._draws.tables(options.seed, epoch, end, longest)
+                workspace = self._scratch.take(longest)
+                self._infer(
+                    self._model.address,
+                    draws.structure.address,
+                    alphas.buffer_info()[0] + epoch * alphas.itemsize,
+                    end - epoch,
+                    *documents_argument(ids, ends, vectors, first, last),
+                    workspace.address,
+                    workspace.size,
+                    hold_gil=short,
+                )
+                self._scratch.give_back(workspace, longest)
+
+    def cost(self, tokens: int, options: InferenceOptions) -> int:
+        """By what a token takes in each epoch."""
+        return tokens * options.epochs * self._cost
+
+
+@lru_cache(maxsize=64)
+def _alphas(epochs: int, alpha: float, min_alpha: float) -> "array[float]":
+    """The learning rate of each epoch, falling in a line; subtracted step by step in double precision, as by gensim."""
+    step = (alpha - min_alpha) / max(epochs - 1, 1)
+    return array("f", accumulate([alpha] + [-step] * (epochs - 1)))
+
+
+@cache
+def _sigmoid_table() -> npt.NDArray[np.float32]:
+    """gensim's EXP_TABLE: σ at 1000 points of [-6, 6), looked up at int((x + 6) * 83)."""
+    points = ((np.float32(i / 1000 * 2) - 1) * 6 for i in range(1000))
+    powers = np.array([math.exp(point) for point in points], np.float32)
+    return powers / (powers + 1)

@@ -1,0 +1,4 @@
+"""Training with gensim, which is imported only when training starts.
+
+Public: `train` (train), `TrainingParameters` (parameters).
+"""

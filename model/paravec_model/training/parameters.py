@@ -1,0 +1,98 @@
+"""What a model can be trained with."""
+
+from dataclasses import dataclass
+
+from ..errors import OptionError
+from ..options import Algorithm, InferenceOptions, Mode
+
+
+@dataclass(frozen=True)
+class TrainingParameters:
+    """Parameters of gensim's Doc2Vec, by its names and with its defaults, but for three.
+
+    DBOW is what Lau and Baldwin (2016) found better, and 20 epochs what they took for it; one worker is reproducible.
+    docs/models.md says more.
+
+    Checked here, before hours of training. A parameter that gensim would ignore beside the others is refused.
+    """
+
+    vector_size: int = 100
+    """Numbers in a vector."""
+    dm: int = 0
+    """1: PV-DM; 0: PV-DBOW."""
+    dm_mean: int | None = None
+    """For PV-DM, 1 (or None): the mean of the context's vectors; 0: their sum."""
+    dm_concat: int = 0
+    """For PV-DM, 1: concatenate the context's vectors; the model is much larger."""
+    dm_tag_count: int = 1
+    """For PV-DM with concatenation, tags of each document; nothing can be inferred from a model of more than one."""
+    dbow_words: int = 0
+    """For PV-DBOW, 1: learn word vectors as well (skip-gram)."""
+    window: int = 5
+    """Greatest distance between a word and its context, in words."""
+    min_count: int = 5
+    """Drop words that occur less often."""
+    sample: float = 1e-3
+    """Threshold of sub-sampling frequent words; 0: keep all."""
+    negative: int = 5
+    """Noise words for each word; 0: no negative sampling."""
+    hs: int = 0
+    """1: hierarchical softmax."""
+    ns_exponent: float = 0.75
+    """Shape of the noise distribution; 1: by frequency, 0: uniform."""
+    epochs: int = 20
+    """Passes over the corpus."""
+    alpha: float = 0.025
+    """Learning rate at the start."""
+    min_alpha: float = 0.0001
+    """Learning rate at the end."""
+    shrink_windows: bool = True
+    """Draw each position's window from 1 to `window`."""
+    seed: int = 1
+    """Seed of all random draws."""
+    workers: int = 1
+    """Threads; with more than one, no two models are the same."""
+
+    def __post_init__(self) -> None:
+        for field in ("dm", "dm_concat", "dbow_words", "hs"):
+            if getattr(self, field) not in (0, 1):
+                raise OptionError(field, f"must be 0 or 1, not {getattr(self, field)}")
+        if self.dm_mean not in (None, 0, 1):
+            raise OptionError("dm_mean", f"must be 0 or 1, not {self.dm_mean}")
+        for field, most in (("min_count", 2**31 - 1), ("workers", 1024), ("seed", 2**32 - 1)):
+            least = 1 if field == "workers" else 0
+            if not least <= getattr(self, field) <= most:
+                raise OptionError(field, f"must be {least} to {most}, not {getattr(self, field)}")
+        if not -10 <= self.ns_exponent <= 10:
+            raise OptionError("ns_exponent", f"must be -10 to 10, not {self.ns_exponent:g}")
+        if self.dm_concat and not self.dm:
+            raise OptionError("dm_concat", "is for PV-DM only, set dm to 1")
+        if self.dm_mean is not None and (self.dm_concat or not self.dm):
+            raise OptionError("dm_mean", "is for PV-DM without dm_concat only, leave it unset")
+        if self.dbow_words and self.dm:
+            raise OptionError("dbow_words", "is for PV-DBOW only, set dm to 0")
+        if self.dm_tag_count != 1:
+            raise OptionError(
+                "dm_tag_count", "must be 1: gensim infers nothing from a model that concatenates more tags"
+            )
+        self.algorithm()
+        self.defaults()
+
+    def algorithm(self) -> Algorithm:
+        """What inference will need to know of these; OptionError if it cannot be."""
+        mode: Mode = "dbow"
+        if self.dm:
+            mode = "dm_concat" if self.dm_concat else "dm_sum" if self.dm_mean == 0 else "dm_mean"
+        return Algorithm(
+            mode=mode,
+            vector_size=self.vector_size,
+            negative=self.negative,
+            hs=bool(self.hs),
+            window=self.window,
+            shrink_windows=self.shrink_windows,
+            sample=self.sample,
+        )
+
+    def defaults(self) -> InferenceOptions:
+        """Inference as gensim does it when told nothing else: with training's epochs and learning rates."""
+        return InferenceOptions(epochs=self.epochs, alpha=self.alpha, min_alpha=self.min_alpha)

@@ -1,0 +1,7 @@
+"""How calls reach the services, whatever they ask: admission, dispatch, batches of short calls, statuses.
+
+`Dispatcher` runs every call from its start to its one end. Unary calls come by `fast_path`, straight from gRPC's
+completion queue. Streams, and all calls where grpcio has another shape, come by `generic_handlers`.
+
+Public: `Dispatcher`, `Call`, `RpcMethod`, `Admission`, and the errors in `errors`.
+"""

@@ -1,0 +1,170 @@
+"""Every way in which a call can fail, and the one place that turns it into a gRPC status.
+
+RequestError                    carries a google.rpc.Status
+├── InvalidArgumentError        BadRequest with the path of the field
+│   ├── TooManyTokensError      a document is too long
+│   ├── MalformedError          the bytes are no message of the contract
+│   └── NoMessageError          the call ended without one
+├── UnauthenticatedError        no or wrong credentials
+├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
+├── NotFoundError               another model than the one served
+├── NoDocumentsError            the model carries no training documents
+└── NotReadyError               the model is loading, or the server drains
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from ..telemetry.logs import event
+
+DOMAIN = "paravec"
+
+_log = logging.getLogger(__name__)
+
+
+class RequestError(Exception):
+    """A call, or one document of a stream, that fails for a reason that the caller is told."""
+
+    trailers: tuple[tuple[str, str], ...] = ()
+    """Further metadata for the call's end."""
+
+    def __init__(self, code: int, text: str, *details: message.Message) -> None:
+        super().__init__(text)
+        self.status = make_status(code, text, *details)
+
+
+class InvalidArgumentError(RequestError):
+    """A field of the request is at fault; `field` is its path, e.g. documents[3].text."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
+        details = error_details_pb2.BadRequest(field_violations=[violation])
+        super().__init__(code_pb2.INVALID_ARGUMENT, f"{field}: {problem}", details)
+
+
+class TooManyTokensError(InvalidArgumentError):
+    """The document at `field` has more tokens than are taken."""
+
+    def __init__(self, field: str, count: int, most: int) -> None:
+        super().__init__(field, f"has {count} tokens, at most {most} are taken (see the option truncate)")
+
+
+class MalformedError(InvalidArgumentError):
+    """The bytes of a request are no message of its kind, whose full name is given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("request", f"is not a {name} (text must be UTF-8)")
+
+
+class NoMessageError(InvalidArgumentError):
+    """The caller ended its side of the call without a message."""
+
+    def __init__(self) -> None:
+        super().__init__("request", "is missing")
+
+
+class UnauthenticatedError(RequestError):
+    """No or wrong credentials; never which of the two."""
+
+    def __init__(self) -> None:
+        super().__init__(code_pb2.UNAUTHENTICATED, "credentials are missing or wrong")
+
+
+class OverloadedError(RequestError):
+    """The server does not take this on now: too many calls or bytes or too much work is in flight, or the call has
+    `waited` too long."""
+
+    def __init__(self, what: str, retry_milliseconds: int) -> None:
+        Exception.__init__(self, what)
+        self.status = _overloaded(what, retry_milliseconds)
+        # What gRPC's own retries go by.
+        self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
+
+
+_OVERLOADED = {
+    "calls": "too many calls in flight",
+    "bytes": "too many bytes in flight",
+    "work": "too much work in flight",
+    "waited": "waited too long for its turn",
+}
+
+
+@cache
+def _overloaded(what: str, retry_milliseconds: int) -> status_pb2.Status:
+    """Made once for all: who is overloaded has to refuse fast."""
+    delay = duration_pb2.Duration()
+    delay.FromMilliseconds(retry_milliseconds)
+    return make_status(
+        code_pb2.RESOURCE_EXHAUSTED,
+        f"{_OVERLOADED[what]}, try again later",
+        error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN),
+        error_details_pb2.RetryInfo(retry_delay=delay),
+    )
+
+
+class WaitedTooLongError(Exception):
+    """A call waited longer than `max-wait-seconds`; the dispatcher turns this into an OverloadedError."""
+
+
+class NotFoundError(RequestError):
+    """A model that is not the one served."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(code_pb2.NOT_FOUND, text)
+
+
+class NoDocumentsError(RequestError):
+    """The model carries no training documents, so none is near to anything."""
+
+    def __init__(self) -> None:
+        problem = "the model carries no documents to find; make it with --doctags"
+        super().__init__(code_pb2.FAILED_PRECONDITION, problem)
+
+
+class NotReadyError(RequestError):
+    """The model is still loading, or the server drains."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(code_pb2.UNAVAILABLE, text)
+
+
+def parse(kind: type[message.Message], data: bytes) -> Any:
+    """The message of this kind that `data` holds; MalformedError if it holds none."""
+    try:
+        return kind.FromString(data)
+    except message.DecodeError:
+        raise MalformedError(kind.DESCRIPTOR.full_name) from None
+
+
+def make_status(code: int, text: str, *details: message.Message) -> status_pb2.Status:
+    """A google.rpc.Status with its details packed."""
+    status = status_pb2.Status(code=code, message=text)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def status_of(error: Exception, request_id: str, **trace: str) -> status_pb2.Status:
+    """The status for `error`. A fault of ours is logged with its place, and the caller told the call's id."""
+    if isinstance(error, RequestError):
+        return error.status
+    # The exception's own text may quote the document, so only its kind and place are logged.
+    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **place_of(error))
+    details = error_details_pb2.RequestInfo(request_id=request_id)
+    return make_status(code_pb2.INTERNAL, f"internal error, id {request_id}", details)
+
+
+def place_of(error: BaseException) -> dict[str, Any]:
+    """What the log tells of a fault of ours."""
+    frames = []
+    trace = error.__traceback__
+    while trace:
+        frames.append(f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return {"error": type(error).__name__, "at": " > ".join(frames[-6:])}

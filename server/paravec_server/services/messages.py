@@ -1,0 +1,224 @@
+"""Between the messages of paravec.v1 and the types of paravec_model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from math import isfinite
+from typing import Any, NamedTuple
+
+from paravec.v1 import embedding_pb2 as pb
+from paravec_model.artifact import Manifest
+from paravec_model.artifact.doctags import Tag
+from paravec_model.encoder import Encoder, Encoding
+from paravec_model.errors import OptionError
+from paravec_model.inference.similar import Neighbour
+from paravec_model.options import InferenceOptions
+from paravec_model.text.token_ids import Document
+
+from ..rpc.errors import InvalidArgumentError, TooManyTokensError
+from ..settings import Settings
+
+METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
+# Options that a method does not use.
+_UNUSED = {"sgd": (), "map": ("epochs", "alpha", "min_alpha", "seed")}
+_METHOD_NAMES = {number: name for name, number in METHODS.items()}
+_ALGORITHMS = {
+    "dbow": pb.ALGORITHM_DBOW,
+    "dm_mean": pb.ALGORITHM_DM_MEAN,
+    "dm_sum": pb.ALGORITHM_DM_SUM,
+    "dm_concat": pb.ALGORITHM_DM_CONCAT,
+}
+
+_VECTOR = pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number
+
+# Neighbours of a query whose caller does not say how many.
+_TOP_K = 10
+
+
+class Options(NamedTuple):
+    """Options of a call, the model's defaults filled in."""
+
+    inference: InferenceOptions
+    truncate: bool
+
+
+class OptionsReader:
+    """Reads options as `read_options` does. Callers ask for the same few again and again, and those it keeps."""
+
+    def __init__(self, encoder: Encoder, limits: Settings, path: str) -> None:
+        self.read = lru_cache(256)(partial(read_options, encoder=encoder, limits=limits, path=path))
+
+    def __call__(self, message: pb.InferenceOptions) -> Options:
+        """The options that the message says."""
+        # What this version does not know must not fill the cache.
+        message.DiscardUnknownFields()
+        return self.read(message.SerializeToString())
+
+
+def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> Options:
+    """The options that an InferenceOptions message says; InvalidArgumentError names the field at `path`."""
+    message = pb.InferenceOptions.FromString(data)
+    changes: dict[str, Any] = {
+        name: getattr(message, name)
+        for name in ("epochs", "alpha", "min_alpha", "seed", "normalize")
+        if message.HasField(name)
+    }
+    if message.method:
+        changes["method"] = _METHOD_NAMES.get(message.method)
+        if changes["method"] not in encoder.methods:
+            known = " or ".join(pb.Method.Name(METHODS[method]) for method in encoder.methods)
+            raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model")
+        for name in _UNUSED[changes["method"]]:
+            if name in changes:
+                method = pb.Method.Name(message.method)
+                raise InvalidArgumentError(f"{path}.{name}", f"has no effect with {method}: leave it out")
+    if changes.get("epochs", 0) > limits.max_epochs:
+        raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
+    defaults = encoder.defaults
+    if not changes:
+        return Options(defaults, message.truncate)
+    try:
+        return Options(replace(defaults, **changes), message.truncate)
+    except OptionError as error:
+        raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
+
+
+def content_of(document: pb.Document | pb.Query, path: str, most: int) -> Document:
+    """What a document holds; InvalidArgumentError names the field at `path` if that is nothing, or has more than `most`
+    tokens: then they are not even read."""
+    if text := document.text:
+        return text
+    content = document.WhichOneof("content")
+    if content is None:
+        raise InvalidArgumentError(path, "must have text or tokens")
+    if content == "text":
+        return text
+    tokens = document.tokens.tokens
+    if len(tokens) > most:
+        raise TooManyTokensError(f"{path}.tokens", len(tokens), most)
+    return list(tokens)
+
+
+def path_of(document: pb.Document | pb.Query, path: str) -> str:
+    """The path of what a document at `path` holds."""
+    return f"{path}.{document.WhichOneof('content')}"
+
+
+def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
+    """How many neighbours are wanted; InvalidArgumentError if that cannot be."""
+    if not request.HasField("top_k"):
+        return min(_TOP_K, limits.max_top_k)
+    if not 1 <= request.top_k <= limits.max_top_k:
+        raise InvalidArgumentError("top_k", f"must be 1 to {limits.max_top_k}, not {request.top_k}")
+    return request.top_k
+
+
+def query_content(query: pb.Query, encoder: Encoder, path: str, most: int) -> Document:
+    """What a query holds, nothing if it is a vector; InvalidArgumentError names the field at `path`."""
+    if query.WhichOneof("content") is None:
+        raise InvalidArgumentError(path, "must have text, tokens or a vector")
+    if not query.HasField("vector"):
+        return content_of(query, path, most)
+    values, size = query.vector.values, encoder.manifest.algorithm.vector_size
+    if len(values) != size:
+        raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
+    if not all(map(isfinite, values)):
+        raise InvalidArgumentError(f"{path}.vector", "must have finite numbers only")
+    return ""
+
+
+def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:
+    """The vector of each query: its own, or what was inferred."""
+    pairs = zip(queries, encoding.vectors, strict=True)
+    # A list, which is read fifteen times as fast as the message's own sequence.
+    return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
+
+
+def write_similar(encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]) -> None:
+    """Fill a message for each query, in order; `add` makes it, given its other fields."""
+    counts = encoding.token_counts, encoding.known_token_counts, encoding.truncated
+    for count, known, truncated, neighbours in zip(*counts, found, strict=True):
+        similar = add(token_count=count, known_token_count=known, truncated=truncated)
+        for tag, cosine in neighbours:
+            similar.neighbours.add(cosine=cosine, **_tag(tag))
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    """The field that holds a tag. What a message cannot hold, a huge number or half a surrogate pair, it tells."""
+    if isinstance(tag, int) and -(2**63) <= tag < 2**63:
+        return {"number": tag}
+    return {"name": str(tag).encode("utf-8", "replace").decode()}
+
+
+def embeddings(encoding: Encoding) -> Iterator[bytes]:
+    """An Embedding for each document, in order, as it is on the wire: of a packed field, that is the array's bytes."""
+    data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
+    head, begin = _head(_VECTOR, size), 0
+    for counts in zip(encoding.token_counts, encoding.known_token_counts, encoding.truncated, strict=True):
+        yield head + data[begin : begin + size] + _counts(*counts)
+        begin += size
+
+
+def field_of(number: int, data: bytes) -> bytes:
+    """A field of a message that holds another, or bytes."""
+    return _head(number, len(data)) + data
+
+
+@lru_cache(1024)
+def _head(number: int, size: int) -> bytes:
+    """What stands before the bytes of such a field: its number, that bytes follow, and how many."""
+    head = bytearray([number << 3 | 2])
+    while size > 127:
+        head.append(size & 127 | 128)
+        size >>= 7
+    return bytes([*head, size])
+
+
+@lru_cache(4096)
+def _counts(count: int, known: int, truncated: bool) -> bytes:
+    return pb.Embedding(token_count=count, known_token_count=known, truncated=truncated).SerializeToString()
+
+
+def write_version(manifest: Manifest) -> pb.ModelVersion:
+    """Name, version and digest of a model."""
+    return pb.ModelVersion(name=manifest.name, version=manifest.version, digest=manifest.digest)
+
+
+def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
+    """All that GetModel tells."""
+    manifest = encoder.manifest
+    algorithm, defaults, tokenizer = manifest.algorithm, encoder.defaults, manifest.tokenizer
+    return pb.ModelInfo(
+        version=write_version(manifest),
+        algorithm=_ALGORITHMS[algorithm.mode],
+        vector_size=algorithm.vector_size,
+        vocabulary_size=manifest.vocabulary_size,
+        negative=algorithm.negative,
+        hierarchical_softmax=algorithm.hs,
+        methods=[METHODS[method] for method in encoder.methods],
+        defaults=pb.InferenceOptions(
+            method=METHODS[defaults.method],
+            epochs=defaults.epochs,
+            alpha=defaults.alpha,
+            min_alpha=defaults.min_alpha,
+            seed=defaults.seed,
+            normalize=defaults.normalize,
+            truncate=False,
+        ),
+        limits=pb.Limits(
+            max_documents=limits.max_documents,
+            max_tokens=limits.max_tokens,
+            max_epochs=limits.max_epochs,
+            max_message_bytes=limits.max_message_bytes,
+            max_top_k=limits.max_top_k,
+        ),
+        tokenizer=pb.Tokenizer(
+            kind=tokenizer.kind,
+            lowercase=tokenizer.lowercase,
+            deaccent=getattr(tokenizer, "deaccent", False),
+            min_len=getattr(tokenizer, "min_len", 0),
+            max_len=getattr(tokenizer, "max_len", 0),
+            pattern=getattr(tokenizer, "pattern", ""),
+        ),
+        document_count=manifest.doctag_count,
+    )

@@ -1,0 +1,69 @@
+"""Random draws."""
+
+import numpy as np
+
+from paravec_model.artifact.noise import Noise
+from paravec_model.inference.random_tables import DrawTables, Tables, epoch_seeds, start_vector, window_seeds
+
+
+def test_draws_never_change() -> None:
+    """A stored vector stays comparable with new ones, so these numbers hold in all versions."""
+    assert epoch_seeds(1, 2).tolist() == [131439331492507, 9663328716209]
+    assert window_seeds(1, 1).tolist() == [183374040663377]
+    start = [-0.03295262157917023, 0.11089104413986206, -0.11368575692176819, 0.06935922801494598]
+    assert start_vector(1, 4).tolist() == start
+
+
+def test_the_start_is_small_and_centred() -> None:
+    """The start vector is uniform in ±0.5 / vector_size, as gensim's is."""
+    start = start_vector(7, 10_000) * 10_000
+    assert -0.5 <= start.min() < -0.49
+    assert 0.49 < start.max() < 0.5
+    assert abs(start.mean()) < 0.02
+
+
+def tables(noise: Noise | None = None, window: int = 5) -> DrawTables:
+    """Draws for a vocabulary of five words."""
+    cum = np.array([10, 400, 2**30, 2**30, 2**31 - 1], np.uint32)
+    return DrawTables(noise or Noise.of(cum), negative=5, window=window)
+
+
+def test_noise_is_found_as_by_bisection() -> None:
+    """The guide leads to the word that bisection of the cumulative table finds."""
+    rng = np.random.default_rng(1)
+    cum = np.sort(rng.integers(1, 2**31 - 1, 1000)).astype(np.uint32)
+    drawn = DrawTables(Noise.of(cum), 5, 1).tables(3, 0, 4, 100)
+    assert (drawn.noise == np.searchsorted(cum, drawn.raw % cum[-1])).all()
+
+
+def same(a: Tables, b: Tables, tokens: int) -> bool:
+    """Whether two tables agree for documents of so many tokens."""
+    return bool((a.noise[:, : tokens * 6] == b.noise[:, : tokens * 6]).all()) and bool(
+        (a.windows[:, :tokens] == b.windows[:, :tokens]).all()
+    )
+
+
+def test_tables_do_not_depend_on_how_they_were_asked_for() -> None:
+    """Longer documents, more epochs, a portion of the epochs or another order give the same draws."""
+    whole = tables().tables(9, 0, 30, 500)
+    part = tables().tables(9, 10, 30, 20)
+    assert same(part, Tables(whole.raw[10:], whole.noise[10:], whole.windows[10:]), 20)
+    grown = tables()
+    for asked in (1, 30, 500):
+        again = grown.tables(9, 0, 30, asked)
+        assert same(again, whole, min(asked, 64))
+
+
+def test_very_large_tables_are_not_kept_and_are_the_same() -> None:
+    """A document too long for the kept tables gets its draws in portions."""
+    large = tables().tables(9, 700, 702, 9000)
+    small = tables().tables(9, 700, 702, 30)
+    assert large.tokens >= 9000
+    assert same(large, small, 30)
+
+
+def test_windows_shrink_by_less_than_their_size() -> None:
+    """Every position keeps a window of 1 to `window` words, all sizes about equally often."""
+    drawn = tables(window=5).tables(2, 0, 20, 1000).windows
+    assert sorted(np.unique(drawn)) == [0, 1, 2, 3, 4]
+    assert np.bincount(drawn.ravel()).min() > 0.9 * drawn.size / 5

@@ -1,0 +1,95 @@
+"""The known mistakes of training: each is told in one line, and what is right is not remarked upon."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paravec_model.corpus.formats import Document
+from paravec_model.errors import CorpusError
+from paravec_model.training.checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
+
+WORDS = [f"word{number}" for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "says"),
+    [
+        ("uno due", "is a string, which would be read as characters"),
+        (["uno due"], "document 1: must be (tags, text), not str"),
+        ([(["a"], "uno"), (["b"], ["due", "tre"])], "document 2: its text must be a string, which the tokenizer cuts"),
+        ([("abc", "uno due")], "document 1: its tags must be a list"),
+        ([(7, "uno due")], "document 1: its tags must be a list"),
+        ([([], "uno due")], "document 1: its tags must be a list of at least one"),
+        ([([None], "uno due")], "document 1: its tags must be a list of at least one string or integer"),
+        ([{"text": "uno"}], "document 1: must be (tags, text), not dict"),
+        ([], "holds no documents; a generator that was read before is empty"),
+    ],
+)
+def test_what_is_no_corpus_is_named(corpus: Iterable[Any], says: str) -> None:
+    """The error says which document and what is wrong with it, and shows nothing of its text."""
+    with pytest.raises(CorpusError) as error:
+        list(checked(corpus, "the corpus"))
+    assert str(error.value).startswith(f"the corpus: {says}")
+    assert not any(word in str(error.value) for word in ("uno", "due", "tre"))
+
+
+def test_numpys_text_and_integers_are_tags() -> None:
+    """They come out as Python's, which is what a model keeps; a truth value is no tag."""
+    documents: list[Any] = [([np.str_("a"), np.int64(3)], np.str_("uno due"))]
+    ((tags, text),) = checked(documents, "it")
+    assert (tags, text) == (["a", 3], "uno due")
+    assert [type(tag) for tag in tags] == [str, int]
+    assert type(text) is str
+    with pytest.raises(CorpusError, match="its tags must be"):
+        list(checked([([True], "uno")], "it"))
+
+
+def test_a_generator_is_a_corpus_once() -> None:
+    """It is read as it comes; read again it is empty, and the error says why."""
+    documents: Iterator[Document] = (([number], "uno due") for number in range(3))
+    assert list(checked(documents, "it")) == [([number], "uno due") for number in range(3)]
+    with pytest.raises(CorpusError, match="make a new one"):
+        list(checked(documents, "it"))
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        ([WORDS] * 10, None),
+        ([WORDS, ["word1"]] * 3 + [WORDS] * 30, None),
+        ([list("uno due tre")] * 10, "100 % of the tokens are single characters"),
+        ([WORDS + ["rare"] * 80] * 10, "62 % of the tokens are of words that occur less than min_count=5 times"),
+        ([WORDS, ["word1"], []] * 10, "67 % of the documents have one token that is learned, or none"),
+    ],
+)
+def test_tokens_that_say_little_are_warned_of(
+    sample: Sequence[Sequence[str]], says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for each mistake, none for a sound sample."""
+    with caplog.at_level(logging.WARNING):
+        warn_of_tokens(sample, {*WORDS, *"unodetr "}, 5)
+    assert [message.startswith(says) for message in caplog.messages if says] == ([True] if says else [])
+    assert len(caplog.messages) == (says is not None)
+
+
+def test_documents_without_a_tag_of_their_own_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """As long ones are; where there is none of either, nothing is said."""
+    warn_of_documents(10, untagged=0, long=0)
+    assert not caplog.messages
+    warn_of_documents(10, untagged=4, long=0)
+    assert caplog.messages == [
+        "4 of 10 documents have only tags that earlier ones have; what shares its tags is learned as one document"
+    ]
+
+
+def test_a_vocabulary_of_enough_words_is_not_remarked_upon(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred will do; fewer are a warning, fewer than two an error."""
+    check_vocabulary("it", 1000, 100, 5)
+    assert not caplog.messages
+    check_vocabulary("it", 1000, 99, 5)
+    assert len(caplog.messages) == 1
+    with pytest.raises(CorpusError, match="1 of its 1000 distinct tokens"):
+        check_vocabulary("it", 1000, 1, 5)
