@@ -18,10 +18,10 @@ from google.protobuf import descriptor_pb2
 from google.rpc import code_pb2
 
 from paravec_client.config import ClientConfig, Tls
-from paravec_server import errors
-from paravec_server.figures import Figures
-from paravec_server.metrics import Facts, limits_of, metrics_page
+from paravec_server.rpc import errors
 from paravec_server.settings import Settings
+from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.metrics import Facts, limits_of, metrics_page
 
 ROOT = Path(__file__).parents[1]
 

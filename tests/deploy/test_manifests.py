@@ -363,11 +363,11 @@ def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> No
 
 
 def test_another_list_of_questions_rolls_the_example(tmp_path: Path) -> None:
-    """As docs/faq.md says: a component with another file, after the example's own, and the pods change with it."""
+    """A component with another file, after the example's own, changes the pods, as the page of the example says."""
     mine, plain = tmp_path / "faq", tmp_path / "plain"
     for folder in (mine, plain):
         folder.mkdir()
-    shown = (ROOT / "docs/faq.md").read_text().split("```yaml\n")
+    shown = (ROOT / "docs/how-to/run-the-faq-example.md").read_text().split("```yaml\n")
     (mine / "kustomization.yaml").write_text(shown[1].partition("```")[0])
     (mine / "faq.json").write_text('{"entries": [{"question": "Q?", "answer": "A."}]}')
     assert shown[2].partition("```")[0] == "components:\n  - ../../components/faq-engine\n  - faq\n"

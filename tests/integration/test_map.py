@@ -196,7 +196,7 @@ def test_what_cannot_be_is_said_before_training(
 
 
 def test_dm_has_no_map(tmp_path: Path) -> None:
-    """Its vectors would be worse than gensim's, see docs/inference.md."""
+    """Its vectors would be worse than gensim's, see docs/explanation/inference.md."""
     artifact = parity.to_artifact(parity.train(dm=1, epochs=1), tmp_path / "model")
     assert artifact.manifest.map_lambda is None
     with pytest.raises(ModelError, match="sgd"):

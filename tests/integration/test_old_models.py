@@ -31,7 +31,7 @@ from paravec_model.errors import ConversionError, UnsafePickleError
 
 from .. import old_models, parity
 
-PAGE = Path(__file__).parents[2] / "docs/models.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/gensim-versions.md"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, old_models.O
 
 
 def test_the_page_has_the_table_of_what_becomes_of_the_files(outcomes: dict[str, old_models.Outcome]) -> None:
-    """All 26 convert, and docs/models.md says so in the words of `python -m tests.old_models`."""
+    """All 26 convert, and docs/reference/gensim-versions.md says so in the words of `python -m tests.old_models`."""
     assert len(outcomes) == 26
     assert old_models.table(list(outcomes.values())) in PAGE.read_text()
 

@@ -182,20 +182,6 @@ def test_triton_gives_up_and_so_does_the_server(asker: Triton, name: str) -> Non
     assert asker.infer(name, TEXTS, client_timeout=10)
 
 
-def test_the_documented_snippet_works(place: Path, server: Server, name: str) -> None:
-    """What docs/client.md shows for tritonclient gives vectors of unit length."""
-    _, _, after = (ROOT / "docs/client.md").read_text().partition("## Clients of KServe and Triton")
-    code = (
-        after.split("```python\n")[1]
-        .split("```")[0]
-        .replace("localhost:50051", server.target)
-        .replace('"lee"', repr(name))
-    )
-    code += "assert vectors.shape == (2, 50); assert abs((vectors**2).sum(1) - 1).max() < 1e-5; assert known.all()"
-    ran = subprocess.run([str(place / "bin/python"), "-c", code], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
 def test_triton_is_answered_under_overload_and_in_a_drain(place: Path, artifact: Artifact, name: str) -> None:
     """Inference is refused as Embed is; whether server and model live and are ready is told all the same."""
     hold = threading.Event()

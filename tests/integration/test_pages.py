@@ -1,14 +1,10 @@
-"""The examples of README and docs run, from the text itself (those of Spark and Go: tests/languages)."""
+"""The examples of docs that need an environment of their own run (all others: tests/docs, tests/languages)."""
 
 import bz2
 import gzip
 import json
 import lzma
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,68 +13,10 @@ from benchmarks.environments import InstallError, install
 from paravec_client import EmbeddingClient
 
 from ..commands import paravec
-from ..pages import ROOT, batch_program, blocks, commands, run_in
+from ..pages import ROOT, batch_program, blocks, run_in
 from ..servers import Server
 
 TEXTS = ["The fire in Sydney spread", "xyzzy", "fire and rain", "cricket in Melbourne"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the files that the examples name."""
-    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in TEXTS))
-    lines = (json.dumps({"url": f"u{i}", "body": text}) + "\n" for i, text in enumerate(TEXTS))
-    (tmp_path / "pages.jsonl").write_text("".join(lines))
-    (tmp_path / "pages.csv.gz").write_bytes(gzip.compress(("text\n" + "\n".join(TEXTS) + "\n").encode()))
-    # The examples' commands are those of this environment.
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, module in (("paravec", "paravec_client.cli.__main__"), ("paravec-model", "paravec_model.cli")):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
-        (programs / name).chmod(0o755)
-    return tmp_path
-
-
-def shell(line: str, folder: Path, server: Server | None = None) -> None:
-    """Run a command line of a page."""
-    variables = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    if server:
-        variables["PARAVEC_TARGET"] = server.target
-    ran = subprocess.run(["bash", "-ec", line], cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, f"{line}: {ran.stderr}"
-
-
-def test_the_commands_of_the_client(folder: Path, server: Server) -> None:
-    """All of docs/client.md, one after the other."""
-    pytest.importorskip("shtab")
-    lines = commands("docs/client.md", "paravec", "## Shell")
-    assert len(lines) == 11
-    for line in lines:
-        if "parquet" in line:
-            continue  # pyarrow is in no environment of ours; tests/integration/test_command_files.py has it
-        shell(line, folder, server)
-    with EmbeddingClient(server.target) as client:
-        assert np.array_equal(np.load(folder / "vectors.npy"), client.embed(TEXTS))
-
-
-def test_the_commands_of_the_model(folder: Path) -> None:
-    """Those of README that need no old model."""
-    words = ["fire", "sydney", "rain", "cricket", "coast", "north", "wind", "cloud", "river", "stone"]
-    text = "\n".join(" ".join(words[(i * k) % 10] for k in range(1, 12)) for i in range(200))
-    (folder / "texts.txt").write_text(text)
-    lines = [line for line in commands("README.md", "paravec-model") if "old" not in line]
-    assert len(lines) >= 2
-    for line in lines:
-        shell(line, folder)
-
-
-def test_the_example_of_readme(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the target that it names replaced."""
-    (block,) = blocks("README.md", "python")
-    assert "localhost:50051" in block
-    names: dict[str, Any] = {}
-    exec(block.replace("localhost:50051", server.target), names)  # noqa: S102  our own page
-    assert names["vectors"].shape[0] == 2
 
 
 def test_the_example_for_triton(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
@@ -87,8 +25,8 @@ def test_the_example_for_triton(server: Server, client: EmbeddingClient, tmp_pat
         place = install(ROOT / "requirements/oip.lock", ROOT / "build/oip")
     except InstallError as error:
         pytest.skip(f"tritonclient {error}")
-    (block,) = blocks("docs/client.md", "python", "## Clients of KServe and Triton")
-    code = block.replace("localhost:50051", server.target).replace('"lee"', repr(client.model().name))
+    (block,) = blocks("docs/how-to/use-kserve-and-triton-clients.md", "python")
+    code = block.code.replace("localhost:50051", server.target).replace('"lee"', repr(client.model().name))
     code += f"\nfrom paravec_client import EmbeddingClient, InferenceOptions\nours = EmbeddingClient({server.target!r})"
     code += "\nmade = ours.embed_all(list(texts), InferenceOptions('sgd', epochs=100, normalize=True))"
     code += "\nassert (made.vectors == vectors).all() and (made.known_token_counts == known).all()\nprint('well')"

@@ -265,7 +265,7 @@ def test_a_hostile_instruction_takes_neither_memory_nor_time(what: str, pickled:
 
 @contextmanager
 def bounded(file: Path, free: int = 2**20) -> Iterator[None]:
-    """Fails if more memory is taken than docs/models.md says: 100 bytes for each of the file's, and a little."""
+    """Fails if more memory is taken than the page on conversion says: 100 bytes for each of the file's, and some."""
     tracemalloc.start()
     try:
         yield

@@ -25,7 +25,7 @@ _COMMANDS = {
         "Train a model with gensim and write its artifact.",
         """\
 Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
-A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/models.md says why.
+A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/how-to/train-a-model.md says why.
 Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
 
 examples:

@@ -11,7 +11,7 @@ class TrainingParameters:
     """Parameters of gensim's Doc2Vec, by its names and with its defaults, but for three.
 
     DBOW is what Lau and Baldwin (2016) found better, and 20 epochs what they took for it; one worker is reproducible.
-    docs/models.md says more.
+    docs/how-to/train-a-model.md says more.
 
     Checked here, before hours of training. A parameter that gensim would ignore beside the others is refused.
     """
