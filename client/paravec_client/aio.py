@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class AsyncEmbeddingClient:
-    """`EmbeddingClient` for asyncio: the same methods, to be awaited.
+    """`EmbeddingClient` for asyncio: the same methods, as coroutines::
 
         async with AsyncEmbeddingClient("localhost:50051") as client:
             vector = await client.embed("a text")

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class EmbeddingClient:
-    """Embeds documents with the model that a paravec server holds.
+    """Embeds documents with the model that a paravec server holds::
 
         with EmbeddingClient("localhost:50051") as client:
             vector = client.embed("a text")             # float32, (vector_size,)
