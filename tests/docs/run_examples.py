@@ -176,12 +176,14 @@ def page(folder: Path, server: Server, request: pytest.FixtureRequest) -> Iterat
     page.close()
 
 
-@pytest.mark.parametrize("name", pages())
+EXAMPLES = {name: found for name in pages() if (found := [b for b in blocks(name) if b.language in RUNNABLE])}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_examples(name: str, page: Page) -> None:
     """Every block of Python and shell runs, in the page's order, or says why not."""
-    for block in blocks(name):
-        if block.language in RUNNABLE:
-            try:
-                page.run(block)
-            except Exception as error:
-                raise AssertionError(f"{name}:{block.line}: {error}") from error
+    for block in EXAMPLES[name]:
+        try:
+            page.run(block)
+        except Exception as error:
+            raise AssertionError(f"{name}:{block.line}: {error}") from error
