@@ -125,7 +125,7 @@ def measure_all(
     def encoder(vocabulary: int, vector_size: int) -> Encoder:
         path = place / f"{vocabulary}-{vector_size}"
         found = Encoder(Artifact.open(random_model(path, vocabulary, vector_size, with_map=True)))
-        found.warm()
+        found.warm_up()
         return found
 
     rows: list[dict[str, Any]] = [

@@ -77,7 +77,7 @@ def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak
     """Figures of some documents, and of the peak in the same rounds."""
     width = encoder.artifact.arrays["syn1neg"].shape[1]
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32
-    words, _ = encoder.artifact.vocabulary.rows(documents)
+    words, _ = encoder.artifact.vocabulary.ids_of(documents)
     taken = float(sum(keep[np.asarray(words)])) * encoder.defaults.epochs
     rows, vector, times = np.ones((interface.BLOCK, width), np.float32), np.ones(width, np.float32), 20_000
     loop = (interface.address(rows), interface.address(vector), width)

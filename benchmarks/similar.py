@@ -33,7 +33,7 @@ from gensim.models import KeyedVectors
 from benchmarks.machine import cpu, pin_to_one_core, write_figures
 from benchmarks.models import random_model
 from paravec_model.artifact import Artifact
-from paravec_model.inference.similar import Neighbours
+from paravec_model.inference.similar import DocumentIndex
 
 Vectors = npt.NDArray[np.float32]
 
@@ -54,13 +54,13 @@ artifact = Artifact.open(sys.argv[1])
 last = artifact.doctags[-1]
 opened = time.perf_counter() - began
 encoder = Encoder(artifact)
-encoder.warm()
+encoder.warm_up()
 queries = np.random.default_rng(5).standard_normal((256, encoder.manifest.algorithm.vector_size), np.float32)
-encoder.neighbours.find(queries[:1], 100)
+encoder.document_index.find(queries[:1], 100)
 before = own()
-encoder.neighbours.find(queries[:1], 100)
+encoder.document_index.find(queries[:1], 100)
 one = own()
-encoder.neighbours.find(queries, 100)
+encoder.document_index.find(queries, 100)
 print(opened * 1000, before, one - before, own() - before)
 """
 
@@ -95,7 +95,7 @@ def main() -> int:
 
 def compare(artifact: Artifact, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Milliseconds of each way, for one query and for several in a call."""
-    neighbours, top_k = Neighbours(artifact), arguments.top_k
+    neighbours, top_k = DocumentIndex(artifact), arguments.top_k
     vectors, norms = artifact.arrays["doctag_vectors"], artifact.arrays["doctag_norms"]
     theirs = KeyedVectors(arguments.vector_size, count=0)
     theirs.index_to_key, theirs.vectors = range(len(vectors)), vectors

@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from docs import make_reference
 
 project = "paravec"
-author = "The paravec authors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # requirements/ and tests/ have no pages; what make_reference.py writes is included by pages of reference/.
@@ -22,6 +21,7 @@ exclude_patterns = ["reference/generated"]
 
 # Backticks in docstrings are code.
 default_role = "code"
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -35,6 +35,7 @@ myst_heading_anchors = 4
 
 html_theme = "furo"
 html_title = f"paravec {version}"
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--operations-listen", required=True)
     arguments = parser.parse_args()
     encoder = Encoder(Artifact.open(arguments.model), arguments.method)
-    encoder.warm()
+    encoder.warm_up()
     server = grpc.server(ThreadPoolExecutor())
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Embedder(encoder), server)
     health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)

@@ -1,7 +1,7 @@
 """Text or tokens in, vectors out: the whole of inference, without any wire."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from string import printable
@@ -16,9 +16,9 @@ from .errors import NotFiniteError, OptionError
 from .inference.map import Map
 from .inference.method import InferenceMethod
 from .inference.sgd import Sgd
-from .inference.similar import Neighbours
+from .inference.similar import DocumentIndex
 from .options import InferenceOptions, Method, Stop, padded
-from .text.token_ids import Document, Reader, Words
+from .text.token_ids import Document, TokenIdReader, TokenIds
 
 Vectors = npt.NDArray[np.float32]
 
@@ -35,21 +35,18 @@ class Encoding(NamedTuple):
     """Tokens of each document that the vocabulary has, and that were used."""
     token_counts: Sequence[int]
     """Tokens of each document."""
-    most: int
+    max_tokens: int
     """At most so many tokens of a document were used."""
 
     @property
     def truncated(self) -> Iterator[bool]:
         """Whether some of a document's tokens were not used."""
-        return (count > self.most for count in self.token_counts)
+        return (count > self.max_tokens for count in self.token_counts)
 
-    def parts(self, sizes: Iterable[int]) -> Iterator["Encoding"]:
-        """The same in parts of so many documents."""
-        end = 0
-        for size in sizes:
-            begin, end = end, end + size
-            part = slice(begin, end)
-            yield Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.most)
+    def part(self, begin: int, end: int) -> "Encoding":
+        """The encoding of the documents [begin, end)."""
+        part = slice(begin, end)
+        return Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.max_tokens)
 
 
 class Encoder:
@@ -65,14 +62,14 @@ class Encoder:
         self.artifact = artifact
         self.manifest = artifact.manifest
         self.tokenize = artifact.manifest.tokenizer
-        self.read = Reader(self.tokenize, artifact.vocabulary)
+        self.to_token_ids = TokenIdReader(self.tokenize, artifact.vocabulary)
         self._methods: dict[Method, InferenceMethod] = {"sgd": Sgd(artifact)}
         if self.manifest.map_lambda is not None:
             self._methods["map"] = Map(artifact, self.manifest.map_lambda)
         self.defaults = replace(self.manifest.defaults, method=method) if method else self.manifest.defaults
         """Options where a caller gives none."""
         self._check(self.defaults)
-        self.neighbours = Neighbours(artifact) if self.manifest.doctag_count else None
+        self.document_index = DocumentIndex(artifact) if self.manifest.doctag_count else None
         """The training documents, if the artifact carries them."""
 
     @property
@@ -90,23 +87,23 @@ class Encoder:
         if options.method not in self._methods:
             raise OptionError("method", f"must be {' or '.join(self.methods)} for this model, not {options.method}")
 
-    def warm(self) -> None:
+    def warm_up(self) -> None:
         """Read what every document needs and draw for the default options, so that the first does not wait for it."""
-        self.artifact.vocabulary.row("")
-        self.read([printable])
+        self.artifact.vocabulary.id_of("")
+        self.to_token_ids([printable])
         for name, method in self._methods.items():
             vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
             method(array("I", [0]), array("q", [0, 1]), vector, replace(self.defaults, method=name), bool)
-        if self.neighbours:
-            self.neighbours.warm()
+        if self.document_index:
+            self.document_index.warm_up()
 
-    def is_brief(self, tokens: int, options: InferenceOptions) -> bool:
+    def is_short(self, tokens: int, options: InferenceOptions) -> bool:
         """Whether to infer from about so many tokens takes a millisecond at most."""
         # What has been drawn for another seed, or for more epochs, may be gone again.
         drawn = options.seed == self.defaults.seed and options.epochs <= self.defaults.epochs
         return drawn and self._methods[options.method].cost(tokens, options) < _RATE / 1000
 
-    def seconds(self, tokens: int, options: InferenceOptions | None = None) -> float:
+    def estimate_seconds(self, tokens: int, options: InferenceOptions | None = None) -> float:
         """About how long one core infers from so many tokens; within a factor of two or three."""
         options = options or self.defaults
         return self._methods[options.method].cost(tokens, options) / _RATE
@@ -123,16 +120,16 @@ class Encoder:
         asked every few ten milliseconds of work; once it says True, StoppedError is raised. NotFiniteError if the model
         holds numbers that are not finite, and one of the vectors is not either.
         """
-        return self.infer(self.read(documents, stop=stop), options, stop)
+        return self.infer(self.to_token_ids(documents, stop=stop), options, stop)
 
-    def infer(self, words: Words, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
+    def infer(self, words: TokenIds, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
         """Infer the vectors of documents that were read, as `encode` does."""
         options = options or self.defaults
         self._check(options)
-        size, known = self.manifest.algorithm.vector_size, words.known
+        size, known = self.manifest.algorithm.vector_size, words.known_counts
         vectors = np.zeros((len(known), padded(size)), np.float32)
-        if words.rows:
-            self._methods[options.method](words.rows, words.ends, vectors, options, stop)
+        if words.ids:
+            self._methods[options.method](words.ids, words.ends, vectors, options, stop)
             if not all_finite(vectors):
                 raise NotFiniteError("a vector is not finite; paravec-model verify names the arrays that are the cause")
         vectors = vectors[:, :size]
@@ -141,4 +138,4 @@ class Encoder:
         if options.normalize:
             lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
             vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0, casting="same_kind")
-        return Encoding(vectors, known, words.counts, words.most)
+        return Encoding(vectors, known, words.token_counts, words.max_tokens)

@@ -59,7 +59,7 @@ class Algorithm:
             raise OptionError("negative", "must be 1 or more when hs is off: nothing else says what to learn")
 
     @property
-    def slots(self) -> int:
+    def vectors_per_row(self) -> int:
         """Vectors side by side in the hidden layer: 1, or document and context words for DM concat."""
         return 1 + 2 * self.window if self.mode == "dm_concat" else 1
 

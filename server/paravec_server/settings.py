@@ -1,4 +1,4 @@
-"""All settings of paravec-server, read in one place: flags first, then PARAVEC_* in the environment, then defaults."""
+"""All settings of paravec-server. A flag overrides a variable PARAVEC_*, which overrides the default."""
 
 import argparse
 import os
@@ -10,15 +10,15 @@ from typing import Any
 from paravec_model import __version__
 
 NO_PORT = ("unix:", "unix-abstract:", "vsock:")
-"""How addresses begin that are no host:port."""
+"""Schemes of addresses that are not host:port."""
 
 
 class SettingsError(Exception):
-    """A setting is missing or out of range; one line that names it."""
+    """A setting is missing or invalid. The message is one line that names it."""
 
 
 class ListenError(Exception):
-    """The address that a setting names cannot be listened on; one line that names it."""
+    """The server cannot listen on an address. The message is one line that names it."""
 
 
 def _setting(default: Any, help_text: str, **extra: Any) -> Any:
@@ -29,25 +29,30 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+# How --help shows a value whose setting has no metavar of its own. All numbers that are not whole are seconds.
+_METAVARS = {int: "N", float: "SECONDS", str: "ADDRESS"}
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Each field is the flag --name-with-dashes and the variable PARAVEC_NAME."""
+    """Each field is a flag and a variable: `max_tokens` is --max-tokens and PARAVEC_MAX_TOKENS.
+
+    The metadata of a field is its line of --help, its bounds or choices, and how its text is converted.
+    """
 
     model: Path = _setting(None, "directory of the model artifact (required)", kind=Path, metavar="DIR")
     listen: str = _setting(
-        "[::]:50051", "address to listen on: host:port, unix:/path or unix-abstract:name; port 0 picks a free one"
+        "[::]:50051", "address for gRPC: host:port, unix:/path or unix-abstract:name; port 0 picks a free one"
     )
     operations_listen: str = _setting(
-        "",
-        "address of /livez, /readyz and /metrics over HTTP: host:port; port 0 picks a free one [none]",
-        metavar="ADDRESS",
+        "", "address for /livez, /readyz and /metrics over HTTP: host:port; port 0 picks a free one [none]"
     )
     workers: int = _setting(
-        1, "processes that share the port and the mapped model; 0 means one for each core", least=0, most=256
+        1, "worker processes, which share the port and the mapped model; 0 means one for each core", least=0, most=256
     )
     threads: int = _setting(
         0,
-        "calls that compute at once in each worker; the others wait for a slot; 0 divides the cores among the workers",
+        "calls that compute at the same time in each worker; the others wait; 0 divides the cores among the workers",
         least=0,
         most=1024,
     )
@@ -55,32 +60,32 @@ class Settings:
                            choices=("model", "sgd", "map"))  # fmt: skip
     max_concurrent_rpcs: int = _setting(
         256,
-        "calls and streams in progress in each worker, short texts not counted; each has a thread, a stream two",
+        "calls and streams in progress in each worker, without short calls; each has a thread, a stream two",
         least=1,
         most=10_000,
     )
     max_bytes_in_flight: int = _setting(
         64 * 2**20,
-        "bytes, unpacked, of the messages of these calls and of their unsent answers, in each worker",
+        "bytes of the decompressed requests of these calls and of their unsent responses, in each worker",
         least=1,
         most=10**12,
     )
     max_work_in_flight: float = _setting(
         2.0,
-        "seconds of one core that these calls will compute, estimated from tokens, epochs and the model's size",
+        "CPU seconds that these calls will need, in each worker; estimated from tokens, epochs and the model's size",
         least=0.001,
         most=10**6,
     )
-    max_wait_seconds: float = _setting(30.0, "seconds that a call may wait for its turn", least=0.01, most=86400)
+    max_wait_seconds: float = _setting(30.0, "seconds that a call may wait until it computes", least=0.01, most=86400)
     max_connections: int = _setting(
-        4096, "connections at once in each worker; each may take 1 MiB of memory", least=1, most=10**6
+        4096, "open connections to each worker; each may take 1 MiB of memory", least=1, most=10**6
     )
     max_streams: int = _setting(
-        100, "calls and streams of one connection at once; the client's gRPC queues the rest", least=1, most=10**6
+        100, "concurrent calls and streams of one connection; the client's gRPC queues the rest", least=1, most=10**6
     )
     peer_seconds: float = _setting(
         30.0,
-        "seconds that a caller may take to send its message, or to take its answer; then the call is reset",
+        "seconds that a client may take to send a request or to read a response; then the call is reset",
         least=0.1,
         most=86400,
     )
@@ -96,7 +101,9 @@ class Settings:
         None, "PEM file of the server's certificate chain; without it the server speaks plain text [none]",
         kind=Path, metavar="FILE",
     )  # fmt: skip
-    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key [none]", kind=Path, metavar="FILE")
+    tls_key: Path | None = _setting(
+        None, "PEM file of the certificate's private key, not encrypted [none]", kind=Path, metavar="FILE"
+    )
     tls_client_ca: Path | None = _setting(
         None,
         "PEM file of certificate authorities; clients must show a certificate that one of them signed [none]",
@@ -113,24 +120,31 @@ class Settings:
         30.0, "seconds that calls in progress get to finish when the server stops", least=0, most=86400
     )
     hang_seconds: float = _setting(10.0, "seconds without progress until liveness fails", least=0.1, most=3600)
-    verify: str = _setting("manifest", "check of the model at start: sizes and the digest, or with full the hash of every file too",
-                           choices=("manifest", "full"))  # fmt: skip
-    reflection: bool = _setting(True, "answer gRPC server reflection, v1 and v1alpha")
+    verify: str = _setting(
+        "manifest",
+        "check of the model at start: manifest checks file sizes and digest, full also each file's hash",
+        choices=("manifest", "full"),
+    )
+    reflection: bool = _setting(True, "serve gRPC server reflection, v1 and v1alpha")
     tracing: bool = _setting(
-        False, "send a span for each call by OTLP, configured by OTEL_* variables; needs paravec[otel]"
+        False, "export a span for each call by OTLP, configured by OTEL_* variables; needs paravec[otel]"
     )
     log_level: str = _setting("info", "lowest level that is logged", choices=("debug", "info", "warning", "error"))
-    log_format: str = _setting("text", "one line of text, or one JSON object, per event", choices=("text", "json"))
+    log_format: str = _setting(
+        "text", "format of the log: each event is one line of text or one JSON object", choices=("text", "json")
+    )
 
     def __post_init__(self) -> None:
         if self.model is None:
-            raise SettingsError("no model: set --model or PARAVEC_MODEL to the directory of an artifact")
+            raise SettingsError("no model: set --model or PARAVEC_MODEL to the directory of a model artifact")
         for f in fields(self):
             value, meta = getattr(self, f.name), f.metadata
             if "least" in meta and not meta["least"] <= value <= meta["most"]:
-                raise SettingsError(f"{names_of(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
+                raise SettingsError(f"{setting_names(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
             if "choices" in meta and value not in meta["choices"]:
-                raise SettingsError(f"{names_of(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}")
+                raise SettingsError(
+                    f"{setting_names(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}"
+                )
         if self.operations_listen:
             read_address("operations_listen", self.operations_listen)
         if not self.listen.startswith(NO_PORT):
@@ -138,18 +152,18 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """Workers, with 0 resolved."""
+        """The number of workers; resolves `workers` 0."""
         return self.workers or _cores()
 
     @property
     def inference_threads(self) -> int:
-        """Calls that compute at once in one worker, with 0 resolved."""
+        """Calls that compute at the same time in one worker; resolves `threads` 0."""
         return self.threads or max(1, _cores() // self.processes)
 
 
 def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the command line and the environment; SettingsError for a value that cannot be."""
-    # Not a default argument, which help() would print.
+    """Read settings from the command line and the environment. Raises SettingsError for an invalid value."""
+    # Not a default argument: help() would print the environment.
     environ = os.environ if environ is None else environ
     given = vars(_parser().parse_args(argv))
     values: dict[str, Any] = {}
@@ -166,19 +180,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="paravec-server",
         description="Serve one Doc2Vec model over gRPC.",
-        epilog="Each flag is also a variable: --max-documents is PARAVEC_MAX_DOCUMENTS. A flag goes before a variable."
+        epilog="Each flag is also a variable: --max-documents is PARAVEC_MAX_DOCUMENTS. A flag overrides its variable."
         "\n\nexample:\n  paravec-server --model models/lee --listen 127.0.0.1:50051",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"paravec {__version__}")
     for f in fields(Settings):
         meta = f.metadata
-        choices = f" ({' | '.join(meta['choices'])})" if "choices" in meta else ""
         default = "" if f.default in (None, "") else f" [{f.default}]"
-        kind: dict[str, Any] = {"metavar": meta.get("metavar", f.name.rsplit("_", 1)[-1].upper())}
-        if isinstance(f.default, bool):
-            kind = {"action": argparse.BooleanOptionalAction}
-        parser.add_argument(_flag(f.name), dest=f.name, default=None, help=f"{meta['help']}{choices}{default}", **kind)
+        options: dict[str, Any] = {"metavar": meta.get("metavar") or _METAVARS.get(type(f.default))}
+        if "choices" in meta:
+            options = {"metavar": f"{{{','.join(meta['choices'])}}}"}
+        elif isinstance(f.default, bool):
+            options = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(_flag(f.name), dest=f.name, default=None, help=f"{meta['help']}{default}", **options)
     return parser
 
 
@@ -190,21 +205,21 @@ def _convert(name: str, kind: Any, raw: Any) -> Any:
             return True
         if raw.lower() in ("0", "false", "no", "off"):
             return False
-        raise SettingsError(f"{names_of(name)} must be true or false, not {raw!r}")
+        raise SettingsError(f"{setting_names(name)} must be true or false, not {raw!r}")
     try:
         return kind(raw)
     except ValueError:
-        raise SettingsError(f"{names_of(name)} must be a number, not {raw!r}") from None
+        raise SettingsError(f"{setting_names(name)} must be a number, not {raw!r}") from None
 
 
 def read_address(setting: str, address: str) -> tuple[str, int]:
-    """Host, without brackets, and port of an address; SettingsError, which names the setting, if it is no host:port."""
+    """Host, without brackets, and port of an address host:port. Raises SettingsError, which names the setting."""
     host, colon, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1
     if not colon or not 0 <= number <= 65535 or (":" in bare) != (bare != host):
         problem = "must be host:port, e.g. 127.0.0.1:9464 or [::]:9464"
-        raise SettingsError(f"{names_of(setting)} {problem}, not {address!r}")
+        raise SettingsError(f"{setting_names(setting)} {problem}, not {address!r}")
     return bare, number
 
 
@@ -216,6 +231,6 @@ def _variable(name: str) -> str:
     return "PARAVEC_" + name.upper()
 
 
-def names_of(name: str) -> str:
-    """How a person knows the setting: its flag and its variable."""
+def setting_names(name: str) -> str:
+    """The setting as operators know it: its flag and its variable."""
     return f"{_flag(name)} ({_variable(name)})"

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from paravec_server.rpc import channel_args
-from paravec_server.rpc.thread_pool import Threads
+from paravec_server.rpc.thread_pool import ElasticThreadPool
 from paravec_server.settings import Settings
 
 from .. import http2
@@ -42,8 +42,8 @@ class Echo(grpc.GenericRpcHandler):
 def echo(**settings: Any) -> Iterator[tuple[int, Echo]]:
     """The port of a server with these settings and the transport's options."""
     handler = Echo()
-    options = channel_args.options(Settings(model=Path("m"), **settings))
-    server = grpc.server(Threads(8, "test"), handlers=[handler], options=options)
+    options = channel_args.channel_args(Settings(model=Path("m"), **settings))
+    server = grpc.server(ElasticThreadPool(8, "test"), handlers=[handler], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -88,7 +88,7 @@ def test_an_old_connection_is_left_and_its_calls_are_finished() -> None:
 
 def test_a_stream_may_outlast_its_connection_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the grace is over, what is left is cut off."""
-    monkeypatch.setattr(channel_args, "_GRACE", 0.3)
+    monkeypatch.setattr(channel_args, "_GRACE_SECONDS", 0.3)
     with echo(max_connection_age=1.0) as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         never = threading.Event()
 
@@ -108,7 +108,7 @@ def test_a_stream_may_outlast_its_connection_so_long_and_no_longer(monkeypatch: 
 
 def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One without calls; the next call makes another."""
-    monkeypatch.setattr(channel_args, "_IDLE", 0.3)
+    monkeypatch.setattr(channel_args, "_IDLE_SECONDS", 0.3)
     with echo() as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         idle = threading.Event()
         first = ask(channel)
@@ -124,7 +124,7 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_connects_and_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that never speaks HTTP/2 is closed."""
-    monkeypatch.setattr(channel_args, "_HANDSHAKE", 0.3)
+    monkeypatch.setattr(channel_args, "_HANDSHAKE_SECONDS", 0.3)
     with echo() as (port, _), socket.create_connection(("127.0.0.1", port), PATIENCE) as silent:
         while silent.recv(4096):
             pass
@@ -132,8 +132,8 @@ def test_who_connects_and_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatc
 
 def test_the_call_of_a_client_that_vanished_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not answer when it is asked whether it is there, though its connection stands."""
-    monkeypatch.setattr(channel_args, "_KEEPALIVE", 0.3)
-    monkeypatch.setattr(channel_args, "_ANSWER", 0.3)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_TIMEOUT_SECONDS", 0.3)
     with echo() as (port, handler), raw(port) as connection:
         connection.sendall(
             frame(http2.HEADERS, http2.request("/any/Method", secure=False), http2.END_HEADERS, stream=1)
@@ -143,7 +143,7 @@ def test_the_call_of_a_client_that_vanished_is_ended(monkeypatch: pytest.MonkeyP
 
 def test_a_client_that_answers_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is silent otherwise."""
-    monkeypatch.setattr(channel_args, "_KEEPALIVE", 0.1)
+    monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.1)
     with echo() as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         go_on = threading.Event()
 
@@ -160,7 +160,7 @@ def test_a_client_that_answers_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -
 
 def test_pings_are_answered_between_calls_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps to the interval may go on for ever; who does not is told too_many_pings."""
-    monkeypatch.setattr(channel_args, "_PINGS", 0.1)
+    monkeypatch.setattr(channel_args, "_PING_INTERVAL_SECONDS", 0.1)
     with echo() as (port, _), raw(port) as connection:
         incoming = frames(connection)
         ping = frame(http2.PING, b"12345678")

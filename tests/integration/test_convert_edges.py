@@ -77,7 +77,7 @@ def test_numpys_text_and_integers_are_text_and_integers(tmp_path: Path) -> None:
     assert converted(model, tmp_path, "--doctags") == 0
     artifact = Artifact.open(tmp_path / "out", verify=True)
     assert list(artifact.doctags) == [f"d{number}" for number in range(30)]
-    assert artifact.vocabulary.row("alpha") is not None
+    assert artifact.vocabulary.id_of("alpha") is not None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])

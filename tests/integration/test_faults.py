@@ -19,18 +19,17 @@ from grpc_health.v1 import health_pb2
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import TokenIds
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.call import Call
-from paravec_server.rpc.dispatcher import Calls
-from paravec_server.rpc.fast_path.completion_queue import Answer
-from paravec_server.rpc.fast_path.exchange import Exchange
+from paravec_server.rpc.call import Call, CallResult
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.fast_path.completion_queue import CallContext
 from paravec_server.rpc.read_ahead import _Buffer
 from paravec_server.services.embedding import SERVICE, EmbeddingService
 from paravec_server.services.health import HEALTH, Health
 from paravec_server.services.inference import Inference
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter
 
 from ..servers import PATIENCE, until
@@ -44,13 +43,13 @@ class Broken:
     def __init__(self, encoder: Encoder) -> None:
         self.manifest = encoder.manifest
         self.tokenize, self.defaults, self.methods = encoder.tokenize, encoder.defaults, encoder.methods
-        self.is_brief = encoder.is_brief
+        self.is_short = encoder.is_short
 
-    def seconds(self, *_: Any) -> float:
+    def estimate_seconds(self, *_: Any) -> float:
         """Nothing takes any time."""
         return 0.0
 
-    def read(self, documents: list[str], *_: Any) -> None:
+    def to_token_ids(self, documents: list[str], *_: Any) -> None:
         """Fail."""
         raise RuntimeError(f"cannot do {documents}")
 
@@ -64,16 +63,16 @@ class Fastidious:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
-    def read(self, documents: list[str], *rest: Any) -> Words:
+    def to_token_ids(self, documents: list[str], *rest: Any) -> TokenIds:
         """Fail if the word is there."""
         if SECRET in documents:
             raise RuntimeError(f"cannot do {documents}")
-        return self._encoder.read(documents, *rest)
+        return self._encoder.to_token_ids(documents, *rest)
 
 
-def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
+def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
     """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -81,7 +80,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Calls]:
         inference.encoder = encoder
         service.serve(encoder)
         admission.open()
-    return service, Calls(service.methods(), admission, row)
+    return service, Dispatcher(service.methods(), admission, row)
 
 
 @contextmanager
@@ -99,15 +98,15 @@ def stub_of(encoder: Any = None) -> Iterator[Any]:
 
 @pytest.fixture(params=["direct", "grpcio"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
+    """Dispatcher come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
     if request.param == "grpcio":
-        monkeypatch.setattr("paravec_server.rpc.dispatcher.fits", lambda _: False)
+        monkeypatch.setattr("paravec_server.rpc.dispatcher.is_supported", lambda _: False)
 
 
 def test_calls_come_straight_from_the_core_with_this_grpcio(request: pytest.FixtureRequest) -> None:
     """It would be half as fast otherwise, and nobody would notice."""
     server = build()[1].server(ThreadPoolExecutor(1))
-    assert (server._direct is not None) == ("direct" in request.node.callspec.id)
+    assert (server._fast_path is not None) == ("direct" in request.node.callspec.id)
 
 
 def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +126,7 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
     lines = [_JsonFormatter().format(record) for record in caplog.records]
     events = [json.loads(line) for line in lines]
     assert told.request_id in [event["request_id"] for event in events]
-    assert all(event["error"] == "RuntimeError" and "Broken.read" in event["at"] for event in events)
+    assert all(event["error"] == "RuntimeError" and "Broken.to_token_ids" in event["at"] for event in events)
     for line in [*lines, error.details(), caplog.text, *(answer.error.message for answer in answers)]:
         assert SECRET not in line
         assert "cannot do" not in line
@@ -153,10 +152,10 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
     """Its caller hears so, others have their answers, and who calls later has, too."""
     if "direct" not in request.node.callspec.id:
         pytest.skip("grpcio sends its answers itself")
-    send = Exchange.send
+    send = CallContext.send
 
-    def stumble(exchange: Exchange, answer: Answer) -> None:
-        if answer.data and len(pb.EmbedResponse.FromString(answer.data).embeddings) == 4:
+    def stumble(exchange: CallContext, answer: CallResult) -> None:
+        if answer.response and len(pb.EmbedResponse.FromString(answer.response).embeddings) == 4:
             raise RuntimeError("cannot send")
         send(exchange, answer)
 
@@ -168,7 +167,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
         leave(admission, *held)
 
     monkeypatch.setattr(Admission, "leave", noted)
-    monkeypatch.setattr(Exchange, "send", stumble)
+    monkeypatch.setattr(CallContext, "send", stumble)
     document = pb.Document(text="fire")
     with stub_of(encoder) as stub:
         for _ in range(2):
@@ -176,7 +175,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
             codes = [future.code() for future in futures]
             ok = grpc.StatusCode.OK
             assert codes == [ok, ok, grpc.StatusCode.INTERNAL, ok] * 10
-    assert all(admission.idle(PATIENCE) for admission in admissions)
+    assert all(admission.wait_until_idle(PATIENCE) for admission in admissions)
 
 
 @pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback"])
@@ -195,14 +194,14 @@ def test_whatever_fails_a_call_ends_and_its_place_is_free(
     monkeypatch.setattr(Admission, "enter", lambda one: admissions.append(one) or enter(one))  # type: ignore[func-returns-value]
     with stub_of(encoder) as stub:
         with monkeypatch.context() as broken:
-            broken.setattr(Exchange, step, stumble)
+            broken.setattr(CallContext, step, stumble)
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * n)) for n in [1, 9] * 5]
             # Some do not come to what fails.
             told = {future.code() for future in futures}
             assert told <= {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.OK}
         assert stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")]), timeout=PATIENCE)
         assert admissions
-        assert all(one.idle(PATIENCE) for one in admissions)
+        assert all(one.wait_until_idle(PATIENCE) for one in admissions)
 
 
 class BrokenTracing:
@@ -227,7 +226,7 @@ class BrokenTracing:
 @pytest.mark.parametrize(("where", "code"), [("begin", "INTERNAL"), ("end", "OK")])
 def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
     """A call whose span cannot begin fails; one whose span cannot end is answered."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
     service = EmbeddingService(settings, inference, admission)
@@ -235,7 +234,7 @@ def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: st
     service.serve(encoder)
     admission.open()
     tracing: Any = BrokenTracing(where)
-    server = Calls(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
+    server = Dispatcher(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -243,7 +242,7 @@ def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: st
         for documents in (1, 9):
             call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))
             assert call.code().name == code
-    assert admission.idle(PATIENCE)
+    assert admission.wait_until_idle(PATIENCE)
     server.stop(None)
 
 
@@ -301,9 +300,9 @@ def test_a_watcher_that_is_gone_before_it_is_heard_keeps_no_thread() -> None:
             return False
 
     health = Health(SERVICE)
-    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), Figures().rows[0]))
+    call = Call("Watch", "id", (), Admission(Settings(model=Path("m")), SharedCounters().workers[0]))
     call.context = Ended()
     watch = health.methods()[f"/{HEALTH}/Watch"]
-    answers = list(watch.run(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
+    answers = list(watch.handler(call, health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()))
     not_serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
     assert answers == [not_serving.SerializeToString()]

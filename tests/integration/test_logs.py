@@ -19,9 +19,9 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
 
 from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
@@ -122,9 +122,9 @@ def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: An
 @pytest.mark.parametrize("name", ["a\nb", "a\r", "\x1b[2J", "ä", "\x00", "\u2028", "x\n" * 64])
 def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
     """Should it come through all the same."""
-    settings, row = Settings(model=Path("m")), Figures().rows[0]
-    calls = Calls({}, Admission(settings, row), row)
-    told, back = calls._name([("x-request-id", name), ("x-request-id-bin", b"\xff")])
+    settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
+    calls = Dispatcher({}, Admission(settings, row), row)
+    told, back = calls._request_id([("x-request-id", name), ("x-request-id-bin", b"\xff")])
     assert told.isalnum()
     assert back == ()
 

@@ -173,7 +173,7 @@ def test_an_artifact_without_it_serves_sgd(tmp_path: Path, capfd: pytest.Capture
     assert not any(name.startswith("map_") for name in artifact.manifest.files)
     encoder = Encoder(artifact)
     assert encoder.methods == ("sgd",)
-    encoder.warm()
+    encoder.warm_up()
     with pytest.raises(OptionError, match="method: must be sgd"):
         encoder.encode([["the"]], MAP)
 

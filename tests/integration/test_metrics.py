@@ -20,8 +20,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, METHODS, Figures
-from paravec_server.telemetry.metrics import Facts, metrics_page
+from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, SharedCounters
+from paravec_server.telemetry.metrics import ServerInfo, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
 from ..scrapes import Scrape, address_of, scrape
@@ -32,7 +32,7 @@ LIMITS = {
     "paravec_message_bytes_in_flight": 3,
     "paravec_work_in_flight_seconds": 0.5,
 }
-FACTS = Facts({"name": 'odd "name"\\', "version": "1"}, LIMITS)
+INFO = ServerInfo({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,13 @@ def stub(measured: Server) -> Iterator[Any]:
         yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
 
 
-def serve(figures: Figures, address: str = "127.0.0.1:0") -> OperationsServer:
+def serve(figures: SharedCounters, address: str = "127.0.0.1:0") -> OperationsServer:
     """The operations port of a process that has no gRPC server."""
-    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, FACTS))
+    return serve_operations(address, lambda: "", lambda: "", metrics_page(figures, INFO))
 
 
 @contextmanager
-def endpoint(figures: Figures) -> Iterator[str]:
+def endpoint(figures: SharedCounters) -> Iterator[str]:
     """The address of metrics that this process serves."""
     served = serve(figures)
     try:
@@ -150,7 +150,7 @@ def test_series_are_there_before_they_count(artifact: Artifact) -> None:
     """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
-    for method in METHODS:
+    for method in COUNTED_METHODS:
         for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
             assert told("paravec_calls_total", method=method, code=code) == 0
         assert told("paravec_call_duration_seconds_bucket", method=method, le="0.005") == 0
@@ -217,12 +217,13 @@ def test_open_metrics_is_spoken_to_who_asks(address: str) -> None:
 
 def test_a_process_without_workers_tells_of_all() -> None:
     """A parent that serves nothing sums what its workers counted; one that ended is stopped, and its counts stay."""
-    figures = Figures(3)
+    figures = SharedCounters(3)
     code = (
         "import os, sys, grpc; from paravec_server.telemetry.counters import *\n"
-        "row = Figures(3, int(sys.argv[1])).rows[int(sys.argv[2])]; row.reset(os.getpid()); row['state'] = SERVING\n"
+        "row = SharedCounters(3, int(sys.argv[1])).workers[int(sys.argv[2])]\n"
+        "row.reset(os.getpid()); row['state'] = SERVING\n"
         "row.add('documents', 2); row['calls_in_flight'] = 4\n"
-        "row.ended('Embed', grpc.StatusCode.OK, 0.003); row.ended('Embed', grpc.StatusCode.OK, 99)\n"
+        "row.count_call('Embed', grpc.StatusCode.OK, 0.003); row.count_call('Embed', grpc.StatusCode.OK, 99)\n"
         "print(flush=True); sys.stdin.read()"
     )
     with ExitStack() as stack:
@@ -252,11 +253,11 @@ def test_a_process_without_workers_tells_of_all() -> None:
         assert told("paravec_workers", state="stopped") == 1
         for number in "01":
             assert told("process_resident_memory_bytes", worker=number) > 0
-        assert told("paravec_model_info", **FACTS.model) == 1
+        assert told("paravec_model_info", **INFO.model) == 1
 
         workers[0].kill()
         workers[0].wait()
-        figures.rows[0].add("restarts")
+        figures.workers[0].add("restarts")
         told = Scrape(address)
         assert told("paravec_documents_total") == 4
         assert told("paravec_calls_in_flight") == 4
@@ -302,7 +303,7 @@ def test_junk_does_not_end_it(address: str, measured: Server, junk: bytes) -> No
 
 def test_slow_clients_hold_nobody_up() -> None:
     """However many connections say nothing, a scrape is answered, and no more threads are at work than there may be."""
-    with ExitStack() as stack, endpoint(Figures()) as address:
+    with ExitStack() as stack, endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         before = len(list(Path("/proc/self/task").iterdir()))
         for _ in range(50):
@@ -322,8 +323,8 @@ def drip(connection: socket.socket) -> None:
 
 def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """To send a byte now and then does not keep a connection for longer than it may last."""
-    monkeypatch.setattr("paravec_server.telemetry.operations._LONGEST", 0.2)
-    with endpoint(Figures()) as address:
+    monkeypatch.setattr("paravec_server.telemetry.operations._CONNECTION_SECONDS", 0.2)
+    with endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), PATIENCE) as connection:
             connection.settimeout(0.05)
@@ -344,7 +345,7 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN) {address}: cannot be listened on"
+    wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN): cannot listen on {address}: "
     assert last.startswith(wanted)
     assert "Traceback" not in done.stderr
 
@@ -352,13 +353,13 @@ def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> Non
 @pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])
 def test_an_address_that_is_not_here_is_an_error(address: str) -> None:
     """So that the operator is told, whatever is wrong with it."""
-    with pytest.raises(ListenError, match="cannot be listened on"):
-        serve(Figures(), address)
+    with pytest.raises(ListenError, match="cannot listen on"):
+        serve(SharedCounters(), address)
 
 
 @pytest.mark.parametrize("host", ["", "[::]", "localhost"])
 def test_it_listens_for_ipv4_wherever_it_is_told_to(host: str) -> None:
     """All addresses are those of IPv4, too."""
-    served = serve(Figures(), f"{host}:0")
+    served = serve(SharedCounters(), f"{host}:0")
     assert "paravec_workers" in scrape(f"127.0.0.1:{served.server_port}")[1]
     served.close()

@@ -22,7 +22,7 @@ Capture = pytest.CaptureFixture[str]
 def spoiled(artifact: Artifact, tmp_path: Path) -> Path:
     """An artifact made elsewhere, in which each row of one word that counts for both methods holds a NaN."""
     folder = shutil.copytree(artifact.path, tmp_path / "spoiled")
-    row = artifact.vocabulary.row("police")
+    row = artifact.vocabulary.id_of("police")
     for name in ("syn1neg", "map_syn1neg"):
         array = np.load(folder / f"{name}.npy", "r+")
         array[row, 4] = np.nan
@@ -33,14 +33,14 @@ def spoiled(artifact: Artifact, tmp_path: Path) -> Path:
 def test_verify_names_the_arrays(artifact: Artifact, spoiled: Path, capsys: Capture) -> None:
     """Even where the hashes are right, since they were made of it."""
     broken = Artifact.open(spoiled)
-    assert [line.split(": ")[0] for line in broken.number_problems()] == [
+    assert [line.split(": ")[0] for line in broken.non_finite_arrays()] == [
         str(spoiled / "map_syn1neg.npy"), str(spoiled / "syn1neg.npy"),
     ]  # fmt: skip
     size = artifact.arrays["syn1neg"].size
-    assert f": 1 of {size:,} numbers are not finite" in broken.number_problems()[1]
+    assert f": 1 of {size:,} numbers are not finite" in broken.non_finite_arrays()[1]
     with pytest.raises(ArtifactError, match="not finite"):
-        broken.check_numbers()
-    assert not artifact.number_problems()
+        broken.check_finite()
+    assert not artifact.non_finite_arrays()
     assert main(["verify", str(spoiled)]) == 1
     assert "syn1neg.npy" in capsys.readouterr().err
 

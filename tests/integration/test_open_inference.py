@@ -26,11 +26,11 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.dispatcher import Calls
+from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.services.inference import Inference
 from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import CODES, Figures
+from paravec_server.telemetry.counters import CODES, SharedCounters
 
 from ..servers import PATIENCE, Server, running
 from ..triton import Triton, TritonError, triton
@@ -137,7 +137,7 @@ def test_triton_gets_the_outputs_it_asks_for(asker: Triton, name: str) -> None:
         ({"texts": ["a", "fire " * 2001]}, "INVALID_ARGUMENT", "raw_input_contents[0][1]"),
         ({"outputs": ["vector"]}, "INVALID_ARGUMENT", "outputs[0].name"),
         ({"outputs": ["embedding", "embedding"]}, "INVALID_ARGUMENT", "outputs[1].name"),
-        ({"parameters": {"epoch": 3}}, "INVALID_ARGUMENT", "parameters: 'epoch' is none of method, epochs"),
+        ({"parameters": {"epoch": 3}}, "INVALID_ARGUMENT", "parameters: 'epoch' is not one of method, epochs"),
         ({"parameters": {"epochs": True}}, "INVALID_ARGUMENT", "parameters.epochs: must be an integer"),
         ({"parameters": {"epochs": 2001}}, "INVALID_ARGUMENT", "parameters.epochs"),
         ({"parameters": {"seed": -1}}, "INVALID_ARGUMENT", "parameters.seed"),
@@ -224,10 +224,10 @@ def test_triton_is_answered_under_overload_and_in_a_drain(place: Path, artifact:
 
 def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     """A server that still loads is alive and not ready, and so is whatever model one asks for."""
-    limits, row = Settings(model=Path("m")), Figures().rows[0]
+    limits, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
-    server = Calls(service.methods(), admission, row).server(ThreadPoolExecutor(4))
+    server = Dispatcher(service.methods(), admission, row).server(ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

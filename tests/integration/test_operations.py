@@ -20,8 +20,8 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import DRAINING, SERVING, Figures
-from paravec_server.telemetry.liveness import why_not_live, why_not_ready
+from paravec_server.telemetry.counters import DRAINING, SERVING, SharedCounters
+from paravec_server.telemetry.liveness import liveness_problem, readiness_problem
 
 from ..scrapes import Scrape, address_of
 from ..servers import PATIENCE, Server, command, running, until
@@ -141,7 +141,7 @@ def test_a_drain_is_not_ready_and_alive(artifact: Artifact) -> None:
             stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             next(stream := stub.EmbedStream(requests()))
             server.process.terminate()
-            until(lambda: get(address, "/readyz") == (503, "draining: a stop was asked for\n"))
+            until(lambda: get(address, "/readyz") == (503, "draining: the server is stopping\n"))
             free.wait(1.5)  # three times what a hang may take
             assert get(address, "/livez")[0] == 200
             free.set()
@@ -151,18 +151,18 @@ def test_a_drain_is_not_ready_and_alive(artifact: Artifact) -> None:
 
 def test_what_is_told_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alive until the first sign of life is awaited in vain; ready where one serves and does not hang."""
-    figures, settings = Figures(2), Settings(model=Path("m"), hang_seconds=10, drain_seconds=30)
+    figures, settings = SharedCounters(2), Settings(model=Path("m"), hang_seconds=10, drain_seconds=30)
     monkeypatch.setattr("time.monotonic", lambda: 1000.0)
-    one, other = figures.rows
-    assert why_not_live(figures, settings) == ""
-    assert why_not_ready(figures, settings).startswith("starting")
+    one, other = figures.workers
+    assert liveness_problem(figures, settings) == ""
+    assert readiness_problem(figures, settings).startswith("starting")
     one["heartbeat"], one["state"] = 989.0, SERVING
-    assert why_not_live(figures, settings) == "nothing has moved for more than 10 s"
-    assert why_not_ready(figures, settings) == "nothing has moved for more than 10 s"
+    assert liveness_problem(figures, settings) == "no heartbeat for more than 10 s"
+    assert readiness_problem(figures, settings) == "no heartbeat for more than 10 s"
     other["heartbeat"], other["state"] = 991.0, SERVING
-    assert why_not_ready(figures, settings) == ""
+    assert readiness_problem(figures, settings) == ""
     one["state"] = other["state"] = DRAINING
-    assert why_not_live(figures, settings) == ""
-    assert why_not_ready(figures, settings).startswith("draining")
+    assert liveness_problem(figures, settings) == ""
+    assert readiness_problem(figures, settings).startswith("draining")
     one["heartbeat"] = 964.0
-    assert why_not_live(figures, settings) == "nothing has moved for more than 35 s"
+    assert liveness_problem(figures, settings) == "no heartbeat for more than 35 s"

@@ -22,7 +22,7 @@ def test_too_few_files_are_one_clear_line(artifact: Artifact, files: int, worker
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
-    assert line.startswith(f"paravec-server: only {files} files may be open at once: raise ")
+    assert line.startswith(f"paravec-server: the limit of open files is {files}: raise ")
     assert "ulimit -n" in line
 
 
@@ -37,7 +37,7 @@ def test_too_few_threads_are_one_clear_line(artifact: Artifact) -> None:
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     line = ran.stderr.splitlines()[-1]
-    assert line.startswith("paravec-server: no thread can be had: raise ")
+    assert line.startswith("paravec-server: cannot start a thread: raise ")
     assert "Traceback" not in ran.stderr
 
 
@@ -47,9 +47,9 @@ def test_too_few_threads_are_one_clear_line(artifact: Artifact) -> None:
         ("OSError(24, 'Too many open files')", "Too many open files: raise the limit of open files"),
         ("OSError(23, 'Too many open files in system')", "sysctl fs.file-max"),
         ("OSError(11, 'Resource temporarily unavailable')", "raise the limit of threads and processes"),
-        ("OSError(12, 'Cannot allocate memory')", "give it more memory"),
+        ("OSError(12, 'Cannot allocate memory')", "raise the limit of memory"),
         ("OSError(28, 'No space left on device')", "No space left on device"),
-        ("MemoryError()", "give it more memory"),
+        ("MemoryError()", "raise the limit of memory"),
         ('RuntimeError("can\'t start new thread")', "raise the limit of threads and processes"),
     ],
 )

@@ -21,12 +21,12 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, Tls, UnauthenticatedError, UnavailableError
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
-from paravec_server.rpc.call import Method
-from paravec_server.rpc.dispatcher import Calls
-from paravec_server.rpc.thread_pool import Threads
-from paravec_server.security.bearer_tokens import Tokens
+from paravec_server.rpc.call import RpcMethod
+from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.thread_pool import ElasticThreadPool
+from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
+from paravec_server.telemetry.counters import SharedCounters
 
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -169,12 +169,12 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, p
             first = shown(server)
             turn(2, two)
             until(lambda: shown(server) != first)
-            server.wait_for("certificate renewed")
+            server.wait_for("certificate reloaded")
             second = shown(server)
             # The certificate of one, the key of another.
             turn(3, (three[0], two[1]))
-            until(lambda: shown(server) == second and "certificate kept" in server.log)
-            assert "is not the key of" in server.wait_for("certificate kept")["problem"]
+            until(lambda: shown(server) == second and "certificate not reloaded" in server.log)
+            assert "is not the key of" in server.wait_for("certificate not reloaded")["problem"]
             (mount / "..3/tls.crt").write_bytes(three[0].read_bytes()[:100])
             time.sleep(1.2)  # past the next look
             assert shown(server) == second
@@ -185,7 +185,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(artifact: Artifact, p
         with secure(server, pem) as channel:
             assert health(channel) == health_pb2.HealthCheckResponse.SERVING
         assert server.stop() == 0
-        assert server.log.count("certificate kept") == 2
+        assert server.log.count("certificate not reloaded") == 2
         assert "PRIVATE KEY" not in server.log
         assert "Traceback" not in server.log
 
@@ -195,7 +195,7 @@ def test_a_certificate_out_of_its_time_is_warned_of(artifact: Artifact, pem: Pem
     """It may be renewed in a moment, or a clock be wrong: the server starts, and says so."""
     with running(artifact.path, *flags(*pem.issue("one", year)), ready=False) as server:
         server.stop()
-        (line,) = [line for line in server.lines if "certificate at fault" in line]
+        (line,) = [line for line in server.lines if "certificate invalid" in line]
         assert problem in line
         assert '"level": "warning"' in line
 
@@ -214,11 +214,11 @@ def test_half_a_configuration_is_one_clear_line(artifact: Artifact, pem: Pem, tm
         (flags(gone, key), f"--tls-cert (PARAVEC_TLS_CERT): {gone}: No such file or directory"),
         (flags(cert, tmp_path), f"--tls-key (PARAVEC_TLS_KEY): {tmp_path}: Is a directory"),
         (flags(cert, other), f"{other} is not the key of {cert}"),
-        (flags(empty, key), f"{key} is not the key of {empty}, or one of them is no PEM file"),
+        (flags(empty, key), f"{key} is not the key of {empty}, one of them is not a PEM file"),
         ([*tls, "--tls-client-ca", str(key)], f"--tls-client-ca (PARAVEC_TLS_CLIENT_CA): {key} holds no certificate"),
         (["--tokens-file", str(gone)], f"--tokens-file (PARAVEC_TOKENS_FILE): {gone}: No such file"),
         (["--tokens-file", str(empty)], f"--tokens-file (PARAVEC_TOKENS_FILE): {empty}: holds no token"),
-        (["--tokens-file", str(junk)], "line 2 is not one token"),
+        (["--tokens-file", str(junk)], "line 2 must be one token"),
     ):
         code, lines = failure(*command(artifact.path), *given)
         assert code == 2, (given, lines)
@@ -283,10 +283,10 @@ def test_a_token_lets_in_and_nothing_tells_what_was_wrong(artifact: Artifact, to
 
 def test_refusals_are_counted(tokens: Path) -> None:
     """Once each, under a reason of their own, also while the model still loads; nothing is then in flight."""
-    row = Figures().rows[0]
+    row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
-    methods = {"/any/Method": Method(lambda *_: b"")}
-    server = Calls(methods, admission, row, Tokens(tokens)).server(Threads(2, "test"))
+    methods = {"/any/Method": RpcMethod(lambda *_: b"")}
+    server = Dispatcher(methods, admission, row, BearerTokens(tokens)).server(ElasticThreadPool(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -327,12 +327,12 @@ def test_tokens_are_rotated_without_a_restart(artifact: Artifact, tokens: Path) 
             assert lets_in(NEW)
             for spoil in (lambda: tokens.write_text(""), tokens.unlink):
                 spoil()
-                kept = server.log.count("tokens kept")
-                until(lambda kept=kept: lets_in(NEW) and server.log.count("tokens kept") > kept)  # type: ignore[misc]
+                kept = server.log.count("tokens not reloaded")
+                until(lambda kept=kept: lets_in(NEW) and server.log.count("tokens not reloaded") > kept)  # type: ignore[misc]
             assert (lets_in(OLD), lets_in(NEW)) == (False, True)
         assert server.stop() == 0
-        assert server.log.count("tokens renewed") == 2
-        assert server.log.count("tokens kept") == 2
+        assert server.log.count("tokens reloaded") == 2
+        assert server.log.count("tokens not reloaded") == 2
         assert NEW not in server.log
 
 

@@ -551,14 +551,14 @@ def test_a_model_of_more_epochs_than_allowed_is_one_clear_line(artifact: Artifac
     """The limit on epochs holds for the model's default too, and this is said at start."""
     code, log = failure(*command(artifact.path, "--max-epochs", "5"))
     assert code == 2
-    assert "--max-epochs (PARAVEC_MAX_EPOCHS) is below the 20 epochs that the model asks for" in last_line(log)
+    assert "--max-epochs (PARAVEC_MAX_EPOCHS) must be at least 20, the model's default" in last_line(log)
 
 
 def test_a_taken_port_is_one_clear_line(server: Server, artifact: Artifact) -> None:
     """Two servers never share a port by accident."""
     code, log = failure(*command(artifact.path), "--listen", server.target)
     assert code == 1
-    assert last_line(log).startswith(f"paravec-server: {server.target}: cannot be listened on")
+    assert last_line(log).startswith(f"paravec-server: cannot listen on {server.target}: ")
 
 
 def test_a_wrong_setting_is_one_clear_line(artifact: Artifact) -> None:

@@ -149,8 +149,8 @@ def test_a_caller_cannot_break_it(state: str) -> None:
         f"00-{TRACE}-{PARENT}-01-extra", "00-äö", "00--00", "\x00", TRACE, TRACEPARENT[1],
     ):  # fmt: skip
         span = tracing.begin("/a.B/C", [("traceparent", parent), ("tracestate", state), ("x-bin", b"\xff")])
-        assert re.fullmatch("[0-9a-f]{32}", span.names["trace_id"])
-        assert (span.names["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
+        assert re.fullmatch("[0-9a-f]{32}", span.log_fields["trace_id"])
+        assert (span.log_fields["trace_id"] == TRACE) == (parent == TRACEPARENT[1])
     tracing.close()
 
 

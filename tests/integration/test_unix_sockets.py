@@ -19,7 +19,7 @@ def refused(artifact: Artifact, address: str) -> str:
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     (line,) = (line for line in ran.stderr.splitlines() if not line.startswith("{"))
-    assert line.startswith(f"paravec-server: {address}: cannot be listened on: ")
+    assert line.startswith(f"paravec-server: cannot listen on {address}: ")
     return line.rpartition(": ")[2]
 
 
@@ -43,7 +43,7 @@ def test_a_live_socket_is_not_taken(artifact: Artifact, tmp_path: Path, address:
                 command(artifact.path, "--listen", address), capture_output=True, text=True, check=False
             )
             assert ran.returncode == 1
-            assert f"{address}: cannot be listened on" in ran.stderr
+            assert f"cannot listen on {address}: " in ran.stderr
         assert answers(address)
         assert server.stop() == 0
         assert not any("port" in event for event in server.events)

@@ -258,7 +258,7 @@ def test_a_forged_table_harms_nobody_and_is_found(
     np.save(file, change(np.load(file)))  # type: ignore[operator]
     sign(copy)
     encoder = Encoder(Artifact.open(copy))
-    encoder.warm()
+    encoder.warm_up()
     assert encoder.encode([list(artifact.vocabulary), ["unheard-of"]]).vectors.shape[0] == 2
     table = "cum_table" if name == "cum_table" else "noise_guide" if name == "noise_guide" else "vocabulary"
     assert table in verify(copy)[0]

@@ -62,12 +62,12 @@ def use(folder: Path) -> None:
     """All that a server does with an artifact."""
     artifact = Artifact.open(folder)
     encoder = Encoder(artifact)
-    encoder.warm()
+    encoder.warm_up()
     for method in encoder.methods:
         encoding = encoder.encode(DOCUMENTS, InferenceOptions(epochs=2, method=method))
         assert np.isfinite(encoding.vectors).all()
-        if encoder.neighbours:
-            encoder.neighbours.find(encoding.vectors, 20)
+        if encoder.document_index:
+            encoder.document_index.find(encoding.vectors, 20)
 
 
 @given(st.data())

@@ -20,7 +20,7 @@ PATIENCE = 30.0
 @pytest.fixture(autouse=True)
 def _no_quantum(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call may be asked to give way at once."""
-    monkeypatch.setattr(compute_slots, "_QUANTUM", 0.0)
+    monkeypatch.setattr(compute_slots, "_QUANTUM_SECONDS", 0.0)
 
 
 def stays(_: Callable[[], None]) -> bool:
@@ -96,7 +96,7 @@ class Endless(Work):
         while not self.may_end.is_set():
             time.sleep(0.001)
             self.portions[self.caller] += 1
-            slot.give_way()
+            slot.yield_if_due()
 
 
 def test_callers_get_equal_shares_whatever_they_have_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +116,11 @@ def test_a_caller_that_comes_back_has_not_saved_up() -> None:
     """Who was away does not hold the only slot for as long as it was away."""
     slots = ComputeSlots(1)
     with slots.hold("steady", stays), slots._lock:
-        slots._callers["steady"].clock = 1000.0
+        slots._connections["steady"].clock = 1000.0
     with slots.hold("steady", stays):
         pass
     with slots.hold("late", stays) as slot:
-        assert slot.account.clock >= 1000.0
+        assert slot.connection.clock >= 1000.0
 
 
 def test_a_call_that_is_stopped_leaves_at_once() -> None:
@@ -156,7 +156,7 @@ def test_a_call_that_is_stopped_while_others_go_first_gives_no_slot_back_twice()
     with slots.hold("greedy", lambda _: False) as slot:
         other = Work(slots, "other")
         with pytest.raises(StoppedError):
-            slot.give_way()
+            slot.yield_if_due()
         assert other.has_slot.wait(PATIENCE)
     assert slots._free == 0
     other.may_end.set()
@@ -178,9 +178,9 @@ def test_a_call_waits_no_longer_than_it_may() -> None:
 def test_slots_in_which_nothing_moves_are_told() -> None:
     """While one is free, or something moves, nothing is stuck."""
     slots = ComputeSlots(1)
-    assert slots.stuck == 0
+    assert slots.stuck_seconds == 0
     with slots.hold("caller", stays) as slot:
-        until(lambda: slots.stuck > 0.5, PATIENCE)
-        slot.give_way()
-        assert slots.stuck < 0.5
-    assert slots.stuck == 0
+        until(lambda: slots.stuck_seconds > 0.5, PATIENCE)
+        slot.yield_if_due()
+        assert slots.stuck_seconds < 0.5
+    assert slots.stuck_seconds == 0

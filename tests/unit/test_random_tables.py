@@ -3,7 +3,7 @@
 import numpy as np
 
 from paravec_model.artifact.noise import Noise
-from paravec_model.inference.random_tables import DrawTables, Tables, epoch_seeds, start_vector, window_seeds
+from paravec_model.inference.random_tables import Draws, RandomTables, epoch_seeds, start_vector, window_seeds
 
 
 def test_draws_never_change() -> None:
@@ -22,21 +22,21 @@ def test_the_start_is_small_and_centred() -> None:
     assert abs(start.mean()) < 0.02
 
 
-def tables(noise: Noise | None = None, window: int = 5) -> DrawTables:
+def tables(noise: Noise | None = None, window: int = 5) -> RandomTables:
     """Draws for a vocabulary of five words."""
     cum = np.array([10, 400, 2**30, 2**30, 2**31 - 1], np.uint32)
-    return DrawTables(noise or Noise.of(cum), negative=5, window=window)
+    return RandomTables(noise or Noise.of(cum), negative=5, window=window)
 
 
 def test_noise_is_found_as_by_bisection() -> None:
     """The guide leads to the word that bisection of the cumulative table finds."""
     rng = np.random.default_rng(1)
     cum = np.sort(rng.integers(1, 2**31 - 1, 1000)).astype(np.uint32)
-    drawn = DrawTables(Noise.of(cum), 5, 1).tables(3, 0, 4, 100)
+    drawn = RandomTables(Noise.of(cum), 5, 1).draws(3, 0, 4, 100)
     assert (drawn.noise == np.searchsorted(cum, drawn.raw % cum[-1])).all()
 
 
-def same(a: Tables, b: Tables, tokens: int) -> bool:
+def same(a: Draws, b: Draws, tokens: int) -> bool:
     """Whether two tables agree for documents of so many tokens."""
     return bool((a.noise[:, : tokens * 6] == b.noise[:, : tokens * 6]).all()) and bool(
         (a.windows[:, :tokens] == b.windows[:, :tokens]).all()
@@ -45,25 +45,25 @@ def same(a: Tables, b: Tables, tokens: int) -> bool:
 
 def test_tables_do_not_depend_on_how_they_were_asked_for() -> None:
     """Longer documents, more epochs, a portion of the epochs or another order give the same draws."""
-    whole = tables().tables(9, 0, 30, 500)
-    part = tables().tables(9, 10, 30, 20)
-    assert same(part, Tables(whole.raw[10:], whole.noise[10:], whole.windows[10:]), 20)
+    whole = tables().draws(9, 0, 30, 500)
+    part = tables().draws(9, 10, 30, 20)
+    assert same(part, Draws(whole.raw[10:], whole.noise[10:], whole.windows[10:]), 20)
     grown = tables()
     for asked in (1, 30, 500):
-        again = grown.tables(9, 0, 30, asked)
+        again = grown.draws(9, 0, 30, asked)
         assert same(again, whole, min(asked, 64))
 
 
 def test_very_large_tables_are_not_kept_and_are_the_same() -> None:
     """A document too long for the kept tables gets its draws in portions."""
-    large = tables().tables(9, 700, 702, 9000)
-    small = tables().tables(9, 700, 702, 30)
+    large = tables().draws(9, 700, 702, 9000)
+    small = tables().draws(9, 700, 702, 30)
     assert large.tokens >= 9000
     assert same(large, small, 30)
 
 
 def test_windows_shrink_by_less_than_their_size() -> None:
     """Every position keeps a window of 1 to `window` words, all sizes about equally often."""
-    drawn = tables(window=5).tables(2, 0, 20, 1000).windows
+    drawn = tables(window=5).draws(2, 0, 20, 1000).windows
     assert sorted(np.unique(drawn)) == [0, 1, 2, 3, 4]
     assert np.bincount(drawn.ravel()).min() > 0.9 * drawn.size / 5

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from paravec_server.security import reloaded_files
-from paravec_server.security.bearer_tokens import Tokens
-from paravec_server.security.reloaded_files import Renewed, read
+from paravec_server.security.bearer_tokens import BearerTokens
+from paravec_server.security.reloaded_files import ReloadedFiles, read_file
 from paravec_server.settings import SettingsError
 
 
@@ -26,8 +26,8 @@ def until(condition: Callable[[], bool]) -> None:
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, and lose patience soon."""
-    monkeypatch.setattr(reloaded_files, "_LOOK", 0.01)
-    monkeypatch.setattr(reloaded_files, "_HANGS", 0.05)
+    monkeypatch.setattr(reloaded_files, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(reloaded_files, "_RELOAD_TIMEOUT_SECONDS", 0.05)
 
 
 def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,26 +40,26 @@ def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.Lo
         answers.wait()
         return file.read_text()
 
-    renewed = Renewed("secret", [file], load)
+    reloaded = ReloadedFiles("secret", [file], load)
     answers.clear()
     file.write_text("newer")
     with caplog.at_level(logging.INFO, "paravec_server"):
-        until(lambda: "secret kept" in caplog.messages)
-        assert renewed.get() == "old"
+        until(lambda: "secret not reloaded" in caplog.messages)
+        assert reloaded.get() == "old"
         answers.set()
-        until(lambda: renewed.get() == "newer")
-    assert caplog.messages == ["secret kept", "secret renewed"]
+        until(lambda: reloaded.get() == "newer")
+    assert caplog.messages == ["secret not reloaded", "secret reloaded"]
 
 
 def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The tokens that were there stand, and tokens that come later count."""
     file = tmp_path / "tokens"
     file.write_text("one\n")
-    tokens = Tokens(file)
+    tokens = BearerTokens(file)
     file.unlink()
     os.mkfifo(file)
     with caplog.at_level(logging.INFO, "paravec_server"):
-        until(lambda: "tokens kept" in caplog.messages)
+        until(lambda: "tokens not reloaded" in caplog.messages)
     assert tokens.allow([("authorization", "Bearer one")])
     file.unlink()
     file.write_text("two\n")
@@ -78,7 +78,7 @@ def test_what_is_no_file_of_tokens_is_refused_at_once(tmp_path: Path, kind: str)
             sparse.truncate(2**40)
     told = {"directory": "Is a directory", "large": "is larger than 16 MiB"}.get(kind, "must be a regular file")
     with pytest.raises(SettingsError) as caught:
-        read("tokens_file", file)
+        read_file("tokens_file", file)
     assert str(caught.value).startswith(f"--tokens-file (PARAVEC_TOKENS_FILE): {file}: {told}")
 
 
@@ -86,7 +86,7 @@ def test_many_tokens(tmp_path: Path) -> None:
     """Each of many is known, and nothing else."""
     file = tmp_path / "tokens"
     file.write_text("".join(f"token-{n}\n" for n in range(50_000)))
-    tokens = Tokens(file)
+    tokens = BearerTokens(file)
     for token, known in (("token-0", True), ("token-49999", True), ("token-50000", False), ("", False)):
         assert tokens.allow([("authorization", f"Bearer {token}")]) == known
         assert not tokens.allow([("authorization", f"Basic {token}")])

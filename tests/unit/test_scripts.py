@@ -7,7 +7,7 @@ import pytest
 
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
-from paravec_model.text.scripts import warn_of_scripts
+from paravec_model.text.scripts import warn_if_unspaced
 from paravec_model.text.tokenizer import RegexTokenizer, SimpleTokenizer, Tokenizer, WhitespaceTokenizer
 
 CHINESE = "今天的天气很好我们一起去公园散步吧"
@@ -37,7 +37,7 @@ def test_a_script_without_spaces_is_named(
 ) -> None:
     """With what to do, and nothing of the texts; where words stand apart, or the tokenizer knows better, nothing."""
     with caplog.at_level(logging.WARNING):
-        warn_of_scripts([text] * 5, tokenizer)
+        warn_if_unspaced([text] * 5, tokenizer)
     assert len(caplog.messages) == (script is not None)
     for message in caplog.messages:
         assert message.startswith(f"the texts are in {script}, which has no spaces between words")

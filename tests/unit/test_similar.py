@@ -18,7 +18,7 @@ from paravec_model.artifact.manifest import MANIFEST
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, StoppedError
 from paravec_model.inference import similar as module
-from paravec_model.inference.similar import Neighbours
+from paravec_model.inference.similar import DocumentIndex
 
 from .. import parity
 from .test_artifact import sign
@@ -32,13 +32,13 @@ def copy(artifact: Artifact, tmp_path: Path) -> Path:
     return shutil.copytree(artifact.path, tmp_path / "model")
 
 
-def with_documents(artifact: Artifact, vectors: Vectors) -> Neighbours:
+def with_documents(artifact: Artifact, vectors: Vectors) -> DocumentIndex:
     """The neighbours of an artifact with other documents' vectors; each tag is a document's number."""
     arrays = {"doctag_vectors": vectors}
     same = replace(artifact, arrays=arrays)
     # The property is kept where it would be found.
     vars(same)["doctags"] = list(range(len(vectors)))
-    return Neighbours(same)
+    return DocumentIndex(same)
 
 
 def brute_force(vectors: Vectors, query: Vectors) -> npt.NDArray[np.float64]:
@@ -111,7 +111,7 @@ def test_a_search_can_be_stopped(artifact: Artifact, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "_WORK", 500)
     answers = iter([False, False, True])
     with pytest.raises(StoppedError):
-        Neighbours(artifact).find(artifact.arrays["doctag_vectors"][:1], 3, lambda: next(answers))
+        DocumentIndex(artifact).find(artifact.arrays["doctag_vectors"][:1], 3, lambda: next(answers))
     assert list(answers) == []
 
 
@@ -120,9 +120,9 @@ def test_neighbours_are_gensims(kind: dict[str, int], tmp_path: Path) -> None:
     """Tags of both kinds and cosines are those of gensim's most_similar, to 1e-5."""
     model = parity.train(**kind)
     encoder = Encoder(parity.to_artifact(model, tmp_path / "model", doctags=True))
-    assert encoder.neighbours
+    assert encoder.document_index
     queries = encoder.encode([story[:50] for story in parity.lee()[::30]]).vectors
-    for query, near in zip(queries, encoder.neighbours.find(queries, 20), strict=True):
+    for query, near in zip(queries, encoder.document_index.find(queries, 20), strict=True):
         theirs = model.dv.most_similar([query], topn=20)
         assert np.allclose([cosine for _, cosine in near], [cosine for _, cosine in theirs], atol=1e-5)
         by_tag = dict(model.dv.most_similar([query], topn=len(model.dv)))
@@ -140,7 +140,7 @@ def test_an_artifact_made_before_there_was_a_search_has_neighbours(artifact: Art
     old = Artifact.open(copy)
     assert list(old.doctags) == list(artifact.doctags)
     queries = artifact.arrays["doctag_vectors"][::50]
-    assert Neighbours(old).find(queries, 9) == Neighbours(artifact).find(queries, 9)
+    assert DocumentIndex(old).find(queries, 9) == DocumentIndex(artifact).find(queries, 9)
 
 
 def test_tags_are_read_one_by_one(copy: Path) -> None:
@@ -186,7 +186,7 @@ def test_forged_documents_harm_nobody_and_are_found(copy: Path, name: str, chang
         np.save(copy / f"{name}.npy", change(np.load(copy / f"{name}.npy")))
     sign(copy)
     opened = Artifact.open(copy)
-    neighbours = Neighbours(opened)
+    neighbours = DocumentIndex(opened)
     try:
         found = neighbours.find(opened.arrays["doctag_vectors"][:2], 400)
         assert all(len(near) <= 312 for near in found)

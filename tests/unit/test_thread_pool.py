@@ -2,7 +2,7 @@
 
 import threading
 
-from paravec_server.rpc.thread_pool import Threads
+from paravec_server.rpc.thread_pool import ElasticThreadPool
 
 from ..servers import until
 
@@ -11,7 +11,7 @@ PATIENCE = 30.0
 
 def test_threads_that_are_held_up_get_help() -> None:
     """However many block, up to the most there may be, the next is run; beyond that it waits."""
-    threads, gate, begun = Threads(40, "test"), threading.Event(), threading.Semaphore(0)
+    threads, gate, begun = ElasticThreadPool(40, "test"), threading.Event(), threading.Semaphore(0)
 
     def block() -> None:
         begun.release()
@@ -29,7 +29,7 @@ def test_threads_that_are_held_up_get_help() -> None:
 
 def test_work_that_fails_ends_no_thread() -> None:
     """More such work than there are threads does not keep the next from being run."""
-    threads, done = Threads(2, "test"), threading.Event()
+    threads, done = ElasticThreadPool(2, "test"), threading.Event()
     for _ in range(50):
         threads.submit(int, "x")
     threads.submit(done.set)
@@ -38,7 +38,7 @@ def test_work_that_fails_ends_no_thread() -> None:
 
 def test_nothing_is_lost_when_many_submit() -> None:
     """Every piece of work is run once."""
-    threads, count, lock = Threads(16, "test"), list[int](), threading.Lock()
+    threads, count, lock = ElasticThreadPool(16, "test"), list[int](), threading.Lock()
 
     def work(number: int) -> None:
         with lock:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paravec_model.errors import StoppedError
-from paravec_model.text.token_ids import ALL, Document, Reader, Words
+from paravec_model.text.token_ids import NO_LIMIT, Document, TokenIdReader, TokenIds
 from paravec_model.text.tokenizer import RegexTokenizer, SimpleTokenizer, Tokenizer, WhitespaceTokenizer
 from paravec_model.text.vocabulary import Vocabulary, vocabulary_arrays
 
@@ -31,12 +31,17 @@ TOKENIZERS = st.one_of(
 )
 
 
-def reader_of(tokenizer: Tokenizer, words: list[str]) -> Reader:
+def reader_of(tokenizer: Tokenizer, words: list[str]) -> TokenIdReader:
     """Reads with this tokenizer and these words."""
-    return Reader(tokenizer, Vocabulary(*vocabulary_arrays(words).values()))
+    return TokenIdReader(tokenizer, Vocabulary(*vocabulary_arrays(words).values()))
 
 
-@given(st.data(), TOKENIZERS, st.lists(st.one_of(PLAIN, TEXT), min_size=1, max_size=5), st.sampled_from([1, 2, 5, ALL]))
+@given(
+    st.data(),
+    TOKENIZERS,
+    st.lists(st.one_of(PLAIN, TEXT), min_size=1, max_size=5),
+    st.sampled_from([1, 2, 5, NO_LIMIT]),
+)
 def test_it_finds_what_the_tokenizer_cuts(
     data: st.DataObject, tokenizer: Tokenizer, texts: list[str], most: int
 ) -> None:
@@ -51,11 +56,11 @@ def test_it_finds_what_the_tokenizer_cuts(
     for given_, cut in documents:
         read = reader(given_, most)
         known = [[words.index(token) for token in some[:most] if token in words] for some in cut]
-        assert read.rows.tolist() == list(chain(*known))
+        assert read.ids.tolist() == list(chain(*known))
         assert read.ends.tolist() == [0, *accumulate(map(len, known))]
-        assert read.counts.tolist() == [len(some) for some in cut]
-        assert read.taken == sum(min(len(some), most) for some in cut)
-        assert Words.joined([reader([one], most) for one in given_], most) == read
+        assert read.token_counts.tolist() == [len(some) for some in cut]
+        assert read.used == sum(min(len(some), most) for some in cut)
+        assert TokenIds.concatenate([reader([one], most) for one in given_], most) == read
 
 
 @pytest.mark.parametrize("deaccent", [False, True])
@@ -69,7 +74,7 @@ def test_every_character_is_read_as_the_tokenizer_reads_it(deaccent: bool, lower
     rows = {word: row for row, word in enumerate(words)}
     reader = reader_of(tokenizer, words)
     for text, some in zip(texts, tokens, strict=True):
-        assert reader([text]).rows.tolist() == [rows[token] for token in some]
+        assert reader([text]).ids.tolist() == [rows[token] for token in some]
 
 
 def test_plain_text_is_read_without_cutting_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +82,7 @@ def test_plain_text_is_read_without_cutting_it(monkeypatch: pytest.MonkeyPatch) 
     reader = reader_of(SimpleTokenizer(), ["fuoco"])
     monkeypatch.setattr(SimpleTokenizer, "__call__", lambda *_: pytest.fail("was cut"))
     for text in ("Fuoco, fuoco", "l’“ÈŒ” – 😀", "Διάταξη πεδίου", "огонь", "火事 불 आग"):
-        assert reader([text] * 3).counts.tolist()
+        assert reader([text] * 3).token_counts.tolist()
     with pytest.raises(pytest.fail.Exception):
         reader(["ΦΩΣ"])
 
@@ -94,7 +99,7 @@ def test_an_odd_text_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WhitespaceTokenizer, "__call__", watched)
     read = reader(["a a", "İ a", ["a"], "a"])
     assert cut == ["İ a"]
-    assert (read.rows.tolist(), read.ends.tolist()) == ([0, 0, 1, 0, 0, 0], [0, 2, 4, 5, 6])
+    assert (read.ids.tolist(), read.ends.tolist()) == ([0, 0, 1, 0, 0, 0], [0, 2, 4, 5, 6])
 
 
 def test_threads_may_share_it() -> None:
@@ -121,4 +126,4 @@ def test_no_document_is_nothing() -> None:
     reader = reader_of(SimpleTokenizer(), ["a"])
     assert reader([]).ends.tolist() == [0]
     assert reader(["", [], "\0"]).ends.tolist() == [0, 0, 0, 0]
-    assert reader(["", "\0"]).counts.tolist() == [0, 0]
+    assert reader(["", "\0"]).token_counts.tolist() == [0, 0]

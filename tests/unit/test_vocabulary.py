@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from paravec_model.text.token_ids import Reader
+from paravec_model.text.token_ids import TokenIdReader
 from paravec_model.text.tokenizer import WhitespaceTokenizer
 from paravec_model.text.vocabulary import Vocabulary, slot_count, vocabulary_arrays
 
@@ -25,18 +25,18 @@ def test_it_finds_what_a_dict_finds(data: st.DataObject, words: list[str]) -> No
     vocabulary, index = vocabulary_of(words), {word: row for row, word in enumerate(words)}
     documents = data.draw(st.lists(st.lists(st.sampled_from(words) | TOKENS, max_size=8), max_size=5))
     known = [[index[token] for token in tokens if token in index] for tokens in documents]
-    rows, ends = vocabulary.rows(documents)
+    rows, ends = vocabulary.ids_of(documents)
     assert rows.tolist() == list(chain.from_iterable(known))
     assert ends.tolist() == [0, *np.cumsum([len(found) for found in known])]
-    assert [vocabulary.row(word) for word in words] == list(range(len(words)))
+    assert [vocabulary.id_of(word) for word in words] == list(range(len(words)))
     assert list(vocabulary) == words
-    assert vocabulary.is_sound()
+    assert vocabulary.is_consistent()
 
 
 def test_tokens_are_not_taken_for_their_neighbours() -> None:
     """Where one token ends and the next begins matters."""
     vocabulary = vocabulary_of(["ab", "a", "b", "", "c" * 70_000])
-    assert vocabulary.rows([["a", "b"], ["ab"], ["", "abc"], ["c" * 70_000, "c" * 69_999]])[0].tolist() == [
+    assert vocabulary.ids_of([["a", "b"], ["ab"], ["", "abc"], ["c" * 70_000, "c" * 69_999]])[0].tolist() == [
         1,
         2,
         0,
@@ -48,8 +48,8 @@ def test_tokens_are_not_taken_for_their_neighbours() -> None:
 def test_a_large_vocabulary_is_found_whole() -> None:
     """Hashes that meet in the table lead on to the right word."""
     vocabulary = vocabulary_of([f"w{n}" for n in range(20_000)])
-    assert vocabulary.is_sound()
-    assert not vocabulary.rows([[f"x{n}" for n in range(20_000)]])[0]
+    assert vocabulary.is_consistent()
+    assert not vocabulary.ids_of([[f"x{n}" for n in range(20_000)]])[0]
 
 
 @settings(max_examples=60)
@@ -71,10 +71,10 @@ def test_no_array_leads_it_astray(data: st.DataObject) -> None:
     slots = data.draw(st.sampled_from([upper, np.full_like(slots, upper.max())])) | full
     tokens = data.draw(st.lists(st.sampled_from(words) | st.text("ab", max_size=3), max_size=5))
     forged = Vocabulary(text, offsets, slots)
-    found, _ = forged.rows([tokens])
-    read = Reader(WhitespaceTokenizer(), forged)([" ".join(tokens)])
-    assert read.counts[0] == sum(map(bool, tokens))
-    for rows in (found, read.rows):
+    found, _ = forged.ids_of([tokens])
+    read = TokenIdReader(WhitespaceTokenizer(), forged)([" ".join(tokens)])
+    assert read.token_counts[0] == sum(map(bool, tokens))
+    for rows in (found, read.ids):
         assert len(rows) <= len(tokens)
         assert all(row < len(words) for row in rows)
 

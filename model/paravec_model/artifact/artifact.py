@@ -18,8 +18,8 @@ from ..errors import ArtifactError
 from ..kernels.interface import CONSTANTS
 from ..options import Algorithm, padded
 from ..text.vocabulary import Vocabulary, slot_count
-from .doctags import DOCTAGS, Doctags, Tag, lengths
-from .finite import problem, unusable
+from .doctags import DOCTAGS, Doctags, Tag, row_norms
+from .finite import count_unusable, unusable_problem
 from .manifest import MANIFEST, Manifest, read_manifest
 from .noise import NOISE_TOTAL, Noise, guide_shift
 from .writer import file_sha256
@@ -45,7 +45,7 @@ def array_specs(
     `map_eigenvalues`, `map_mean`. `doctag_offsets` and `doctag_norms` may be missing, see `doctags`.
     """
     size = padded(algorithm.vector_size)
-    layer1_size = algorithm.slots * size
+    layer1_size = algorithm.vectors_per_row * size
     specs: dict[str, tuple[str, Shape]] = {
         "vocabulary_text": ("|u1", (None,)),
         "vocabulary_offsets": ("<i8", (vocabulary_size + 1,)),
@@ -105,7 +105,7 @@ class Artifact:
         artifact._check_indices()
         if verify:
             artifact.check_tables()
-            artifact.check_numbers()
+            artifact.check_finite()
         return artifact
 
     @cached_property
@@ -142,12 +142,12 @@ class Artifact:
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long to be one of a tree of words")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
-        if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.row("\0") is None:
+        if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.id_of("\0") is None:
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: DM concat needs its null word '\\0'")
 
     def check_tables(self) -> None:
         """ArtifactError if words, noise or documents would not be found as they should; takes time for each of them."""
-        if not self.vocabulary.is_sound():
+        if not self.vocabulary.is_consistent():
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: does not lead from each word to its row")
         if "cum_table" in self.arrays:
             table = self.arrays["cum_table"]
@@ -158,22 +158,23 @@ class Artifact:
         if isinstance(self.doctags, Doctags):
             self.doctags.check()
         if "doctag_norms" in self.arrays:
-            expected = lengths(self.arrays["doctag_vectors"])
+            expected = row_norms(self.arrays["doctag_vectors"])
             if not np.allclose(self.arrays["doctag_norms"], expected, atol=0, equal_nan=True):
                 raise ArtifactError(f"{self.path / 'doctag_norms.npy'}: are not the lengths of doctag_vectors")
 
-    def number_problems(self) -> list[str]:
+    def non_finite_arrays(self) -> list[str]:
         """A line for each array with numbers that are not finite; reads all of them."""
-        counts = {name: unusable(array) for name, array in self.arrays.items() if array.dtype.kind == "f"}
+        counts = {name: count_unusable(array) for name, array in self.arrays.items() if array.dtype.kind == "f"}
         return [
-            f"{self.path / name}.npy: {problem(count, self.arrays[name].size)}; train or convert the model again"
+            f"{self.path / name}.npy: {unusable_problem(count, self.arrays[name].size)};"
+            " train or convert the model again"
             for name, count in sorted(counts.items())
             if count
         ]
 
-    def check_numbers(self) -> None:
+    def check_finite(self) -> None:
         """ArtifactError if an array has numbers that are not finite; reads all of them."""
-        if problems := self.number_problems():
+        if problems := self.non_finite_arrays():
             raise ArtifactError(problems[0])
 
 
@@ -186,7 +187,7 @@ def verify(path: str | Path) -> list[str]:
         if not problems:
             artifact = Artifact.open(path)
             artifact.check_tables()
-            problems = artifact.number_problems()
+            problems = artifact.non_finite_arrays()
     except ArtifactError as error:
         return [str(error)]
     return problems

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ArtifactError
-from .finite import blocks
+from .finite import row_blocks
 
 Tag: TypeAlias = str | int
 
@@ -104,8 +104,8 @@ class Doctags(Sequence[Tag]):
         return tag  # type: ignore[no-any-return]
 
 
-def lengths(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def row_norms(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The L2 length of each row of a matrix that may be mapped, shape (rows,)."""
-    squares = (np.square(block, dtype=np.float64).sum(axis=1) for block in blocks(vectors))
+    squares = (np.square(block, dtype=np.float64).sum(axis=1) for block in row_blocks(vectors))
     norms: npt.NDArray[np.float64] = np.sqrt(np.concatenate([np.empty(0), *squares]))
     return norms.astype(np.float32)

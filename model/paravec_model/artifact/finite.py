@@ -18,19 +18,19 @@ _BLOCK = 2**20
 _SMALL = 8192
 
 
-def blocks(array: Array) -> Iterator[Array]:
+def row_blocks(array: Array) -> Iterator[Array]:
     """The rows of an array, which may be mapped, some of them at a time; none of an array without numbers."""
     step = max(1, _BLOCK // max(1, int(np.prod(array.shape[1:], dtype=np.int64))))
     return (array[begin : begin + step] for begin in range(0, len(array) if 0 not in array.shape else 0, step))
 
 
-def unusable(array: Array) -> int:
+def count_unusable(array: Array) -> int:
     """How many numbers of an array are NaN, infinite or too large."""
     # NaN is not less than anything.
-    return sum(block.size - int(np.count_nonzero(np.abs(block) < _LARGEST)) for block in blocks(array))
+    return sum(block.size - int(np.count_nonzero(np.abs(block) < _LARGEST)) for block in row_blocks(array))
 
 
-def problem(count: int, size: int) -> str:
+def unusable_problem(count: int, size: int) -> str:
     """What to tell of an array that has so many unusable ones among `size` numbers."""
     return f"{count:,} of {size:,} numbers are not finite, or beyond {_LARGEST:g}"
 

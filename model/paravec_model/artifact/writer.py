@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..errors import ConversionError, ModelError
 from ..options import padded
-from .finite import problem, unusable
+from .finite import count_unusable, unusable_problem
 from .manifest import FileEntry
 
 _CHUNK = 8 * 2**20
@@ -90,17 +90,19 @@ def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
     return out.entry()
 
 
-def write_array(path: Path, array: npt.NDArray[Any], dtype: str, *, slots: int = 1, pad: bool = False) -> FileEntry:
+def write_array(
+    path: Path, array: npt.NDArray[Any], dtype: str, *, vectors_per_row: int = 1, pad: bool = False
+) -> FileEntry:
     """Write an array as .npy, piece by piece, so that a mapped source never has to fit in memory.
 
-    With `pad`, each of the `slots` vectors side by side in a row is padded with zeros to whole cache lines.
+    With `pad`, each of the `vectors_per_row` vectors side by side in a row is padded with zeros to whole cache lines.
     ConversionError if it holds numbers that are not finite.
     """
     shape = array.shape
     if pad:
         rows, width = shape
-        size = width // slots
-        shape = (rows, slots * padded(size))
+        size = width // vectors_per_row
+        shape = (rows, vectors_per_row * padded(size))
     header = {"descr": dtype, "fortran_order": False, "shape": shape}
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
     step, bad = max(1, _CHUNK // row_bytes), 0
@@ -111,14 +113,14 @@ def write_array(path: Path, array: npt.NDArray[Any], dtype: str, *, slots: int =
             with np.errstate(over="ignore", invalid="ignore"):
                 piece = np.ascontiguousarray(array[start : start + step], dtype=dtype)
             if piece.dtype.kind == "f":
-                bad += unusable(piece)
+                bad += count_unusable(piece)
             if pad:
-                piece = piece.reshape(len(piece), slots, size)
+                piece = piece.reshape(len(piece), vectors_per_row, size)
                 piece = np.pad(piece, ((0, 0), (0, 0), (0, padded(size) - size)))
             out.write(piece.tobytes())
     if bad:
         raise ConversionError(
-            f"{path.stem}: {problem(bad, int(np.prod(array.shape)))}; nothing can be inferred from such a model,"
-            " train it again (with a lower alpha, if that is why)"
+            f"{path.stem}: {unusable_problem(bad, int(np.prod(array.shape)))};"
+            " nothing can be inferred from such a model, train it again (with a lower alpha, if that is why)"
         )
     return out.entry()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..artifact import Manifest, read_manifest
 from ..artifact.manifest import check_name
 from ..errors import ConversionError, ModelError, StoppedError
-from ..text.scripts import warn_of_scripts
+from ..text.scripts import warn_if_unspaced
 from ..training.train import train
 from .arguments import chooser_of, given_of, inference_of, parameters_of, parse, tokenizer_of
 from .corpus_flags import corpus_of, names_corpus
@@ -152,7 +152,7 @@ def _evaluate(arguments: Namespace) -> int:
     from ..evaluation.tasks import read_judgements, read_pairs
 
     artifact = Artifact.open(arguments.artifact)
-    artifact.check_numbers()
+    artifact.check_finite()
     encoder = Encoder(artifact)
     trial, figures, texts = Trial(encoder), list[Figure](), list[str]()
     # Whatever cannot be read is found before the work.
@@ -169,7 +169,7 @@ def _evaluate(arguments: Namespace) -> int:
     if judged:
         texts += [*judged.queries, *judged.documents]
         figures += trial.judgements(judged)
-    warn_of_scripts(texts, encoder.tokenize)
+    warn_if_unspaced(texts, encoder.tokenize)
     covered = coverage(encoder, texts)
     print(evaluation_table(encoder.manifest, covered, figures), end="")
     _write_json(arguments.json, to_json(encoder, covered, figures))
@@ -182,11 +182,11 @@ def _compare(arguments: Namespace) -> int:
 
     a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
     for artifact in (a, b):
-        artifact.check_numbers()
+        artifact.check_finite()
     bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
     documents = _drawn(arguments)
     for tokenizer in {artifact.manifest.tokenizer for artifact in (a, b)}:
-        warn_of_scripts((text for _, text in documents or ()), tokenizer)
+        warn_if_unspaced((text for _, text in documents or ()), tokenizer)
     comparison = compare(a, b, documents, arguments.k, arguments.at_most, bounds)
     print(comparison_table(comparison), end="")
     _write_json(arguments.json, comparison.to_json())

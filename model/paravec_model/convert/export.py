@@ -7,7 +7,7 @@ from typing import Any
 from .. import __version__
 from ..artifact import Artifact, Manifest
 from ..artifact.artifact import array_specs, check_files
-from ..artifact.doctags import DOCTAGS, Doctags, Tag, lengths
+from ..artifact.doctags import DOCTAGS, Doctags, Tag, row_norms
 from ..artifact.manifest import MANIFEST, FileEntry
 from ..artifact.writer import creation_time, new_directory, write_array, write_json
 from ..errors import ConversionError
@@ -57,7 +57,7 @@ def write_artifact(
             if file == "map_syn1neg.npy":
                 matrices |= map_arrays(matrices)
             if file == "doctag_norms.npy":
-                matrices["doctag_norms"] = lengths(matrices["doctag_vectors"])
+                matrices["doctag_norms"] = row_norms(matrices["doctag_vectors"])
             array = matrices[file.removesuffix(".npy")]
             # Widths are compared below, once padded.
             if array.ndim != len(shape) or shape[0] not in (None, len(array)):
@@ -66,8 +66,8 @@ def write_artifact(
                     f"{file}: the model's array has shape {array.shape}, the model needs {shape}{reason}"
                 )
             padding = file.startswith(("syn1", "word", "map_syn1"))
-            slots = algorithm.slots if file.startswith("syn1") else 1
-            files[file] = write_array(directory / file, array, dtype, slots=slots, pad=padding)
+            vectors_per_row = algorithm.vectors_per_row if file.startswith("syn1") else 1
+            files[file] = write_array(directory / file, array, dtype, vectors_per_row=vectors_per_row, pad=padding)
         manifest = Manifest(
             name=name,
             version=version,

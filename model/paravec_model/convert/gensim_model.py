@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact.doctags import SelectedRows, Tag
-from ..artifact.finite import blocks
+from ..artifact.finite import row_blocks
 from ..artifact.noise import NOISE_TOTAL, Noise
 from ..errors import ConversionError, OptionError
 from ..options import Algorithm, Mode
@@ -127,7 +127,7 @@ class GensimModel:
     def is_trained(self, algorithm: Algorithm) -> bool:
         """Whether training has moved any of the output weights, which gensim makes zero."""
         names = [*(["syn1neg"] if algorithm.negative else []), *(["syn1"] if algorithm.hs else [])]
-        return any(block.any() for name in names for block in blocks(self.array("", name)))
+        return any(block.any() for name in names for block in row_blocks(self.array("", name)))
 
     def documents(self) -> tuple[list[Tag], SelectedRows]:
         """The training documents' tags, and the vectors of each, shape (tags, vector_size).

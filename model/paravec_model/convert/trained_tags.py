@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact.doctags import Tag
-from ..artifact.finite import blocks
+from ..artifact.finite import row_blocks
 from ..errors import ConversionError
 from .gensim_file.stubs import Forgetful
 
@@ -30,7 +30,7 @@ def moved(vectors: Array, seed: Any) -> npt.NDArray[np.intp]:
     if not isinstance(seed, int | np.integer) or seed + _SEED_OF_TAGS < 0:
         return np.arange(len(vectors))
     random, moves = np.random.default_rng(int(seed) + _SEED_OF_TAGS), [np.empty(0, bool)]
-    for block in blocks(vectors):
+    for block in row_blocks(vectors):
         start = random.random(block.shape, np.float32)
         start *= 2.0
         start -= 1.0

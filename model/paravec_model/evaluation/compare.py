@@ -190,7 +190,7 @@ def _parameters(a: Manifest, b: Manifest) -> dict[str, tuple[Any, Any]]:
 
 
 def _words(a: Artifact, b: Artifact) -> dict[str, int]:
-    rows, _ = b.vocabulary.rows([list(a.vocabulary)])
+    rows, _ = b.vocabulary.ids_of([list(a.vocabulary)])
     both = len(rows)
     return {"only A": len(a.vocabulary) - both, "only B": len(b.vocabulary) - both, "both": both}
 

@@ -135,8 +135,8 @@ class Trial:
 
 def coverage(encoder: Encoder, texts: Sequence[str]) -> Coverage:
     """How many tokens of these texts, and which of the texts, the vocabulary knows nothing of."""
-    words = encoder.read(texts)
-    counts = np.array([words.counts, words.known]).T
+    words = encoder.to_token_ids(texts)
+    counts = np.array([words.token_counts, words.known_counts]).T
     return Coverage(estimate(counts, _unknown), mean(counts[:, 1] == 0))
 
 

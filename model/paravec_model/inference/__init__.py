@@ -2,5 +2,5 @@
 
 `reference` is the same in plain NumPy, which tests compare the kernels to.
 
-Public: `Sgd`, `Map`, `Neighbours`.
+Public: `Sgd`, `Map`, `DocumentIndex`.
 """

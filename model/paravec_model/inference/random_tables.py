@@ -60,7 +60,7 @@ def window_seeds(seed: int, epochs: int) -> Seeds:
 
 
 @dataclass(frozen=True)
-class Tables:
+class Draws:
     """Draws for a range of epochs; each table has a row for an epoch and a column for a position of its stream."""
 
     raw: Uints
@@ -90,17 +90,17 @@ class Tables:
         return epochs <= self.epochs and tokens <= self.tokens
 
 
-class DrawTables:
+class RandomTables:
     """Makes the tables of draws that one model's documents need, and keeps those of the latest seeds."""
 
     def __init__(self, noise: Noise, negative: int, window: int) -> None:
         """`negative`: draws for each position; `window`: 1 if windows are never reduced."""
         self._negative, self._window = negative, window
         self._noise = Structure("noise", cum_table=noise.cum_table, guide=noise.guide, shift=noise.shift)
-        self._kept: dict[int, Tables] = {}
+        self._kept: dict[int, Draws] = {}
         self._lock = threading.Lock()
 
-    def tables(self, seed: int, first: int, last: int, tokens: int) -> Tables:
+    def draws(self, seed: int, first: int, last: int, tokens: int) -> Draws:
         """Tables of the epochs [first, last) and perhaps later ones, for documents of up to `tokens` tokens."""
         tokens = _rounded(tokens)
         kept = self._kept.get(seed)
@@ -117,12 +117,12 @@ class DrawTables:
                 self._kept[seed] = kept
                 if len(self._kept) > _KEPT_SEEDS:
                     del self._kept[next(iter(self._kept))]
-        return Tables(kept.raw[first:], kept.noise[first:], kept.windows[first:]) if first else kept
+        return Draws(kept.raw[first:], kept.noise[first:], kept.windows[first:]) if first else kept
 
     def _fits(self, epochs: int, tokens: int) -> bool:
         return epochs * tokens * (1 + self._negative) <= TABLE_ENTRIES
 
-    def _make(self, seed: int, first: int, last: int, tokens: int) -> Tables:
+    def _make(self, seed: int, first: int, last: int, tokens: int) -> Draws:
         shape = (last - first, tokens * (1 + self._negative))
         raw, noise = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
         seeds = epoch_seeds(seed, last)[first:]
@@ -131,7 +131,7 @@ class DrawTables:
         if self._window > 1:
             seeds = window_seeds(seed, last)[first:]
             kernel("fill_windows")(self._window, address(seeds), *windows.shape, address(windows))
-        return Tables(raw, noise, windows)
+        return Draws(raw, noise, windows)
 
 
 def _rounded(tokens: int) -> int:

@@ -47,15 +47,15 @@ class _Model:
         self.mode, self.vector_size, self.negative = algorithm.mode, algorithm.vector_size, algorithm.negative
         self.hs, self.sample, self.window = algorithm.hs, algorithm.sample > 0, algorithm.window
         self.shrink_windows = algorithm.shrink_windows
-        self.slots = algorithm.slots
+        self.vectors_per_row = algorithm.vectors_per_row
         self.sample_int = self.arrays.get("sample_int", np.empty(0))
         self.index = {word: row for row, word in enumerate(artifact.vocabulary)}
         self.null_word = self.index.get("\0", 0)
 
     def row(self, matrix: str, index: int) -> Floats:
         """A row of a matrix without its padding."""
-        slots = 1 if matrix == "word_vectors" else self.slots
-        vectors = self.arrays[matrix][index].reshape(slots, -1)[:, : self.vector_size]
+        vectors_per_row = 1 if matrix == "word_vectors" else self.vectors_per_row
+        vectors = self.arrays[matrix][index].reshape(vectors_per_row, -1)[:, : self.vector_size]
         return np.asarray(vectors.reshape(-1), np.float64)
 
     def step(

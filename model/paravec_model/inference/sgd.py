@@ -13,7 +13,7 @@ from ..artifact.noise import NO_NOISE, Noise
 from ..kernels.interface import BLOCK, CONSTANTS, LANES, Structure, kernel
 from ..options import InferenceOptions, Stop, padded, raise_if_stopped
 from .method import PORTION, SHORT, Ids, Offsets, ScratchPool, Vectors, documents_argument, output_layer, portions
-from .random_tables import DrawTables, start_vector
+from .random_tables import RandomTables, start_vector
 
 _ARCHITECTURES = {"dbow": "DBOW", "dm_mean": "DM", "dm_sum": "DM", "dm_concat": "DM_CONCAT"}
 
@@ -25,9 +25,9 @@ class Sgd:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         self._vector_size, size = algorithm.vector_size, padded(algorithm.vector_size)
         reduced = algorithm.mode in ("dm_mean", "dm_sum") and algorithm.shrink_windows
-        null_word = artifact.vocabulary.row("\0") if algorithm.mode == "dm_concat" else None
+        null_word = artifact.vocabulary.id_of("\0") if algorithm.mode == "dm_concat" else None
         noise = Noise(arrays["cum_table"], arrays["noise_guide"]) if algorithm.negative else NO_NOISE
-        self._draws = DrawTables(noise, algorithm.negative, algorithm.window if reduced else 1)
+        self._random_tables = RandomTables(noise, algorithm.negative, algorithm.window if reduced else 1)
         self._model = Structure(
             "sgd_model",
             output=output_layer(artifact),
@@ -47,7 +47,7 @@ class Sgd:
         self._scratch = ScratchPool("sgd_workspace_bytes", self._model)
         around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
         targets = algorithm.negative + 1 + artifact.longest_path + BLOCK
-        self._cost = (targets * (algorithm.slots + 1) + around) * size
+        self._cost = (targets * (algorithm.vectors_per_row + 1) + around) * size
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
         """Move all vectors from the same start through all epochs."""
@@ -59,7 +59,7 @@ class Sgd:
             for epoch in range(0, options.epochs, step):
                 raise_if_stopped(stop)
                 end = min(epoch + step, options.epochs)
-                draws = self._draws.tables(options.seed, epoch, end, longest)
+                draws = self._random_tables.draws(options.seed, epoch, end, longest)
                 workspace = self._scratch.take(longest)
                 self._infer(
                     self._model.address,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact import Artifact
-from ..artifact.doctags import Tag, lengths
+from ..artifact.doctags import Tag, row_norms
 from ..kernels.interface import Structure, address, kernel
 from ..options import Stop, raise_if_stopped
 
@@ -25,7 +25,7 @@ class Neighbour(NamedTuple):
     """Cosine of the angle between its vector and the other, -1 to 1; 0 if its vector is zero."""
 
 
-class Neighbours:
+class DocumentIndex:
     """The training documents that an artifact carries. Threads may share it."""
 
     def __init__(self, artifact: Artifact) -> None:
@@ -33,7 +33,7 @@ class Neighbours:
         """Their tags, in order."""
         self._arrays = artifact.arrays
 
-    def warm(self) -> None:
+    def warm_up(self) -> None:
         """Load what a search needs."""
         _ = self.tags[0], self._candidates
 
@@ -86,4 +86,4 @@ class Neighbours:
         vectors = self._arrays["doctag_vectors"]
         norms = self._arrays.get("doctag_norms")
         # Artifacts made before there was a search have none.
-        return Structure("candidates", vectors=vectors, norms=lengths(vectors) if norms is None else norms)
+        return Structure("candidates", vectors=vectors, norms=row_norms(vectors) if norms is None else norms)

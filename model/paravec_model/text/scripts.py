@@ -28,7 +28,7 @@ _SHARE = 0.3
 _WORD = 4
 
 
-def warn_of_scripts(texts: Iterable[str], tokenizer: Tokenizer) -> None:
+def warn_if_unspaced(texts: Iterable[str], tokenizer: Tokenizer) -> None:
     """Warn if texts are in a script without spaces, and the tokenizer cuts at spaces. Of the texts, nothing is told."""
     if not isinstance(tokenizer, SimpleTokenizer | WhitespaceTokenizer):
         return

@@ -16,7 +16,7 @@ from .vocabulary import Vocabulary, utf8
 Document = str | Sequence[str]
 """A text, or the tokens of one."""
 
-ALL = 2**31 - 1
+NO_LIMIT = 2**31 - 1
 """More tokens than a document has."""
 
 _CHARACTERS = 0x110000
@@ -35,47 +35,47 @@ _FEW = 4096
 
 
 @dataclass
-class Words:
+class TokenIds:
     """What a model knows of some documents."""
 
-    rows: "array[int]"
+    ids: "array[int]"
     """Rows of the vocabulary: of the known tokens, all documents' end to end."""
     ends: "array[int]"
     """0, and where each document ends among them."""
-    counts: "array[int]"
+    token_counts: "array[int]"
     """Tokens of each document, known or not."""
-    most: int
+    max_tokens: int
     """At most so many tokens of a document were looked up."""
 
     @property
-    def known(self) -> list[int]:
+    def known_counts(self) -> list[int]:
         """Rows of each document."""
         return [end - begin for begin, end in pairwise(self.ends)]
 
     @cached_property
-    def taken(self) -> int:
+    def used(self) -> int:
         """Tokens that were looked up."""
-        return sum(min(count, self.most) for count in self.counts)
+        return sum(min(count, self.max_tokens) for count in self.token_counts)
 
     @classmethod
-    def joined(cls, parts: Iterable["Words"], most: int) -> "Words":
+    def concatenate(cls, parts: Iterable["TokenIds"], most: int) -> "TokenIds":
         """The documents of all parts, one part after the other."""
         words = cls(array("I"), array("q", (0,)), array("q"), most)
         for part in parts:
-            words.ends.extend(len(words.rows) + end for end in part.ends[1:])
-            words.rows.extend(part.rows)
-            words.counts.extend(part.counts)
+            words.ends.extend(len(words.ids) + end for end in part.ends[1:])
+            words.ids.extend(part.ids)
+            words.token_counts.extend(part.token_counts)
         return words
 
 
-class Reader:
+class TokenIdReader:
     """Reads documents. Threads may share it."""
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._texts = _Texts(tokenizer.characters, vocabulary) if tokenizer.characters else None
 
-    def __call__(self, documents: Sequence[Document], most: int = ALL, stop: Stop = bool) -> Words:
+    def __call__(self, documents: Sequence[Document], most: int = NO_LIMIT, stop: Stop = bool) -> TokenIds:
         """Cut texts into tokens, and look the first `most` of each document up; StoppedError once `stop` says True."""
         texts = [document for document in documents if isinstance(document, str)]
         if self._texts and texts:
@@ -84,11 +84,11 @@ class Reader:
                 return words
             if len(documents) > 1:
                 # One that goes another way must not take the others with it.
-                return Words.joined((self([one], most, stop) for one in _while_wanted(documents, stop)), most)
+                return TokenIds.concatenate((self([one], most, stop) for one in _while_wanted(documents, stop)), most)
         tokens = [self._tokenizer(one) if isinstance(one, str) else one for one in _while_wanted(documents, stop)]
         counts = array("q", map(len, tokens))
         cut = [some if len(some) <= most else some[:most] for some in tokens]
-        return Words(*self._vocabulary.rows(cut), counts, most)
+        return TokenIds(*self._vocabulary.ids_of(cut), counts, most)
 
 
 def _while_wanted(documents: Sequence[Document], stop: Stop) -> Iterator[Document]:
@@ -114,7 +114,7 @@ class _Texts:
         )
         self._vocabulary = vocabulary
 
-    def __call__(self, texts: Sequence[str], most: int, stop: Stop) -> Words | None:
+    def __call__(self, texts: Sequence[str], most: int, stop: Stop) -> TokenIds | None:
         """None if it cannot."""
         parts = [utf8(text) for text in texts]
         text = b"".join(parts)
@@ -135,7 +135,7 @@ class _Texts:
             )
             if outcome == _READ:
                 del rows[ends[-1] :]
-                return Words(rows, ends, counts, most)
+                return TokenIds(rows, ends, counts, most)
             if outcome != _NEW_CHARACTER:
                 return None
             self._learn(texts, stop)

@@ -52,12 +52,12 @@ class Vocabulary:
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
 
-    def row(self, word: str) -> int | None:
+    def id_of(self, word: str) -> int | None:
         """The row of a word; None if it is not known."""
-        rows, _ = self.rows([[word]])
+        rows, _ = self.ids_of([[word]])
         return rows[0] if rows else None
 
-    def rows(self, documents: Sequence[Sequence[str]]) -> tuple["array[int]", "array[int]"]:
+    def ids_of(self, documents: Sequence[Sequence[str]]) -> tuple["array[int]", "array[int]"]:
         """The rows of the documents' known tokens, end to end; and 0 and where each document ends among them."""
         if len(documents) == 1:
             tokens, ends = documents[0], array("q", (0, len(documents[0])))
@@ -80,10 +80,10 @@ class Vocabulary:
         """The arrays as kernels take them."""
         return Structure("vocabulary", text=self.text, offsets=self.offsets, slots=self.slots)
 
-    def is_sound(self) -> bool:
+    def is_consistent(self) -> bool:
         """Whether each row's word is text, and found in that row. Takes time and memory for each word."""
         try:
-            rows, _ = self.rows([list(self)])
+            rows, _ = self.ids_of([list(self)])
         except UnicodeDecodeError:
             return False
         return rows == array("I", range(len(self)))

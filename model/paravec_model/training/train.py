@@ -10,7 +10,7 @@ from typing import Any
 from ..corpus.formats import Document
 from ..errors import ModelError, StoppedError
 from ..options import Stop
-from ..text.scripts import warn_of_scripts
+from ..text.scripts import warn_if_unspaced
 from ..text.tokenizer import Tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .parameters import TrainingParameters
@@ -64,7 +64,7 @@ def train(
         with bar(desc="reading") as shown:
             documents = spool.read(checked(corpus, where), where, tokenizer, parameters, shown.update)
             model.build_vocab(documents, keep_raw_vocab=True)
-        warn_of_scripts(spool.texts.items, tokenizer)
+        warn_if_unspaced(spool.texts.items, tokenizer)
         distinct, model.raw_vocab = len(model.raw_vocab), None
         check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, parameters.min_count)
         warn_of_documents(model.corpus_count, spool.untagged, spool.long)

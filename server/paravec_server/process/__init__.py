@@ -1,4 +1,4 @@
-"""The operating system's side: worker processes, signals, sockets, malloc.
+"""Worker processes, signals, the listening address and malloc.
 
-Public: `supervise`, `WorkerIdentity`, `on_stop`, `UnixSocket`, `Trimmer`.
+Public: `supervise`, `WorkerIdentity`, `identity_from_environment`, `on_stop`, `Listener`, `MallocTrimmer`.
 """

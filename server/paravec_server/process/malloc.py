@@ -1,38 +1,37 @@
-"""How glibc keeps memory. Other C libraries have no such settings."""
+"""Settings of glibc's malloc, and the return of free memory. Other C libraries have neither."""
 
 import ctypes
 import os
 import time
 
-# By name, the parameter of mallopt and its value. One arena for all threads: with one for each, memory is not in the
-# cache where calls have threads, which took a seventh of the time of short calls. Buffers from 64 KiB on are mapped by
-# themselves: among small ones they leave gaps, and memory grew for hours.
-_SETTINGS = {"arena_max": (-8, 1), "mmap_threshold": (-3, 64 * 1024)}
+# By tunable: the parameter of mallopt and its value. All threads share one arena: with one per thread, memory of short
+# calls is rarely in the cache, which cost a seventh of their time. Each buffer of 64 KiB or more is mapped separately:
+# among small ones they leave gaps, and memory grew for hours.
+_TUNABLES = {"arena_max": (-8, 1), "mmap_threshold": (-3, 64 * 1024)}
 
-# Seconds between two times that memory is given back.
-_TRIM = 10.0
-
-
-class Trimmer:
-    """Gives memory back to the system that was freed. glibc by itself keeps what lies below something in use: after
-    1,000 connections with large headers, for ever."""
-
-    def __init__(self) -> None:
-        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        self._last = time.monotonic()
-
-    def trim(self, *, idle: bool) -> None:
-        """To be called every second or so. Only if the process is idle: meanwhile nobody else gets memory."""
-        now = time.monotonic()
-        if self._trim and idle and now - self._last >= _TRIM:
-            self._last = now
-            self._trim(0)
+_TRIM_SECONDS = 10.0
 
 
 def configure() -> None:
-    """Set what a server needs, before it has threads. What GLIBC_TUNABLES says of a setting stays."""
+    """Set the tunables, before the process starts threads. Those in GLIBC_TUNABLES keep the operator's value."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     given = os.environ.get("GLIBC_TUNABLES", "")
-    for name, (parameter, value) in _SETTINGS.items():
+    for name, (parameter, value) in _TUNABLES.items():
         if mallopt and f"glibc.malloc.{name}=" not in given:
             mallopt(parameter, value)
+
+
+class MallocTrimmer:
+    """Returns free memory to the system. glibc alone keeps what lies below a block in use: after 1,000 connections with
+    large headers, for good."""
+
+    def __init__(self) -> None:
+        self._malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._last = time.monotonic()
+
+    def trim(self, *, idle: bool) -> None:
+        """Trim if the process is idle and 10 seconds have passed since the last time. It holds malloc's lock."""
+        now = time.monotonic()
+        if self._malloc_trim and idle and now - self._last >= _TRIM_SECONDS:
+            self._last = now
+            self._malloc_trim(0)

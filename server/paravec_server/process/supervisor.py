@@ -1,8 +1,8 @@
-"""Several worker processes behind one port: started, watched, replaced when they die or hang, drained together.
+"""Runs several worker processes behind one port: starts, watches and drains them, replaces those that die or hang.
 
-Each worker is a whole server. All listen on the same address with SO_REUSEPORT, so that the kernel spreads connections
-over them; they share the mapped model by the page cache, and `figures` by a file in memory. A worker listens only once
-it can answer, so whoever gets a connection gets one that is ready.
+Each worker is a whole server. All listen on one address with SO_REUSEPORT, so the kernel spreads connections over them.
+They share the mapped model through the page cache, and their counters through a file in memory. A worker listens only
+once it is ready, so every connection reaches a ready one.
 """
 
 import logging
@@ -17,143 +17,154 @@ from queue import Empty, SimpleQueue
 from paravec_model.artifact import read_manifest
 
 from ..settings import Settings
-from ..telemetry.counters import SERVING, Figures
-from ..telemetry.liveness import GRACE, patience, silence, why_not_ready
+from ..telemetry.counters import SERVING, SharedCounters
+from ..telemetry.liveness import GRACE_SECONDS, hang_limit, heartbeat_age, readiness_problem
 from ..telemetry.logs import event
-from ..telemetry.metrics import Facts, labels_of, limits_of, metrics_page
+from ..telemetry.metrics import ServerInfo, in_flight_limits, metrics_page, model_labels
 from ..telemetry.operations import serve_operations
-from .listen import hold
+from .listen import reserve_port
 from .signals import on_stop
-from .worker import Place
+from .worker import WorkerIdentity
 
-# Seconds between two looks at the workers.
-_LOOK = 0.1
+_POLL_SECONDS = 0.1
 
-# Seconds without a look after which it is this process that stood still.
-_ASLEEP = 1.0
+# A longer time between two polls means that this process was paused, maybe with the whole machine.
+_PAUSED_SECONDS = 1.0
 
-# Seconds after which a worker that died is replaced: at once if it had lived for long, else later each time.
-_LONG_LIFE, _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 0.5, 30.0
+# A worker that lived for this long is replaced at once. Others wait for a backoff that doubles each time.
+_STABLE_SECONDS = 10.0
+_FIRST_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 30.0
+
+# A worker is killed when its last heartbeat is this many times as old as the limit at which liveness fails.
+_KILL_FACTOR = 3
 
 _log = logging.getLogger(__name__)
 
 
 class _Worker:
-    """One place for a worker, and who holds it now."""
+    """One of the workers, over all processes that run it in turn."""
 
-    def __init__(self, place: Place, arguments: Sequence[str], settings: Settings) -> None:
-        self._place, self._arguments, self._settings = place, arguments, settings
-        self.row = place.row
+    def __init__(self, identity: WorkerIdentity, arguments: Sequence[str], settings: Settings) -> None:
+        self._identity, self._arguments, self._settings = identity, arguments, settings
+        self._counters = identity.counters
         self.process: subprocess.Popen[bytes] | None = None
-        self._started = self._due = 0.0
-        self._pause = _FIRST_PAUSE
+        self._started_at = self._start_at = 0.0
+        self._backoff = _FIRST_BACKOFF_SECONDS
         self.has_served = False
 
-    def look(self, now: float, awake: float) -> bool:
-        """Start it, or another in its place, if there is none; end it if it has hung for long; whether it can be relied
-        on. What it did before the moment `awake` is not known."""
+    def check(self, now: float, resumed_at: float) -> bool:
+        """Start the worker if it does not run, kill it if it hangs for long. Returns False if it hangs.
+
+        The age of its heartbeat counts from `resumed_at` at the earliest.
+        """
         if self.process is None:
-            if now >= self._due:
+            if now >= self._start_at:
                 self._start(now)
             return True
         code = self.process.poll()
         if code is not None:
             self._ended(code, now)
             return True
-        if self.row["state"] == SERVING:
+        if self._counters["state"] == SERVING:
             self.has_served = True
-        silent, bound = silence(self.row, awake), patience(self.row, self._settings)
-        if silent > 3 * bound:
-            event(_log, logging.ERROR, "worker hangs", worker=self._place.number, seconds=round(silent, 1))
+        age, limit = heartbeat_age(self._counters, resumed_at), hang_limit(self._counters, self._settings)
+        if age > _KILL_FACTOR * limit:
+            event(_log, logging.ERROR, "worker hangs", worker=self._identity.number, seconds=round(age, 1))
             self.process.kill()
-        return silent <= bound
+        return age <= limit
 
     def _start(self, now: float) -> None:
-        self.row.reset()
-        self._started = now
+        self._counters.reset()
+        self._started_at = now
+        number = self._identity.number
         try:
             self.process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", "paravec_server.cli", *self._arguments],
-                env=os.environ | self._place.environment(),
-                pass_fds=[self._place.figures.fileno],
+                env=os.environ | self._identity.environment(),
+                pass_fds=[self._identity.shared_counters.fileno],
             )
         except OSError as error:
-            # No process can be had at the moment; the others go on.
-            self._due = now + _LONGEST_PAUSE
-            event(_log, logging.ERROR, "worker not started", worker=self._place.number, problem=error.strerror)
+            # The system has no memory or process left at the moment. The other workers go on.
+            self._start_at = now + _MAX_BACKOFF_SECONDS
+            event(_log, logging.ERROR, "worker not started", worker=number, problem=error.strerror)
         else:
-            event(_log, logging.INFO, "worker started", worker=self._place.number, pid=self.process.pid)
+            event(_log, logging.INFO, "worker started", worker=number, pid=self.process.pid)
 
     def _ended(self, code: int, now: float) -> None:
-        long_lived = now - self._started > _LONG_LIFE
-        pause = 0.0 if long_lived else self._pause
-        self._pause = _FIRST_PAUSE if long_lived else min(2 * self._pause, _LONGEST_PAUSE)
-        self.process, self._due = None, now + pause
-        self.row.reset()
-        self.row["restarts"] += 1
-        event(_log, logging.ERROR, "worker died", worker=self._place.number, code=code, next_in_seconds=pause)
+        stable = now - self._started_at > _STABLE_SECONDS
+        wait = 0.0 if stable else self._backoff
+        self._backoff = _FIRST_BACKOFF_SECONDS if stable else min(2 * self._backoff, _MAX_BACKOFF_SECONDS)
+        self.process, self._start_at = None, now + wait
+        self._counters.reset()
+        self._counters["restarts"] += 1
+        event(_log, logging.ERROR, "worker died", worker=self._identity.number, code=code, restart_in_seconds=wait)
 
 
 class Supervisor:
-    """The parent of the workers; it answers no calls itself."""
+    """The parent process of the workers. It answers no calls itself."""
 
     def __init__(self, settings: Settings, arguments: Sequence[str]) -> None:
+        """`arguments`: the command line, which each worker gets too."""
         self._settings = settings
-        self._held = ExitStack()
-        listen = hold(settings.listen, self._held)
-        self.figures = Figures(settings.processes)
-        places = (Place(self.figures, number, listen) for number in range(settings.processes))
-        self._workers = [_Worker(place, arguments, settings) for place in places]
-        self._reasons: SimpleQueue[str] = SimpleQueue()
-        self._looked = self._awake = time.monotonic()
-        # Seconds between two looks after which it is this process that hangs.
-        self._patience = max(settings.hang_seconds, _ASLEEP)
-        self._facts = Facts({}, limits_of(settings))
+        self._reserved = ExitStack()
+        listen = reserve_port(settings.listen, self._reserved)
+        self._counters = SharedCounters(settings.processes)
+        identities = (WorkerIdentity(self._counters, number, listen) for number in range(settings.processes))
+        self._workers = [_Worker(identity, arguments, settings) for identity in identities]
+        self._stop_reasons: SimpleQueue[str] = SimpleQueue()
+        self._checked_at = self._resumed_at = time.monotonic()
+        # Seconds without a check after which this process itself hangs.
+        self._hang_seconds = max(settings.hang_seconds, _PAUSED_SECONDS)
+        self._info = ServerInfo({}, in_flight_limits(settings))
 
     def stop(self, reason: str) -> None:
-        """Begin to drain; may be called where a signal comes in."""
-        self._reasons.put(reason)
+        """Make `run` drain the workers. Safe to call from a signal handler."""
+        self._stop_reasons.put(reason)
 
     def run(self) -> int:
-        """Serve until `stop`; the exit code: that of the first worker if it cannot begin, 0 after a drain."""
+        """Serve until `stop`. Returns the exit code: the first worker's if that cannot start, 0 after a drain."""
         first = self._workers[0]
         if address := self._settings.operations_listen:
-            page = metrics_page(self.figures, self._facts)
-            serve_operations(address, self._why_not_live, lambda: why_not_ready(self.figures, self._settings), page)
+            page = metrics_page(self._counters, self._info)
+            serve_operations(address, self._liveness_problem, self._readiness_problem, page)
         try:
-            # One first: what is wrong with the model is said once.
+            # One worker first, so that a broken model is reported once.
             while not first.has_served:
                 if self._stopped():
                     return 0
                 process = first.process
                 if process is not None and (code := process.poll()) is not None:
                     return 1 if code < 0 else code
-                self._look([first])
-            self._facts.model = labels_of(read_manifest(self._settings.model), self._settings)
+                self._check([first])
+            self._info.model = model_labels(read_manifest(self._settings.model), self._settings)
             while not self._stopped():
-                self._look(self._workers)
+                self._check(self._workers)
             return 0
         finally:
             self._drain()
-            self._held.close()
+            self._reserved.close()
 
-    def _look(self, workers: Sequence[_Worker]) -> None:
+    def _check(self, workers: Sequence[_Worker]) -> None:
         now = time.monotonic()
-        if now - self._looked > _ASLEEP:
-            # All of them may have stood still as this process did, in a machine that was paused.
-            self._awake = now
-        self._looked = now
-        sound = [worker.look(now, self._awake) for worker in workers]
-        self.figures.hang = not all(sound)
+        if now - self._checked_at > _PAUSED_SECONDS:
+            # The workers may have been paused too: count their heartbeats' age from now.
+            self._resumed_at = now
+        self._checked_at = now
+        healthy = [worker.check(now, self._resumed_at) for worker in workers]
+        self._counters.hang = not all(healthy)
 
-    def _why_not_live(self) -> str:
-        if time.monotonic() - self._looked > self._patience:
-            return "the process that looks after the workers hangs"
-        return "a worker hangs" if self.figures.hang else ""
+    def _liveness_problem(self) -> str:
+        if time.monotonic() - self._checked_at > self._hang_seconds:
+            return "the supervisor hangs"
+        return "a worker hangs" if self._counters.hang else ""
+
+    def _readiness_problem(self) -> str:
+        return readiness_problem(self._counters, self._settings)
 
     def _stopped(self) -> bool:
+        """Wait for the next poll; True if a stop came before."""
         try:
-            reason = self._reasons.get(timeout=_LOOK)
+            reason = self._stop_reasons.get(timeout=_POLL_SECONDS)
         except Empty:
             return False
         event(_log, logging.INFO, "stopping workers", reason=reason)
@@ -163,9 +174,9 @@ class Supervisor:
         running = [worker.process for worker in self._workers if worker.process is not None]
         for process in running:
             process.terminate()
-        self._looked = time.monotonic()
-        self._patience = self._settings.drain_seconds + 2 * GRACE
-        end = self._looked + self._settings.drain_seconds + GRACE
+        self._checked_at = time.monotonic()
+        self._hang_seconds = self._settings.drain_seconds + 2 * GRACE_SECONDS
+        end = self._checked_at + self._settings.drain_seconds + GRACE_SECONDS
         for process in running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, end - time.monotonic()))
@@ -176,7 +187,7 @@ class Supervisor:
 
 
 def supervise(settings: Settings, arguments: Sequence[str]) -> int:
-    """Serve with several workers until a signal stops them; the exit code."""
+    """Serve with several workers until a signal stops them. Returns the exit code."""
     supervisor = Supervisor(settings, arguments)
     on_stop(supervisor.stop)
     return supervisor.run()

@@ -1,4 +1,4 @@
-"""A worker's place among several, as its parent tells it."""
+"""The identity of a worker process: which of several it is, passed on by the supervisor in its environment."""
 
 import ctypes
 import os
@@ -6,41 +6,44 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..telemetry.counters import Figures, Row
+from ..telemetry.counters import SharedCounters, WorkerCounters
 
 _VARIABLE = "_PARAVEC_WORKER"
 
-# Of Linux's prctl.h.
+# From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerIdentity:
     """Which worker this process is, and what it shares with the others."""
 
-    figures: Figures
+    shared_counters: SharedCounters
     number: int
+    """0 for the first worker."""
     listen: str
-    """The address, which the parent holds."""
+    """The address that all workers listen on; the supervisor reserves its port."""
 
     @property
-    def row(self) -> Row:
-        """Where this worker counts."""
-        return self.figures.rows[self.number]
+    def counters(self) -> WorkerCounters:
+        """The counters of this worker."""
+        return self.shared_counters.workers[self.number]
 
     def environment(self) -> dict[str, str]:
-        """What tells a child its place."""
-        facts = (self.number, len(self.figures.rows), self.figures.fileno, os.getpid(), self.listen)
-        return {_VARIABLE: " ".join(map(str, facts))}
+        """The variable from which the worker process reads its identity."""
+        shared = self.shared_counters
+        values = (self.number, len(shared.workers), shared.fileno, os.getpid(), self.listen)
+        return {_VARIABLE: " ".join(map(str, values))}
 
 
-def my_place(environ: Mapping[str, str] | None = None) -> Place | None:
-    """The place of this process; None if it has no parent that gave it one. It will end with its parent."""
-    told = (os.environ if environ is None else environ).get(_VARIABLE)
-    if not told:
+def identity_from_environment(environ: Mapping[str, str] | None = None) -> WorkerIdentity | None:
+    """The identity of this process, which gets SIGTERM when its supervisor dies; None if it is not a worker."""
+    value = (os.environ if environ is None else environ).get(_VARIABLE)
+    if not value:
         return None
-    number, workers, fd, parent, listen = told.split(" ", 4)
+    number, workers, fd, parent, listen = value.split(" ", 4)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
+        # The supervisor died before the call above.
         os._exit(0)
-    return Place(Figures(int(workers), int(fd)), int(number), listen)
+    return WorkerIdentity(SharedCounters(int(workers), int(fd)), int(number), listen)

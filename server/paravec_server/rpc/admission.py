@@ -1,9 +1,8 @@
-"""How much work the server takes on, and how it is shared among callers.
+"""How much work the server accepts, and how the limits are shared among connections.
 
-Short texts are not bounded by what is in flight: an answer costs no more than a refusal. All other calls are bounded
-three ways: by their number, the bytes of their messages, and the seconds that they will compute, as far as that can be
-told from their size. A caller is a connection. While several callers have calls in flight, none of them is refused
-within its equal share of a bound, even if others fill the rest.
+Short calls are not limited by what is in flight: a response costs no more than a refusal. All other calls are limited
+in three ways: by their number, the bytes of their requests, and the seconds that they are estimated to compute. While
+several connections have calls in flight, each may use an equal share of every limit, even if others fill the rest.
 """
 
 import random
@@ -11,178 +10,179 @@ import threading
 from typing import Literal
 
 from ..settings import Settings
-from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, Row
+from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, WorkerCounters
 from .errors import NotReadyError, OverloadedError
 
-# A caller that is refused is to come again after so long, not all callers at the same moment.
+# When a refused caller should retry: spread out, so that not all come back at the same moment.
 _RETRY_MILLISECONDS = range(50, 150)
 
-# Calls of all kinds that are held in memory. Each takes some 10 kB, most of it in gRPC's core.
-_MOST_CALLS = 20_000
+# Calls of all kinds in memory. Each takes about 10 kB, most of it in gRPC's core.
+_MAX_OPEN_CALLS = 20_000
 
-# Calls that a caller may have in flight however long they compute.
-_FEW = 4
+# Calls of one connection that are accepted however long they compute.
+_FREE_CALLS = 4
 
 Resource = Literal["calls", "bytes", "work", "waited"]
 
-_CELLS: tuple[tuple[Resource, int], ...] = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
+_LIMITED: tuple[tuple[Resource, int], ...] = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
 
 
-class Caller:
-    """What the calls of one connection hold, by cell."""
+class Connection:
+    """What the calls of one connection hold, by counter."""
 
-    __slots__ = ("held", "name")
+    __slots__ = ("held", "peer")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
         self.held = {CALLS: 0, BYTES: 0, WORK: 0}
 
 
-class Held:
-    """What one call holds, of which the admission keeps account."""
+class Reservation:
+    """What one call holds, by counter. Only `Admission` changes it."""
 
-    __slots__ = ("amounts", "caller")
+    __slots__ = ("amounts", "connection")
 
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.amounts = {CALLS: 0, BYTES: 0, WORK: 0}
 
 
 class Admission:
-    """Keeps account of what is in flight, and refuses what is beyond the bounds."""
+    """Counts what is in flight, and refuses what is beyond the limits."""
 
-    def __init__(self, settings: Settings, row: Row) -> None:
-        self._row, self._cells, self._lock = row, row.cells, row.lock
-        self._idle = threading.Condition(row.lock)
-        self._bounds = {
+    def __init__(self, settings: Settings, counters: WorkerCounters) -> None:
+        self._counters, self._cells, self._lock = counters, counters.cells, counters.lock
+        self._idle = threading.Condition(counters.lock)
+        self._limits = {
             CALLS: settings.max_concurrent_rpcs,
             BYTES: settings.max_bytes_in_flight,
             WORK: _microseconds(settings.max_work_in_flight),
         }
-        self._callers: dict[str, Caller] = {}
-        # Calls that were taken on and have not ended; answers that gRPC has yet to send.
-        self._open = self._answers = 0
+        self._connections: dict[str, Connection] = {}
+        # Calls that have begun and not ended, and responses that gRPC has yet to send.
+        self._open = self._unsent = 0
 
     def open(self) -> None:
-        """Take calls on from now."""
-        self._row["state"] = SERVING
+        """Accept calls from now on."""
+        self._counters["state"] = SERVING
 
     def close(self) -> None:
         """Refuse calls from now on."""
         with self._lock:
-            self._row["state"] = DRAINING
+            self._counters["state"] = DRAINING
 
-    def idle(self, seconds: float) -> bool:
-        """Wait until no call is in flight and all answers are sent; False if it takes longer."""
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no call is in flight and all responses are sent; False if it takes longer."""
         with self._idle:
             return self._idle.wait_for(lambda: self.is_idle, seconds)
 
     @property
     def is_idle(self) -> bool:
-        """Whether at the moment no call is in flight."""
-        return not self._open and not self._answers
+        """Whether no call is in flight at the moment."""
+        return not self._open and not self._unsent
 
     @property
-    def ready(self) -> bool:
-        """Whether calls are taken on."""
-        return self._row["state"] == SERVING
+    def is_ready(self) -> bool:
+        """Whether calls are accepted."""
+        return self._counters["state"] == SERVING
 
     def check_ready(self) -> None:
-        """NotReadyError unless calls are taken on."""
+        """NotReadyError unless calls are accepted."""
         with self._lock:
             self._check_ready()
 
     def enter(self) -> None:
-        """A call has come. NotReadyError or OverloadedError if it is not taken on; else it must `leave`."""
+        """Accept a call, which must `leave` later; NotReadyError or OverloadedError if it is refused."""
         with self._lock:
-            self._check_ready()
-            if self._open >= _MOST_CALLS:
+            if self._cells[STATE] != SERVING:
+                self._check_ready()
+            if self._open >= _MAX_OPEN_CALLS:
                 raise self._overloaded("calls")
             self._open += 1
 
-    def take(self, caller: str, *, size: int, work: float) -> Held:
-        """A call that is not brief has come, whose message has `size` bytes and will compute for `work` seconds.
+    def reserve(self, peer: str, *, size: int, work: float) -> Reservation:
+        """Count a call with a request of `size` bytes and about `work` seconds to compute.
 
-        OverloadedError, and nothing is held, if that is more than this caller may have in flight.
+        OverloadedError, and nothing is counted, if that is more than this connection may have in flight.
         """
         with self._lock:
-            account = self._callers.get(caller) or Caller(caller)
-            callers = len(self._callers) + (caller not in self._callers)
+            connection = self._connections.get(peer) or Connection(peer)
+            connections = len(self._connections) + (peer not in self._connections)
             wanted = {CALLS: 1, BYTES: size, WORK: _microseconds(work)}
-            for resource, cell in _CELLS:
-                if not self._fits(cell, wanted[cell], account.held, callers):
+            for resource, cell in _LIMITED:
+                if not self._fits(cell, wanted[cell], connection.held, connections):
                     raise self._overloaded(resource)
-            self._callers[caller] = account
-            held = Held(account)
+            self._connections[peer] = connection
+            reservation = Reservation(connection)
             for cell, amount in wanted.items():
-                self._add(held, cell, amount)
-            return held
+                self._add(reservation, cell, amount)
+            return reservation
 
-    def _fits(self, cell: int, amount: int, held: dict[int, int], callers: int) -> bool:
-        total, own, bound = self._cells[cell], held[cell], self._bounds[cell]
-        if total + amount <= bound:
+    def _fits(self, cell: int, amount: int, held: dict[int, int], connections: int) -> bool:
+        total, own, limit = self._cells[cell], held[cell], self._limits[cell]
+        if total + amount <= limit:
             return True
         if cell == WORK:
-            # Slots are shared fairly: few calls, however long, hold up nobody but their caller.
-            return held[CALLS] < _FEW or own + amount <= bound / callers
-        # Memory and threads have an end.
-        return total < 2 * bound and (own == 0 or own + amount <= bound / callers)
+            # Compute slots are shared fairly: a few long calls delay only their own connection.
+            return held[CALLS] < _FREE_CALLS or own + amount <= limit / connections
+        # Memory and threads are finite, so shares end at twice the limit.
+        return total < 2 * limit and (own == 0 or own + amount <= limit / connections)
 
-    def set_work(self, held: Held, work: float) -> None:
-        """It is known now how long a call will compute."""
+    def set_work(self, reservation: Reservation, work: float) -> None:
+        """Replace the estimate of a call's seconds."""
         with self._lock:
-            self._add(held, WORK, _microseconds(work) - held.amounts[WORK])
+            self._add(reservation, WORK, _microseconds(work) - reservation.amounts[WORK])
 
-    def add_bytes(self, held: Held, size: int) -> None:
-        """Count bytes of a stream's messages; negative ones when they are worked off."""
+    def add_bytes(self, reservation: Reservation, size: int) -> None:
+        """Count bytes of a stream's requests; a negative size takes them off."""
         with self._lock:
-            self._add(held, BYTES, size)
+            self._add(reservation, BYTES, size)
 
-    def leave(self, held: Held | None, answer: int) -> None:
-        """A call has ended. Its answer, of so many bytes, counts until it is `sent`."""
+    def leave(self, reservation: Reservation | None, response_size: int) -> None:
+        """A call has ended. The bytes of its response count until it is `sent`."""
         with self._lock:
             self._open -= 1
-            self._answers += 1
-            if held:
-                self._add(held, CALLS, -held.amounts[CALLS])
-                self._add(held, WORK, -held.amounts[WORK])
-                self._add(held, BYTES, answer - held.amounts[BYTES])
+            self._unsent += 1
+            if reservation:
+                self._add(reservation, CALLS, -reservation.amounts[CALLS])
+                self._add(reservation, WORK, -reservation.amounts[WORK])
+                self._add(reservation, BYTES, response_size - reservation.amounts[BYTES])
 
-    def sent(self, held: Held | None) -> None:
-        """The answer of a call that has left is sent, or never will be."""
+    def sent(self, reservation: Reservation | None) -> None:
+        """The response of an ended call is sent, or never will be."""
         with self._lock:
-            self._answers -= 1
-            if held:
-                self._add(held, BYTES, -held.amounts[BYTES])
-                if not any(held.caller.held.values()):
-                    self._callers.pop(held.caller.name, None)
-            if self.is_idle:
+            self._unsent -= 1
+            if reservation:
+                self._add(reservation, BYTES, -reservation.amounts[BYTES])
+                if not any(reservation.connection.held.values()):
+                    self._connections.pop(reservation.connection.peer, None)
+            if not self._open and not self._unsent:
                 self._idle.notify_all()
 
-    def refuse_waiting(self) -> OverloadedError:
-        """Why a call is refused that has waited too long."""
+    def waited_too_long(self) -> OverloadedError:
+        """The error for a call that has waited too long; it is counted as refused."""
         with self._lock:
             return self._overloaded("waited")
 
-    def _add(self, held: Held, cell: int, amount: int) -> None:
-        held.amounts[cell] += amount
-        held.caller.held[cell] += amount
+    def _add(self, reservation: Reservation, cell: int, amount: int) -> None:
+        reservation.amounts[cell] += amount
+        reservation.connection.held[cell] += amount
         self._cells[cell] += amount
 
     def _check_ready(self) -> None:
         state = self._cells[STATE]
         if state == DRAINING:
-            self._row["draining"] += 1
+            self._counters["draining"] += 1
             raise NotReadyError("the server is stopping")
         if state != SERVING:
-            self._row["loading"] += 1
+            self._counters["loading"] += 1
             raise NotReadyError("the model is loading")
 
     def _overloaded(self, resource: Resource) -> OverloadedError:
-        self._row[f"refused_{resource}"] += 1
+        self._counters[f"refused_{resource}"] += 1
         return OverloadedError(resource, random.choice(_RETRY_MILLISECONDS))  # noqa: S311
 
 
 def _microseconds(seconds: float) -> int:
-    """Whole numbers: what is added and taken away again leaves nothing."""
+    """Whole numbers, so that sums return to exactly 0."""
     return round(1e6 * seconds)

@@ -1,66 +1,81 @@
-"""One call, and what a method is to those who run calls."""
+"""One call, what the server knows of an RPC method, and how a call ends."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .admission import Admission, Held
+import grpc
+
+from .admission import Admission, Reservation
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import CallSpan
 
-MOMENT = 0.02
-"""Seconds between the end of a call's messages and its own, if that is why they ended: gRPC tells them one by one."""
+CANCELLATION_DELAY_SECONDS = 0.02
+"""How long to wait for a cancellation after the last message: gRPC reports the end of the messages first."""
 
-Trailers = tuple[tuple[str, str], ...]
-
-
-class Brief(Protocol):
-    """Runs brief calls: those that take less time than handing them to another thread."""
-
-    def kind(self, call: "Call", data: bytes) -> Any:
-        """What calls that may run together have in common, of this one with this message; None if it is not brief."""
-
-    def run_together(self, calls: "Sequence[Call]") -> Sequence[bytes]:
-        """The responses of calls of one kind."""
+Trailers = tuple[tuple[str, str | bytes], ...]
 
 
-def _no_work(_: int) -> float:
+class CallResult(NamedTuple):
+    """How a call ends: a response or none, and its status."""
+
+    response: bytes | None
+    """None if the call failed."""
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    details: str = ""
+    """The status message."""
+    trailers: Trailers = ()
+
+
+class Batcher(Protocol):
+    """Runs short calls together: calls that take less time than to hand them to another thread."""
+
+    def batch_key(self, call: "Call", message: bytes) -> Hashable | None:
+        """Calls with equal keys may run as one batch; None if this call is too large to batch."""
+
+    def run_batch(self, calls: "Sequence[Call]") -> Sequence[bytes]:
+        """The responses of calls with equal keys, in order."""
+
+
+def _no_seconds(_: int) -> float:
     return 0.0
 
 
 @dataclass(frozen=True, eq=False)
-class Method:
-    """A method of a service. `run` gets the call, and the bytes of its message or, if `requests`, an iterator of them;
-    it returns the response, or if `responses` an iterator of them, as bytes."""
+class RpcMethod:
+    """A method of a gRPC service, and how the server treats its calls.
 
-    run: Callable[..., Any]
-    requests: bool = False
-    responses: bool = False
-    reads: bool = True
-    """Its message says something; if not, it is answered without waiting for it."""
-    counted: bool = True
-    """Is work. What is not is answered however busy the server is."""
-    open: bool = False
-    """Is answered without credentials."""
-    pool: ThreadPoolExecutor | None = None
-    """Where it runs, if not with the others."""
-    most_waiting: int = 8_000
-    """How many of its calls may wait for their message; for one more, the one that waits longest is cancelled."""
+    `handler` takes the call and its request, or an iterator of requests if `client_streaming`. It returns the response,
+    or an iterator of responses if `server_streaming`. Requests and responses are serialized messages.
+    """
+
+    handler: Callable[..., Any]
+    client_streaming: bool = False
+    server_streaming: bool = False
+    has_request: bool = True
+    """False if the request is empty; the call is then answered without waiting for it."""
+    limited: bool = True
+    """Whether the admission limits apply. If not, calls are answered however busy the server is."""
+    public: bool = False
+    """Whether it is answered without credentials."""
+    executor: ThreadPoolExecutor | None = None
+    """Where its calls run; None for the server's own pool."""
+    max_waiting: int = 8_000
+    """How many calls may wait for their request. One more cancels the call that waits longest."""
     waiting: "dict[Call, float]" = field(default_factory=dict)
-    """Its calls that wait for their message, and since when; who came first is first."""
-    brief: "Brief | None" = None
-    """How its brief calls are run, if there are any."""
-    work: Callable[[int], float] = _no_work
-    """About how many seconds a call computes whose message has so many bytes."""
+    """Calls that wait for their request, and since when by the monotonic clock, oldest first."""
+    batcher: Batcher | None = None
+    """Runs short calls of this method in batches; None if no call is short."""
+    estimate_seconds: Callable[[int], float] = _no_seconds
+    """About how many seconds one core computes for a request of so many bytes."""
 
-    def await_message(self, call: "Call") -> None:
-        """A call begins to wait for its message."""
-        if len(self.waiting) >= self.most_waiting and (first := next(iter(self.waiting.copy()), None)):
-            # More may wait; as this goes on, their turn comes, and that of who has something to ask.
-            first.context.cancel()
+    def await_request(self, call: "Call") -> None:
+        """Note that a call waits for its request."""
+        if len(self.waiting) >= self.max_waiting and (oldest := next(iter(self.waiting.copy()), None)):
+            oldest.context.cancel()
         self.waiting[call] = time.monotonic()
 
 
@@ -71,58 +86,92 @@ class Call:
         self.method, self.request_id, self.trailers = method, request_id, trailers
         self.began = time.perf_counter()
         self.context: Any = None
+        """grpcio's context, or the fast path's."""
         self.documents = self.tokens = 0
-        """What it has brought so far."""
-        self.entered = self.ended = False
-        """Whether it was taken on, and whether it has ended."""
-        self.held: Held | None = None
-        """What it has in flight, if it is not brief."""
-        self.read: Any = None
-        """What its message says, if that is known already."""
+        """How many it has embedded so far."""
+        self.admitted = self.ended = False
+        self.reservation: Reservation | None = None
+        """What it holds of the limits; None if it is short, or has ended."""
+        self.request: Any = None
+        """Its request, if it was parsed when the batch key was computed."""
         self.span: CallSpan | None = None
         self._admission = admission
-        self._wake: Callable[[], None] | None = None
+        self._callback: Callable[[], None] | None = None
 
     @property
-    def caller(self) -> str:
-        """The connection it came by."""
+    def peer(self) -> str:
+        """The address of its connection."""
         return str(self.context.peer())
 
-    def hold(self, size: int, work: float) -> None:
-        """Count a message of `size` bytes and `work` seconds as in flight; OverloadedError if that is too much now."""
-        self.held = self._admission.take(self.caller, size=size, work=work)
+    def reserve(self, size: int, work: float) -> None:
+        """Count a request of `size` bytes and `work` seconds as in flight; OverloadedError beyond the limits."""
+        self.reservation = self._admission.reserve(self.peer, size=size, work=work)
 
     def set_work(self, seconds: float) -> None:
-        """It is known now how long it will compute."""
-        if self.held:
-            self._admission.set_work(self.held, seconds)
+        """Correct the estimate of how long it computes."""
+        if self.reservation:
+            self._admission.set_work(self.reservation, seconds)
 
     def add_bytes(self, size: int) -> None:
-        """Messages of so many bytes have come, or with a negative number are worked off."""
-        if self.held:
-            self._admission.add_bytes(self.held, size)
+        """Count bytes of requests as in flight; a negative size takes them off again."""
+        if self.reservation:
+            self._admission.add_bytes(self.reservation, size)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is told of it once it has ended."""
+        """What logs and traces say about it."""
         return {"documents": self.documents, "tokens": self.tokens, "request_id": self.request_id}
 
     @property
     def trace(self) -> dict[str, str]:
-        """What a line in the log tells of the call's trace, if it has one."""
-        return self.span.names if self.span else {}
+        """Fields that join a line of the log to the call's trace; empty if it is not traced."""
+        return self.span.log_fields if self.span else {}
 
-    def stopped(self) -> bool:
-        """Whether nobody waits any more: the caller is gone, or its deadline has passed."""
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for the response: the caller has gone, or the deadline has passed."""
         return not self.context.is_active()
 
-    def at_end(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called when nobody waits any more, in place of what was to be called before; False if that is so
-        already."""
-        first, self._wake = self._wake is None, wake
-        # gRPC keeps what it is to call until the call ends, and a stream may wait for many turns.
-        return self.context.add_callback(self._wake_up) if first else not self.stopped()
+    def on_cancel(self, callback: Callable[[], None]) -> bool:
+        """Call `callback` when the call ends. It replaces the callback set before; False if the call has ended."""
+        first, self._callback = self._callback is None, callback
+        # grpcio keeps every callback until the call ends, and a stream may wait for a slot many times.
+        return bool(self.context.add_callback(self._run_callback)) if first else not self.is_cancelled()
 
-    def _wake_up(self) -> None:
-        if self._wake:
-            self._wake()
+    def _run_callback(self) -> None:
+        if self._callback:
+            self._callback()
+
+
+class CallRunner(Protocol):
+    """Runs unary calls from their start to their end."""
+
+    def begin(self, name: str, metadata: Any) -> tuple[RpcMethod, Call, Exception | None]:
+        """Start a call of the method `name`; the error is why it must be refused."""
+
+    def refuse(self, call: Call, error: Exception) -> CallResult:
+        """End a call that does not run."""
+
+    def reserve(self, method: RpcMethod, call: Call, size: int) -> None:
+        """Count a request of `size` bytes as in flight; OverloadedError beyond the limits."""
+
+    def run(self, method: RpcMethod, call: Call, requests: Iterator[bytes]) -> CallResult:
+        """Run a call with one response, and end it."""
+
+    def run_batch(self, batcher: Batcher, calls: Sequence[Call]) -> Sequence[CallResult] | None:
+        """Run calls with equal keys, and end them; None if the batch fails, and then no call has ended."""
+
+    def abandon(self, call: Call, error: Exception) -> None:
+        """End a call after a fault of ours, whatever state it is in."""
+
+
+class StreamRunner(CallRunner, Protocol):
+    """Runs calls of all kinds."""
+
+    @property
+    def methods(self) -> Mapping[str, RpcMethod]:
+        """The methods by full name, /package.Service/Method."""
+
+    def run_stream(
+        self, method: RpcMethod, call: Call, requests: Iterator[bytes]
+    ) -> Generator[bytes, None, CallResult]:
+        """Run a call with a stream of responses, and end it. The generator returns the CallResult."""

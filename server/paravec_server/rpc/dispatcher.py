@@ -1,14 +1,14 @@
-"""The life of a call: taken on or refused, run, ended with a status, counted, logged.
+"""The life of every call: begun or refused, run, ended with a status, counted, logged.
 
-`Calls` sees a call as soon as its headers are there: it is refused then if its caller has no token or the server is not
-ready. Whether it is too much for the moment is known with its message. However it goes on, it ends in `Calls.end`.
+`Dispatcher.begin` sees a call once its metadata is there, and refuses it if it has no valid token or the server is not
+ready. The limits apply once its request is there. Every call ends in `Dispatcher._end`, whatever happens.
 """
 
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -19,216 +19,240 @@ import grpc
 
 from paravec_model.errors import StoppedError
 
-from ..security.bearer_tokens import Tokens
-from ..telemetry.counters import METHODS, Row
+from ..security.bearer_tokens import BearerTokens
+from ..telemetry.counters import COUNTED_METHODS, WorkerCounters
 from ..telemetry.logs import event
 from .admission import Admission
-from .call import MOMENT, Brief, Call, Method, Trailers
-from .errors import NoMessageError, RequestError, UnauthenticatedError, WaitedTooLongError, place_of, status_of
-from .fast_path.completion_queue import Answer, fits
-from .fast_path.server import Direct, Server
-from .generic_handlers import Handlers
-from .thread_pool import guarded
+from .call import CANCELLATION_DELAY_SECONDS, Batcher, Call, CallResult, RpcMethod, Trailers
+from .errors import NoRequestError, RequestError, UnauthenticatedError, WaitedTooLongError, error_location, status_of
+from .fast_path.completion_queue import is_supported
+from .fast_path.server import FastPath, Server
+from .generic_handlers import GenericHandlers
+from .thread_pool import run_logged
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import Tracing
 
 REQUEST_ID = "x-request-id"
-"""Metadata by which a caller may name a call, and which comes back in the trailers. Other calls are named here, and who
-called is told if they fail: a trailer costs as much as a tenth of a short call."""
+"""Metadata by which a caller may name a call. It comes back in the trailers. Other calls get an id here, which comes
+back only if they fail: a trailer costs as much as a tenth of a short call."""
 
-_GOOD_ID = re.compile(r"[!-~]{1,128}")
-_DETAILS = "grpc-status-details-bin"
+_VALID_ID = re.compile(r"[!-~]{1,128}")
+_STATUS_DETAILS = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-# Seconds between two looks for calls whose callers keep the server waiting.
-_LOOK = 1.0
+# How often calls are looked for whose callers keep the server waiting.
+_STALL_CHECK_SECONDS = 1.0
 
-# Seconds before its deadline from which a call that is given up is late.
-_NEARLY = 0.05
+# A cancellation this shortly before the deadline counts as DEADLINE_EXCEEDED: the caller's clock may be ahead.
+_DEADLINE_MARGIN_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
 
-class Calls:
-    """All that the server answers, by full name: /package.Service/Method."""
+class Dispatcher:
+    """Runs all calls of a server."""
 
     def __init__(
         self,
-        methods: Mapping[str, Method],
+        methods: Mapping[str, RpcMethod],
         admission: Admission,
-        row: Row,
-        tokens: Tokens | None = None,
+        counters: WorkerCounters,
+        tokens: BearerTokens | None = None,
         tracing: "Tracing | None" = None,
         peer_seconds: float = 30.0,
         max_wait: float = 30.0,
     ) -> None:
-        """`tokens`: what a call must carry one of, if any. `peer_seconds`: how long a message may take to come, and an
-        answer to be taken. `max_wait`: seconds that a short text may wait for others."""
-        self.methods, self._admission, self._row = methods, admission, row
+        """`methods`: by full name, /package.Service/Method. `tokens`: one of which a call must carry. `peer_seconds`:
+        how long a caller may take to send a request, or to take a response. `max_wait`: seconds that a short call may
+        wait."""
+        self.methods, self._admission, self._counters = methods, admission, counters
         self._tokens, self._tracing, self._peer_seconds = tokens, tracing, peer_seconds
         self._max_wait = max_wait
-        # Calls that have ended and whose answers are not sent yet, and since when.
+        # Calls that have ended and whose responses are not sent, and since when by the monotonic clock.
         self._unsent: dict[Call, float] = {}
-        self._prefix, self._numbers = token_hex(6), count()
-        threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
+        self._id_prefix, self._id_numbers = token_hex(6), count()
+        threading.Thread(target=self._cancel_stalled, name="cancel-stalled", daemon=True).start()
 
     def server(
-        self, pool: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = (), *, direct: bool = True
+        self, executor: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = (), *, fast_path: bool = True
     ) -> Server:
-        """A server that answers them; what has no pool of its own runs on `pool`. `direct`: calls of one message and
-        one answer go straight from gRPC's core, if grpcio has what that takes.
+        """A server of the methods; `executor` runs calls of methods that have none of their own.
 
-        gRPC's core has a line of waiting calls for each method that it knows of, so that many of one do not hold up
-        calls of another. All it knows is the name: how each call is handled is told when it comes.
+        With `fast_path`, unary calls come straight from gRPC's completion queue if this grpcio supports it. All methods
+        are registered with gRPC's core, which then keeps a queue for each: many calls of one do not hold up others.
         """
-        handlers = Handlers(self)
-        server = grpc.server(pool, interceptors=[handlers], options=options)
-        served = Direct(server, self, pool, self._max_wait) if direct and fits(server) else None
+        handlers = GenericHandlers(self)
+        server = grpc.server(executor, interceptors=[handlers], options=options)
+        fast = FastPath(server, self, executor, self._max_wait) if fast_path and is_supported(server) else None
         for name, method in self.methods.items():
-            if served and method.pool is None and not method.responses:
-                served.add(name, method)
+            if fast and method.executor is None and not method.server_streaming:
+                fast.add(name, method)
                 continue
-            _, service, short = name.split("/")
-            server.add_registered_method_handlers(service, {short: handlers.default})
-        return Server(server, served)
+            _, service, short_name = name.split("/")
+            server.add_registered_method_handlers(service, {short_name: handlers.default})
+        return Server(server, fast)
 
-    def enter(self, name: str, metadata: Any) -> tuple[Method, Call, Exception | None]:
-        """A call has come: it is taken on, or is to be refused, with this error."""
+    def begin(self, name: str, metadata: Any) -> tuple[RpcMethod, Call, Exception | None]:
+        """Start a call of the method `name`; the error is why it must be refused."""
         method = self.methods[name]
-        call = Call(name.rpartition("/")[2], *self._name(metadata), self._admission)
+        call = Call(name.rpartition("/")[2], *self._request_id(metadata), self._admission)
         try:
-            if self._tracing and call.method in METHODS:
+            if self._tracing and call.method in COUNTED_METHODS:
                 call.span = self._tracing.begin(name, metadata)
-            if self._tokens and not method.open and not self._tokens.allow(metadata):
-                self._row.add("credentials")
+            if self._tokens and not method.public and not self._tokens.allow(metadata):
+                self._counters.add("credentials")
                 raise UnauthenticatedError
-            if method.counted:
+            if method.limited:
                 self._admission.enter()
-                call.entered = True
+                call.admitted = True
         except Exception as error:
             return method, call, error
         return method, call, None
 
-    def _name(self, metadata: Any) -> tuple[str, Trailers]:
-        """The id of a call, and the trailers that tell it if the caller wants to hear it."""
+    def _request_id(self, metadata: Any) -> tuple[str, Trailers]:
+        """The call's id, and the trailers with it if the caller has chosen it."""
         for key, value in metadata:
-            if key == REQUEST_ID and _GOOD_ID.fullmatch(value):
+            if key == REQUEST_ID and _VALID_ID.fullmatch(value):
                 return value, ((REQUEST_ID, value),)
-        return f"{self._prefix}{next(self._numbers):x}", ()
+        return f"{self._id_prefix}{next(self._id_numbers):x}", ()
 
-    def refuse(self, call: Call, error: Exception) -> Answer:
-        """The end of a call that is not run."""
-        return self._ending(call, lambda: self.fail(call, error))
+    def reserve(self, method: RpcMethod, call: Call, size: int) -> None:
+        """Count a request of `size` bytes as in flight; OverloadedError beyond the limits."""
+        if call.admitted and not call.reservation:
+            call.reserve(size, method.estimate_seconds(size))
 
-    def hold(self, method: Method, call: Call, size: int) -> None:
-        """A call that is not brief has its message, of so many bytes; OverloadedError if it is too much for now."""
-        if call.entered and not call.held:
-            call.hold(size, method.work(size))
+    def refuse(self, call: Call, error: Exception) -> CallResult:
+        """End a call that does not run."""
+        return self._end_with(call, lambda: self._failure(call, error))
 
-    def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
-        """Run a call of one message and one answer."""
+    def run(self, method: RpcMethod, call: Call, requests: Iterator[bytes]) -> CallResult:
+        """Run a call with one response, and end it."""
 
-        def run() -> Answer:
+        def produce() -> CallResult:
             try:
-                data = self.message(method, call, messages)
-                self.hold(method, call, len(data))
-                return Answer(method.run(call, data), trailers=call.trailers)
+                request = self._one_request(method, call, requests)
+                self.reserve(method, call, len(request))
+                return CallResult(method.handler(call, request), trailers=call.trailers)
             except Exception as error:
-                return self.fail(call, error)
+                return self._failure(call, error)
 
-        return self._ending(call, run)
+        return self._end_with(call, produce)
 
-    def answer_together(self, brief: Brief, calls: Sequence[Call]) -> list[Answer] | None:
-        """Run brief calls of one kind; None if that fails, and none of them has ended."""
+    def run_batch(self, batcher: Batcher, calls: Sequence[Call]) -> list[CallResult] | None:
+        """Run calls with equal keys, and end them; None if the batch fails, and then no call has ended."""
         try:
-            responses = brief.run_together(calls)
-            answers = [Answer(data, trailers=call.trailers) for call, data in zip(calls, responses, strict=True)]
+            responses = batcher.run_batch(calls)
+            results = [CallResult(one, trailers=call.trailers) for call, one in zip(calls, responses, strict=True)]
         except Exception as error:
-            # Each is run by itself then, and a caller hears of its own fault only.
-            event(_log, logging.DEBUG, "calls failed together", calls=len(calls), **place_of(error))
+            # The calls now run one by one, so only the one at fault fails.
+            event(_log, logging.DEBUG, "batch failed", calls=len(calls), **error_location(error))
             return None
-        for call, answer in zip(calls, answers, strict=True):
-            guarded(self.end, call, answer)
-        return answers
+        for call, result in zip(calls, results, strict=True):
+            run_logged(self._end, call, result)
+        return results
+
+    def run_stream(
+        self, method: RpcMethod, call: Call, requests: Iterator[bytes]
+    ) -> Generator[bytes, None, CallResult]:
+        """Run a call with a stream of responses, and end it. The generator returns the CallResult."""
+        result = _INTERNAL
+        try:
+            self.reserve(method, call, 0)
+            argument = requests if method.client_streaming else self._one_request(method, call, requests)
+            yield from method.handler(call, argument)
+            if call.is_cancelled():
+                raise StoppedError("the stream ended because its call was cancelled")
+            result = CallResult(b"", trailers=call.trailers)
+        except GeneratorExit:
+            result = self._failure(call, StoppedError("the caller takes no more responses"))
+            raise
+        except Exception as error:
+            result = self._failure(call, error)
+        finally:
+            self._end(call, result)
+        return result
 
     def abandon(self, call: Call, error: Exception) -> None:
-        """A call cannot go on, for a fault of ours: it ends, its caller hears of it, and all that it holds is free."""
-        answer = self._ending(call, lambda: self.fail(call, error))
+        """End a call after a fault of ours, whatever state it is in."""
+        result = self.refuse(call, error)
         try:
-            call.context.send(answer)
+            call.context.send(result)
         except Exception:
-            call.context.give_up()
+            call.context.abandon()
 
-    def message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
-        if not method.reads:
+    def _one_request(self, method: RpcMethod, call: Call, requests: Iterator[bytes]) -> bytes:
+        if not method.has_request:
             return b""
-        method.await_message(call)
+        method.await_request(call)
         try:
-            return next(messages)
+            return next(requests)
         except StopIteration:
-            # gRPC tells the end of the messages first, and then that it is that of the call.
-            time.sleep(MOMENT)
-            raise (StoppedError("gone") if call.stopped() else NoMessageError()) from None
+            # gRPC reports the end of the requests before it reports that the call has ended.
+            time.sleep(CANCELLATION_DELAY_SECONDS)
+            raise (StoppedError("cancelled") if call.is_cancelled() else NoRequestError()) from None
         finally:
             method.waiting.pop(call, None)
 
-    def _hurry(self) -> None:
-        """Cancel calls whose message does not come, or whose answer is not taken: they hold memory, and maybe a
-        thread."""
+    def _cancel_stalled(self) -> None:
+        """Cancel calls whose request has not come, or whose response is not taken, within `peer_seconds`: they hold
+        memory, and perhaps a thread."""
         while True:
-            time.sleep(min(_LOOK, self._peer_seconds / 4))
+            time.sleep(min(_STALL_CHECK_SECONDS, self._peer_seconds / 4))
             latest = time.monotonic() - self._peer_seconds
             for calls in (self._unsent, *(method.waiting for method in self.methods.values())):
                 for call, since in calls.copy().items():
                     if since < latest:
-                        guarded(call.context.cancel)
+                        run_logged(call.context.cancel)
 
-    def fail(self, call: Call, error: Exception) -> Answer:
-        """How `error` ends the call."""
+    def _failure(self, call: Call, error: Exception) -> CallResult:
+        """The status and details for `error`."""
         if isinstance(error, StoppedError):
-            # Nobody hears this any more; it is for the figures. A caller gives up at its deadline, and its word can be
-            # here before the deadline that was reckoned here.
-            late = call.context.time_remaining() < _NEARLY
+            # Nobody receives this status; it is for the metrics.
+            late = call.context.time_remaining() < _DEADLINE_MARGIN_SECONDS
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-            return Answer(None, code, "nobody waits any more")
+            return CallResult(None, code, "the caller no longer waits")
         if isinstance(error, WaitedTooLongError):
-            error = self._admission.refuse_waiting()
+            error = self._admission.waited_too_long()
         status = status_of(error, call.request_id, **call.trace)
-        known = error.trailers if isinstance(error, RequestError) else ()
-        details = (REQUEST_ID, call.request_id), (_DETAILS, status.SerializeToString())
-        return Answer(None, _CODES[status.code], status.message, (*details, *known))
+        trailers = error.trailers if isinstance(error, RequestError) else ()
+        details = (REQUEST_ID, call.request_id), (_STATUS_DETAILS, status.SerializeToString())
+        return CallResult(None, _CODES[status.code], status.message, (*details, *trailers))
 
-    def _ending(self, call: Call, run: Callable[[], Answer]) -> Answer:
-        """The answer that `run` gives, with which the call has ended, whatever happens."""
-        answer = Answer(None, grpc.StatusCode.INTERNAL, "internal error")
+    def _end_with(self, call: Call, produce: Callable[[], CallResult]) -> CallResult:
+        """The result that `produce` returns; the call has then ended, whatever was raised."""
+        result = _INTERNAL
         try:
-            answer = run()
+            result = produce()
         finally:
-            self.end(call, answer)
-        return answer
+            self._end(call, result)
+        return result
 
-    def end(self, call: Call, answer: Answer) -> None:
-        """The only place where a call ends: what it holds is given back, and it is counted and logged, once."""
+    def _end(self, call: Call, result: CallResult) -> None:
+        """End a call: free what it holds, count it and log it, once."""
         if call.ended:
             return
         call.ended = True
-        if call.entered:
-            self._admission.leave(call.held, len(answer.data or b""))
+        if call.admitted:
+            self._admission.leave(call.reservation, len(result.response or b""))
             self._unsent[call] = time.monotonic()
-            sent = partial(self._sent, call)
-            if not guarded(call.context.add_callback, sent):
-                sent()
-        if call.method not in METHODS:
+            on_sent = partial(self._on_sent, call)
+            if not run_logged(call.context.add_callback, on_sent):
+                on_sent()
+        if call.method not in COUNTED_METHODS:
             return
         seconds = time.perf_counter() - call.began
-        self._row.ended(call.method, answer.code, seconds)
+        self._counters.count_call(call.method, result.code, seconds)
         if call.span:
-            guarded(partial(call.span.end, answer.code, **call.facts))
+            run_logged(partial(call.span.end, result.code, **call.facts))
         if _log.isEnabledFor(logging.DEBUG):
-            ended = {"method": call.method, "code": answer.code.name, "seconds": round(seconds, 6)}
+            ended = {"method": call.method, "code": result.code.name, "seconds": round(seconds, 6)}
             event(_log, logging.DEBUG, "call", **call.facts, **ended, **call.trace)
 
-    def _sent(self, call: Call) -> None:
+    def _on_sent(self, call: Call) -> None:
+        """gRPC has sent the response, or never will."""
         if self._unsent.pop(call, None) is not None:
-            self._admission.sent(call.held)
+            self._admission.sent(call.reservation)
+
+
+_INTERNAL = CallResult(None, grpc.StatusCode.INTERNAL, "internal error")

@@ -1,10 +1,10 @@
-"""Every way in which a call can fail, and the one place that turns it into a gRPC status.
+"""Every way in which a call can fail, and the one place that turns an error into a gRPC status.
 
 RequestError                    carries a google.rpc.Status
 ├── InvalidArgumentError        BadRequest with the path of the field
 │   ├── TooManyTokensError      a document is too long
-│   ├── MalformedError          the bytes are no message of the contract
-│   └── NoMessageError          the call ended without one
+│   ├── MalformedError          the request is not a message of the contract
+│   └── NoRequestError          the call ended without a request
 ├── UnauthenticatedError        no or wrong credentials
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
 ├── NotFoundError               another model than the one served
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class RequestError(Exception):
-    """A call, or one document of a stream, that fails for a reason that the caller is told."""
+    """A call, or one document of a stream, fails for a reason that the caller can act on."""
 
     trailers: tuple[tuple[str, str], ...] = ()
-    """Further metadata for the call's end."""
+    """Trailing metadata beside the status."""
 
     def __init__(self, code: int, text: str, *details: message.Message) -> None:
         super().__init__(text)
@@ -38,7 +38,7 @@ class RequestError(Exception):
 
 
 class InvalidArgumentError(RequestError):
-    """A field of the request is at fault; `field` is its path, e.g. documents[3].text."""
+    """A field of the request is wrong; `field` is its path, e.g. documents[3].text."""
 
     def __init__(self, field: str, problem: str) -> None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
@@ -47,41 +47,40 @@ class InvalidArgumentError(RequestError):
 
 
 class TooManyTokensError(InvalidArgumentError):
-    """The document at `field` has more tokens than are taken."""
+    """The document at `field` has more tokens than the server accepts."""
 
-    def __init__(self, field: str, count: int, most: int) -> None:
-        super().__init__(field, f"has {count} tokens, at most {most} are taken (see the option truncate)")
+    def __init__(self, field: str, count: int, limit: int) -> None:
+        super().__init__(field, f"has {count} tokens, at most {limit} are accepted (see the option truncate)")
 
 
 class MalformedError(InvalidArgumentError):
-    """The bytes of a request are no message of its kind, whose full name is given."""
+    """The bytes of a request do not parse as the message `name`."""
 
     def __init__(self, name: str) -> None:
         super().__init__("request", f"is not a {name} (text must be UTF-8)")
 
 
-class NoMessageError(InvalidArgumentError):
-    """The caller ended its side of the call without a message."""
+class NoRequestError(InvalidArgumentError):
+    """The caller ended its side of the call without a request."""
 
     def __init__(self) -> None:
         super().__init__("request", "is missing")
 
 
 class UnauthenticatedError(RequestError):
-    """No or wrong credentials; never which of the two."""
+    """Credentials are missing or wrong. The caller is not told which."""
 
     def __init__(self) -> None:
         super().__init__(code_pb2.UNAUTHENTICATED, "credentials are missing or wrong")
 
 
 class OverloadedError(RequestError):
-    """The server does not take this on now: too many calls or bytes or too much work is in flight, or the call has
-    `waited` too long."""
+    """Too many calls, too many bytes or too much work is in flight, or the call has waited too long."""
 
     def __init__(self, what: str, retry_milliseconds: int) -> None:
         Exception.__init__(self, what)
         self.status = _overloaded(what, retry_milliseconds)
-        # What gRPC's own retries go by.
+        # gRPC's retry policies use this instead of their own backoff.
         self.trailers = (("grpc-retry-pushback-ms", str(retry_milliseconds)),)
 
 
@@ -95,7 +94,7 @@ _OVERLOADED = {
 
 @cache
 def _overloaded(what: str, retry_milliseconds: int) -> status_pb2.Status:
-    """Made once for all: who is overloaded has to refuse fast."""
+    """Cached, since an overloaded server must refuse fast."""
     delay = duration_pb2.Duration()
     delay.FromMilliseconds(retry_milliseconds)
     return make_status(
@@ -111,14 +110,14 @@ class WaitedTooLongError(Exception):
 
 
 class NotFoundError(RequestError):
-    """A model that is not the one served."""
+    """The request names a model that this server does not serve."""
 
     def __init__(self, text: str) -> None:
         super().__init__(code_pb2.NOT_FOUND, text)
 
 
 class NoDocumentsError(RequestError):
-    """The model carries no training documents, so none is near to anything."""
+    """The model carries no training documents to search."""
 
     def __init__(self) -> None:
         problem = "the model carries no documents to find; make it with --doctags"
@@ -133,7 +132,7 @@ class NotReadyError(RequestError):
 
 
 def parse(kind: type[message.Message], data: bytes) -> Any:
-    """The message of this kind that `data` holds; MalformedError if it holds none."""
+    """Parse a message; MalformedError if `data` does not hold one."""
     try:
         return kind.FromString(data)
     except message.DecodeError:
@@ -151,17 +150,17 @@ def make_status(code: int, text: str, *details: message.Message) -> status_pb2.S
 
 
 def status_of(error: Exception, request_id: str, **trace: str) -> status_pb2.Status:
-    """The status for `error`. A fault of ours is logged with its place, and the caller told the call's id."""
+    """The status for `error`. A fault of ours is logged with its location, and the caller gets the request id."""
     if isinstance(error, RequestError):
         return error.status
-    # The exception's own text may quote the document, so only its kind and place are logged.
-    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **place_of(error))
+    # The exception's text may quote a document, so only its type and location are logged.
+    event(_log, logging.ERROR, "internal error", request_id=request_id, **trace, **error_location(error))
     details = error_details_pb2.RequestInfo(request_id=request_id)
     return make_status(code_pb2.INTERNAL, f"internal error, id {request_id}", details)
 
 
-def place_of(error: BaseException) -> dict[str, Any]:
-    """What the log tells of a fault of ours."""
+def error_location(error: BaseException) -> dict[str, Any]:
+    """An exception's type, and where it was raised, for the log."""
     frames = []
     trace = error.__traceback__
     while trace:

@@ -1,113 +1,82 @@
-"""How grpcio's own server runs calls: streams, questions about the server, and all calls where they cannot go directly.
+"""Calls that grpcio's own server runs: streams, health and model questions, and all calls without a fast path.
 
-Each method is handled as a stream of bytes, which on the wire it is: so its handler runs even when no message comes,
-and can tell.
+Each method is handled as a stream of bytes, which it is on the wire. So its handler runs even if no request comes, and
+the call is counted.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from paravec_model.errors import StoppedError
 
-from .call import Call, Method
-from .fast_path.completion_queue import Answer
-from .fast_path.server import Answers
-from .thread_pool import Inline
+from .call import Call, CallResult, RpcMethod, StreamRunner
+from .thread_pool import InlineExecutor
 
-_INLINE = Inline(1)
+_INLINE = InlineExecutor(1)
 
 
-class AllAnswers(Answers, Protocol):
-    """Who runs the calls, streams too."""
+class GenericHandlers(grpc.ServerInterceptor):
+    """Tells grpcio how to handle each call as it comes. Refusals are sent at once, on gRPC's own thread."""
 
-    methods: Mapping[str, Method]
-
-    def message(self, method: Method, call: Call, messages: Iterator[bytes]) -> bytes:
-        """The call's one message."""
-
-    def fail(self, call: Call, error: Exception) -> Answer:
-        """How `error` ends the call."""
-
-    def end(self, call: Call, answer: Answer) -> None:
-        """The call has ended so."""
-
-
-class Handlers(grpc.ServerInterceptor):
-    """Tells grpcio how to handle each call as it comes. Refusals are answered at once, on gRPC's own thread."""
-
-    def __init__(self, calls: AllAnswers) -> None:
-        self._calls = calls
+    def __init__(self, runner: StreamRunner) -> None:
+        self._runner = runner
         self.default = _handler(self._handle, None)
-        """For a method that gRPC's core knows of."""
+        """For registered methods; `intercept_service` replaces it for each call."""
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """How grpcio's server is to handle a call that has come."""
-        if details.method not in self._calls.methods:
+        """The handler for a call; grpcio calls this once the metadata is there."""
+        if details.method not in self._runner.methods:
             return continuation(details)
-        method, call, error = self._calls.enter(details.method, details.invocation_metadata)
+        method, call, error = self._runner.begin(details.method, details.invocation_metadata)
         if error:
             return _handler(partial(self._handle_refusal, call, error), _INLINE)
-        if method.responses:
-            return _handler(partial(self._handle_many, method, call), method.pool, responses=True)
-        return _handler(partial(self._handle, method, call), method.pool)
+        if method.server_streaming:
+            return _handler(partial(self._handle_stream, method, call), method.executor, streaming=True)
+        return _handler(partial(self._handle, method, call), method.executor)
 
     def _handle_refusal(self, call: Call, error: Exception, _: Any, context: grpc.ServicerContext) -> None:
         call.context = context
-        _finish(context, self._calls.refuse(call, error))
+        _finish(context, self._runner.refuse(call, error))
 
-    def _handle(self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+    def _handle(self, method: RpcMethod, call: Call, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
         call.context = context
-        answer = self._calls.answer(method, call, _received(messages))
-        _finish(context, answer)
-        return answer.data
+        result = self._runner.run(method, call, _received(requests))
+        _finish(context, result)
+        return result.response
 
-    def _handle_many(
-        self, method: Method, call: Call, messages: Iterator[bytes], context: grpc.ServicerContext
+    def _handle_stream(
+        self, method: RpcMethod, call: Call, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         call.context = context
-        messages = _received(messages)
-        answer = Answer(None, grpc.StatusCode.INTERNAL)
-        try:
-            self._calls.hold(method, call, 0)
-            yield from method.run(call, messages if method.requests else self._calls.message(method, call, messages))
-            if call.stopped():
-                raise StoppedError("the stream ended because its caller did")
-            answer = Answer(b"", trailers=call.trailers)
-        except GeneratorExit:
-            answer = self._calls.fail(call, StoppedError("the caller takes no more"))
-            raise
-        except Exception as error:
-            answer = self._calls.fail(call, error)
-        finally:
-            self._calls.end(call, answer)
-        _finish(context, answer)
+        result = yield from self._runner.run_stream(method, call, _received(requests))
+        _finish(context, result)
 
 
-def _finish(context: grpc.ServicerContext, answer: Answer) -> None:
-    """Have grpcio end a call like this."""
-    if answer.trailers:
-        context.set_trailing_metadata(answer.trailers)
-    if answer.data is None:
-        context.abort(answer.code, answer.text)
+def _finish(context: grpc.ServicerContext, result: CallResult) -> None:
+    """Set the status and trailers of a call; aborts it if it has failed."""
+    if result.trailers:
+        context.set_trailing_metadata(result.trailers)
+    if result.response is None:
+        context.abort(result.code, result.details)
 
 
-def _received(messages: Iterator[bytes]) -> Iterator[bytes]:
-    """The messages of a call; StoppedError if it ends before they do."""
+def _received(requests: Iterator[bytes]) -> Iterator[bytes]:
+    """The requests of a call; StoppedError if the call ends before they do."""
     try:
-        yield from messages
+        yield from requests
     except grpc.RpcError as error:
-        # gRPC keeps this error with the call, and its traceback keeps the call and all that it holds: a circle.
+        # gRPC keeps this error with the call, and its traceback would keep the call in a reference cycle.
         error.__traceback__ = None
-        raise StoppedError("the caller is gone") from None
+        raise StoppedError("the caller has gone") from None
 
 
-def _handler(run: Callable[..., Any], pool: ThreadPoolExecutor | None, *, responses: bool = False) -> Any:
-    """A handler of bytes, run on `pool` if there is one."""
-    if pool is not None:
-        # gRPC's own way to say so, though it calls it experimental.
-        run.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return grpc.stream_stream_rpc_method_handler(run) if responses else grpc.stream_unary_rpc_method_handler(run)
+def _handler(run: Callable[..., Any], executor: ThreadPoolExecutor | None, *, streaming: bool = False) -> Any:
+    """A handler of bytes; runs on `executor` if there is one."""
+    if executor is not None:
+        # grpcio's own interface for this, which it calls experimental.
+        run.experimental_thread_pool = executor  # type: ignore[attr-defined]
+    return grpc.stream_stream_rpc_method_handler(run) if streaming else grpc.stream_unary_rpc_method_handler(run)

@@ -1,4 +1,4 @@
-"""A stream's messages, read while earlier ones are worked on and handed out in batches of what has come together."""
+"""Requests of a stream, read while earlier ones are worked on, and handed out in batches of those that have come."""
 
 import threading
 import time
@@ -9,58 +9,58 @@ from functools import partial
 
 from paravec_model.errors import StoppedError
 
-from .call import MOMENT
+from .call import CANCELLATION_DELAY_SECONDS
 
-# Messages, and bytes of them, that are read ahead and at most come together. One message may be larger.
-_MESSAGES, _BYTES = 64, 2**20
+# How much is read ahead, which is also the largest batch. A single request may have more bytes.
+_MAX_REQUESTS, _MAX_BYTES = 64, 2**20
 
 
 class _Buffer:
     """Between the thread that reads and the one that works."""
 
-    def __init__(self, count: Callable[[int], None]) -> None:
-        self._count = count
-        self._messages: deque[bytes] = deque()
+    def __init__(self, count_bytes: Callable[[int], None]) -> None:
+        self._count_bytes = count_bytes
+        self._requests: deque[bytes] = deque()
         self._size = 0
         self._ended = False
         self._changed = threading.Condition()
 
-    def fill(self, messages: Iterator[bytes]) -> None:
-        """Read while there is room; what there is no room for waits at the caller's, by flow control."""
+    def fill(self, requests: Iterator[bytes]) -> None:
+        """Read while there is room. Then gRPC's flow control makes the caller wait."""
         try:
-            for message in messages:
+            for request in requests:
                 with self._changed:
-                    self._changed.wait_for(partial(self._takes, len(message)))
+                    self._changed.wait_for(partial(self._has_room, len(request)))
                     if self._ended:
                         return
-                    self._messages.append(message)
-                    self._size += len(message)
-                    self._count(len(message))
+                    self._requests.append(request)
+                    self._size += len(request)
+                    self._count_bytes(len(request))
                     self._changed.notify_all()
-            # If the messages ended because the call did, gRPC tells that in a moment. Who works has work meanwhile.
-            time.sleep(MOMENT)
+            # If the requests ended because the call was cancelled, gRPC reports that a moment later.
+            time.sleep(CANCELLATION_DELAY_SECONDS)
         except StoppedError:
-            pass  # the caller is gone, which the call's own thread hears too
+            pass  # The call's own thread sees the cancellation too.
         finally:
             self.end()
 
-    def _takes(self, size: int) -> bool:
-        room = len(self._messages) < _MESSAGES and self._size + size <= _BYTES
-        return self._ended or not self._messages or room
+    def _has_room(self, size: int) -> bool:
+        room = len(self._requests) < _MAX_REQUESTS and self._size + size <= _MAX_BYTES
+        return self._ended or not self._requests or room
 
     def end(self) -> None:
-        """Nothing more will come, or be taken."""
+        """Add no more requests, and let both threads go on."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def batches(self) -> Iterator[list[bytes]]:
-        """What has come since the last batch, as soon as there is something."""
+        """The requests since the last batch, as soon as there is one."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._ended or self._messages)
-                batch = list(self._messages)
-                self._messages.clear()
+                self._changed.wait_for(lambda: self._ended or self._requests)
+                batch = list(self._requests)
+                self._requests.clear()
                 self._size = 0
                 self._changed.notify_all()
             if not batch:
@@ -69,15 +69,18 @@ class _Buffer:
             try:
                 yield batch
             finally:
-                self._count(-size)
+                self._count_bytes(-size)
 
 
 @contextmanager
-def read_ahead(messages: Iterator[bytes], count: Callable[[int], None]) -> Iterator[Iterator[list[bytes]]]:
-    """The stream's messages in batches, read on a thread of their own. `count` is called with the bytes that have come,
-    and with as many less than zero when they are worked off."""
-    buffer = _Buffer(count)
-    threading.Thread(target=buffer.fill, args=(messages,), name="read-ahead", daemon=True).start()
+def read_ahead(requests: Iterator[bytes], count_bytes: Callable[[int], None]) -> Iterator[Iterator[list[bytes]]]:
+    """The stream's requests in batches, read on a thread of their own.
+
+    `count_bytes` is called with the bytes of requests that have come, and with as many less than zero once they are
+    worked on.
+    """
+    buffer = _Buffer(count_bytes)
+    threading.Thread(target=buffer.fill, args=(requests,), name="read-ahead", daemon=True).start()
     try:
         yield buffer.batches()
     finally:

@@ -1,4 +1,4 @@
-"""What gRPC runs calls on."""
+"""The executors that gRPC runs calls on."""
 
 import logging
 import threading
@@ -10,40 +10,44 @@ from functools import partial
 from typing import Any
 
 from ..telemetry.logs import event
-from .errors import place_of
+from .errors import error_location
 
-# Threads that run calls as long as they get on. Few stay in the caches: a thread for each of 64 calls cost a tenth of
-# the rate of short calls.
-_FEW = 8
+# Threads while all calls make progress. Few threads stay in the CPU caches: a thread for each of 64 calls cost a tenth
+# of the rate of short calls.
+_USUAL_THREADS = 8
 
-# Seconds without a call begun until there are more threads, and without work until a thread ends.
-_STALL, _IDLE = 0.005, 10.0
+# Without a call begun for so long, more threads start.
+_STALL_SECONDS = 0.005
 
-# What gRPC would hear the end of a call by. It counts calls with it for a limit that is not used: see `admission`.
+# A thread without work for so long ends.
+_IDLE_SECONDS = 10.0
+
+# grpcio only uses the returned future for maximum_concurrent_rpcs, which we do not set; one finished future serves all.
 _DONE: "Future[Any]" = Future()
 _DONE.set_result(None)
 
 _log = logging.getLogger(__name__)
 
 
-def guarded(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do it; a thread that others count on goes on if it fails."""
+def run_logged(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `work`; log an exception with its location instead of ending this thread."""
     try:
         return work(*arguments)
     except Exception as error:
-        event(_log, logging.ERROR, "work failed", **place_of(error))
+        event(_log, logging.ERROR, "work failed", **error_location(error))
 
 
-class Threads(ThreadPoolExecutor):
-    """A few threads, and more for as long as those are held up: by slow callers, turns to compute, streams.
+class ElasticThreadPool(ThreadPoolExecutor):
+    """A few threads, and more for as long as those are blocked: by slow callers, compute slots or streams.
 
-    The thread that was last at work gets the next. gRPC asks for the type ThreadPoolExecutor; nothing of it is used.
+    The thread that worked last gets the next work, since its stack is in the caches. grpcio asks for a
+    ThreadPoolExecutor; nothing of that class is used.
     """
 
-    def __init__(self, most: int, name: str) -> None:
-        """At `most` so many threads; what comes beyond waits."""
+    def __init__(self, max_threads: int, name: str) -> None:
+        """Work beyond `max_threads` waits in a queue."""
         super().__init__(1)
-        self._most, self._name = most, name
+        self._max_threads, self._name = max_threads, name
         self._work: deque[Callable[[], Any]] = deque()
         self._resting: list[threading.Lock] = []
         self._count = self._begun = 0
@@ -52,12 +56,12 @@ class Threads(ThreadPoolExecutor):
         threading.Thread(target=self._watch, name=f"{name}-watch", daemon=True).start()
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
-        """Have `work` done; what is returned does not tell when."""
+        """Run `work` on a thread. The returned future is always done."""
         with self._mutex:
             self._work.append(partial(work, *args, **named))
             if self._resting:
                 self._resting.pop().release()
-            elif self._count < min(_FEW, self._most):
+            elif self._count < min(_USUAL_THREADS, self._max_threads):
                 self._start()
             elif not self._watched.is_set():
                 self._watched.set()
@@ -68,51 +72,51 @@ class Threads(ThreadPoolExecutor):
         try:
             threading.Thread(target=self._run, name=f"{self._name}-{self._count}", daemon=True).start()
         except RuntimeError:
-            # The system has no more threads: the work waits for one there is, or for the next try.
+            # The system has no more threads. The work waits for one of ours, or for the next attempt.
             self._count -= 1
             self._watched.set()
 
     def _run(self) -> None:
-        bell = threading.Lock()
-        bell.acquire()
+        wake_up = threading.Lock()
+        wake_up.acquire()
         while True:
             with self._mutex:
                 work = self._work.popleft() if self._work else None
                 if work:
                     self._begun += 1
                 else:
-                    self._resting.append(bell)
+                    self._resting.append(wake_up)
             if work:
-                guarded(work)
-                # What it worked on is not kept until the next comes.
+                run_logged(work)
+                # Do not keep its arguments until the next work comes.
                 del work
-            elif not bell.acquire(timeout=_IDLE):
+            elif not wake_up.acquire(timeout=_IDLE_SECONDS):
                 with self._mutex:
-                    if bell in self._resting:
-                        self._resting.remove(bell)
+                    if wake_up in self._resting:
+                        self._resting.remove(wake_up)
                         self._count -= 1
                         return
-                # It was called in this very moment.
-                bell.acquire()
+                # `submit` chose this thread just now, and its release is about to come.
+                wake_up.acquire()
 
     def _watch(self) -> None:
-        """Twice as many threads whenever work waits and none is begun."""
+        """Double the threads whenever work waits and no thread has begun any."""
         while True:
             self._watched.wait()
             begun = self._begun
-            time.sleep(_STALL)
+            time.sleep(_STALL_SECONDS)
             with self._mutex:
                 if not self._work:
                     self._watched.clear()
                 elif self._begun == begun:
-                    for _ in range(min(len(self._work), max(self._count, 1), self._most - self._count)):
+                    for _ in range(min(len(self._work), max(self._count, 1), self._max_threads - self._count)):
                         self._start()
 
 
-class Inline(ThreadPoolExecutor):
-    """Runs work at once on gRPC's own thread: for calls that are answered without waiting for anything."""
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs work at once on gRPC's own thread: for calls that never wait."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
-        """Done when it returns."""
+        """Run `work` before returning."""
         work(*args, **named)
         return _DONE

@@ -1,4 +1,4 @@
-"""TLS certificates and bearer tokens, from files that are read again when they change.
+"""TLS certificates and bearer tokens, from files that are reloaded when they change.
 
-Public: `server_credentials`, `Tokens`.
+Public: `server_credentials`, `BearerTokens`.
 """

@@ -1,28 +1,28 @@
-"""Who may call: bearer tokens from a file."""
+"""Authentication by bearer tokens, which a file lists."""
 
 import re
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from ..settings import SettingsError, names_of
-from .reloaded_files import Renewed, read
+from ..settings import SettingsError, setting_names
+from .reloaded_files import ReloadedFiles, read_file
 
 _TOKEN = re.compile(rb"[!-~]+")
 
 
-class Tokens:
-    """Lets in calls that carry `authorization: Bearer <token>` with a token of the file."""
+class BearerTokens:
+    """Allows calls whose metadata has `authorization: Bearer <token>` with a token of the file."""
 
     def __init__(self, file: Path) -> None:
-        """SettingsError if the file holds no tokens."""
-        self._digests = Renewed("tokens", [file], lambda: _read(file))
+        """Raises SettingsError if the file holds no token or cannot be read."""
+        self._digests = ReloadedFiles("tokens", [file], lambda: _read_digests(file))
 
     def allow(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Whether a call with this metadata may come in.
+        """Whether a call with this metadata may proceed.
 
-        A set holds the tokens' digests, so the time does not grow with their number. A lookup's time may depend on the
-        digest of what was sent, and that tells nothing: no token follows from a part of its SHA-256.
+        A set of digests makes the time independent of the number of tokens. The time of a lookup may depend on the
+        digest of the given token, which reveals nothing: a part of a SHA-256 does not lead back to a token.
         """
         given = next((value for key, value in metadata if key == "authorization"), "")
         scheme, _, token = (given if isinstance(given, str) else "").partition(" ")
@@ -34,16 +34,16 @@ def _digest(token: bytes) -> bytes:
     return sha256(token).digest()
 
 
-def _read(file: Path) -> frozenset[bytes]:
-    """The digests of the tokens in a file: one a line; what follows a # that begins a word is a remark."""
-    setting, digests = names_of("tokens_file"), set()
-    for number, line in enumerate(read("tokens_file", file).splitlines(), 1):
-        words = re.split(rb"(?:^|\s)#", line, maxsplit=1)[0].split()
-        if not words:
+def _read_digests(file: Path) -> frozenset[bytes]:
+    """The digests of a file's tokens, one per line. A # at the start of a line or after a space starts a comment."""
+    setting, digests = setting_names("tokens_file"), set()
+    for number, line in enumerate(read_file("tokens_file", file).splitlines(), 1):
+        fields = re.split(rb"(?:^|\s)#", line, maxsplit=1)[0].split()
+        if not fields:
             continue
-        if len(words) > 1 or not _TOKEN.fullmatch(words[0]):
-            raise SettingsError(f"{setting}: {file}: line {number} is not one token of printable ASCII characters")
-        digests.add(_digest(words[0]))
+        if len(fields) > 1 or not _TOKEN.fullmatch(fields[0]):
+            raise SettingsError(f"{setting}: {file}: line {number} must be one token of printable ASCII characters")
+        digests.add(_digest(fields[0]))
     if not digests:
-        raise SettingsError(f"{setting}: {file}: holds no token")
+        raise SettingsError(f"{setting}: {file}: holds no token; make one, e.g. by: openssl rand -hex 32")
     return frozenset(digests)

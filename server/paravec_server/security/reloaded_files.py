@@ -1,4 +1,4 @@
-"""Files that are read again when they change, for as long as what they hold makes sense."""
+"""Values loaded from files that are watched, and loaded again when the files change."""
 
 import logging
 import os
@@ -10,75 +10,76 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..settings import SettingsError, names_of
+from ..settings import SettingsError, setting_names
 from ..telemetry.logs import event
 
-# Seconds between two looks at the files.
-_LOOK = 1.0
+_POLL_SECONDS = 1.0
 
-# Seconds that a look may take until a line in the log says that the file system does not answer.
-_HANGS = 10.0
+# A reload that takes longer is logged: the file system does not respond.
+_RELOAD_TIMEOUT_SECONDS = 10.0
 
-# Bytes of the largest file that is read: 200,000 tokens of 64 letters take 13 MB.
-_MOST = 16 * 2**20
+# Largest file that is read. 200,000 tokens of 64 characters take 13 MB.
+_MAX_FILE_BYTES = 16 * 2**20
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
-class Renewed(Generic[T]):
-    """What `load` makes of some files, made anew when they change.
+class ReloadedFiles(Generic[T]):
+    """The value that `load` makes from some files, loaded again when they change.
 
-    What is there at the start must be good. Later `load` may fail, on a file that is gone, half written or emptied:
-    what was there before then stands, and one line says so for each state of the files. Threads of its own look at the
-    files, so a file system that hangs holds nobody who asks for the value.
+    The first load must succeed. If a later one fails, e.g. on a file that is missing or half written, the previous
+    value stays, and the failure is logged once for each state of the files. Background threads read the files, so a
+    file system that hangs blocks no caller of `get`.
     """
 
     def __init__(self, name: str, files: Sequence[Path], load: Callable[[], T]) -> None:
-        """`name` is what the log calls it; SettingsError if `load` raises it."""
+        """`name` begins the names of log events. Raises what the first `load` raises."""
         self._name, self._files, self._load = name, files, load
-        # Looked at before they are read: a change in between is then seen at the next look.
-        self._state = self._look()
-        self._complained: object = None
+        # Taken before the files are read, so that a change in between is seen at the next poll.
+        self._state = self._file_state()
+        self._failed_state: object = None
         self._value = load()
         threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     def get(self) -> T:
-        """What the files held when they were last read."""
+        """The value of the last successful load."""
         return self._value
 
     def _watch(self) -> None:
-        with ThreadPoolExecutor(1, thread_name_prefix=self._name) as reader:
+        with ThreadPoolExecutor(1, thread_name_prefix=self._name) as executor:
             while True:
-                time.sleep(_LOOK)
+                time.sleep(_POLL_SECONDS)
                 try:
-                    looking = reader.submit(self._renew)
-                    if not wait((looking,), _HANGS).done:
-                        problem = f"{self._files[0]}: the file system does not answer"
-                        event(_log, logging.WARNING, f"{self._name} kept", problem=problem)
-                    looking.result()
+                    reload = executor.submit(self._reload_if_changed)
+                    if not wait((reload,), _RELOAD_TIMEOUT_SECONDS).done:
+                        self._log_failure(f"{self._files[0]}: the file system does not respond")
+                    reload.result()
                 except Exception as error:
-                    # No thread can be had at the moment, or there is no memory: the next look may do.
-                    event(_log, logging.ERROR, f"{self._name} kept", problem=type(error).__name__)
+                    # Maybe without a free thread or memory; the next poll tries again.
+                    self._log_failure(type(error).__name__)
 
-    def _renew(self) -> None:
-        state = self._look()
+    def _reload_if_changed(self) -> None:
+        state = self._file_state()
         if state == self._state:
             return
         try:
             self._value = self._load()
         except (SettingsError, OSError) as error:
-            # What could not be read for a moment is read at the next look, though nothing changes then.
-            if state != self._complained:
-                self._complained = state
-                event(_log, logging.WARNING, f"{self._name} kept", problem=error)
+            # `_state` stays, so the next poll tries again even if the files do not change.
+            if state != self._failed_state:
+                self._failed_state = state
+                self._log_failure(error)
         else:
             self._state = state
-            event(_log, logging.INFO, f"{self._name} renewed")
+            event(_log, logging.INFO, f"{self._name} reloaded")
 
-    def _look(self) -> list[tuple[int, ...] | None]:
-        """What changes when a file is written, replaced, or a link on the way to it is turned (as in a Secret)."""
+    def _log_failure(self, problem: object) -> None:
+        event(_log, logging.WARNING, f"{self._name} not reloaded", problem=problem)
+
+    def _file_state(self) -> list[tuple[int, ...] | None]:
+        """Differs after a file is written or replaced, or a link on its path changes, as in a Kubernetes Secret."""
         states: list[tuple[int, ...] | None] = []
         for file in self._files:
             try:
@@ -90,17 +91,17 @@ class Renewed(Generic[T]):
         return states
 
 
-def read(setting: str, file: Path | None) -> bytes:
-    """What the file of a setting holds; SettingsError, which names the setting, if it cannot be read."""
-    assert file is not None  # noqa: S101  who asks has looked
+def read_file(setting: str, file: Path | None) -> bytes:
+    """The content of a setting's file. Raises SettingsError, which names the setting, if it cannot be read."""
+    assert file is not None  # noqa: S101  callers check the setting first
     try:
-        # Without O_NONBLOCK, to open a FIFO would wait for who writes to it.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer.
         with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise SettingsError(f"{names_of(setting)}: {file}: must be a regular file, not a pipe or a device")
-            content = opened.read(_MOST + 1)
+                raise SettingsError(f"{setting_names(setting)}: {file}: must be a regular file, not a pipe or a device")
+            content = opened.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise SettingsError(f"{names_of(setting)}: {file}: {error.strerror}") from None
-    if len(content) > _MOST:
-        raise SettingsError(f"{names_of(setting)}: {file}: is larger than {_MOST // 2**20} MiB")
+        raise SettingsError(f"{setting_names(setting)}: {file}: {error.strerror}") from None
+    if len(content) > _MAX_FILE_BYTES:
+        raise SettingsError(f"{setting_names(setting)}: {file}: is larger than {_MAX_FILE_BYTES // 2**20} MiB")
     return content

@@ -1,9 +1,8 @@
-"""Slots to compute in: as many as there are cores, shared out fairly among callers.
+"""Slots to compute in, as many as there are cores, shared fairly among connections.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996) over connections: each caller has a clock that advances by the seconds
-that its calls compute, and a free slot goes to the waiting caller whose clock is furthest behind. A caller that comes
-starts at the clock of the slowest one that is there, so it neither waits for what others did before nor has saved up
-for what it did not do.
+Start-time fair queueing (Goyal, Vin, Cheng 1996): each connection has a virtual clock that advances by the seconds that
+its calls compute, and a free slot goes to the waiting connection whose clock is furthest behind. A new connection
+starts at the slowest clock: it does not pay for the past of others, and has saved up nothing.
 """
 
 import threading
@@ -18,15 +17,15 @@ from paravec_model.errors import StoppedError
 
 from ..rpc.errors import WaitedTooLongError
 
-# Seconds that a call keeps its slot at least, unless it ends: to change over takes two threads tenths of a millisecond.
-_QUANTUM = 0.01
+# A call keeps its slot at least so long: a switch between threads takes tenths of a millisecond.
+_QUANTUM_SECONDS = 0.01
 
-AtEnd = Callable[[Callable[[], None]], bool]
-"""Has a function called once nobody waits for a call any more; False if that is so already."""
+OnCancel = Callable[[Callable[[], None]], bool]
+"""Registers a callback for a call's cancellation; returns False if the call is already cancelled."""
 
 
-class _Caller:
-    """A caller's calls that hold slots or wait for one."""
+class _Connection:
+    """A connection's calls that hold slots or wait for one."""
 
     def __init__(self, clock: float) -> None:
         self.clock = clock
@@ -39,54 +38,53 @@ class _Caller:
 
 
 class _Waiter:
-    def __init__(self, caller: _Caller) -> None:
-        self.caller = caller
+    def __init__(self, connection: _Connection) -> None:
+        self.connection = connection
         self.outcome: Literal["slot", "stopped"] | None = None
         self.gate = threading.Lock()
         self.gate.acquire()
 
 
 class Slot:
-    """What a call computes in. `give_way` is to be called every 10 to 30 ms of work."""
+    """A call's permission to compute. The work calls `yield_if_due` every 10 to 30 ms."""
 
-    def __init__(self, slots: "ComputeSlots", account: _Caller, at_end: AtEnd) -> None:
+    def __init__(self, slots: "ComputeSlots", connection: _Connection, on_cancel: OnCancel) -> None:
         self._slots = slots
-        self.account, self.at_end = account, at_end
-        self.begun = self.since = 0.0
-        """When the call got it, and when it was last paid for."""
+        self.connection, self.on_cancel = connection, on_cancel
+        self.begun = self.charged_until = 0.0
+        """When the call got it, and until when the connection's clock counts it."""
         self.held = False
 
-    def give_way(self) -> None:
-        """Let callers that are due compute first; StoppedError if meanwhile nobody waits for this call any more."""
-        self._slots.give_way(self)
+    def yield_if_due(self) -> None:
+        """Let other connections compute if it is their turn; StoppedError if this call is cancelled meanwhile."""
+        self._slots.yield_if_due(self)
 
 
 class ComputeSlots:
-    """Calls that compute hold a slot each. The others wait, and leave at once when nobody waits for them."""
+    """Each call that computes holds a slot. The others wait, and leave at once when they are cancelled."""
 
     def __init__(self, slots: int, timeout: float = inf) -> None:
-        """`timeout`: seconds that a call waits for its first slot."""
+        """`timeout`: seconds that a call may wait for its first slot."""
         self._free, self._timeout = slots, timeout
-        self._callers: dict[Hashable, _Caller] = {}
+        self._connections: dict[Hashable, _Connection] = {}
         self._waiting = 0
-        self._moved = time.monotonic()
+        self._last_progress = time.monotonic()
         self._lock = threading.Lock()
 
     @property
-    def stuck(self) -> float:
-        """Seconds since the work in any slot moved on; 0 if a slot is free."""
-        return 0.0 if self._free else time.monotonic() - self._moved
+    def stuck_seconds(self) -> float:
+        """Seconds since the work in any slot made progress; 0 if a slot is free."""
+        return 0.0 if self._free else time.monotonic() - self._last_progress
 
     @contextmanager
-    def hold(self, caller: Hashable, at_end: AtEnd) -> Iterator[Slot]:
-        """Wait for a slot and hold it. StoppedError if nobody waits for the call any more, WaitedTooLongError after
-        `timeout`."""
+    def hold(self, peer: Hashable, on_cancel: OnCancel) -> Iterator[Slot]:
+        """Wait for a slot and hold it. StoppedError if the call is cancelled, WaitedTooLongError after `timeout`."""
         with self._lock:
-            slot = Slot(self, self._account(caller), at_end)
+            slot = Slot(self, self._connection_of(peer), on_cancel)
             waiter = self._queue(slot) if not self._free else None
             if not waiter:
                 self._free -= 1
-                slot.account.holding += 1
+                slot.connection.holding += 1
         self._begin(slot, waiter, self._timeout)
         try:
             yield slot
@@ -95,15 +93,15 @@ class ComputeSlots:
                 if slot.held:
                     self._pass_on(slot)
 
-    def give_way(self, slot: Slot) -> None:
-        """See Slot."""
-        now = self._moved = time.monotonic()
-        if not self._waiting or now - slot.begun < _QUANTUM:
+    def yield_if_due(self, slot: Slot) -> None:
+        """See `Slot.yield_if_due`."""
+        now = self._last_progress = time.monotonic()
+        if not self._waiting or now - slot.begun < _QUANTUM_SECONDS:
             return
         with self._lock:
-            self._pay(slot)
+            self._charge(slot)
             due = self._due()
-            if due is None or due.clock >= slot.account.clock:
+            if due is None or due.clock >= slot.connection.clock:
                 return
             waiter = self._queue(slot)
             self._pass_on(slot)
@@ -111,13 +109,13 @@ class ComputeSlots:
 
     def _begin(self, slot: Slot, waiter: _Waiter | None, timeout: float) -> None:
         if waiter:
-            self._wait(waiter, slot.at_end, timeout)
+            self._wait(waiter, slot.on_cancel, timeout)
         slot.held = True
-        self._moved = slot.begun = slot.since = time.monotonic()
+        self._last_progress = slot.begun = slot.charged_until = time.monotonic()
 
-    def _wait(self, waiter: _Waiter, at_end: AtEnd, timeout: float) -> None:
-        """Until the waiter has a slot; else it is out of the queue, and an error says why."""
-        if not at_end(lambda: self._leave(waiter)):
+    def _wait(self, waiter: _Waiter, on_cancel: OnCancel, timeout: float) -> None:
+        """Wait until the waiter has a slot; else remove it from the queue and raise."""
+        if not on_cancel(lambda: self._leave(waiter)):
             self._leave(waiter)
         if not waiter.gate.acquire(timeout=-1 if timeout == inf else timeout):
             self._leave(waiter)
@@ -125,35 +123,35 @@ class ComputeSlots:
             if waiter.outcome == "stopped":
                 raise WaitedTooLongError
         elif waiter.outcome == "stopped":
-            raise StoppedError("nobody waits for this call any more")
+            raise StoppedError("the call was cancelled while it waited for a slot")
 
-    def _account(self, caller: Hashable) -> _Caller:
-        clocks = [one.clock for one in self._callers.values() if one.active]
-        slowest = min(clocks) if clocks else max((one.clock for one in self._callers.values()), default=0.0)
-        # What callers who left had used up counts until the others have caught up.
-        self._callers = {name: one for name, one in self._callers.items() if one.active or one.clock > slowest}
-        return self._callers.setdefault(caller, _Caller(slowest))
+    def _connection_of(self, peer: Hashable) -> _Connection:
+        clocks = [one.clock for one in self._connections.values() if one.active]
+        slowest = min(clocks) if clocks else max((one.clock for one in self._connections.values()), default=0.0)
+        # A connection that left is remembered until the others have caught up with its clock.
+        self._connections = {name: one for name, one in self._connections.items() if one.active or one.clock > slowest}
+        return self._connections.setdefault(peer, _Connection(slowest))
 
     def _queue(self, slot: Slot) -> _Waiter:
-        waiter = _Waiter(slot.account)
-        slot.account.waiting.append(waiter)
+        waiter = _Waiter(slot.connection)
+        slot.connection.waiting.append(waiter)
         self._waiting += 1
         return waiter
 
-    def _due(self) -> _Caller | None:
-        """The caller whose call is next."""
-        return min((one for one in self._callers.values() if one.waiting), key=lambda one: one.clock, default=None)
+    def _due(self) -> _Connection | None:
+        """The connection whose call is next."""
+        return min((one for one in self._connections.values() if one.waiting), key=lambda one: one.clock, default=None)
 
-    def _pay(self, slot: Slot) -> None:
+    def _charge(self, slot: Slot) -> None:
         now = time.monotonic()
-        slot.account.clock += now - slot.since
-        slot.since = now
+        slot.connection.clock += now - slot.charged_until
+        slot.charged_until = now
 
     def _pass_on(self, slot: Slot) -> None:
-        """The slot goes to who is due."""
-        self._pay(slot)
+        """Give the slot to the connection whose turn it is."""
+        self._charge(slot)
         slot.held = False
-        slot.account.holding -= 1
+        slot.connection.holding -= 1
         due = self._due()
         if due is None:
             self._free += 1
@@ -167,7 +165,7 @@ class ComputeSlots:
     def _leave(self, waiter: _Waiter) -> None:
         with self._lock:
             if waiter.outcome is None:
-                waiter.caller.waiting.remove(waiter)
+                waiter.connection.waiting.remove(waiter)
                 self._waiting -= 1
                 waiter.outcome = "stopped"
                 waiter.gate.release()

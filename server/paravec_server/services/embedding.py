@@ -1,4 +1,4 @@
-"""The embedding service: reads a request, has the documents inferred, writes the response."""
+"""paravec.v1.EmbeddingService: reads a request, has its documents inferred, writes the response."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -10,17 +10,16 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions, Stop, raise_if_stopped
-from paravec_model.text.token_ids import Words
+from paravec_model.text.token_ids import NO_LIMIT, TokenIds
 
 from ..rpc.admission import Admission
-from ..rpc.call import Call, Method
+from ..rpc.call import Call, RpcMethod
 from ..rpc.errors import NoDocumentsError, parse, status_of
 from ..rpc.read_ahead import read_ahead
-from ..rpc.thread_pool import Inline
+from ..rpc.thread_pool import InlineExecutor
 from ..settings import Settings
 from . import messages
-from .inference import Inference, check_count
-from .unary import Asked, Unary
+from .inference import EmbeddingRequest, EmbeddingRpc, Inference, check_count
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
@@ -30,7 +29,7 @@ _EMBEDDING = pb.EmbedStreamResponse.DESCRIPTOR.fields_by_name["embedding"].numbe
 
 
 class EmbeddingService:
-    """paravec.v1.EmbeddingService."""
+    """The methods of paravec.v1.EmbeddingService."""
 
     def __init__(self, settings: Settings, inference: Inference, admission: Admission) -> None:
         self._settings, self._inference, self._admission = settings, inference, admission
@@ -40,114 +39,119 @@ class EmbeddingService:
         self._version = messages.write_version(encoder.manifest)
         self._encoder = encoder
         self._model = pb.GetModelResponse(model=messages.write_model(encoder, self._settings)).SerializeToString()
-        # What ends each answer, after what it tells of documents, by the method.
-        self._answered = {
+        # The fields of each response that only depend on the method.
+        self._embed_fields = {
             name: pb.EmbedResponse(model=self._version, method=method).SerializeToString()
             for name, method in messages.METHODS.items()
         }
-        self._streamed = {
+        self._stream_fields = {
             name: pb.EmbedStreamResponse(model=self._version, method=method).SerializeToString()
             for name, method in messages.METHODS.items()
         }
         self._options = messages.OptionsReader(encoder, self._settings, "options")
 
-    def methods(self) -> dict[str, Method]:
-        """What the server answers for this service."""
+    def methods(self) -> dict[str, RpcMethod]:
+        """The methods by full name."""
+        estimate = self._inference.estimate_seconds
         return {
-            f"/{SERVICE}/Embed": Unary(self._inference, self._read_embed, self._respond_embed).method,
-            f"/{SERVICE}/EmbedStream": Method(self._embed_stream, requests=True, responses=True),
-            f"/{SERVICE}/FindSimilar": Method(self._find_similar, work=self._inference.estimate),
-            f"/{SERVICE}/GetModel": Method(self._get_model, reads=False, counted=False, pool=Inline(1)),
+            f"/{SERVICE}/Embed": EmbeddingRpc(self._inference, self._parse_embed, self._write_embed).method,
+            f"/{SERVICE}/EmbedStream": RpcMethod(self._embed_stream, client_streaming=True, server_streaming=True),
+            f"/{SERVICE}/FindSimilar": RpcMethod(self._find_similar, estimate_seconds=estimate),
+            f"/{SERVICE}/GetModel": RpcMethod(
+                self._get_model, has_request=False, limited=False, executor=InlineExecutor(1)
+            ),
         }
 
-    def _read_embed(self, data: bytes) -> Asked:
-        request = parse(pb.EmbedRequest, data)
+    def _parse_embed(self, message: bytes) -> EmbeddingRequest:
+        request = parse(pb.EmbedRequest, message)
         documents = request.documents
         check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        most = self._inference.most_tokens(truncate=options.truncate)
-        contents = (messages.content_of(document, f"documents[{i}]", most) for i, document in enumerate(documents))
+        limit = NO_LIMIT if options.truncate else self._settings.max_tokens
+        contents = [messages.content_of(document, f"documents[{i}]", limit) for i, document in enumerate(documents)]
 
         def path(i: int) -> str:
             return messages.path_of(documents[i], f"documents[{i}]")
 
-        return Asked(len(documents), contents, options, path, self._answered[options.inference.method])
+        return EmbeddingRequest(contents, options, path, self._embed_fields[options.inference.method])
 
-    def _respond_embed(self, end: bytes, encoding: Encoding) -> bytes:
-        return b"".join((*(messages.field_of(_EMBEDDINGS, one) for one in messages.embeddings(encoding)), end))
+    def _write_embed(self, fields: bytes, encoding: Encoding) -> bytes:
+        return b"".join((*messages.embedding_fields(_EMBEDDINGS, encoding), fields))
 
     def _embed_stream(self, call: Call, requests: Iterator[bytes]) -> Iterator[bytes]:
-        """Embed documents as they come, those that have come together."""
+        """Embed documents as they come; those that have come meanwhile are inferred together."""
         with read_ahead(requests, call.add_bytes) as batches:
             for batch in batches:
-                with self._inference.computing(call) as stop:
-                    responses = self._responses(call, batch, stop)
+                with self._inference.compute_slot(call) as stop:
+                    responses = self._stream_responses(call, batch, stop)
                 yield from responses
 
-    def _find_similar(self, call: Call, data: bytes) -> bytes:
-        with self._inference.computing(call) as stop:
-            request = parse(pb.FindSimilarRequest, data)
+    def _find_similar(self, call: Call, message: bytes) -> bytes:
+        with self._inference.compute_slot(call) as stop:
+            request = parse(pb.FindSimilarRequest, message)
             encoder, queries = self._encoder, request.queries
-            if encoder.neighbours is None:
+            if encoder.document_index is None:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = messages.read_top_k(request, self._settings), self._options(request.options)
-            most = self._inference.most_tokens(truncate=options.truncate)
+            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
             contents = [
-                messages.query_content(query, encoder, f"queries[{i}]", most) for i, query in enumerate(queries)
+                messages.query_content(query, encoder, f"queries[{i}]", limit) for i, query in enumerate(queries)
             ]
 
             def path(i: int) -> str:
                 return messages.path_of(queries[i], f"queries[{i}]")
 
-            words = self._inference.read(contents, path, stop, truncate=options.truncate)
-            encoding = self._inference(call, words, options.inference, stop)
+            ids = self._inference.to_token_ids(contents, path, stop, truncate=options.truncate)
+            encoding = self._inference.infer(call, ids, options.inference, stop)
             vectors = messages.query_vectors(queries, encoding)
-            found = self._inference.find(encoder.neighbours, vectors, top_k, stop)
+            found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop)
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
             messages.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
 
-    def _get_model(self, _call: Call, _data: bytes) -> bytes:
+    def _get_model(self, _call: Call, _message: bytes) -> bytes:
         self._admission.check_ready()
         return self._model
 
-    def _responses(self, call: Call, requests: Sequence[bytes], stop: Stop) -> list[bytes]:
-        """What becomes of each document of a stream; those with the same options are inferred together."""
+    def _stream_responses(self, call: Call, requests: Sequence[bytes], stop: Stop) -> list[bytes]:
+        """A response for each document of a stream; consecutive ones with equal options are inferred together."""
         responses: list[bytes] = []
-        readings = (self._read(call, request, stop) for request in requests)
-        for options, run in groupby(readings, key=lambda item: item[0]):
+        parsed = (self._parse_stream(call, request, stop) for request in requests)
+        for options, run in groupby(parsed, key=lambda item: item[0]):
             items = [item[1] for item in run]
             if options is None:
-                responses += [self._refused(status) for status in items]
+                responses += [self._stream_error(status) for status in items]
                 continue
-            words = Words.joined(items, self._settings.max_tokens)
+            ids = TokenIds.concatenate(items, self._settings.max_tokens)
             try:
-                encoding = self._inference(call, words, options, stop)
+                encoding = self._inference.infer(call, ids, options, stop)
             except StoppedError:
                 raise
             except Exception as error:
                 status = status_of(error, call.request_id, **call.trace)
-                responses += [self._refused(status) for _ in items]
+                responses += [self._stream_error(status) for _ in items]
             else:
-                end = self._streamed[options.method]
-                responses += [messages.field_of(_EMBEDDING, one) + end for one in messages.embeddings(encoding)]
+                fields = self._stream_fields[options.method]
+                responses += [one + fields for one in messages.embedding_fields(_EMBEDDING, encoding)]
         return responses
 
-    def _refused(self, status: status_pb2.Status) -> bytes:
+    def _stream_error(self, status: status_pb2.Status) -> bytes:
         return pb.EmbedStreamResponse(error=status, model=self._version).SerializeToString()
 
-    def _read(self, call: Call, message: bytes, stop: Stop) -> tuple[InferenceOptions | None, Any]:
-        """The options and words of a document, or None and why it cannot be embedded; StoppedError if nobody waits."""
+    def _parse_stream(self, call: Call, message: bytes, stop: Stop) -> tuple[InferenceOptions | None, Any]:
+        """The options and token ids of a document, or None and the status of its error; StoppedError if the call is
+        cancelled."""
         raise_if_stopped(stop)
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)
-            content = messages.content_of(document, "document", self._inference.most_tokens(truncate=options.truncate))
+            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
+            content = messages.content_of(document, "document", limit)
             path = messages.path_of(document, "document")
-            words = self._inference.read([content], lambda _: path, stop, truncate=options.truncate)
+            ids = self._inference.to_token_ids([content], lambda _: path, stop, truncate=options.truncate)
         except StoppedError:
             raise
         except Exception as error:
             return None, status_of(error, call.request_id, **call.trace)
-        return options.inference, words
+        return options.inference, ids

@@ -8,93 +8,92 @@ from typing import Any
 from google.rpc import code_pb2
 from grpc_health.v1 import health, health_pb2
 
-from ..rpc.call import Method
+from ..rpc.call import RpcMethod
 from ..rpc.errors import RequestError, parse
-from ..rpc.thread_pool import Threads
+from ..rpc.thread_pool import ElasticThreadPool
 
-# Threads for watchers of health, of whom each keeps one for as long as its channel lives; to refuse more of them; for
-# checks.
-_WATCHERS, _REFUSERS, _CHECKERS = 256, 4, 32
+# Each watcher keeps a thread for as long as its channel lives; a few more threads refuse further watchers.
+_WATCH_THREADS, _REFUSE_THREADS, _CHECK_THREADS = 256, 4, 32
 
-# Checks that may wait for their message: it comes with the headers, or who asks has something else in mind.
-_WAITING = 24
+# How many checks may wait for their request. An honest one comes with the metadata.
+_MAX_WAITING_CHECKS = 24
 
 DESCRIPTOR = health_pb2.DESCRIPTOR.services_by_name["Health"]
 HEALTH = DESCRIPTOR.full_name
 
-_WORDS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
+_STATUSES = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 
 
 class Health:
-    """grpc.health.v1.Health: "" is the process, the name of a service its readiness."""
+    """grpc.health.v1.Health: "" is the liveness of the process, a service's name its readiness."""
 
     def __init__(self, *services: str) -> None:
-        # A watcher that does not block would call back into gRPC from its own thread, and lock it up.
+        # A non-blocking watcher would call into gRPC from gRPC's own thread, and deadlock.
         self._servicer = health.HealthServicer(experimental_non_blocking=False)
         self._services = services
-        self._room = threading.Semaphore(_WATCHERS)
+        self._free_watchers = threading.Semaphore(_WATCH_THREADS)
         self._alive = True
-        self._servicer.set("", _WORDS[True])
+        self._servicer.set("", _STATUSES[True])
         self.set_ready(False)
 
     def set_alive(self, alive: bool) -> None:
-        """What "" says."""
-        # Watchers hear whatever is set.
+        """Set the status of ""."""
+        # Each set sends a message to all watchers.
         if alive != self._alive:
             self._alive = alive
-            self._servicer.set("", _WORDS[alive])
+            self._servicer.set("", _STATUSES[alive])
 
     def is_alive(self) -> bool:
         """Whether "" is SERVING."""
         return self._alive
 
     def set_ready(self, ready: bool) -> None:
-        """What each service's name says."""
+        """Set the status of every service."""
         for service in self._services:
-            self._servicer.set(service, _WORDS[ready])
+            self._servicer.set(service, _STATUSES[ready])
 
-    def methods(self) -> dict[str, Method]:
-        """What the server answers for health, to everybody: probes have no credentials."""
+    def methods(self) -> dict[str, RpcMethod]:
+        """The methods by full name. They are public: probes have no credentials."""
         read = partial(parse, health_pb2.HealthCheckRequest)
         check = self._servicer.Check
         return {
-            f"/{HEALTH}/Check": Method(
-                lambda call, data: check(read(data), call.context).SerializeToString(),
-                counted=False,
-                open=True,
-                pool=Threads(_CHECKERS, "check"),
-                most_waiting=_WAITING,
+            f"/{HEALTH}/Check": RpcMethod(
+                lambda call, message: check(read(message), call.context).SerializeToString(),
+                limited=False,
+                public=True,
+                executor=ElasticThreadPool(_CHECK_THREADS, "health-check"),
+                max_waiting=_MAX_WAITING_CHECKS,
             ),
-            f"/{HEALTH}/Watch": Method(
-                lambda call, data: self._watch(read(data), call.context),
-                responses=True,
-                counted=False,
-                open=True,
-                pool=Threads(_WATCHERS + _REFUSERS, "watch"),
+            f"/{HEALTH}/Watch": RpcMethod(
+                lambda call, message: self._watch(read(message), call.context),
+                server_streaming=True,
+                limited=False,
+                public=True,
+                executor=ElasticThreadPool(_WATCH_THREADS + _REFUSE_THREADS, "health-watch"),
             ),
         }
 
     def _watch(self, request: Any, context: Any) -> Iterator[bytes]:
-        """Tell a watcher how a service is, from now on."""
-        if not self._room.acquire(blocking=False):
-            # gRPC's clients take a server that has no Watch as ready, and one whose Watch does not answer as not.
-            raise RequestError(code_pb2.UNIMPLEMENTED, "too many watch health: ask by Check")
+        """Send a service's status, now and whenever it changes."""
+        if not self._free_watchers.acquire(blocking=False):
+            # gRPC clients treat a server without Watch as ready, and one whose Watch does not answer as not ready.
+            raise RequestError(code_pb2.UNIMPLEMENTED, "too many health watchers; use Check")
         try:
             for response in self._servicer.Watch(request, _Watched(context)):
                 yield response.SerializeToString()
         finally:
-            self._room.release()
+            self._free_watchers.release()
 
 
 class _Watched:
-    """What grpcio's servicer needs of a watcher's call: to be told of its end, even if that was before it could ask. It
-    would wait for more to tell, and keep the thread."""
+    """The context for grpcio's servicer. It calls back even if the call has already ended: else the servicer would wait
+    for ever, and keep its thread."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Have it called when the call ends."""
+        """Call `callback` when the call ends, or now if it has ended."""
         if not self._context.add_callback(callback):
             callback()
         return True

@@ -1,106 +1,177 @@
-"""What every service does with the documents of a call: wait for a slot to compute in, read them, infer."""
+"""What the services share: compute slots, the encoder, and calls with one request that asks for vectors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
+from typing import Any, NamedTuple
 
 from paravec_model.encoder import Encoder, Encoding
-from paravec_model.inference.similar import Neighbour, Neighbours
+from paravec_model.inference.similar import DocumentIndex, Neighbour
 from paravec_model.options import InferenceOptions, Stop
-from paravec_model.text.token_ids import ALL, Document, Words
+from paravec_model.text.token_ids import Document, TokenIds
 
-from ..rpc.call import Call
-from ..rpc.errors import InvalidArgumentError, TooManyTokensError
+from ..rpc.call import Call, RpcMethod
+from ..rpc.errors import InvalidArgumentError, RequestError, TooManyTokensError
 from ..settings import Settings
-from ..telemetry.counters import Row
+from ..telemetry.counters import WorkerCounters
 from .compute_slots import ComputeSlots
 
-# Bytes of a token in a message, more or less.
-_TOKEN = 5
+# About how many bytes of a request hold one token.
+_TOKEN_BYTES = 5
+
+# Requests with more bytes or documents than these are not short.
+_SHORT_REQUEST_BYTES, _SHORT_REQUEST_DOCUMENTS = 2048, 4
 
 
 class Inference:
-    """The encoder, which may come later than the services that use it, and the slots to use it in."""
+    """The encoder, once the model is loaded, and the slots to compute in."""
 
     encoder: Encoder
 
-    max_tokens: int
-    """Of a document."""
-
-    def __init__(self, settings: Settings, row: Row) -> None:
+    def __init__(self, settings: Settings, counters: WorkerCounters) -> None:
         self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
         self.max_tokens = settings.max_tokens
-        self._row = row
+        """The most tokens of a document."""
+        self._counters = counters
 
     @property
-    def stuck(self) -> float:
-        """Seconds for which all slots are taken and the work in none of them has moved on."""
-        return self._slots.stuck
+    def stuck_seconds(self) -> float:
+        """How long all slots have been taken without progress in any."""
+        return self._slots.stuck_seconds
 
-    def estimate(self, size: int) -> float:
-        """About how many seconds a call computes whose message has so many bytes, if it does not say more."""
-        return self.encoder.seconds(size // _TOKEN)
+    def estimate_seconds(self, size: int) -> float:
+        """About how many seconds one core computes for a request of `size` bytes with default options."""
+        return self.encoder.estimate_seconds(size // _TOKEN_BYTES)
 
     @contextmanager
-    def computing(self, call: Call) -> Iterator[Stop]:
-        """Hold a slot for all that the call computes: to parse, read, infer and write. At most as many threads as there
-        are slots then contend for the GIL.
+    def compute_slot(self, call: Call) -> Iterator[Stop]:
+        """Hold a slot for all that the call computes: parsing, inference and serialization. So no more threads contend
+        for the GIL than there are slots.
 
-        Yields what that work is to ask whether to stop, which also lets calls of other callers go first when they are
-        due. StoppedError if nobody waits for the call any more, WaitedTooLongError if it finds no slot in time.
+        Yields a function for the work to call often: it lets other connections compute when it is their turn, and
+        returns True once the call is cancelled. StoppedError if the call is cancelled before it gets a slot,
+        WaitedTooLongError after `max-wait-seconds`.
         """
-        with self._slots.hold(call.caller, call.at_end) as slot:
+        with self._slots.hold(call.peer, call.on_cancel) as slot:
 
             def stop() -> bool:
-                slot.give_way()
-                return call.stopped()
+                slot.yield_if_due()
+                return call.is_cancelled()
 
             yield stop
 
-    def most_tokens(self, *, truncate: bool) -> int:
-        """How many tokens a document may bring."""
-        return ALL if truncate else self.max_tokens
-
-    def read(self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool) -> Words:
-        """Read documents; InvalidArgumentError names the path of one that is too long, unless it may be truncated."""
-        most = self.max_tokens
-        words = self.encoder.read(documents, most, stop)
+    def to_token_ids(
+        self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool
+    ) -> TokenIds:
+        """Tokenize documents; TooManyTokensError names the path of one that is too long, unless `truncate`."""
+        ids = self.encoder.to_token_ids(documents, self.max_tokens, stop)
         if not truncate:
-            for i, count in enumerate(words.counts):
-                if count > most:
-                    raise TooManyTokensError(path(i), count, most)
-        return words
+            for i, count in enumerate(ids.token_counts):
+                if count > self.max_tokens:
+                    raise TooManyTokensError(path(i), count, self.max_tokens)
+        return ids
 
-    def __call__(self, call: Call, words: Words, options: InferenceOptions, stop: Stop) -> Encoding:
-        """Infer on the caller's thread, which holds a slot."""
-        call.set_work(self.encoder.seconds(words.taken, options))
-        encoding = self._infer(words, options, stop)
-        call.documents += len(words.counts)
-        call.tokens += words.taken
+    def infer(self, call: Call, ids: TokenIds, options: InferenceOptions, stop: Stop) -> Encoding:
+        """Infer vectors on this thread, which holds a slot."""
+        call.set_work(self.encoder.estimate_seconds(ids.used, options))
+        encoding = self._infer(ids, options, stop)
+        call.documents += len(ids.token_counts)
+        call.tokens += ids.used
         return encoding
 
-    def at_once(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
-        """Read and infer documents of brief calls, none of which is too long, without waiting for a slot."""
-        return self._infer(self.encoder.read(documents, self.max_tokens), options)
+    def infer_short(self, documents: Sequence[Document], options: InferenceOptions) -> Encoding:
+        """Tokenize and infer the documents of short calls, without a slot."""
+        return self._infer(self.encoder.to_token_ids(documents, self.max_tokens), options)
 
-    def _infer(self, words: Words, options: InferenceOptions, stop: Stop = bool) -> Encoding:
+    def _infer(self, ids: TokenIds, options: InferenceOptions, stop: Stop = bool) -> Encoding:
         began = perf_counter()
-        encoding = self.encoder.infer(words, options, stop)
-        seconds, tokens = perf_counter() - began, words.taken
-        self._row.inferred(len(words.counts), tokens, tokens - len(words.rows), seconds)
+        encoding = self.encoder.infer(ids, options, stop)
+        seconds, tokens = perf_counter() - began, ids.used
+        self._counters.count_inference(len(ids.token_counts), tokens, tokens - len(ids.ids), seconds)
         return encoding
 
-    def find(
-        self, neighbours: Neighbours, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
+    def find_similar(
+        self, index: DocumentIndex, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
     ) -> list[list[Neighbour]]:
-        """The training documents nearest to each vector, on the caller's thread, which holds a slot."""
+        """The training documents nearest to each vector, on this thread, which holds a slot."""
         began = perf_counter()
-        found = neighbours.find(vectors, top_k, stop)
-        self._row.add("inference_seconds", perf_counter() - began)
+        found = index.find(vectors, top_k, stop)
+        self._counters.add("inference_seconds", perf_counter() - began)
         return found
 
 
-def check_count(count: int, most: int, path: str) -> None:
-    """InvalidArgumentError unless a call may bring so many documents; `path` is what says how many."""
-    if not 1 <= count <= most:
-        raise InvalidArgumentError(path, f"must be 1 to {most}, not {count}")
+class Options(NamedTuple):
+    """The options of a request, with the model's defaults filled in."""
+
+    inference: InferenceOptions
+    truncate: bool
+
+
+@dataclass(slots=True)
+class EmbeddingRequest:
+    """A parsed request for the vectors of documents."""
+
+    documents: Sequence[Document]
+    options: Options
+    path: Callable[[int], str]
+    """The path of a document in the message, for errors."""
+    response: Any
+    """What the protocol needs to write the response."""
+
+
+class EmbeddingRpc:
+    """A method with one request and one response that embeds documents, whatever the protocol."""
+
+    def __init__(
+        self,
+        inference: Inference,
+        parse_request: Callable[[bytes], EmbeddingRequest],
+        write_response: Callable[[Any, Encoding], bytes],
+    ) -> None:
+        """`parse_request` raises RequestError if the request is wrong. `write_response` takes its `response`."""
+        self._inference, self._parse_request, self._write_response = inference, parse_request, write_response
+        self.method = RpcMethod(self._embed, batcher=self, estimate_seconds=inference.estimate_seconds)
+
+    def _embed(self, call: Call, message: bytes) -> bytes:
+        with self._inference.compute_slot(call) as stop:
+            request: EmbeddingRequest = call.request or self._parse_request(message)
+            options = request.options
+            ids = self._inference.to_token_ids(request.documents, request.path, stop, truncate=options.truncate)
+            return self._write_response(request.response, self._inference.infer(call, ids, options.inference, stop))
+
+    def batch_key(self, call: Call, message: bytes) -> InferenceOptions | None:
+        """Short calls with the same options run as one batch."""
+        # A document has at most as many tokens as bytes, so none of these can be too long.
+        if len(message) > min(_SHORT_REQUEST_BYTES, self._inference.max_tokens):
+            return None
+        try:
+            request = self._parse_request(message)
+        except RequestError:
+            # `_embed` raises it again, and the call fails with it.
+            return None
+        call.request = request
+        options = request.options.inference
+        if len(request.documents) > _SHORT_REQUEST_DOCUMENTS:
+            return None
+        return options if self._inference.encoder.is_short(len(message) // _TOKEN_BYTES, options) else None
+
+    def run_batch(self, calls: Sequence[Call]) -> list[bytes]:
+        """Infer the documents of all calls together."""
+        requests: list[EmbeddingRequest] = [call.request for call in calls]
+        documents = list(chain.from_iterable([request.documents for request in requests]))
+        encoding = self._inference.infer_short(documents, requests[0].options.inference)
+        responses, end = [], 0
+        for call, request in zip(calls, requests, strict=True):
+            begin, end = end, end + len(request.documents)
+            part = encoding.part(begin, end)
+            call.documents, call.tokens = end - begin, sum(part.token_counts)
+            responses.append(self._write_response(request.response, part))
+        return responses
+
+
+def check_count(count: int, limit: int, path: str) -> None:
+    """InvalidArgumentError unless a request may have so many documents; `path` names the field that has the count."""
+    if not 1 <= count <= limit:
+        raise InvalidArgumentError(path, f"must be 1 to {limit}, not {count}")

@@ -1,10 +1,10 @@
-"""Between the messages of paravec.v1 and the types of paravec_model."""
+"""Turns messages of paravec.v1 into the types of paravec_model and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_model.artifact import Manifest
@@ -12,14 +12,14 @@ from paravec_model.artifact.doctags import Tag
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import OptionError
 from paravec_model.inference.similar import Neighbour
-from paravec_model.options import InferenceOptions
 from paravec_model.text.token_ids import Document
 
 from ..rpc.errors import InvalidArgumentError, TooManyTokensError
 from ..settings import Settings
+from .inference import Options
 
 METHODS = {"sgd": pb.METHOD_SGD, "map": pb.METHOD_MAP}
-# Options that a method does not use.
+# Options that a method does not use, so that a request must not set them.
 _UNUSED = {"sgd": (), "map": ("epochs", "alpha", "min_alpha", "seed")}
 _METHOD_NAMES = {number: name for name, number in METHODS.items()}
 _ALGORITHMS = {
@@ -31,32 +31,25 @@ _ALGORITHMS = {
 
 _VECTOR = pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number
 
-# Neighbours of a query whose caller does not say how many.
-_TOP_K = 10
-
-
-class Options(NamedTuple):
-    """Options of a call, the model's defaults filled in."""
-
-    inference: InferenceOptions
-    truncate: bool
+# Neighbours of a query if the request does not set top_k.
+_DEFAULT_TOP_K = 10
 
 
 class OptionsReader:
-    """Reads options as `read_options` does. Callers ask for the same few again and again, and those it keeps."""
+    """Reads options as `read_options` does, with a cache: callers send the same few again and again."""
 
     def __init__(self, encoder: Encoder, limits: Settings, path: str) -> None:
         self.read = lru_cache(256)(partial(read_options, encoder=encoder, limits=limits, path=path))
 
     def __call__(self, message: pb.InferenceOptions) -> Options:
-        """The options that the message says."""
-        # What this version does not know must not fill the cache.
+        """The options of a message."""
+        # Unknown fields must not fill the cache.
         message.DiscardUnknownFields()
         return self.read(message.SerializeToString())
 
 
 def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> Options:
-    """The options that an InferenceOptions message says; InvalidArgumentError names the field at `path`."""
+    """The options of an InferenceOptions message; InvalidArgumentError names the wrong field below `path`."""
     message = pb.InferenceOptions.FromString(data)
     changes: dict[str, Any] = {
         name: getattr(message, name)
@@ -83,9 +76,9 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
         raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
 
 
-def content_of(document: pb.Document | pb.Query, path: str, most: int) -> Document:
-    """What a document holds; InvalidArgumentError names the field at `path` if that is nothing, or has more than `most`
-    tokens: then they are not even read."""
+def content_of(document: pb.Document | pb.Query, path: str, limit: int) -> Document:
+    """The text or tokens of a document. InvalidArgumentError names the field at `path` if there are none, or more than
+    `limit` tokens, which are then not copied."""
     if text := document.text:
         return text
     content = document.WhichOneof("content")
@@ -94,31 +87,31 @@ def content_of(document: pb.Document | pb.Query, path: str, most: int) -> Docume
     if content == "text":
         return text
     tokens = document.tokens.tokens
-    if len(tokens) > most:
-        raise TooManyTokensError(f"{path}.tokens", len(tokens), most)
+    if len(tokens) > limit:
+        raise TooManyTokensError(f"{path}.tokens", len(tokens), limit)
     return list(tokens)
 
 
 def path_of(document: pb.Document | pb.Query, path: str) -> str:
-    """The path of what a document at `path` holds."""
+    """The path of the text or tokens of a document at `path`."""
     return f"{path}.{document.WhichOneof('content')}"
 
 
 def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
-    """How many neighbours are wanted; InvalidArgumentError if that cannot be."""
+    """How many neighbours a query gets; InvalidArgumentError if out of range."""
     if not request.HasField("top_k"):
-        return min(_TOP_K, limits.max_top_k)
+        return min(_DEFAULT_TOP_K, limits.max_top_k)
     if not 1 <= request.top_k <= limits.max_top_k:
         raise InvalidArgumentError("top_k", f"must be 1 to {limits.max_top_k}, not {request.top_k}")
     return request.top_k
 
 
-def query_content(query: pb.Query, encoder: Encoder, path: str, most: int) -> Document:
-    """What a query holds, nothing if it is a vector; InvalidArgumentError names the field at `path`."""
+def query_content(query: pb.Query, encoder: Encoder, path: str, limit: int) -> Document:
+    """The text or tokens of a query, "" if it is a vector; InvalidArgumentError names the wrong field at `path`."""
     if query.WhichOneof("content") is None:
         raise InvalidArgumentError(path, "must have text, tokens or a vector")
     if not query.HasField("vector"):
-        return content_of(query, path, most)
+        return content_of(query, path, limit)
     values, size = query.vector.values, encoder.manifest.algorithm.vector_size
     if len(values) != size:
         raise InvalidArgumentError(f"{path}.vector", f"must have {size} numbers, not {len(values)}")
@@ -128,14 +121,14 @@ def query_content(query: pb.Query, encoder: Encoder, path: str, most: int) -> Do
 
 
 def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Sequence[float]]:
-    """The vector of each query: its own, or what was inferred."""
+    """The vector of each query: its own, or the inferred one."""
     pairs = zip(queries, encoding.vectors, strict=True)
-    # A list, which is read fifteen times as fast as the message's own sequence.
+    # NumPy reads a list fifteen times as fast as protobuf's repeated field.
     return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
 
 
 def write_similar(encoding: Encoding, found: Sequence[Sequence[Neighbour]], add: Callable[..., Any]) -> None:
-    """Fill a message for each query, in order; `add` makes it, given its other fields."""
+    """Write the neighbours of each query, in order; `add` makes its message from the other fields."""
     counts = encoding.token_counts, encoding.known_token_counts, encoding.truncated
     for count, known, truncated, neighbours in zip(*counts, found, strict=True):
         similar = add(token_count=count, known_token_count=known, truncated=truncated)
@@ -144,29 +137,29 @@ def write_similar(encoding: Encoding, found: Sequence[Sequence[Neighbour]], add:
 
 
 def _tag(tag: Tag) -> dict[str, Any]:
-    """The field that holds a tag. What a message cannot hold, a huge number or half a surrogate pair, it tells."""
+    """The field that holds a tag: `number`, or `name` for text and for integers beyond 64 bits. Lone surrogates, which
+    UTF-8 lacks, become question marks."""
     if isinstance(tag, int) and -(2**63) <= tag < 2**63:
         return {"number": tag}
     return {"name": str(tag).encode("utf-8", "replace").decode()}
 
 
-def embeddings(encoding: Encoding) -> Iterator[bytes]:
-    """An Embedding for each document, in order, as it is on the wire: of a packed field, that is the array's bytes."""
-    data, size = encoding.vectors.astype("<f4", copy=False).tobytes(), 4 * encoding.vectors.shape[1]
-    head, begin = _head(_VECTOR, size), 0
-    for counts in zip(encoding.token_counts, encoding.known_token_counts, encoding.truncated, strict=True):
-        yield head + data[begin : begin + size] + _counts(*counts)
+def embedding_fields(number: int, encoding: Encoding) -> list[bytes]:
+    """Field `number` with an Embedding for each document, in order, in wire format. A packed field of floats is the
+    bytes of the array, so no number is converted."""
+    size = 4 * encoding.vectors.shape[1]
+    data, head, limit = encoding.vectors.astype("<f4", copy=False).tobytes(), _head(_VECTOR, size), encoding.max_tokens
+    fields, begin = [], 0
+    for count, known in zip(encoding.token_counts, encoding.known_token_counts, strict=True):
+        message = head + data[begin : begin + size] + _counts(count, known, count > limit)
+        fields.append(_head(number, len(message)) + message)
         begin += size
-
-
-def field_of(number: int, data: bytes) -> bytes:
-    """A field of a message that holds another, or bytes."""
-    return _head(number, len(data)) + data
+    return fields
 
 
 @lru_cache(1024)
 def _head(number: int, size: int) -> bytes:
-    """What stands before the bytes of such a field: its number, that bytes follow, and how many."""
+    """The tag and length of a length-delimited field in wire format."""
     head = bytearray([number << 3 | 2])
     while size > 127:
         head.append(size & 127 | 128)
@@ -176,16 +169,17 @@ def _head(number: int, size: int) -> bytes:
 
 @lru_cache(4096)
 def _counts(count: int, known: int, truncated: bool) -> bytes:
+    """The fields of an Embedding beside its vector."""
     return pb.Embedding(token_count=count, known_token_count=known, truncated=truncated).SerializeToString()
 
 
 def write_version(manifest: Manifest) -> pb.ModelVersion:
-    """Name, version and digest of a model."""
+    """The name, version and digest of a model."""
     return pb.ModelVersion(name=manifest.name, version=manifest.version, digest=manifest.digest)
 
 
 def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
-    """All that GetModel tells."""
+    """The answer to GetModel."""
     manifest = encoder.manifest
     algorithm, defaults, tokenizer = manifest.algorithm, encoder.defaults, manifest.tokenizer
     return pb.ModelInfo(

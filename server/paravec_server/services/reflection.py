@@ -11,9 +11,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from ..rpc.call import Call, Method
+from ..rpc.call import Call, RpcMethod
 from ..rpc.errors import parse
-from ..rpc.thread_pool import Threads
+from ..rpc.thread_pool import ElasticThreadPool
 
 # Threads of all reflection streams.
 _THREADS = 8
@@ -21,8 +21,8 @@ _THREADS = 8
 _ALPHA, _STABLE = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 
 
-def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
-    """What the server answers for reflection of `services`, of itself, and of the details of errors."""
+def reflection_methods(*services: ServiceDescriptor) -> dict[str, RpcMethod]:
+    """The reflection methods by full name. They describe `services`, themselves and the error details."""
     pool = DescriptorPool()
     alpha = reflection_pb2.DESCRIPTOR
     for file in (error_details_pb2.DESCRIPTOR, alpha, *(service.file for service in services)):
@@ -32,18 +32,24 @@ def reflection_methods(*services: ServiceDescriptor) -> dict[str, Method]:
     names += [service.full_name for service in services]
     servicer = reflection.ReflectionServicer(names, _Symbols(pool))
 
-    def run(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
-        # Both versions have the same messages but for their names, which are not sent.
+    def reflect(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
+        # Both versions have the same messages except for their names, which are not on the wire.
         requests = (parse(reflection_pb2.ServerReflectionRequest, message) for message in messages)
         for response in servicer.ServerReflectionInfo(requests, call.context):
             yield response.SerializeToString()
 
-    method = Method(run, requests=True, responses=True, counted=False, pool=Threads(_THREADS, "reflect"))
+    method = RpcMethod(
+        reflect,
+        client_streaming=True,
+        server_streaming=True,
+        limited=False,
+        executor=ElasticThreadPool(_THREADS, "reflection"),
+    )
     return {f"/{version}.ServerReflection/ServerReflectionInfo": method for version in (_ALPHA, _STABLE)}
 
 
 def _stable(alpha: FileDescriptor) -> FileDescriptorProto:
-    """The contract of version v1, of which grpcio-reflection has only v1alpha: all that differs is the names."""
+    """The contract of v1. grpcio-reflection only has v1alpha, which differs in nothing but the names."""
     proto = FileDescriptorProto()
     alpha.CopyToProto(proto)
     renamed = text_format.MessageToString(proto).replace("v1alpha", "v1")
@@ -51,7 +57,7 @@ def _stable(alpha: FileDescriptor) -> FileDescriptorProto:
 
 
 def _add(file: FileDescriptor, pool: DescriptorPool) -> None:
-    """Add a file to the pool, and what it imports."""
+    """Add a file and its imports to the pool."""
     for imported in file.dependencies:
         _add(imported, pool)
     pool.AddSerializedFile(file.serialized_pb)
@@ -60,7 +66,7 @@ def _add(file: FileDescriptor, pool: DescriptorPool) -> None:
 class _Symbols:
     """A pool that also finds the files of methods, and of enum values by the name of their enum.
 
-    protobuf's own knows the value `paravec.v1.METHOD_SGD`, which some clients call `paravec.v1.Method.METHOD_SGD`.
+    protobuf's own knows the value `paravec.v1.METHOD_SGD`, which some clients call `paravec.v1.RpcMethod.METHOD_SGD`.
     """
 
     def __init__(self, pool: DescriptorPool) -> None:

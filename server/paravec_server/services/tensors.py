@@ -1,4 +1,4 @@
-"""Between the messages of the Open Inference Protocol and what a call of paravec.v1 says."""
+"""Turns messages of the Open Inference Protocol into options and texts, and vectors into tensors."""
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -12,21 +12,21 @@ from ..rpc.errors import InvalidArgumentError
 from .inference import check_count
 from .messages import METHODS
 
-INPUT, TYPE = "text", "BYTES"
-"""The one input, and the type of its elements."""
+INPUT, DATATYPE = "text", "BYTES"
+"""The name of the only input tensor, and the type of its elements."""
 
 
 class Output(NamedTuple):
-    """An output: one row for each document."""
+    """An output tensor, with one row for each document."""
 
     datatype: str
     content: Callable[[Encoding], bytes]
-    """Its elements, row after row, little-endian."""
+    """Its elements, row by row, little-endian."""
     vector: bool = False
-    """A row is a vector; else it is one element."""
+    """Whether a row is a vector; else it is one element."""
 
     def shape(self, rows: int, vector_size: int) -> list[int]:
-        """Its dimensions."""
+        """The tensor's shape."""
         return [rows, vector_size] if self.vector else [rows]
 
 
@@ -36,9 +36,9 @@ OUTPUTS = {
     "known_token_count": Output("INT32", lambda encoding: _int32(encoding.known_token_counts)),
     "truncated": Output("BOOL", lambda encoding: bytes(encoding.truncated)),
 }
-"""What there is to ask for; the meaning is that of paravec.v1.Embedding's fields."""
+"""The output tensors by name; they mean what the fields of paravec.v1.Embedding mean."""
 
-_KINDS: dict[str, tuple[type, str]] = {
+_PARAMETERS: dict[str, tuple[type, str]] = {
     "method": (str, "a string"),
     "epochs": (int, "an integer"),
     "alpha": (float, "a number"),
@@ -48,28 +48,30 @@ _KINDS: dict[str, tuple[type, str]] = {
     "truncate": (bool, "a boolean"),
 }
 
-# By the enum's own names too.
+# The names of the enum in paravec.v1 are accepted too.
 _METHODS = {**METHODS, **dict(pb.Method.items())}
 
-# What clients of Triton, KServe and MLServer may send along, and what has no bearing here.
-_HINTS = {"priority", "timeout", "binary_data_output", "content_type"}
+# Parameters that clients of Triton, KServe and MLServer send by default. They have no effect here.
+_IGNORED = {"priority", "timeout", "binary_data_output", "content_type"}
 
-# Parameters of a tensor that change where or what its content is.
-_CANNOT = ("shared_memory_region", "classification")
+# Parameters of a tensor that would change where or what its content is.
+_UNSUPPORTED = ("shared_memory_region", "classification")
 
-# Letters of a caller's own words that an error repeats.
-_WORDS = 64
+# Characters of an unknown name that an error repeats.
+_QUOTED_CHARACTERS = 64
 
 
 def read_options(parameters: Mapping[str, oip.InferParameter]) -> pb.InferenceOptions:
-    """The options that a request's parameters say; InvalidArgumentError for others, and values of the wrong type."""
+    """The options in a request's parameters; InvalidArgumentError for unknown names and values of the wrong type."""
     options = pb.InferenceOptions()
     for name, parameter in parameters.items():
-        if name in _HINTS:
+        if name in _IGNORED:
             continue
-        if name not in _KINDS:
-            raise InvalidArgumentError("parameters", f"{name[:_WORDS]!r} is none of {', '.join(_KINDS)}")
-        path, (kind, word) = f"parameters.{name}", _KINDS[name]
+        if name not in _PARAMETERS:
+            raise InvalidArgumentError(
+                "parameters", f"{name[:_QUOTED_CHARACTERS]!r} is not one of {', '.join(_PARAMETERS)}"
+            )
+        path, (kind, word) = f"parameters.{name}", _PARAMETERS[name]
         choice = parameter.WhichOneof("parameter_choice")
         value = getattr(parameter, choice) if choice else None
         if type(value) is not kind and not (kind is float and type(value) is int):
@@ -85,21 +87,21 @@ def read_options(parameters: Mapping[str, oip.InferParameter]) -> pb.InferenceOp
     return options
 
 
-def read_wanted(outputs: Sequence[oip.ModelInferRequest.InferRequestedOutputTensor]) -> list[str]:
-    """Names of the outputs that a request wants, in its order; all there are if it names none."""
-    wanted: list[str] = []
+def read_outputs(outputs: Sequence[oip.ModelInferRequest.InferRequestedOutputTensor]) -> list[str]:
+    """The names of the requested outputs, in order; all outputs if the request names none."""
+    names: list[str] = []
     for i, output in enumerate(outputs):
         if output.name not in OUTPUTS:
             raise InvalidArgumentError(f"outputs[{i}].name", f"must be one of {', '.join(OUTPUTS)}")
-        if output.name in wanted:
-            raise InvalidArgumentError(f"outputs[{i}].name", "is asked for twice")
+        if output.name in names:
+            raise InvalidArgumentError(f"outputs[{i}].name", "is requested twice")
         _check_parameters(output.parameters, f"outputs[{i}].parameters")
-        wanted.append(output.name)
-    return wanted or list(OUTPUTS)
+        names.append(output.name)
+    return names or list(OUTPUTS)
 
 
-def read_texts(request: oip.ModelInferRequest, most: int) -> tuple[Sequence[bytes], str]:
-    """The texts of a request, 1 to `most`, and the path of what holds them."""
+def read_texts(request: oip.ModelInferRequest, limit: int) -> tuple[Sequence[bytes], str]:
+    """The texts of a request, 1 to `limit`, and the path of the field that has them."""
     for i, tensor in enumerate(request.inputs):
         if tensor.name != INPUT:
             raise InvalidArgumentError(f"inputs[{i}].name", f"must be {INPUT}")
@@ -107,12 +109,12 @@ def read_texts(request: oip.ModelInferRequest, most: int) -> tuple[Sequence[byte
         raise InvalidArgumentError("inputs", f"must be one tensor, {INPUT}, not {len(request.inputs)}")
     tensor, raw = request.inputs[0], request.raw_input_contents
     _check_parameters(tensor.parameters, "inputs[0].parameters")
-    if tensor.datatype != TYPE:
-        raise InvalidArgumentError("inputs[0].datatype", f"must be {TYPE}")
+    if tensor.datatype != DATATYPE:
+        raise InvalidArgumentError("inputs[0].datatype", f"must be {DATATYPE}")
     count = max(tensor.shape, default=0)
     if len(tensor.shape) > 2 or sorted(tensor.shape) not in ([count], [1, count]):
         raise InvalidArgumentError("inputs[0].shape", "must be [n], [n, 1] or [1, n]")
-    check_count(count, most, "inputs[0].shape")
+    check_count(count, limit, "inputs[0].shape")
     given = [field.name for field, _ in tensor.contents.ListFields()]
     if raw:
         if given:
@@ -122,7 +124,7 @@ def read_texts(request: oip.ModelInferRequest, most: int) -> tuple[Sequence[byte
         path = "raw_input_contents[0]"
         return _split(raw[0], count, path), path
     if given not in ([], ["bytes_contents"]):
-        raise InvalidArgumentError("inputs[0].contents", f"must be bytes_contents for {TYPE}")
+        raise InvalidArgumentError("inputs[0].contents", f"must be bytes_contents for {DATATYPE}")
     path, texts = "inputs[0].contents.bytes_contents", tensor.contents.bytes_contents
     if len(texts) != count:
         raise InvalidArgumentError(path, f"has {len(texts)} elements, but the shape says {count}")
@@ -130,38 +132,38 @@ def read_texts(request: oip.ModelInferRequest, most: int) -> tuple[Sequence[byte
 
 
 def read_text(data: bytes, path: str) -> str:
-    """The text that an element is."""
+    """An element of the input tensor as text."""
     try:
         return data.decode()
     except UnicodeDecodeError:
         raise InvalidArgumentError(path, "is not UTF-8") from None
 
 
-def write_outputs(wanted: Sequence[str], encoding: Encoding, response: oip.ModelInferResponse) -> None:
-    """Add the outputs that are wanted to a response."""
-    for name in wanted:
+def write_outputs(names: Sequence[str], encoding: Encoding, response: oip.ModelInferResponse) -> None:
+    """Add the requested outputs to a response."""
+    for name in names:
         output = OUTPUTS[name]
         response.outputs.add(name=name, datatype=output.datatype, shape=output.shape(*encoding.vectors.shape))
         response.raw_output_contents.append(output.content(encoding))
 
 
 def _check_parameters(parameters: Mapping[str, oip.InferParameter], path: str) -> None:
-    for name in _CANNOT:
+    for name in _UNSUPPORTED:
         if name in parameters:
-            raise InvalidArgumentError(path, f"{name} is not to be had here")
+            raise InvalidArgumentError(path, f"{name} is not supported")
 
 
 def _split(data: bytes, count: int, path: str) -> list[bytes]:
-    """The elements of a raw tensor of BYTES: before each lies its length, 4 bytes."""
-    elements, at = [], 0
+    """The elements of a raw BYTES tensor: each follows its length, 4 bytes, little-endian."""
+    elements, end = [], 0
     for i in range(count):
-        begin = at + 4
-        at = begin + int.from_bytes(data[at:begin], "little")
-        if at > len(data):
+        begin = end + 4
+        end = begin + int.from_bytes(data[end:begin], "little")
+        if end > len(data):
             raise InvalidArgumentError(path, f"ends within element {i} of the {count} that the shape says")
-        elements.append(data[begin:at])
-    if at < len(data):
-        raise InvalidArgumentError(path, f"goes on after the {count} elements that the shape says")
+        elements.append(data[begin:end])
+    if end < len(data):
+        raise InvalidArgumentError(path, f"has bytes after the {count} elements that the shape says")
     return elements
 
 

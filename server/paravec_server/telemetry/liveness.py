@@ -1,37 +1,40 @@
-"""Liveness and readiness of a server, told from the counters that its workers share."""
+"""Liveness and readiness of a server, computed from its workers' counters."""
 
 import time
 
 from ..settings import Settings
-from .counters import DRAINING, SERVING, Figures, Row
+from .counters import DRAINING, SERVING, SharedCounters, WorkerCounters
 
-# Seconds beyond the drain that a process is given to end.
-GRACE = 5.0
-
-
-def silence(row: Row, awake: float = 0.0) -> float:
-    """Seconds since a worker's last sign of life, or since the moment `awake` if that was later; 0 before the first."""
-    return max(0.0, time.monotonic() - max(row["heartbeat"], awake)) if row["heartbeat"] else 0.0
+GRACE_SECONDS = 5.0
+"""How long a process may take to exit after `drain_seconds`."""
 
 
-def patience(row: Row, settings: Settings) -> float:
-    """Seconds of silence after which a worker hangs. While it drains, its main thread waits for calls to end."""
-    return settings.drain_seconds + GRACE if row["state"] == DRAINING else settings.hang_seconds
+def heartbeat_age(worker: WorkerCounters, since: float = 0.0) -> float:
+    """Seconds since a worker's last heartbeat, or since the time `since` if that is later; 0 before the first one."""
+    return max(0.0, time.monotonic() - max(worker["heartbeat"], since)) if worker["heartbeat"] else 0.0
 
 
-def why_not_live(figures: Figures, settings: Settings) -> str:
-    """Why a process that serves is not alive; "" if it is."""
-    bounds = (patience(row, settings) for row in figures.rows if silence(row) > patience(row, settings))
-    return next((f"nothing has moved for more than {bound:g} s" for bound in bounds), "")
+def hang_limit(worker: WorkerCounters, settings: Settings) -> float:
+    """Seconds without a heartbeat after which a worker hangs. While it drains, its main thread waits and sends none."""
+    return settings.drain_seconds + GRACE_SECONDS if worker["state"] == DRAINING else settings.hang_seconds
 
 
-def why_not_ready(figures: Figures, settings: Settings) -> str:
-    """Why no worker takes calls; "" if one does."""
-    serving = [row for row in figures.rows if row["state"] == SERVING]
-    if any(silence(row) <= patience(row, settings) for row in serving):
+def liveness_problem(counters: SharedCounters, settings: Settings) -> str:
+    """Why the process is not live; "" if it is."""
+    for worker in counters.workers:
+        limit = hang_limit(worker, settings)
+        if heartbeat_age(worker) > limit:
+            return f"no heartbeat for more than {limit:g} s"
+    return ""
+
+
+def readiness_problem(counters: SharedCounters, settings: Settings) -> str:
+    """Why no worker accepts calls; "" if one does."""
+    serving = [worker for worker in counters.workers if worker["state"] == SERVING]
+    if any(heartbeat_age(worker) <= hang_limit(worker, settings) for worker in serving):
         return ""
     if serving:
-        return why_not_live(figures, settings)
-    if any(row["state"] == DRAINING for row in figures.rows):
-        return "draining: a stop was asked for"
+        return liveness_problem(counters, settings)
+    if any(worker["state"] == DRAINING for worker in counters.workers):
+        return "draining: the server is stopping"
     return "starting: the model is not loaded yet"

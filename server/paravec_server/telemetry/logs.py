@@ -1,4 +1,4 @@
-"""One line for each event, for people or as JSON, on standard error. No text of a document ever goes in."""
+"""Logs one line per event to standard error, as text or as JSON. Texts of documents are never logged."""
 
 import json
 import logging
@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TextIO
 
-# What could begin another line, or make a terminal do something, is written as an escape.
+# Control characters and line separators are escaped: they could start another line or control a terminal.
 _ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 
 def event(log: logging.Logger, level: int, name: str, /, **facts: Any) -> None:
-    """Log that `name` happened, with facts about it."""
+    """Log the event `name` with `facts` as its fields."""
     if log.isEnabledFor(level):
         log.log(level, name, extra={"facts": facts})
 
 
 def configure(level: str, style: str, worker: int | None = None) -> None:
-    """Send this package's events to standard error, in the given style ("text" or "json"), with the worker's number."""
-    # A log that cannot be written, the disk being full or nobody reading it, is not worth a call.
+    """Log to standard error from `level` on, as `style` "text" or "json", with the worker's number if there is one."""
+    # A log line that cannot be written (a full disk, a closed pipe) must not fail a call.
     logging.raiseExceptions = False
     handler = _Handler(sys.stderr)
     if worker is not None:
@@ -33,7 +33,7 @@ def configure(level: str, style: str, worker: int | None = None) -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes lines that can be written at once: to wait for who reads them would be to hang with them."""
+    """Drops lines that standard error cannot take at once: a blocked write would hang the server."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._is_writable():
@@ -44,7 +44,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         try:
             poll.register(self.stream, select.POLLOUT)
         except (OSError, ValueError):
-            return True  # no file, or closed: then writing fails at once
+            return True  # not pollable or closed: the write itself fails at once
         return bool(poll.poll(0))
 
 
@@ -53,18 +53,18 @@ def _add_worker(worker: int, record: logging.LogRecord) -> bool:
     return True
 
 
-def _when(record: logging.LogRecord) -> str:
+def _timestamp(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{k}={v}" for k, v in getattr(record, "facts", {}).items())
-        line = f"{_when(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
+        line = f"{_timestamp(record)} {record.levelname.lower()} {record.getMessage()} {facts}".rstrip()
         return line.translate(_ESCAPES)
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {"time": _when(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        line = {"time": _timestamp(record), "level": record.levelname.lower(), "event": record.getMessage()}
         return json.dumps(line | getattr(record, "facts", {}), default=str)

@@ -1,6 +1,6 @@
-"""What the figures of all workers are called outside: Prometheus' metrics.
+"""The Prometheus metrics of all workers, made from their shared counters.
 
-It needs neither encoder nor gRPC server, so it runs in a process that only looks after workers, too.
+This needs neither a model nor a gRPC server, so the supervisor can serve it too.
 """
 
 import platform
@@ -27,12 +27,12 @@ from paravec_model import __version__
 from paravec_model.artifact import Manifest
 
 from ..settings import Settings
-from .counters import BUCKETS, CODES, DRAINING, METHODS, SERVING, STARTING, Figures, Row
+from .counters import BUCKETS, CODES, COUNTED_METHODS, DRAINING, SERVING, STARTING, SharedCounters, WorkerCounters
 
 _OPEN_METRICS = "application/openmetrics-text"
 
-# There from the start, at zero: a counter whose first value is 1 has no rate for that 1.
-_CODES_FROM_START = {
+# Exported at 0 from the start: rate() misses the first increase of a counter that first appears at 1.
+_CODES_AT_ZERO = {
     "OK",
     "CANCELLED",
     "INVALID_ARGUMENT",
@@ -43,20 +43,20 @@ _CODES_FROM_START = {
     "UNAUTHENTICATED",
 }
 
-# Gauge, metric, what it is, units of the gauge in one of the metric.
+# Gauge, metric, help, and how many units of the gauge make one of the metric.
 _IN_FLIGHT = (
-    ("calls_in_flight", "paravec_calls_in_flight", "Calls and streams in progress, short texts not counted.", 1),
-    ("bytes_in_flight", "paravec_message_bytes_in_flight", "Bytes of their messages and unsent answers.", 1),
-    ("work_in_flight", "paravec_work_in_flight_seconds", "Seconds of one core that they will compute, estimated.", 1e6),
+    ("calls_in_flight", "paravec_calls_in_flight", "Calls and streams in progress, short calls not counted.", 1),
+    ("bytes_in_flight", "paravec_message_bytes_in_flight", "Bytes of their requests and of responses not sent yet.", 1),
+    ("work_in_flight", "paravec_work_in_flight_seconds", "Estimated CPU seconds of their work.", 1e6),
 )
 
-# Figure, metric, what it is.
+# Counter, metric, help.
 _TOTALS = (
-    ("documents", "paravec_documents", "Documents that were inferred."),
-    ("tokens", "paravec_tokens", "Tokens of these documents."),
-    ("unknown_tokens", "paravec_unknown_tokens", "Those of the tokens that the model does not know."),
-    ("inference_seconds", "paravec_inference_seconds", "Seconds in the kernels, of all threads."),
-    ("restarts", "paravec_worker_restarts", "Workers started in place of one that ended."),
+    ("documents", "paravec_documents", "Documents that vectors were inferred for."),
+    ("tokens", "paravec_tokens", "Tokens of these documents, known or unknown."),
+    ("unknown_tokens", "paravec_unknown_tokens", "Tokens of these documents that are not in the vocabulary."),
+    ("inference_seconds", "paravec_inference_seconds", "Seconds of all threads in the inference kernels."),
+    ("restarts", "paravec_worker_restarts", "Workers that ended and were replaced."),
 )
 
 _REASONS = {
@@ -74,17 +74,17 @@ _STOPPED = "stopped"
 
 
 @dataclass
-class Facts:
-    """What stays the same while a server runs."""
+class ServerInfo:
+    """What metrics report besides counters."""
 
     model: Mapping[str, str]
-    """Labels of paravec_model_info; empty until the model is known."""
+    """Labels of paravec_model_info; empty until the model is open."""
     limits: Mapping[str, float]
-    """How much one worker has in flight at most, by metric."""
+    """Bounds of what one worker has in flight, by metric."""
 
 
-def limits_of(settings: Settings) -> dict[str, float]:
-    """`Facts.limits` of a server with these settings."""
+def in_flight_limits(settings: Settings) -> dict[str, float]:
+    """`ServerInfo.limits` of a server with these settings."""
     return {
         "paravec_calls_in_flight": settings.max_concurrent_rpcs,
         "paravec_message_bytes_in_flight": settings.max_bytes_in_flight,
@@ -92,82 +92,82 @@ def limits_of(settings: Settings) -> dict[str, float]:
     }
 
 
-def labels_of(manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """`Facts.model` of a server of this model."""
+def model_labels(manifest: Manifest, settings: Settings) -> dict[str, str]:
+    """`ServerInfo.model` of a server of this model."""
     method = manifest.defaults.method if settings.method == "model" else settings.method
     names = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
     return names | {"algorithm": manifest.algorithm.mode, "method": method}
 
 
-def metrics_page(figures: Figures, facts: Facts) -> Callable[[str], tuple[str, bytes]]:
-    """A function from what a scraper accepts to the content's type and all metrics as they are now."""
+def metrics_page(counters: SharedCounters, info: ServerInfo) -> Callable[[str], tuple[str, bytes]]:
+    """A function that maps the Accept header of a scrape to the content type and the current metrics."""
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(_Collector(figures, facts))
+    registry.register(_Collector(counters, info))
 
-    def page(accepted: str) -> tuple[str, bytes]:
-        write, kind = choose_encoder(f"{_OPEN_METRICS}; version=1.0.0" if _OPEN_METRICS in accepted else "")
-        return kind, write(registry)
+    def page(accept: str) -> tuple[str, bytes]:
+        encode, content_type = choose_encoder(f"{_OPEN_METRICS}; version=1.0.0" if _OPEN_METRICS in accept else "")
+        return content_type, encode(registry)
 
     return page
 
 
 class _Collector(Collector):
-    """All metrics, read anew for each scrape."""
+    """Reads the counters at each scrape."""
 
-    def __init__(self, figures: Figures, facts: Facts) -> None:
-        self._figures, self._facts = figures, facts
+    def __init__(self, counters: SharedCounters, info: ServerInfo) -> None:
+        self._counters, self._info = counters, info
 
     def collect(self) -> Iterator[Metric]:
-        rows = self._figures.rows
-        alive = [row for row in rows if _lives(row)]
-        if self._facts.model:
-            yield InfoMetricFamily("paravec_model", "The model that is served.", value=dict(self._facts.model))
+        workers = self._counters.workers
+        alive = [worker for worker in workers if _is_alive(worker)]
+        if self._info.model:
+            yield InfoMetricFamily("paravec_model", "The served model.", value=dict(self._info.model))
         versions = {"version": __version__, "python": platform.python_version(), "grpcio": grpc.__version__}
-        yield InfoMetricFamily("paravec_build", "Versions of what serves it.", value=versions)
-        yield from _calls(rows)
-        for figure, name, text in _TOTALS:
-            yield CounterMetricFamily(name, text, value=sum(row[figure] for row in rows))
+        yield InfoMetricFamily("paravec_build", "Versions of the server.", value=versions)
+        yield from _calls(workers)
+        for counter, name, text in _TOTALS:
+            yield CounterMetricFamily(name, text, value=sum(worker[counter] for worker in workers))
         yield _labelled(
-            CounterMetricFamily("paravec_calls_refused", "Calls that were not taken on.", labels=["reason"]),
-            {reason: sum(row[figure] for row in rows) for figure, reason in _REASONS.items()},
+            CounterMetricFamily("paravec_calls_refused", "Calls that were refused.", labels=["reason"]),
+            {reason: sum(worker[counter] for worker in workers) for counter, reason in _REASONS.items()},
         )
         for gauge, name, text, unit in _IN_FLIGHT:
-            yield GaugeMetricFamily(name, text, value=sum(row[gauge] for row in alive) / unit)
-            limit = self._facts.limits[name] * len(rows)
-            yield GaugeMetricFamily(f"{name}_limit", "More than this is refused.", value=limit)
-        states = [_STATES[row["state"]] for row in alive] + [_STOPPED] * (len(rows) - len(alive))
+            yield GaugeMetricFamily(name, text, value=sum(worker[gauge] for worker in alive) / unit)
+            limit = self._info.limits[name] * len(workers)
+            yield GaugeMetricFamily(f"{name}_limit", "Calls beyond this are refused.", value=limit)
+        states = [_STATES[worker["state"]] for worker in alive] + [_STOPPED] * (len(workers) - len(alive))
         yield _labelled(
-            GaugeMetricFamily("paravec_workers", "Processes that serve.", labels=["state"]),
+            GaugeMetricFamily("paravec_workers", "Worker processes by state.", labels=["state"]),
             {state: states.count(state) for state in (*_STATES.values(), _STOPPED)},
         )
-        yield from _processes(rows)
+        yield from _processes(workers)
 
 
-def _calls(rows: Iterable[Row]) -> Iterator[Metric]:
-    counts = CounterMetricFamily("paravec_calls", "Calls that ended.", labels=["method", "code"])
+def _calls(workers: Iterable[WorkerCounters]) -> Iterator[Metric]:
+    counts = CounterMetricFamily("paravec_calls", "Calls that ended, by gRPC status.", labels=["method", "code"])
     times = HistogramMetricFamily(
-        "paravec_call_duration_seconds", "From a call's headers to its end.", labels=["method"]
+        "paravec_call_duration_seconds", "Seconds from a call's headers to its end.", labels=["method"]
     )
     bounds = [*map(floatToGoString, BUCKETS), "+Inf"]
-    for method in METHODS:
-        codes, buckets, seconds = zip(*(row.calls(method) for row in rows), strict=True)
+    for method in COUNTED_METHODS:
+        codes, buckets, seconds = zip(*(worker.calls(method) for worker in workers), strict=True)
         for code, count in zip(CODES, _sums(codes), strict=True):
-            if count or code.name in _CODES_FROM_START:
+            if count or code.name in _CODES_AT_ZERO:
                 counts.add_metric([method, code.name], count)
         times.add_metric([method], list(zip(bounds, accumulate(_sums(buckets)), strict=True)), sum(seconds))
     yield counts
     yield times
 
 
-def _sums(rows: Iterable[Sequence[float]]) -> list[float]:
-    return [sum(column) for column in zip(*rows, strict=True)]
+def _sums(counts: Iterable[Sequence[float]]) -> list[float]:
+    return [sum(column) for column in zip(*counts, strict=True)]
 
 
-def _processes(rows: Iterable[Row]) -> Iterator[Metric]:
-    """The usual process_* metrics, of each worker that lives."""
+def _processes(workers: Iterable[WorkerCounters]) -> Iterator[Metric]:
+    """The standard process_* metrics of each worker that is alive."""
     families: dict[str, Metric] = {}
-    for number, row in enumerate(rows):
-        for metric in ProcessCollector(pid=partial(int, row["pid"]), registry=None).collect():
+    for number, worker in enumerate(workers):
+        for metric in ProcessCollector(pid=partial(int, worker["pid"]), registry=None).collect():
             family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
             for sample in metric.samples:
                 family.add_sample(sample.name, sample.labels | {"worker": str(number)}, sample.value)
@@ -180,5 +180,5 @@ def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[s
     return family
 
 
-def _lives(row: Row) -> bool:
-    return bool(row["pid"]) and Path(f"/proc/{int(row['pid'])}").exists()
+def _is_alive(worker: WorkerCounters) -> bool:
+    return bool(worker["pid"]) and Path(f"/proc/{int(worker['pid'])}").exists()

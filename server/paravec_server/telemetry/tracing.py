@@ -1,7 +1,7 @@
-"""A span for each call, sent to a collector by OTLP: what is measured of a call, and nothing of what it says.
+"""Sends one span per call to an OpenTelemetry collector by OTLP. Spans hold sizes and statuses, never texts.
 
-Where to, how much and under which name is said by OpenTelemetry's own variables, OTEL_*. A collector that is not there
-costs spans and no call. Loaded only if asked for, since its packages are an extra.
+OpenTelemetry's own variables, OTEL_*, set endpoint, sampling and service name. If the collector is down, spans are lost
+and calls go on. This module is imported only with the setting `tracing`: its packages are the extra `otel`.
 """
 
 import logging
@@ -22,24 +22,24 @@ from paravec_model.artifact import Manifest
 
 from .logs import event
 
-# W3C's.
-_CARRIED = ("traceparent", "tracestate")
+# Metadata of W3C Trace Context.
+_TRACE_CONTEXT = ("traceparent", "tracestate")
 
-# Statuses that are the server's failure; the others are the caller's, or nobody's.
-_OURS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+# Statuses that mark a server span as an error, by OpenTelemetry's conventions for gRPC.
+_ERROR_CODES = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
-# Seconds that the last spans have to leave in.
-_LAST_SPANS = 3.0
+# How long `close` waits for the last spans to be sent.
+_FLUSH_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
 
 
 class Tracing:
-    """Begins spans, and sends those that have ended."""
+    """Starts spans, and exports those that ended."""
 
     def __init__(self) -> None:
-        """An exception of OpenTelemetry's if a variable OTEL_* cannot be."""
-        # They would tell of each batch that did not leave.
+        """Raises an exception of OpenTelemetry if an OTEL_* variable is invalid."""
+        # OpenTelemetry logs each failed export; `_Exporter` logs the first.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         resource = Resource.create({"service.version": __version__})
         if str(resource.attributes["service.name"]).startswith("unknown_service"):
@@ -51,12 +51,12 @@ class Tracing:
         self._model: dict[str, str] = {}
 
     def describe(self, manifest: Manifest) -> None:
-        """Name this model in the spans from now on."""
+        """Add the model's name and version to spans from now on."""
         self._model = {"paravec.model.name": manifest.name, "paravec.model.version": manifest.version}
 
     def begin(self, name: str, metadata: Iterable[tuple[str, Any]]) -> "CallSpan":
-        """A call of /package.Service/Method has come with this metadata; its span goes on from the caller's."""
-        carrier = {key: value for key, value in metadata if key in _CARRIED}
+        """Start the span of a call. `name` is /package.Service/Method; a span in the metadata becomes the parent."""
+        carrier = {key: value for key, value in metadata if key in _TRACE_CONTEXT}
         name = name.lstrip("/")
         service, _, method = name.rpartition("/")
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method, **self._model}
@@ -64,10 +64,10 @@ class Tracing:
         return CallSpan(self._tracer.start_span(name, context, SpanKind.SERVER, attributes))
 
     def close(self) -> None:
-        """Send what has ended, if that is done within seconds."""
+        """Send the spans that ended, for 3 seconds at most."""
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
-        closing.join(_LAST_SPANS)
+        closing.join(_FLUSH_SECONDS)
 
 
 class CallSpan:
@@ -76,24 +76,24 @@ class CallSpan:
     def __init__(self, span: Span) -> None:
         self._span = span
         context = span.get_span_context()
-        self.names = {"trace_id": format_trace_id(context.trace_id)} if context.is_valid else {}
-        """What a line in the log tells of it."""
+        self.log_fields = {"trace_id": format_trace_id(context.trace_id)} if context.is_valid else {}
+        """Fields that join a log line to this span."""
 
     def end(self, code: grpc.StatusCode, **facts: str | int) -> None:
-        """The call has ended with `code`; each of `facts` becomes an attribute paravec.*."""
+        """End the span with the call's status `code`; each of `facts` becomes an attribute paravec.*."""
         attributes = {f"paravec.{name}": value for name, value in facts.items()}
         self._span.set_attributes(attributes | {"rpc.grpc.status_code": code.value[0]})
-        if code.name in _OURS:
+        if code.name in _ERROR_CODES:
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
 
 
 class _Exporter(SpanExporter):
-    """Says once that spans do not leave, and once that they do again."""
+    """Logs the first export that fails, and the first that succeeds again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
-        self._leaves = True
+        self._succeeds = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
@@ -102,10 +102,10 @@ class _Exporter(SpanExporter):
             result, reason = SpanExportResult.FAILURE, {"error": type(error).__name__}
         else:
             reason = {}
-        leaves = result is SpanExportResult.SUCCESS
-        if leaves != self._leaves:
-            self._leaves = leaves
-            if leaves:
+        succeeds = result is SpanExportResult.SUCCESS
+        if succeeds != self._succeeds:
+            self._succeeds = succeeds
+            if succeeds:
                 event(_log, logging.INFO, "traces are sent again")
             else:
                 event(_log, logging.WARNING, "traces cannot be sent", spans=len(spans), **reason)

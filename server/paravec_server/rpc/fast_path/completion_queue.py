@@ -1,99 +1,146 @@
-"""What is used of gRPC's core by names of grpcio that are not public."""
+"""gRPC's completion queue, and calls taken from it. The only module that uses private names of grpcio."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-_NEEDED = (
+from ..call import CallResult
+from ..thread_pool import run_logged
+
+_CLASSES = (
     "CompletionQueue", "CompletionType", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation",
     "SendInitialMetadataOperation", "SendMessageOperation", "SendStatusFromServerOperation",
 )  # fmt: skip
+_SERVER_METHODS = ("register_method", "register_completion_queue", "request_registered_call")
 
 
-class Answer(NamedTuple):
-    """How a call ends."""
-
-    data: bytes | None
-    """The response; None if it failed."""
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    text: str = ""
-    trailers: tuple[tuple[str, str | bytes], ...] = ()
-
-
-def fits(server: grpc.Server) -> bool:
-    """Whether this grpcio is as it is taken to be here."""
-    needed = ("register_method", "register_completion_queue", "request_registered_call")
+def is_supported(server: grpc.Server) -> bool:
+    """Whether this grpcio has the classes and methods that the fast path needs."""
     core = getattr(server, "_cy_server", None)
-    return all(hasattr(cygrpc, name) for name in _NEEDED) and all(hasattr(core, name) for name in needed)
+    return all(hasattr(cygrpc, name) for name in _CLASSES) and all(hasattr(core, name) for name in _SERVER_METHODS)
 
 
-class Core:
-    """Asks the core of a server for things, and hears what has come of them."""
+class CompletionQueue:
+    """Starts operations on a server's gRPC completion queue and returns the events of finished ones."""
 
     def __init__(self, server: Any) -> None:
         self._server = server._cy_server
         self._queue = cygrpc.CompletionQueue()
         self._server.register_completion_queue(self._queue)
-        # An item for all that the core has yet to tell.
-        self._due: list[None] = []
+        self.pending: list[None] = []
+        """An item for each operation that has not finished. Threads share it: append and pop are atomic."""
 
-    @property
-    def due(self) -> int:
-        """How much it has yet to tell."""
-        return len(self._due)
-
-    def hear(self, *, wait: bool) -> Callable[[], None] | None:
-        """What is to be called as something has come; None if nothing has, and that is not waited for."""
-        told = self._queue.poll(None if wait else 0)
-        if told.completion_type == cygrpc.CompletionType.queue_timeout:
+    def poll(self, *, wait: bool) -> Any:
+        """The next event, whose `tag` is the callback to call with it; None if there is none and `wait` is False."""
+        event = self._queue.poll(None if wait else 0)
+        if event.completion_type == cygrpc.CompletionType.queue_timeout:
             return None
-        self._due.pop()
-        return partial(told.tag, told)
+        self.pending.pop()
+        return event
 
     def close(self) -> None:
-        """Nothing more is due."""
+        """Shut the queue down; no operation may be pending."""
         self._queue.shutdown()
 
     def register(self, name: str) -> None:
-        """Before the server starts: calls of this method are asked for."""
+        """Take calls of this method from the queue. Call it before the server starts."""
         self._server.register_method(name)
 
-    def request(self, name: str, then: Callable[[Any], None]) -> None:
-        """The next call of a method; ValueError if the server stops."""
-        self._ask(self._server.request_registered_call, self._queue, self._queue, name, then)
+    def request_call(self, name: str, callback: Callable[[Any], None]) -> None:
+        """Call `callback` with the event of the method's next call; ValueError if the server is stopping."""
+        self.start(self._server.request_registered_call, self._queue, self._queue, name, callback)
 
-    def receive(self, call: Any, then: Callable[[bytes | None], None]) -> None:
-        """The call's next message; None if there is none, or nobody any more who sends it."""
-        self._start(call, (cygrpc.ReceiveMessageOperation(0),), lambda told: then(told.batch_operations[0].message()))
-
-    def watch(self, call: Any, then: Callable[[bool], None]) -> None:
-        """The call's end, and whether its caller left before it was answered."""
-        operations = (cygrpc.ReceiveCloseOnServerOperation(0),)
-        self._start(call, operations, lambda told: then(told.batch_operations[0].cancelled()))
-
-    def send(self, call: Any, answer: Answer, then: Callable[[], None], *, watch: bool) -> None:
-        """Answer it; the call's end, too, if that is to be watched."""
-        number, _ = answer.code.value
-        operations = [cygrpc.SendInitialMetadataOperation(None, 0)]
-        if answer.data is not None:
-            operations.append(cygrpc.SendMessageOperation(answer.data, 0))
-        operations.append(cygrpc.SendStatusFromServerOperation(answer.trailers, number, answer.text.encode(), 0))
-        if watch:
-            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
-        self._start(call, operations, lambda _: then())
-
-    def _start(self, call: Any, operations: Sequence[Any], then: Callable[[Any], None]) -> None:
-        self._ask(call.start_server_batch, operations, then)
-
-    def _ask(self, ask: Callable[..., Any], *arguments: Any) -> None:
-        self._due.append(None)
+    def start(self, operation: Callable[..., Any], *arguments: Any) -> None:
+        """Start an operation; its last argument is the callback."""
+        self.pending.append(None)
         try:
-            if ask(*arguments):
-                raise RuntimeError("gRPC's core does not take this")
+            if operation(*arguments):
+                raise RuntimeError("gRPC's core rejects the operation")
         except BaseException:
-            # What could not be asked will not be told.
-            self._due.pop()
+            # A rejected operation posts no event, so it is not pending.
+            self.pending.pop()
             raise
+
+
+class CallContext:
+    """The parts of grpc.ServicerContext that handlers use, for a call taken straight from the queue."""
+
+    def __init__(self, queue: CompletionQueue, event: Any) -> None:
+        """`event`: that of the call's start."""
+        self._queue, self._call = queue, event.call
+        # gRPC gives the deadline by the wall clock, which may jump while the call waits.
+        self._deadline = time.monotonic() + float(event.call_details.deadline) - time.time()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] | None = []
+        self._watched = self._cancelled = False
+
+    def peer(self) -> str:
+        """The address of the connection."""
+        return str(self._call.peer(), "ascii", "replace")
+
+    def is_active(self) -> bool:
+        """Whether the caller still waits. Only calls that are watched notice that it does not."""
+        return not self._cancelled
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Call `callback` when the call ends; False if it has ended already."""
+        with self._lock:
+            if self._callbacks is not None:
+                self._callbacks.append(callback)
+            return self._callbacks is not None
+
+    def time_remaining(self) -> float:
+        """Seconds until the deadline, at least 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def cancel(self) -> None:
+        """End the call as CANCELLED."""
+        self._call.cancel()
+
+    def abandon(self) -> None:
+        """End the call as CANCELLED and run its callbacks now: no event will."""
+        self.cancel()
+        self._end()
+
+    def receive(self, callback: Callable[[bytes | None], None]) -> None:
+        """Call `callback` with the request; with None if there is none, or the caller has gone."""
+        operations = (cygrpc.ReceiveMessageOperation(0),)
+        self._queue.start(
+            self._call.start_server_batch, operations, lambda event: callback(event.batch_operations[0].message())
+        )
+
+    def watch(self) -> None:
+        """Notice from now on that the caller goes."""
+        self._watched = True
+        operations = (cygrpc.ReceiveCloseOnServerOperation(0),)
+        self._queue.start(self._call.start_server_batch, operations, self._on_close)
+
+    def _on_close(self, event: Any) -> None:
+        if event.batch_operations[0].cancelled():
+            with self._lock:
+                self._cancelled = True
+            self._end()
+
+    def send(self, result: CallResult) -> None:
+        """Send the response and the status, unless the caller has gone."""
+        operations = [cygrpc.SendInitialMetadataOperation(None, 0)]
+        if result.response is not None:
+            operations.append(cygrpc.SendMessageOperation(result.response, 0))
+        number, _ = result.code.value
+        operations.append(cygrpc.SendStatusFromServerOperation(result.trailers, number, result.details.encode(), 0))
+        if not self._watched:
+            # Every call must wait for its close once, and it costs less together with the status.
+            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
+        with self._lock:
+            if not self._cancelled:
+                self._queue.start(self._call.start_server_batch, operations, self._end)
+
+    def _end(self, _event: Any = None) -> None:
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks or (), None
+        for callback in callbacks:
+            run_logged(callback)

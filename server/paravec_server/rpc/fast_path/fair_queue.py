@@ -1,65 +1,65 @@
-"""Brief calls that wait to be answered."""
+"""Short calls that wait to be answered in batches."""
 
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 
-from ..call import Call, Method
+from ..call import Call, RpcMethod
 
-# Brief calls that are answered together, at most, and those of one caller when others wait.
-_BATCH, _QUANTUM = 16, 8
+# Calls in a batch at most, and calls of one connection in it while others wait.
+_BATCH_CALLS, _QUANTUM_CALLS = 16, 8
 
 
-class BriefCall(NamedTuple):
-    """One that waits to be answered together with others."""
+class ShortCall(NamedTuple):
+    """A call that may be answered in a batch."""
 
-    method: Method
-    kind: Any
+    method: RpcMethod
+    batch_key: Hashable
     call: Call
-    data: bytes
+    request: bytes
 
 
 class FairQueue:
-    """Brief calls that wait, in turn from each caller, whatever others have here.
+    """Short calls, served in turn from each connection, however many calls others have here.
 
-    As in FQ-CoDel (RFC 8290), a caller that had nothing here goes first. The others follow by rotation, several calls
-    at a time: answers to one connection leave in one packet.
+    As in FQ-CoDel (RFC 8290), a connection that had no call here goes first. The others follow by rotation, several
+    calls at a time: responses to one connection leave in one packet.
     """
 
     def __init__(self) -> None:
-        # By connection; the next one to be served is first.
-        self._new: dict[str, deque[BriefCall]] = {}
-        self._old: dict[str, deque[BriefCall]] = {}
-        self._count = 0
+        # By connection; the first is served next.
+        self._new: dict[str, deque[ShortCall]] = {}
+        self._old: dict[str, deque[ShortCall]] = {}
+        self.size = 0
+        """How many calls wait."""
 
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, brief: BriefCall) -> None:
-        """Have it wait."""
-        self._count += 1
-        caller = brief.call.caller
-        waiting = self._old.get(caller) or self._new.get(caller)
+    def add(self, call: ShortCall) -> None:
+        """Append a call."""
+        self.size += 1
+        peer = call.call.context.peer()
+        waiting = self._old.get(peer) or self._new.get(peer)
         if waiting:
-            waiting.append(brief)
+            waiting.append(call)
         else:
-            self._new[caller] = deque((brief,))
+            self._new[peer] = deque((call,))
 
-    def take(self) -> list[BriefCall]:
-        """The next ones, `_BATCH` at most."""
-        taken: list[BriefCall] = []
-        # New callers without end may not starve the old ones.
-        most = _BATCH - _QUANTUM if self._old else _BATCH
-        while self._new and len(taken) < most:
+    def take(self) -> list[ShortCall]:
+        """Remove and return the next batch."""
+        taken: list[ShortCall] = []
+        # New connections without end must not starve the old ones.
+        limit = _BATCH_CALLS - _QUANTUM_CALLS if self._old else _BATCH_CALLS
+        while self._new and len(taken) < limit:
             self._serve(self._new, 1, taken)
-        while self._old and len(taken) < _BATCH:
-            self._serve(self._old, min(_QUANTUM, _BATCH - len(taken)), taken)
-        self._count -= len(taken)
+        while self._old and len(taken) < _BATCH_CALLS:
+            self._serve(self._old, min(_QUANTUM_CALLS, _BATCH_CALLS - len(taken)), taken)
+        self.size -= len(taken)
         return taken
 
-    def _serve(self, callers: dict[str, deque[BriefCall]], most: int, taken: list[BriefCall]) -> None:
-        caller = next(iter(callers))
-        waiting = callers.pop(caller)
-        for _ in range(min(most, len(waiting))):
+    def _serve(self, peers: dict[str, deque[ShortCall]], limit: int, taken: list[ShortCall]) -> None:
+        """Take up to `limit` calls of the first connection, which goes to the end of the old ones."""
+        peer = next(iter(peers))
+        waiting = peers.pop(peer)
+        for _ in range(min(limit, len(waiting))):
             taken.append(waiting.popleft())
         if waiting:
-            self._old[caller] = waiting
+            self._old[peer] = waiting

@@ -1,6 +1,6 @@
-"""Whether the grpcio at hand serves calls directly: the server calls itself once over loopback before it starts.
+"""Whether the fast path works with the installed grpcio: the server calls itself over loopback before it starts.
 
-What `direct` uses of grpcio is not public, and may change its shape in a release to come.
+The fast path uses private names of grpcio, which a later release may change.
 """
 
 import logging
@@ -11,91 +11,98 @@ from typing import Any
 import grpc
 
 from ...settings import Settings
-from ...telemetry.counters import Figures
+from ...telemetry.counters import SharedCounters
 from ...telemetry.logs import event
 from ..admission import Admission
-from ..call import Brief, Call, Method
-from ..errors import place_of
-from .completion_queue import Answer, fits
-from .server import Direct, Server
+from ..call import Batcher, Call, CallResult, RpcMethod
+from ..errors import error_location
+from .completion_queue import is_supported
+from .server import FastPath, Server
 
-_BRIEF, _LONG, _REFUSED = "/paravec.Trial/Brief", "/paravec.Trial/Long", "/paravec.Trial/Refused"
-_DATA = b"paravec"
+_SHORT, _LONG, _REFUSED = "/paravec.SelfTest/Short", "/paravec.SelfTest/Long", "/paravec.SelfTest/Refused"
+_MESSAGE = b"paravec"
 
-# Seconds that each call may take.
-_PATIENCE = 5.0
+# Deadline of each call.
+_CALL_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
 
-class _Echo:
-    """Answers each call with its own message: a brief one, one that goes by a thread, and one that is refused."""
+class _Batcher:
+    """Takes all calls for short, and answers each with its own request."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._admission = Admission(settings, Figures().rows[0])
-        self.methods = {_BRIEF: Method(self.run, brief=self), _LONG: Method(self.run), _REFUSED: Method(self.run)}
-        self.fault: Exception | None = None
-
-    def run(self, _: Call, data: bytes) -> bytes:
-        return data
-
-    def kind(self, call: Call, data: bytes) -> str:
-        call.read = data
+    def batch_key(self, call: Call, request: bytes) -> str:
+        call.request = request
         return ""
 
-    def run_together(self, calls: Sequence[Call]) -> list[bytes]:
-        return [call.read for call in calls]
+    def run_batch(self, calls: Sequence[Call]) -> list[bytes]:
+        return [call.request for call in calls]
 
-    def enter(self, name: str, _: Any) -> tuple[Method, Call, Exception | None]:
+
+class _Echo:
+    """Answers each call with its own request: a short one in a batch, a long one on a thread; one is refused."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._admission = Admission(settings, SharedCounters().workers[0])
+        self.methods = {
+            _SHORT: RpcMethod(self.echo, batcher=_Batcher()),
+            _LONG: RpcMethod(self.echo),
+            _REFUSED: RpcMethod(self.echo),
+        }
+        self.fault: Exception | None = None
+
+    def echo(self, _: Call, request: bytes) -> bytes:
+        return request
+
+    def begin(self, name: str, _: Any) -> tuple[RpcMethod, Call, Exception | None]:
         call = Call(name, name, (), self._admission)
         return self.methods[name], call, ValueError(name) if name == _REFUSED else None
 
-    def hold(self, method: Method, call: Call, size: int) -> None:
-        """Nothing: it is brief."""
+    def reserve(self, method: RpcMethod, call: Call, size: int) -> None:
+        """Nothing counts here."""
 
-    def refuse(self, _: Call, error: Exception) -> Answer:
-        return Answer(None, grpc.StatusCode.ABORTED, str(error))
+    def refuse(self, _: Call, error: Exception) -> CallResult:
+        return CallResult(None, grpc.StatusCode.ABORTED, str(error))
 
-    def answer(self, _: Method, __: Call, messages: Iterator[bytes]) -> Answer:
-        return Answer(next(messages))
+    def run(self, _: RpcMethod, __: Call, requests: Iterator[bytes]) -> CallResult:
+        return CallResult(next(requests))
 
-    def answer_together(self, brief: Brief, calls: Sequence[Call]) -> list[Answer]:
-        return [Answer(data) for data in brief.run_together(calls)]
+    def run_batch(self, batcher: Batcher, calls: Sequence[Call]) -> list[CallResult]:
+        return [CallResult(response) for response in batcher.run_batch(calls)]
 
     def abandon(self, call: Call, error: Exception) -> None:
         self.fault = error
-        call.context.give_up()
+        call.context.abandon()
 
 
-def serves_directly(settings: Settings) -> bool:
-    """Try it; if it fails, one line in the log says so."""
+def fast_path_works(settings: Settings) -> bool:
+    """Try the fast path; a warning in the log says if it fails."""
     echo = _Echo(settings)
     try:
-        _try(echo)
+        _call_all(echo)
     except Exception as error:
-        facts = place_of(echo.fault or error)
-        event(
-            _log, logging.WARNING, "calls go by grpcio's own server, which is slower", grpcio=grpc.__version__, **facts
-        )
+        location = error_location(echo.fault or error)
+        message = "calls go by grpcio's own server, which is slower"
+        event(_log, logging.WARNING, message, grpcio=grpc.__version__, **location)
         return False
     return True
 
 
-def _try(echo: _Echo) -> None:
-    with ThreadPoolExecutor(1, thread_name_prefix="trial") as threads:
-        grpc_server = grpc.server(threads)
-        if not fits(grpc_server):
-            raise AttributeError("grpcio has other names")
-        direct = Direct(grpc_server, echo, threads, _PATIENCE)
+def _call_all(echo: _Echo) -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="self-test") as executor:
+        grpc_server = grpc.server(executor)
+        if not is_supported(grpc_server):
+            raise AttributeError("this grpcio lacks names that the fast path needs")
+        fast_path = FastPath(grpc_server, echo, executor, _CALL_SECONDS)
         for name, method in echo.methods.items():
-            direct.add(name, method)
-        server = Server(grpc_server, direct)
+            fast_path.add(name, method)
+        server = Server(grpc_server, fast_path)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
             with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
-                for name in (_BRIEF, _LONG):
-                    _expect(_call(channel, name) == _DATA)
+                for name in (_SHORT, _LONG):
+                    _expect(_call(channel, name) == _MESSAGE)
                 try:
                     _expect(not _call(channel, _REFUSED))
                 except grpc.RpcError as error:
@@ -106,9 +113,9 @@ def _try(echo: _Echo) -> None:
 
 def _call(channel: grpc.Channel, name: str) -> bytes:
     call: Callable[..., bytes] = channel.unary_unary(name)
-    return call(_DATA, timeout=_PATIENCE)
+    return call(_MESSAGE, timeout=_CALL_SECONDS)
 
 
 def _expect(met: bool) -> None:
     if not met:
-        raise RuntimeError("another answer than was sent")
+        raise RuntimeError("the response is not the one that was sent")

@@ -1,223 +1,203 @@
-"""Calls of one message and one answer, straight from gRPC's core, without the layers that grpcio's server puts between.
+"""Serves unary calls straight from gRPC's completion queue.
 
-Those cost more than a short text's inference: they are half of what an empty handler takes, and three quarters of a
-refusal. What is used of grpcio has no public name; `core.fits` says whether the grpcio at hand has it. If not, grpcio's
-own way is taken.
+grpcio's own server costs more than the inference of a short text: half of the time of an empty handler, and three
+quarters of a refusal. This path has no public interface in grpcio; see `completion_queue` and `self_test`.
 
-One thread polls the core's completion queue. It reads a call's message when it is there, answers brief calls together
-with others that wait, and hands all other calls to threads; so no thread waits for a message.
+One thread polls the queue. It reads the request of each call, answers short calls in batches, and hands the others to
+an executor, so that no thread waits for a request.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from paravec_model.errors import StoppedError
 
-from ..call import Brief, Call, Method
+from ..call import Call, CallRunner, RpcMethod
 from ..errors import WaitedTooLongError
-from ..thread_pool import guarded
-from .completion_queue import Answer, Core
-from .exchange import Exchange
-from .fair_queue import BriefCall, FairQueue
+from ..thread_pool import run_logged
+from .completion_queue import CallContext, CompletionQueue
+from .fair_queue import FairQueue, ShortCall
 
-# Events of the core that are handled before the next brief calls are answered. More are handled for as long as the last
-# answers took: what waits in the core is not shared fairly.
-_EVENTS = 64
+# Events that are handled before the next batch is answered. More are handled for as long as the last batch took: calls
+# that wait in gRPC's core are not shared fairly.
+_EVENTS_PER_BATCH = 64
 
-# Calls of a method that the core is asked for ahead, if some of them may be brief and if not. Those beyond wait in the
-# core until our code gets there.
-_AHEAD_BRIEF, _AHEAD = 128, 16
-
-
-class Answers(Protocol):
-    """Who runs the calls."""
-
-    def enter(self, name: str, metadata: Any) -> tuple[Method, Call, Exception | None]:
-        """A call of this method has come; why it is refused, if it is."""
-
-    def hold(self, method: Method, call: Call, size: int) -> None:
-        """Its message has so many bytes, and it is not brief; an error if it is refused."""
-
-    def refuse(self, call: Call, error: Exception) -> Answer:
-        """The end of a call that was refused."""
-
-    def answer(self, method: Method, call: Call, messages: Iterator[bytes]) -> Answer:
-        """Run a call that was not refused."""
-
-    def answer_together(self, brief: Brief, calls: Sequence[Call]) -> Sequence[Answer] | None:
-        """Run brief calls of one kind; None if that fails, and none of them has ended."""
-
-    def abandon(self, call: Call, error: Exception) -> None:
-        """End a call that cannot go on."""
+# Calls that are requested from gRPC's core ahead of time, for methods with and without short calls. More calls than
+# these wait in the core.
+_REQUESTED_SHORT, _REQUESTED = 128, 16
 
 
-class Direct:
-    """The methods of a server that are served like this."""
+class FastPath:
+    """Takes the calls of some methods from a completion queue."""
 
-    def __init__(self, server: Any, answers: Answers, threads: ThreadPoolExecutor, max_wait: float) -> None:
-        """`threads`: for calls that are not brief. `max_wait`: seconds that a brief call may wait for others."""
-        self._core, self._answers, self._threads, self._max_wait = Core(server), answers, threads, max_wait
-        self._ahead: dict[str, int] = {}
-        # Calls that the core was asked for and that have not come.
-        self._asked = 0
+    def __init__(self, server: Any, runner: CallRunner, executor: ThreadPoolExecutor, max_wait: float) -> None:
+        """`executor`: runs the calls that are not short. `max_wait`: seconds that a short call may wait."""
+        self._queue, self._runner, self._executor, self._max_wait = CompletionQueue(server), runner, executor, max_wait
+        self._methods: dict[str, RpcMethod] = {}
+        # Calls that are requested and have not come.
+        self._requested = 0
         self._busy_since: float | None = None
         self._waiting = FairQueue()
-        self._thread = threading.Thread(target=self._run, name="direct", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="fast-path", daemon=True)
 
-    def add(self, name: str, method: Method) -> None:
-        """Serve this method, /package.Service/Method; before the server starts."""
-        self._core.register(name)
-        self._ahead[name] = _AHEAD_BRIEF if method.brief else _AHEAD
+    def add(self, name: str, method: RpcMethod) -> None:
+        """Serve this method, /package.Service/Method. Call it before the server starts."""
+        self._queue.register(name)
+        self._methods[name] = method
 
-    def serve(self) -> None:
-        """Begin, once the server has started."""
-        for name, ahead in self._ahead.items():
-            for _ in range(ahead):
-                self._request(name)
+    def start(self) -> None:
+        """Begin. Call it once the server has started."""
+        for name, method in self._methods.items():
+            for _ in range(_REQUESTED_SHORT if method.batcher else _REQUESTED):
+                self._request_call(name)
         self._thread.start()
 
     @property
-    def stuck(self) -> float:
-        """Seconds since it heard from the core what it is still busy with."""
-        if self._thread.ident and self._core.due and not self._thread.is_alive():
+    def stuck_seconds(self) -> float:
+        """How long the thread has been busy with the last event; infinite if it has died."""
+        if self._thread.ident and self._queue.pending and not self._thread.is_alive():
             return inf
         since = self._busy_since
         return time.monotonic() - since if since else 0.0
 
-    def _request(self, name: str) -> None:
-        # ValueError if the server stops.
+    def _request_call(self, name: str) -> None:
+        # ValueError if the server is stopping.
         with suppress(ValueError):
-            self._core.request(name, partial(self._begin, name))
-            self._asked += 1
+            self._queue.request_call(name, partial(self._begin, name))
+            self._requested += 1
 
     def _run(self) -> None:
-        events, answered, spent = 0, 0.0, 0.0
-        # Nothing is due, and nothing is asked any more: it is over.
-        while self._core.due:
-            come = self._core.hear(wait=not self._waiting)
+        queue, waiting = self._queue, self._waiting
+        events, batch_end, batch_seconds = 0, 0.0, 0.0
+        # Ends when no operation is pending: the server has shut down and accepts no new ones.
+        while queue.pending:
+            event = queue.poll(wait=not waiting.size)
             self._busy_since = now = time.monotonic()
-            if come:
+            if event:
                 events += 1
-                guarded(come)
-            # Only calls that are yet to come are due: nothing that is there already could be answered together.
-            alone = self._core.due <= self._asked
-            enough = events >= _EVENTS and now - answered > spent
-            if self._waiting and (not come or alone or enough):
-                guarded(self._answer_waiting)
-                events, answered = 0, time.monotonic()
-                spent = answered - now
+                run_logged(event.tag, event)
+            if waiting.size:
+                # If only requested calls are pending, no request is on its way that could join the batch.
+                complete = not event or len(queue.pending) <= self._requested
+                if complete or (events >= _EVENTS_PER_BATCH and now - batch_end > batch_seconds):
+                    run_logged(self._answer_batch)
+                    events, batch_end = 0, time.monotonic()
+                    batch_seconds = batch_end - now
             self._busy_since = None
-            # What it holds is not kept until the next comes.
-            del come
-        self._core.close()
+            # Do not keep the call until the next event comes.
+            del event
+        queue.close()
 
-    def _begin(self, name: str, begun: Any) -> None:
-        self._asked -= 1
-        if not begun.success:
+    def _begin(self, name: str, event: Any) -> None:
+        """A call has come."""
+        self._requested -= 1
+        if not event.success:
             return
         try:
-            self._request(name)
-            exchange = Exchange(self._core, begun)
-            method, call, error = self._answers.enter(name, begun.invocation_metadata)
+            self._request_call(name)
+            context = CallContext(self._queue, event)
+            method, call, error = self._runner.begin(name, event.invocation_metadata)
         except Exception:
-            begun.call.cancel()
+            event.call.cancel()
             raise
-        call.context = exchange
-        if error:
-            self._step(call, self._refuse, call, error)
-        else:
-            self._step(call, self._receive, method, call)
-
-    def _step(self, call: Call, step: Any, *arguments: Any) -> None:
-        """Go on with a call. Whatever is raised ends it."""
+        call.context = context
         try:
-            step(*arguments)
-        except Exception as error:
-            self._answers.abandon(call, error)
-
-    def _receive(self, method: Method, call: Call) -> None:
-        method.await_message(call)
-        try:
-            call.context.receive(lambda data: self._step(call, self._arrived, method, call, data))
-        except Exception:
+            if error:
+                context.send(self._runner.refuse(call, error))
+            else:
+                method.await_request(call)
+                context.receive(partial(self._on_request, method, call))
+        except Exception as fault:
             method.waiting.pop(call, None)
-            raise
+            self._runner.abandon(call, fault)
 
-    def _arrived(self, method: Method, call: Call, data: bytes | None) -> None:
+    def _on_request(self, method: RpcMethod, call: Call, request: bytes | None) -> None:
+        """The call's request has come; None if there is none."""
         method.waiting.pop(call, None)
-        if method.brief and data is not None:
-            kind = method.brief.kind(call, data)
-            if kind is not None:
-                self._waiting.add(BriefCall(method, kind, call, data))
-                return
-        self._hand_on(method, call, data)
+        try:
+            if method.batcher and request is not None:
+                key = method.batcher.batch_key(call, request)
+                if key is not None:
+                    self._waiting.add(ShortCall(method, key, call, request))
+                    return
+            self._submit(method, call, request)
+        except Exception as fault:
+            self._runner.abandon(call, fault)
 
-    def _answer_waiting(self) -> None:
-        # What is sent together goes in few packets, and finds code and data in the cache: half of a short call's cost.
+    def _answer_batch(self) -> None:
+        """Answer the next short calls. Responses that are sent together share packets, code and data in the caches:
+        half of a short call's cost."""
         now = time.perf_counter()
-        fresh = []
-        for each in self._waiting.take():
-            call = each.call
+        in_time = []
+        for short in self._waiting.take():
+            call = short.call
             if not call.context.time_remaining():
-                self._step(call, self._refuse, call, StoppedError("the deadline passed before its turn"))
+                self._guard(call, self._refuse, call, StoppedError("the deadline passed while the call waited"))
             elif now - call.began > self._max_wait:
-                self._step(call, self._refuse, call, WaitedTooLongError())
+                self._guard(call, self._refuse, call, WaitedTooLongError())
             else:
-                fresh.append(each)
-        for (method, _), run in groupby(fresh, key=itemgetter(0, 1)):
-            some = list(run)
-            answers = self._answers.answer_together(method.brief, [each.call for each in some])
-            if answers is None:
-                # One may be at fault, and the others are not to suffer for it.
-                for each in some:
-                    self._step(each.call, self._hand_on, method, each.call, each.data)
+                in_time.append(short)
+        for (method, _), batch in groupby(in_time, key=itemgetter(0, 1)):
+            shorts = list(batch)
+            results = self._runner.run_batch(method.batcher, [short.call for short in shorts])
+            if results is None:
+                # One call may be at fault; the others must not fail with it.
+                for short in shorts:
+                    self._guard(short.call, self._submit, method, short.call, short.request)
             else:
-                for each, answer in zip(some, answers, strict=True):
-                    self._step(each.call, each.call.context.send, answer)
+                for short, result in zip(shorts, results, strict=True):
+                    self._guard(short.call, short.call.context.send, result)
 
-    def _hand_on(self, method: Method, call: Call, data: bytes | None) -> None:
+    def _submit(self, method: RpcMethod, call: Call, request: bytes | None) -> None:
+        """Run the call on the executor, unless it is beyond the limits: a refused request must not be kept."""
         call.context.watch()
         try:
-            # At once, so that what is refused is not kept.
-            self._answers.hold(method, call, len(data or b""))
+            self._runner.reserve(method, call, len(request or b""))
         except Exception as error:
             self._refuse(call, error)
             return
-        messages = iter(() if data is None else (data,))
-        self._threads.submit(self._step, call, self._finish, method, call, messages)
+        requests = iter(() if request is None else (request,))
+        self._executor.submit(self._guard, call, self._run_call, method, call, requests)
 
-    def _finish(self, method: Method, call: Call, messages: Iterator[bytes]) -> None:
-        call.context.send(self._answers.answer(method, call, messages))
+    def _run_call(self, method: RpcMethod, call: Call, requests: Iterator[bytes]) -> None:
+        call.context.send(self._runner.run(method, call, requests))
 
     def _refuse(self, call: Call, error: Exception) -> None:
-        call.context.send(self._answers.refuse(call, error))
+        call.context.send(self._runner.refuse(call, error))
+
+    def _guard(self, call: Call, step: Callable[..., None], *arguments: Any) -> None:
+        """Take a step of a call; whatever it raises ends the call."""
+        try:
+            step(*arguments)
+        except Exception as fault:
+            self._runner.abandon(call, fault)
 
 
 class Server:
-    """grpcio's server, which serves some methods directly."""
+    """grpcio's server, with a fast path or without."""
 
-    def __init__(self, server: grpc.Server, direct: Direct | None) -> None:
-        self._server, self._direct = server, direct
+    def __init__(self, server: grpc.Server, fast_path: FastPath | None) -> None:
+        self._server, self._fast_path = server, fast_path
         self.add_insecure_port, self.add_secure_port = server.add_insecure_port, server.add_secure_port
         self.stop = server.stop
 
     @property
-    def stuck(self) -> float:
-        """Seconds for which direct calls have not got on."""
-        return self._direct.stuck if self._direct else 0.0
+    def stuck_seconds(self) -> float:
+        """How long the fast path has made no progress."""
+        return self._fast_path.stuck_seconds if self._fast_path else 0.0
 
     def start(self) -> None:
         """Begin to serve."""
         self._server.start()
-        if self._direct:
-            self._direct.serve()
+        if self._fast_path:
+            self._fast_path.start()
