@@ -20,8 +20,8 @@ from google.rpc import code_pb2
 from paravec_client.config import ClientConfig, Tls
 from paravec_server.rpc import errors
 from paravec_server.settings import Settings
-from paravec_server.telemetry.counters import Figures
-from paravec_server.telemetry.metrics import Facts, limits_of, metrics_page
+from paravec_server.telemetry.counters import SharedCounters
+from paravec_server.telemetry.metrics import ServerInfo, in_flight_limits, metrics_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,9 +91,9 @@ def _attributes(kind: type) -> dict[str, str]:
 def metrics() -> Iterator[str]:
     """A table of the metrics, as a server of one worker serves them."""
     labels = dict.fromkeys(("name", "version", "digest", "algorithm", "method"), "")
-    figures = Figures(1)
-    figures.rows[0]["pid"] = os.getpid()
-    _, page = metrics_page(figures, Facts(labels, limits_of(Settings(model=ROOT))))("")
+    counters = SharedCounters(1)
+    counters.workers[0]["pid"] = os.getpid()
+    _, page = metrics_page(counters, ServerInfo(labels, in_flight_limits(Settings(model=ROOT))))("")
     text = page.decode()
     yield from ("| metric | type | labels | meaning |", "| --- | --- | --- | --- |")
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):

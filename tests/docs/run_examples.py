@@ -51,7 +51,7 @@ def _alike(expected: str, printed: str) -> bool:
     pattern = "".join(patterns.get(part, re.escape(part).replace("\\ ", "\\s+")) for part in parts)
     found = re.fullmatch(pattern, printed.strip(), re.DOTALL)
     numbers = [float(n) for n in re.findall(number, expected)]
-    return bool(found) and all(abs(a - float(b)) <= 0.1 for a, b in zip(numbers, found.groups(), strict=True))
+    return found is not None and all(abs(a - float(b)) <= 0.1 for a, b in zip(numbers, found.groups(), strict=True))
 
 
 class Page:
@@ -125,7 +125,8 @@ class Page:
     def _start(self, code: str) -> None:
         log = self.folder / f"server-{len(self._servers)}.log"
         with log.open("w") as file:
-            server = subprocess.Popen(["bash", "-c", f"exec {code}"], cwd=self.folder, env=self.variables, stderr=file)
+            command = ["bash", "-c", f"exec {code}"]
+            server = subprocess.Popen(command, cwd=self.folder, env=self.variables, stderr=file, text=True)
         self._servers.append(server)
         until(lambda: " serving" in log.read_text() or server.poll() is not None)
         assert server.poll() is None, log.read_text()
