@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from hashed locks on first use; `make help` lists what there is to do.
+# All targets run in .venv, which is created from hashed locks on first use. `make help` lists the targets.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,7 +6,7 @@ RUN    := $(BIN)/python
 MODEL  := build/models/lee
 LOCK   := requirements/dev.lock
 
-# What builds images, which artifact goes into the model's image, and under which name and tag.
+# The program that builds images; the artifact for the model's image, and that image's name and tag.
 BUILDER     ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo tests/deploy/lab/builder)
 ARTIFACT    ?= $(MODEL)
 MODEL_IMAGE ?= doc2vec-model
@@ -19,7 +19,7 @@ MODEL_TAG   ?= 1.0.0
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Make .venv with all that the other targets need
+setup: $(VENV)/.ready ## Create .venv for the other targets
 
 $(VENV)/.ready: $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -33,7 +33,7 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 
 model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee news corpus)
 
-# Made again when the artifact's format may have changed.
+# Trained again when the artifact's format may have changed.
 $(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
@@ -41,13 +41,13 @@ $(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.read
 
 MODEL_IT := build/models/doc2vec-model-it
 
-model-it: $(MODEL_IT)/manifest.json ## Train the Italian model in a container (LibreOffice's help)
+model-it: $(MODEL_IT)/manifest.json ## Train the Italian model on LibreOffice's help in a container
 
 $(MODEL_IT)/manifest.json:
 	@rm -rf $(MODEL_IT) && mkdir -p $(MODEL_IT)
 	@$(BUILDER) build -f model/image/train.Dockerfile --output type=local,dest=$(MODEL_IT) .
 
-demo: $(MODEL)/manifest.json ## Train, serve and embed: the whole way of a text in one command
+demo: $(MODEL)/manifest.json ## Train a model, serve it and embed a text
 	@$(RUN) client/examples/demo.py --model $(MODEL)
 
 serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:50051 until Ctrl-C
@@ -60,11 +60,11 @@ $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.
 	@rm -rf $(FAQ_MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus libreoffice-help-en-us --output $(FAQ_MODEL) --min-count 2 --epochs 40
 
-faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (Debian's libreoffice-help-en-us)
+faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
 	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --python build/faq/bin/python --faq $(FAQ)
 
-faq-image: | $(VENV)/.ready ## Build the example's image
+faq-image: | $(VENV)/.ready ## Build the image of the example faq_engine
 	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
 	  && $(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$$version \
 	    --label org.opencontainers.image.version=$$version .
@@ -77,17 +77,17 @@ sanitize: $(VENV)/.ready ## Run the tests of kernels with AddressSanitizer and U
 
 KERNELS := model/paravec_model/kernels
 
-# The headers of C are zig's, so that it takes no compiler, and says the same on all machines.
+# C headers come from zig, so clang-tidy needs no compiler and reports the same on all machines.
 HEADERS = $(shell $(RUN) -c 'import ziglang; print(ziglang.__path__[0] + "/lib/libc/include")')
 TIDY_FLAGS = -std=c11 --target=x86_64-linux-musl -march=x86-64-v3 -nostdlibinc \
   -isystem $(HEADERS)/x86_64-linux-musl -isystem $(HEADERS)/generic-musl
 
-lint: $(VENV)/.ready build/paravec.binpb ## Check style, types, the kernels in C and the contract
+lint: $(VENV)/.ready build/paravec.binpb ## Check format, lint, types, the C kernels and the contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/clang-format --dry-run -Werror $(KERNELS)/*.[ch]
-	@said=$$($(BIN)/clang-tidy --quiet $(KERNELS)/*.c -- $(TIDY_FLAGS) 2>&1) || { echo "$$said"; exit 1; }
+	@output=$$($(BIN)/clang-tidy --quiet $(KERNELS)/*.c -- $(TIDY_FLAGS) 2>&1) || { echo "$$output"; exit 1; }
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
@@ -108,32 +108,32 @@ images: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build both images (BUILDER
 	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
 	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image
 
-manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests, and validate them (needs kubectl)
+manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests and validate them (needs kubectl)
 	@$(RUN) -m tests.deploy.manifests
 
-deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (root on Debian, kubectl)
+deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (needs root on Debian, kubectl)
 	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py $(ARGS)
 
-languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (Java; golang-google-grpc-dev, protoc-gen-go)
+languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (needs Java, golang-google-grpc-dev, protoc-gen-go)
 	@$(RUN) -m pytest -rs --timeout 600 tests/languages/run_go.py tests/languages/run_spark.py $(ARGS)
 
-format: $(VENV)/.ready ## Put the code in the house's format
+format: $(VENV)/.ready ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/clang-format -i $(KERNELS)/*.[ch]
 
-# buf reads what protoc parsed, because google/rpc/status.proto lies in an installed package.
+# buf reads descriptors from protoc, because google/rpc/status.proto is in an installed package.
 build/paravec.binpb: $(wildcard proto/paravec/*/*.proto proto/paravec/*/*/*.proto) | $(VENV)/.ready
 	@mkdir -p build
 	@$(RUN) proto/generate.py --descriptors $@
 
-proto: $(VENV)/.ready ## Generate the code of the contracts
+proto: $(VENV)/.ready ## Generate code from the .proto files
 	@$(RUN) proto/generate.py proto
 
-parity: $(VENV)/.ready ## Print how far our vectors are from gensim's, for each kind of model
+parity: $(VENV)/.ready ## Compare vectors with gensim's, for each kind of model
 	@$(RUN) -m tests.parity
 
-bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (ARGS=--short: in a minute; needs h2load)
+bench: $(VENV)/.ready ## Run the benchmarks against gensim and other servers (ARGS=--short takes a minute; needs h2load)
 	@mkdir -p build/bench
 	@for part in inference similar limits growth serving; do \
 	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
@@ -142,23 +142,23 @@ bench: $(VENV)/.ready ## Measure all, beside gensim and beside other servers (AR
 
 SECONDS ?= 600
 
-soak: $(MODEL)/manifest.json ## Load a server with everything for ten minutes, and watch its memory (SECONDS=600)
+soak: $(MODEL)/manifest.json ## Load a server for ten minutes and watch its memory (SECONDS=600)
 	@mkdir -p build/bench
 	@$(RUN) benchmarks/soak.py --model $(MODEL) --seconds $(SECONDS) --json build/bench/soak.json $(ARGS)
 
-chaos: $(MODEL)/manifest.json ## Restart, kill and cut off servers under load: no call may fail (root, iproute2)
+chaos: $(MODEL)/manifest.json ## Restart, kill and disconnect servers under load: no call may fail (needs root, iproute2)
 	@mkdir -p build/bench
 	@$(RUN) benchmarks/chaos.py --model $(MODEL) --json build/bench/chaos.json $(ARGS)
 
-stops: $(MODEL)/manifest.json ## Measure how soon a server stops working for a caller that is gone
+stops: $(MODEL)/manifest.json ## Measure how soon a server stops working for a client that is gone
 	@mkdir -p build/bench
 	@$(RUN) benchmarks/stops.py --model $(MODEL) --json build/bench/stops.json $(ARGS)
 
-fuzz: $(MODEL)/manifest.json ## Ask a server 100,000 things that nobody means
+fuzz: $(MODEL)/manifest.json ## Fuzz a server with 100,000 requests
 	@mkdir -p build/bench
 	@$(RUN) benchmarks/fuzz.py --model $(MODEL) --json build/bench/fuzz.json $(ARGS)
 
-lock: $(VENV)/.ready ## Lock the dependencies anew
+lock: $(VENV)/.ready ## Update the dependency locks
 	@$(RUN) -m pip install -qq uv
 	@for set in dev:dev protobuf7:test; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -173,5 +173,5 @@ lock: $(VENV)/.ready ## Lock the dependencies anew
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 
-clean: ## Remove all that was made
+clean: ## Remove everything that make has created
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

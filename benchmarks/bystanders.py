@@ -1,4 +1,4 @@
-"""Callers that ask little, while others ask much: what becomes of them."""
+"""Clients with few calls, measured while other clients overload the server."""
 
 import threading
 import time
@@ -12,31 +12,31 @@ import grpc
 
 from paravec.v1 import embedding_pb2 as pb
 
-from .flood import PATIENCE
+from .flood import TIMEOUT_SECONDS
 
 EMBED, MODEL = "/paravec.v1.EmbeddingService/Embed", "/paravec.v1.EmbeddingService/GetModel"
 HEALTH = "/grpc.health.v1.Health/Check"
 
-# Seconds from an answer to the next call.
-_PAUSE = 0.03
+# Between a response and the next call.
+_PAUSE_SECONDS = 0.03
 
 
 @dataclass
 class Bystander:
-    """A caller with a connection of its own, whose calls follow each other with pauses. Nothing is tried again."""
+    """A client with its own connection, which calls again and again with pauses and without retries."""
 
     calls: Sequence[tuple[str, bytes]]
-    """Methods and messages, in turns."""
+    """Methods and requests, called in turn."""
     seconds: list[float] = field(default_factory=list)
-    """How long each answer took."""
+    """Duration of each answered call."""
     failed: Counter[str] = field(default_factory=Counter)
-    """Calls without an answer, by code."""
-    waited: float = 0.0
-    """Seconds of the longest call, answered or not."""
+    """Failed calls by status."""
+    longest: float = 0.0
+    """Seconds of the longest call, answered or failed."""
 
     @contextmanager
     def calling(self, port: int) -> Iterator[None]:
-        """Calls, until left; the last call is waited for."""
+        """Call until the context ends, then wait for the last call."""
         over = threading.Event()
         with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
             thread = threading.Thread(target=self._run, args=(channel, over))
@@ -53,35 +53,35 @@ class Bystander:
             for method, message in methods:
                 began = time.perf_counter()
                 try:
-                    method(message, timeout=PATIENCE)
+                    method(message, timeout=TIMEOUT_SECONDS)
                     self.seconds.append(time.perf_counter() - began)
                 except grpc.RpcError as error:
                     self.failed[error.code().name] += 1
-                self.waited = max(self.waited, time.perf_counter() - began)
-            over.wait(_PAUSE)
+                self.longest = max(self.longest, time.perf_counter() - began)
+            over.wait(_PAUSE_SECONDS)
 
-    def figures(self) -> dict[str, Any]:
-        """What became of its calls; times in seconds, None where nothing was answered."""
+    def results(self) -> dict[str, Any]:
+        """Counts, and times in seconds; percentiles are None if no call was answered."""
         return {
-            "answered": len(self.seconds), "failed": dict(self.failed), "longest": self.waited,
+            "answered": len(self.seconds), "failed": dict(self.failed), "longest": self.longest,
             "p50": percentile(self.seconds, 0.5), "p99": percentile(self.seconds, 0.99),
         }  # fmt: skip
 
 
 def prober() -> Bystander:
-    """Who asks for health and for the model."""
+    """A client that calls health Check and GetModel."""
     return Bystander([(HEALTH, b""), (MODEL, b"")])
 
 
 def modest(texts: Sequence[str]) -> Bystander:
-    """Who asks for the vectors of these texts, in one call."""
+    """A client that calls Embed with these texts."""
     request = pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
     return Bystander([(EMBED, request.SerializeToString())])
 
 
 @contextmanager
 def calling(port: int, bystanders: Sequence[Bystander]) -> Iterator[None]:
-    """All of them call, until left."""
+    """Let all of them call until the context ends."""
     with ExitStack() as stack:
         for one in bystanders:
             stack.enter_context(one.calling(port))
@@ -89,5 +89,5 @@ def calling(port: int, bystanders: Sequence[Bystander]) -> Iterator[None]:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value that so great a share does not exceed; None of nothing."""
+    """The smallest value that at least `share` of the values do not exceed; None without values."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else None

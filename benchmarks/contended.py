@@ -1,4 +1,4 @@
-"""A server under more load than it can bear, and what it does meanwhile."""
+"""Measures a server under overload."""
 
 import os
 import time
@@ -14,55 +14,55 @@ from .bystanders import EMBED, Bystander, calling
 from .flood import Flood, Sent, counted
 from .services import Service, ServiceError, free_ports
 
-# Seconds that a server may take to get over a load.
-_RECOVERY = 60.0
+# How long a server may take until it answers again after a load.
+_RECOVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each load."""
+    """Durations of each load in seconds."""
 
     ramp: float
-    """Before anything is counted."""
+    """Before the measurement."""
     measured: float
 
     @property
     def total(self) -> float:
-        """How long calls are sent; longer than what is measured."""
+        """How long calls are sent; longer than the measurement."""
         return self.ramp + self.measured + 1
 
 
 @dataclass(frozen=True)
 class Contended:
-    """A server that runs."""
+    """A running server."""
 
     service: Service
     port: int
     pid: int
     operations: int
-    """The port of its metrics."""
+    """Its operations port."""
     timing: Timing
 
     @classmethod
     @contextmanager
     def running(cls, service: Service, core: int, timing: Timing) -> Iterator["Contended"]:
-        """Start it on a core of its own, with metrics."""
+        """Start the service on `core`, with metrics."""
         (operations,) = free_ports(1)
         with service.process(str(core), ["one"], "--operations-listen", f"127.0.0.1:{operations}") as (port, pid):
             yield cls(service, port, pid, operations, timing)
 
     def flood(self, texts: Sequence[str]) -> Flood:
-        """Calls that all bear these texts."""
+        """Calls that all send these texts."""
         return Flood(self.service.wire, self.port, self.service.wire.request(texts))
 
     def peak(self, texts: Sequence[str]) -> float:
-        """Calls per second with as many at once as keep it busy, and no more."""
+        """Calls per second with just enough concurrency to keep the server busy."""
         streams = {1: 16, 2: 8, 4: 4, 8: 4}.get(len(texts), 1)
         measured: float = self.measure(self.flood(texts).closed(4, streams, self.timing.total), ())["goodput"]
         return measured
 
     def measure(self, load: AbstractContextManager[Sent], bystanders: Sequence[Bystander]) -> dict[str, Any]:
-        """What it answers under a load, in calls per second, and by code; the bystanders' answers not counted."""
+        """Rates of answered calls and of calls by status under a load, per second, without the bystanders' calls."""
         with load as sent:
             time.sleep(self.timing.ramp)
             before, began = counted(self.operations), time.perf_counter()
@@ -77,7 +77,7 @@ class Contended:
         return {"sent": sent.rate, "goodput": goodput, "codes": codes, "memory": memory}
 
     def _recover(self) -> None:
-        request, last = self.service.wire.request(["one"])[5:], time.monotonic() + _RECOVERY
+        request, last = self.service.wire.request(["one"])[5:], time.monotonic() + _RECOVERY_SECONDS
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             embed: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(EMBED)
             while True:
@@ -87,12 +87,10 @@ class Contended:
                 except grpc.RpcError as error:
                     if time.monotonic() > last:
                         name = self.service.name
-                        raise ServiceError(
-                            f"{name}: answers nothing a minute after a load: {error.code().name}"
-                        ) from error
+                        raise ServiceError(f"{name}: no response a minute after a load: {error.code().name}") from error
                     time.sleep(0.1)
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process that are in memory."""
+    """Resident set size of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,8 +1,8 @@
-"""What it costs to read vectors from an answer's bytes, beside `np.array(message.vector)` of protobuf's own message.
+"""Compares our decoder of EmbedResponse with `np.array(message.vector)` on protobuf's message.
 
     python benchmarks/decoding.py [--short] [--json FILE]
 
-Answers of 256 documents as the server writes them. Ours includes parsing the bytes; the other is given them parsed.
+Responses have 256 embeddings. Our time includes parsing the bytes; protobuf's message is already parsed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import write_figures
+from benchmarks.machine import write_results
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client._protocol.decode import read_response
 
@@ -23,21 +23,21 @@ _DOCUMENTS = 256
 
 
 def main() -> None:
-    """Measure and print a row for each size of vector."""
+    """Measure and print a row for each vector size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="one round")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     rounds = 1 if arguments.short else 30
     rows = [_row(size, rounds) for size in (50, 100, 300)]
-    print(f"{'numbers':>8} {'np.array, µs':>13} {'ours, µs':>9} {'ratio':>6}")
+    print(f"{'size':>8} {'np.array, µs':>13} {'ours, µs':>9} {'ratio':>6}")
     for row in rows:
         print(f"{row['vector_size']:>8} {row['protobuf_us']:>13.2f} {row['ours_us']:>9.2f} {row['ratio']:>6.2f}")
-    write_figures(arguments.json, rows=rows)
+    write_results(arguments.json, rows=rows)
 
 
 def _row(size: int, rounds: int) -> dict[str, float]:
-    """Microseconds for a document, the best of the rounds."""
+    """Microseconds per document, the minimum of the rounds."""
     chance = np.random.default_rng(0)
     message = pb.EmbedResponse(model=pb.ModelVersion(name="m", version="1", digest="sha256:" + "0" * 64))
     for _ in range(_DOCUMENTS):

@@ -1,10 +1,10 @@
-"""install-model beside cp: seconds for a model of 1 GB, in one run, in the folder named.
+"""Compares install-model with cp: seconds for a model of 1 GB.
 
-    python benchmarks/delivery.py             # in the temp folder
+    python benchmarks/delivery.py             # in the temporary folder
     python benchmarks/delivery.py /mnt/volume --mib 4096
 
-`cp` copies the model's files into a folder and does nothing else. install-model copies, reads the copy again for its
-SHA-256, flushes it to the disk and renames it; its copying is cp's. The second pod finds the model there.
+`cp` only copies the model's files into a folder. install-model copies by cp, reads the copy to verify its SHA-256,
+syncs it to disk and renames it. The second pod finds the model installed.
 """
 
 import argparse
@@ -29,16 +29,16 @@ INSTALL = Path(__file__).parents[1] / "model/image/install-model"
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="where model and store are made [the temp folder]")
-    parser.add_argument("--mib", type=int, default=1024, help="size of the model [%(default)s]")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder for model and store [the temporary folder]")
+    parser.add_argument("--mib", type=int, default=1024, help="size of the model in MiB [%(default)s]")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; medians are printed [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     times: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
-        source = random_model(Path(place) / "source", arguments.mib * 2**20 // 1216, 300)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as directory:
+        source = random_model(Path(directory) / "source", arguments.mib * 2**20 // 1216, 300)
         for _ in range(arguments.rounds):
-            for name, seconds in one_round(source, Path(place)):
+            for name, seconds in one_round(source, Path(directory)):
                 times.setdefault(name, []).append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"a model of {arguments.mib} MiB, median of {arguments.rounds} rounds\n")
@@ -49,17 +49,17 @@ def main() -> int:
     return 0
 
 
-def one_round(source: Path, place: Path) -> Iterator[tuple[str, float]]:
-    """Name and seconds of each thing that is measured."""
-    with folder(place / "cp") as target:
+def one_round(source: Path, directory: Path) -> Iterator[tuple[str, float]]:
+    """Yield name and seconds of each step."""
+    with folder(directory / "cp") as target:
         yield "cp", seconds(lambda: run("cp", *source.iterdir(), target))
-    with folder(place / "sound") as target:
+    with folder(directory / "sound") as target:
         run("cp", *source.iterdir(), target)
         yield "sha256sum of the copy", seconds(lambda: run("sha256sum", *target.iterdir()))
         yield "sync of the copy", seconds(lambda: run("sync", *target.iterdir()))
-    with folder(place / "store") as store:
-        yield "install-model, first pod", seconds(lambda: run(INSTALL, source, store, place / "run/model"))
-        yield "install-model, second pod", seconds(lambda: run(INSTALL, source, store, place / "run/second"))
+    with folder(directory / "store") as store:
+        yield "install-model, first pod", seconds(lambda: run(INSTALL, source, store, directory / "run/model"))
+        yield "install-model, second pod", seconds(lambda: run(INSTALL, source, store, directory / "run/second"))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def run(*command: str | Path) -> None:
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """How long `work` took."""
+    """How long `work` takes, in seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

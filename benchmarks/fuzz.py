@@ -1,10 +1,10 @@
-"""Requests that nobody means, at a live server: not one may be answered INTERNAL or UNKNOWN, or end the server.
+"""Fuzzes a live server: no request may cause INTERNAL, UNKNOWN or UNAVAILABLE, or end the server.
 
     python benchmarks/fuzz.py --model build/models/lee                 # 100,000, about two minutes
     python benchmarks/fuzz.py --model build/models/lee --requests 2000
 
-Half are messages of the contract with any fields and numbers, half are such messages with bytes changed, lost, doubled
-or added. Most go through streams, where each is answered; the rest are calls, of all methods.
+Half of the requests are valid messages with random fields and values, half are such messages with bytes changed,
+removed, repeated or inserted. Most are sent in streams, where each gets a response; the rest are unary calls.
 """
 
 import argparse
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import running
 
-from benchmarks.machine import write_figures
+from benchmarks.machine import write_results
 from paravec.v1 import embedding_pb2 as pb
 
 _SERVICE = "/paravec.v1.EmbeddingService"
@@ -42,29 +42,29 @@ _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 _WORDS = ("fire", "sydney", "the", "", " ", "\0", "🔥", "نار", "e\u0301" * 9, "x" * 999, "a " * 501, "\u202e", "\uffff")
 _FLOATS = (0.0, -0.0, 0.025, 1.0, -1.0, 1e-45, 3e38, float("inf"), float("-inf"), float("nan"))
 _INTEGERS = (0, 1, 5, 50, 51, 2**31 - 1, 2**32 - 1, 2**63, 2**64 - 1)
-# In each stream so many.
+# Requests per stream.
 _STREAM = 500
 
 
 class Fuzz:
-    """Random requests, and what became of them."""
+    """Sends random requests, and counts their statuses."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self.ended: collections.Counter[str] = collections.Counter()
 
     def stream(self, channel: grpc.Channel) -> None:
-        """A stream of requests, each of which must be answered."""
+        """A stream of requests, each of which must get a response."""
         call: Any = channel.stream_stream(f"{_SERVICE}/EmbedStream")
         answers = 0
         for data in call(iter([self._data(pb.EmbedStreamRequest) for _ in range(_STREAM)]), timeout=120):
             answers += 1
             answer = pb.EmbedStreamResponse.FromString(data)
             self.ended[f"stream {_NAMES[answer.error.code]}"] += 1
-        assert answers == _STREAM, f"{answers} of {_STREAM} were answered"
+        assert answers == _STREAM, f"{answers} responses to {_STREAM} requests"
 
     def call(self, channel: grpc.Channel) -> None:
-        """One call of some method."""
+        """One call of a random method."""
         name, kind = self._chance.choice(_CALLS)
         method: Any = channel.unary_unary(name)
         code = "OK"
@@ -130,12 +130,12 @@ class Fuzz:
 
 
 def main() -> int:
-    """Ask, count and print; exit code 1 if the server was at fault."""
+    """Fuzz, count and print. Returns 1 if the server had a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve")
-    parser.add_argument("--requests", type=int, default=100_000, help="how many, at least [%(default)s]")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--requests", type=int, default=100_000, help="minimum of requests [%(default)s]")
+    parser.add_argument("--seed", type=int, default=1, help="of the random generator [%(default)s]")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     began = time.perf_counter()
     ended: collections.Counter[str] = collections.Counter()
@@ -168,7 +168,7 @@ def main() -> int:
     print(f"{total:,} requests in {seconds:.0f} s; exit code {code}; faults: {len(faults)}")
     for fault in faults[:10]:
         print(f"    {fault[:300]}")
-    write_figures(arguments.json, requests=total, ended=dict(ended), faults=faults)
+    write_results(arguments.json, requests=total, ended=dict(ended), faults=faults)
     return int(bool(faults) or code != 0)
 
 

@@ -1,12 +1,11 @@
-"""How cost grows: documents per second of the bare encoder, along one size at a time.
+"""Measures how cost grows: documents per second of the encoder, one size varied at a time.
 
     python benchmarks/growth.py --json out.json --charts docs     # some minutes
     python benchmarks/growth.py --short                           # seconds, small sizes
 
-Models are random numbers in the shape of a trained one (DBOW, negative 5), their words and those of documents Zipf's in
-frequency. What does not grow stays at 20 tokens, d100, 20 epochs, 20,000 words, 64 documents a call and one process.
-Method map has no epochs; on a random model it may take more or fewer steps than on a trained one. Each process has a
-core of its own.
+Models are random (DBOW, negative 5); word frequencies in models and documents follow Zipf's law. The other sizes stay
+at 20 tokens, d100, 20 epochs, 20,000 words, 64 documents per call and one process. Method map has no epochs; on a
+random model it may take more or fewer steps than on a trained one. Each process has its own core.
 """
 
 import argparse
@@ -22,14 +21,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-# One core for BLAS as well; must be set before numpy is imported.
+# One thread for BLAS too; must be set before numpy is imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.charts import Curves, lines
-from benchmarks.machine import cpu, pin_to_one_core, usable_cores, write_figures
+from benchmarks.machine import cpu, pin_to_one_core, usable_cores, write_results
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
@@ -38,23 +37,23 @@ from paravec_model.options import Method
 
 @dataclass(frozen=True)
 class Sizes:
-    """What cost depends on."""
+    """The sizes that cost depends on."""
 
     tokens: int = 20
-    """Of a document."""
+    """Tokens per document."""
     vector_size: int = 100
-    """Numbers in a vector."""
+    """Dimensions of a vector."""
     epochs: int = 20
-    """Of method sgd."""
+    """Epochs of method sgd."""
     vocabulary: int = 20_000
     """Words of the model."""
     batch: int = 64
-    """Documents in a call."""
+    """Documents per call."""
     workers: int = 1
     """Processes that share the mapped model."""
 
 
-# Before this process is pinned to one.
+# Read before this process is pinned to one core.
 CORES = usable_cores()
 
 TITLES = {
@@ -84,7 +83,7 @@ SHORT: dict[str, Sequence[int]] = {
     "workers": FULL["workers"][:2],
 }
 
-# Different documents, so that it is not always the same rows that are near at hand.
+# Different documents, so that the rows they read are not all in the cache.
 _DOCUMENTS = 256
 
 
@@ -92,24 +91,24 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="small sizes, one round")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds for each figure [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds [%(default)s]")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write growth.svg into this folder")
     arguments = parser.parse_args()
     pin_to_one_core()
     base, steps, rounds, seconds = Sizes(), FULL, arguments.rounds, 0.3
     if arguments.short:
         base, steps, rounds, seconds = Sizes(vector_size=20, vocabulary=1_000, batch=16), SHORT, 1, 0.02
-    with tempfile.TemporaryDirectory() as place:
-        rows = measure_all(Path(place), base, steps, rounds, seconds)
-    print(f"{cpu()}, one core unless said; documents per second, median of rounds, lowest and highest\n")
+    with tempfile.TemporaryDirectory() as directory:
+        rows = measure_all(Path(directory), base, steps, rounds, seconds)
+    print(f"{cpu()}, one core per process; documents per second: median of rounds, minimum and maximum\n")
     for row in rows:
         rates = row["documents_per_second"]
         print(
             f"{TITLES[row['along']]:22} {row['at']:8,} {row['method']:4} {statistics.median(rates):10,.0f}"
             f"   ({min(rates):,.0f} to {max(rates):,.0f})"
         )
-    write_figures(arguments.json, base=asdict(base), rows=rows)
+    write_results(arguments.json, base=asdict(base), rows=rows)
     if arguments.charts:
         arguments.charts.mkdir(parents=True, exist_ok=True)
         (arguments.charts / "growth.svg").write_text(chart(rows, base, rounds))
@@ -117,13 +116,13 @@ def main() -> int:
 
 
 def measure_all(
-    place: Path, base: Sizes, steps: dict[str, Sequence[int]], rounds: int, seconds: float
+    directory: Path, base: Sizes, steps: dict[str, Sequence[int]], rounds: int, seconds: float
 ) -> list[dict[str, Any]]:
-    """For each method, what grows and each size, documents per second in each round."""
+    """A row for each method, varied size and value: documents per second in each round."""
 
     @cache
     def encoder(vocabulary: int, vector_size: int) -> Encoder:
-        path = place / f"{vocabulary}-{vector_size}"
+        path = directory / f"{vocabulary}-{vector_size}"
         found = Encoder(Artifact.open(random_model(path, vocabulary, vector_size, with_map=True)))
         found.warm_up()
         return found
@@ -134,7 +133,7 @@ def measure_all(
         for method in (("sgd",) if along == "epochs" else ("sgd", "map"))
         for size in sizes
     ]
-    # Rounds outside: what else the machine does for a while falls on all sizes.
+    # Rounds are the outer loop, so that other load on the machine affects all sizes.
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for row in rows:
@@ -167,7 +166,7 @@ def rate_of_all(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) 
 
 
 def rate(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) -> float:
-    """Documents per second, measured for about so long."""
+    """Documents per second, measured for about `seconds`."""
     options = replace(encoder.defaults, method=method, epochs=sizes.epochs)
     documents = drawn(sizes.vocabulary, sizes.tokens)
     calls = [documents[i : i + sizes.batch] for i in range(0, len(documents), sizes.batch)]
@@ -181,7 +180,7 @@ def rate(encoder: Encoder, sizes: Sizes, method: Method, seconds: float) -> floa
 
 @cache
 def drawn(vocabulary: int, tokens: int) -> list[list[str]]:
-    """Documents of words drawn as often as the random model says they are."""
+    """Documents whose words are drawn by their frequencies in the random model."""
     words = random_words(vocabulary, _DOCUMENTS * tokens)
     return [words[i : i + tokens] for i in range(0, len(words), tokens)]
 

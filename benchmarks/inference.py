@@ -1,12 +1,12 @@
-"""Documents per second, gensim beside ours: same model, same documents, one core, in one run.
+"""Compares inference with gensim: documents per second, same model and documents, one core, one run.
 
     make bench                        # all models, in a few minutes
     make bench ARGS=--short           # one small model, in seconds
     make bench ARGS="--json out.json"
 
-Each figure is the median of several rounds; in each round gensim and ours take turns, so that what else the machine
-does falls on both. The ratio is what carries over to another machine. Method sgd takes the epochs that gensim takes;
-method map, which has none, is compared with gensim at 100.
+Rates are medians of several rounds. gensim and paravec alternate in each round, so that other load on the machine
+affects both. Compare ratios, not rates, between machines. Method sgd runs as many epochs as gensim. Method map has no
+epochs, and is compared with gensim at 100.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# One core for BLAS as well, on both sides; must be set before numpy is imported.
+# One thread for BLAS too; must be set before numpy is imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
@@ -40,7 +40,7 @@ from paravec_model.options import Method
 from paravec_model.text.tokenizer import SimpleTokenizer
 
 EPOCHS: dict[Method, int] = {"sgd": 20, "map": 100}
-"""Of gensim, beside each method of ours."""
+"""Epochs of gensim in the comparison with each of our methods."""
 
 MODELS: dict[str, dict[str, Any]] = {
     "DBOW, negative": {"dm": 0, "negative": 5, "hs": 0},
@@ -57,8 +57,8 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="one small model and few documents")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds for each figure [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds [%(default)s]")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     pin_to_one_core()
     print(machine())
@@ -69,7 +69,7 @@ def main() -> int:
     count, models = 200, MODELS
     if arguments.short:
         sizes, lengths, count, models = (20,), (20,), 20, {"DBOW, negative": MODELS["DBOW, negative"]}
-    print("Lee corpus, documents per second; ratio to gensim: median of rounds, lowest and highest\n")
+    print("Lee corpus, documents per second; ratio to gensim: median of rounds, minimum and maximum\n")
     print(
         f"{'model':22} {'method':6} {'d':>4} {'tokens':>6} {'epochs':>6} {'gensim':>7}"
         f" {'paravec':>7} {'ratio':>22} {'batch':>7} {'ratio':>22}"
@@ -103,7 +103,7 @@ def main() -> int:
 
 
 def compare(model: Doc2Vec, encoder: Encoder, method: Method, documents: Documents, rounds: int) -> dict[str, Any]:
-    """Documents per second of gensim, and of ours with one document a call and with all in one."""
+    """Documents per second of gensim, and of paravec with one document per call and with all in one call."""
     options = replace(encoder.defaults, method=method)
 
     def theirs() -> None:
@@ -131,13 +131,13 @@ def compare(model: Doc2Vec, encoder: Encoder, method: Method, documents: Documen
 
 
 def shown(ratio: list[float]) -> str:
-    """A ratio with its spread."""
+    """A ratio with minimum and maximum."""
     median, lowest, highest = ratio
     return f"{median:.1f}× ({lowest:.1f} to {highest:.1f})"
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long `work` takes."""
+    """How long `work` takes, in seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -150,12 +150,12 @@ def corpus() -> list[list[str]]:
 
 
 def cut(words: list[str], tokens: int, count: int) -> list[list[str]]:
-    """Documents of exactly so many tokens."""
+    """Up to `count` documents of exactly `tokens` tokens."""
     return [words[i * tokens : (i + 1) * tokens] for i in range(min(count, len(words) // tokens))]
 
 
 def train(stories: Documents, vector_size: int, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
-    """A gensim model, and an encoder of its artifact."""
+    """A gensim model trained on `stories`, and an encoder of its artifact."""
     tagged = [TaggedDocument(story, [i]) for i, story in enumerate(stories)]
     model = Doc2Vec(tagged, vector_size=vector_size, min_count=2, epochs=EPOCHS["sgd"], workers=1, seed=1, **parameters)
     return model, encoder_of(model)
@@ -166,12 +166,12 @@ def encoder_of(model: Doc2Vec) -> Encoder:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         write_artifact(path, GensimModel(model), name="bench", version="1", tokenizer=SimpleTokenizer())
-        # The maps stay valid when the files are gone.
+        # The mapped files stay valid after their deletion.
         return Encoder(Artifact.open(path))
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """CPU and software in one line."""
     return f"{cpu()}, one core; {', '.join(f'{name} {version}' for name, version in software().items())}"
 
 

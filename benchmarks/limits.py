@@ -1,9 +1,9 @@
-"""How far the kernel of DBOW is from what the machine can do: multiply-adds and bytes of rows, beside measured peaks.
+"""Compares the DBOW kernel with the machine's peak: multiply-adds per second, and bandwidth of matrix rows.
 
     python benchmarks/limits.py
 
-The peak is the kernel's own inner loop, products of six rows with a vector, over rows that stay in the first cache
-(peak.c, compiled for this machine by what compiles the kernels).
+The peak is measured by peak.c, compiled for this machine by the compiler of the kernels: their inner loop, the dot
+products of six rows with a vector, over rows that stay in the L1 cache.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="d100 only, one round")
     parser.add_argument("--rounds", type=int, default=9, help="rounds; medians are printed [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     peak = compiled_peak()
     pin_to_one_core()
@@ -59,14 +59,14 @@ def main() -> int:
 
 
 def compiled_peak() -> Peak:
-    """The loop of peak.c; SystemExit if it cannot be compiled."""
-    with tempfile.TemporaryDirectory() as place:
-        library, source = f"{place}/peak.so", Path(__file__).with_name("peak.c")
+    """The function `peak` of peak.c. Raises SystemExit if it cannot be compiled."""
+    with tempfile.TemporaryDirectory() as directory:
+        library, source = f"{directory}/peak.so", Path(__file__).with_name("peak.c")
         flags = [*build.FLAGS, "-fvisibility=default", "-march=native", f"-I{levels.FOLDER}"]
         try:
             subprocess.run([*build.find_compiler().command, *flags, "-o", library, source], check=True)
         except (build.BuildError, OSError, subprocess.CalledProcessError) as error:
-            raise SystemExit(f"the peak cannot be compiled: {error}") from error
+            raise SystemExit(f"peak.c cannot be compiled: {error}") from error
         peak = ctypes.CDLL(library).peak
     peak.argtypes, peak.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_float
     run: Peak = peak
@@ -74,7 +74,7 @@ def compiled_peak() -> Peak:
 
 
 def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak: Peak) -> dict[str, Any]:
-    """Figures of some documents, and of the peak in the same rounds."""
+    """Rates of the kernel for some documents, and its share of the peak, measured in the same rounds."""
     width = encoder.artifact.arrays["syn1neg"].shape[1]
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32
     words, _ = encoder.artifact.vocabulary.ids_of(documents)
@@ -87,7 +87,7 @@ def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak
     for _ in range(rounds):
         ours.append(inference.seconds(lambda: encoder.encode(documents)) / taken)
         peaks.append(inference.seconds(lambda: peak(*loop, times)) / times)
-    # Each word has six targets, whose rows are read twice: for the products, and for the vector's move.
+    # Each word has six targets. Each target's row is read twice: for the dot product, and for the update of the vector.
     products = 2 * interface.BLOCK * width
     per_word, most = statistics.median(ours), products / 2 / statistics.median(peaks)
     return {

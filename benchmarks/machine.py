@@ -1,4 +1,4 @@
-"""What a benchmark was run on."""
+"""The machine and the software that a benchmark runs on."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def cpu() -> str:
-    """The make of the CPU, or else its kind."""
+    """The CPU's model name, or its architecture if that is unknown."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     names = [line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")]
@@ -17,23 +17,23 @@ def cpu() -> str:
 
 
 def software() -> dict[str, str]:
-    """Versions of what matters for speed."""
+    """Versions of the packages that affect speed."""
     names = ("paravec", "grpcio", "protobuf", "numpy", "gensim")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def write_figures(path: Path | None, **figures: Any) -> None:
-    """Write figures as JSON, with what they were measured on, if there is a path."""
+def write_results(path: Path | None, **results: Any) -> None:
+    """Write results as JSON, with CPU and software, if `path` is given."""
     if path:
-        path.write_text(json.dumps({"cpu": cpu(), "software": software(), **figures}, indent=2) + "\n")
+        path.write_text(json.dumps({"cpu": cpu(), "software": software(), **results}, indent=2) + "\n")
 
 
 def usable_cores() -> list[int]:
-    """The cores that this process may use, if it can be pinned to some."""
+    """The cores that this process may run on; [0] where the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 
 def pin_to_one_core() -> None:
-    """Stay on one core, so that neither side gets help from another."""
+    """Pin this process to one core, so that no contender uses another."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, usable_cores()[:1])

@@ -1,4 +1,4 @@
-"""Models for benchmarks: of any size, random numbers in the shape of what training makes; and a trained one."""
+"""Models for benchmarks: random ones of any size, and a trained one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from paravec_model.text.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 
 
 def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = False, documents: int = 0) -> Path:
-    """Write a DBOW model with negative sampling to `path`; `with_map`: with what method map takes.
+    """Write a random DBOW model with negative sampling to `path`. `with_map`: include λ, which method map needs.
 
-    Its words w0, w1, ... are Zipf's in frequency; it carries so many documents, tagged from 0.
+    The frequencies of its words w0, w1, ... follow Zipf's law. It holds `documents` vectors, tagged from 0.
     """
     model, tokenizer = GensimModel(random_gensim(words, vector_size, documents)), WhitespaceTokenizer()
     choose = default if with_map else None
@@ -26,7 +26,7 @@ def random_model(path: Path, words: int, vector_size: int, *, with_map: bool = F
 
 
 def random_gensim(words: int, vector_size: int, documents: int = 0) -> Doc2Vec:
-    """The same as gensim has it."""
+    """The same random model as a gensim object."""
     model = Doc2Vec(dm=0, vector_size=vector_size, min_count=1, sample=1e-3, epochs=20)
     model.build_vocab_from_freq({f"w{n}": 10**7 // (n + 10) + 1 for n in range(words)}, corpus_count=1)
     model.syn1neg[:] = np.random.default_rng(1).standard_normal(model.syn1neg.shape, np.float32) / 10
@@ -37,17 +37,17 @@ def random_gensim(words: int, vector_size: int, documents: int = 0) -> Doc2Vec:
 
 
 def random_words(words: int, count: int) -> list[str]:
-    """So many words, drawn as often as such a model says they are."""
+    """`count` words, drawn by their frequencies in such a model."""
     weights = 1 / np.arange(10, words + 10)
     return [f"w{n}" for n in np.random.default_rng(2).choice(words, count, p=weights / weights.sum())]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One model in gensim's file and as our artifact: DBOW, negative 5, 20 epochs."""
+    """One model as gensim's file and as our artifact: DBOW, negative 5, 20 epochs."""
 
     corpus: str
-    """What it learned from."""
+    """Name of the training corpus."""
     gensim: Path
     """gensim's file."""
     artifact: Path
@@ -55,9 +55,9 @@ class Trained:
     vector_size: int
     """Numbers in a vector."""
     vocabulary_size: int
-    """Words that it knows."""
+    """Words in the vocabulary."""
     epochs: int
-    """Passes of training, and of inference by default."""
+    """Epochs of training, and the default of inference."""
 
 
 def best_corpus() -> str:
@@ -65,18 +65,18 @@ def best_corpus() -> str:
     return "libreoffice-help-it" if (HELP_ROOT / "it/text").is_dir() else "lee"
 
 
-def trained_model(kept: Path, corpus: str, vector_size: int, artifact: Path) -> Trained:
-    """Train a model, or take the one in the folder `kept`, and write its artifact anew, in today's format."""
-    folder = kept / f"{corpus}-{vector_size}"
+def trained_model(cache: Path, corpus: str, vector_size: int, artifact: Path) -> Trained:
+    """Train a model, or load it from the folder `cache`, and write its artifact in the current format."""
+    folder = cache / f"{corpus}-{vector_size}"
     file = folder / "doc2vec.model"
     if not file.exists():
         tokenize = SimpleTokenizer()
         documents = [TaggedDocument(tokenize(text), [n]) for n, (_, text) in enumerate(named_corpus(corpus))]
         model = Doc2Vec(documents, dm=0, negative=5, vector_size=vector_size, min_count=2, epochs=20, seed=1, workers=1)
-        kept.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=kept) as place:
-            # Renamed whole: gensim puts large arrays in files of their own.
-            part = Path(place) / "part"
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache) as directory:
+            # gensim writes large arrays to files of their own: rename the folder, so that it is complete.
+            part = Path(directory) / "part"
             part.mkdir()
             model.save(str(part / file.name))
             part.rename(folder)
@@ -86,7 +86,7 @@ def trained_model(kept: Path, corpus: str, vector_size: int, artifact: Path) -> 
 
 
 def texts_of(trained: Trained, tokens: int, count: int) -> list[str]:
-    """So many different texts of so many tokens that the model knows, from all over what it learned from."""
+    """`count` different texts of `tokens` known tokens each, spread over the training corpus."""
     known = set(Doc2Vec.load(str(trained.gensim)).wv.index_to_key)
     words = [w for _, text in named_corpus(trained.corpus) for w in SimpleTokenizer()(text) if w in known]
     step = max(len(words) // count, tokens)

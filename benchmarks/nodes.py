@@ -1,7 +1,7 @@
-"""Nodes on one machine: network namespaces behind a bridge, whose links can be cut as when a machine is lost.
+"""Nodes on one machine: network namespaces behind a bridge. Cutting a link simulates the loss of a machine.
 
-Needs root and `ip` of iproute2. Names and addresses are of this process, so that several can run; what a killed process
-left behind is removed by the next.
+Needs root and `ip` of iproute2. Names and addresses derive from the process id, so several processes can run at once.
+Each process first removes the nodes of processes that were killed.
 """
 
 import json
@@ -18,11 +18,11 @@ _IP = shutil.which("ip") or ""
 
 
 class NodesError(Exception):
-    """There can be no nodes here; one line."""
+    """Nodes cannot be created. The message is one line."""
 
 
 class Nodes:
-    """Numbered from 0, each with an address that this process reaches."""
+    """Nodes numbered from 0, each with an address that this process can reach."""
 
     def __init__(self, name: str, network: str, count: int) -> None:
         self._name, self._network = name, network
@@ -33,11 +33,11 @@ class Nodes:
         return subprocess.Popen([_IP, "netns", "exec", self._namespace(node), *command], text=True, **options)
 
     def cut(self, node: int) -> None:
-        """From now on packets to and from the node vanish."""
+        """Drop all packets to and from the node."""
         _ip("link", "set", self._link(node), "down")
 
-    def mend(self, node: int) -> None:
-        """They arrive again."""
+    def restore(self, node: int) -> None:
+        """Deliver the node's packets again."""
         _ip("link", "set", self._link(node), "up")
 
     def _make(self) -> None:
@@ -62,7 +62,7 @@ class Nodes:
 
 @contextmanager
 def nodes(count: int) -> Iterator[Nodes]:
-    """So many nodes, taken away at the end; NodesError if that cannot be."""
+    """Create `count` nodes, and remove them at the end. Raises NodesError if that fails."""
     if os.geteuid() != 0:
         raise NodesError("network namespaces need root")
     if not _IP:
@@ -81,7 +81,7 @@ def nodes(count: int) -> Iterator[Nodes]:
 
 
 def _sweep() -> None:
-    """Remove what processes left that are no more."""
+    """Remove the nodes of processes that have ended."""
     names = {line.split()[0].split("-")[0] for line in _ip("netns", "list").splitlines() if line.startswith(_PREFIX)}
     for name in names:
         if not Path(f"/proc/{name.removeprefix(_PREFIX)}").exists():

@@ -1,10 +1,10 @@
-/* The peak that limits.py compares the kernel of DBOW with: its inner loop over rows that stay in the first cache. */
+/* The peak for limits.py: the inner loop of the DBOW kernel over rows that stay in the L1 cache. */
 
 #include "vector.h"
 
 float peak(const float *matrix, const float *vector, int64_t size, int64_t times);
 
-/* The products of six rows with a vector, so many times; their sum, so that no compiler leaves them out. */
+/* Dot products of six rows with a vector, `times` times. Returns their sum, so that no compiler removes the loop. */
 float peak(const float *matrix, const float *vector, int64_t size, int64_t times) {
     const float *rows[BLOCK];
     v8 sums[BLOCK];

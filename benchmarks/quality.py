@@ -1,11 +1,11 @@
-"""What vectors are good for: gensim's at its default and at 100 epochs beside ours, same models, same tasks.
+"""Compares the quality of vectors: gensim at its default and at 100 epochs, and ours; same models, same tasks.
 
     python benchmarks/quality.py                  # a quarter of an hour; corpora whose packages are installed
     python benchmarks/quality.py --corpus lee     # a minute
 
-Nobody labelled these: one half of a document (its even tokens) looks for the other half, a help page's title for its
-body, a question of Debian's FAQ for its answer (recall@1 with its standard error); for 50 of Lee's stories cosines are
-correlated with how alike people found them. λ of method map is chosen on documents that the tasks leave out.
+Retrieval tasks need no labels: one half of a document (its even tokens) retrieves the other half, a help page's title
+its body, a question of Debian's FAQ its answer (recall@1 with its standard error). For 50 stories of Lee, cosines are
+correlated with similarity ratings by people. λ of method map is chosen on documents outside the tasks.
 """
 
 import argparse
@@ -50,13 +50,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "hierarchical, d100": {"vector_size": 100, "negative": 0, "hs": 1},
 }
 
-# Documents of a task, at most; they are drawn evenly.
-_DOCUMENTS = 400
+# Maximum of documents per task, spread evenly over the corpus.
+_MAX_DOCUMENTS = 400
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """Documents, and how alike people find them."""
+    """Documents, and people's ratings of their similarity."""
 
     name: str
     documents: list[Tokens]
@@ -66,19 +66,19 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Collection:
-    """Documents to learn from, those to choose λ by, and tasks on others."""
+    """Training documents, the ones that λ is chosen on, and tasks on others."""
 
     documents: list[Tokens]
-    chosen_by: list[Tokens]
+    lambda_documents: list[Tokens]
     tasks: list[Task | Ratings] = field(default_factory=list)
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of training, and gensim's default [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     print("| corpus | task | DBOW model | gensim | gensim, 100 epochs | sgd | map | λ |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -87,7 +87,7 @@ def main() -> int:
         try:
             collection = COLLECTIONS[corpus]()
         except (CorpusError, OSError) as error:
-            print(f"{corpus}: left out: {error}", file=sys.stderr)
+            print(f"{corpus}: skipped: {error}", file=sys.stderr)
             continue
         for name, parameters in MODELS.items():
             model, encoder = train(collection, {"epochs": arguments.epochs, **parameters})
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
-    """Each way to infer vectors of documents."""
+    """Each way to infer vectors, by name."""
 
     def gensim(epochs: int | None, documents: Sequence[Sequence[str]]) -> Vectors:
         return np.array([model.infer_vector(tokens, epochs=epochs) for tokens in documents])
@@ -121,19 +121,19 @@ def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
 
 
 def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
-    """A gensim model, and an encoder of its artifact with λ chosen."""
+    """A gensim model, and an encoder of its artifact with a chosen λ."""
     tagged = [TaggedDocument(tokens, [i]) for i, tokens in enumerate(collection.documents)]
     model = Doc2Vec(tagged, dm=0, min_count=2, workers=1, seed=1, **parameters)
-    choose = partial(by_halves, collection.chosen_by, method="sgd")
+    choose = partial(by_halves, collection.lambda_documents, method="sgd")
     with tempfile.TemporaryDirectory() as folder:
         path, tokenizer = Path(folder) / "model", SimpleTokenizer()
         write_artifact(path, GensimModel(model), name="q", version="1", tokenizer=tokenizer, choose=choose)
-        # The maps stay valid when the files are gone.
+        # The mapped files stay valid after their deletion.
         return model, Encoder(Artifact.open(path))
 
 
 def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
-    """Recall@1 or the correlation with ratings, and the standard error of the former."""
+    """Recall@1 and its standard error, or Pearson's correlation with the ratings and 0."""
     if isinstance(task, Ratings):
         vectors = unit(infer(task.documents))
         above = np.triu_indices(len(vectors), 1)
@@ -144,32 +144,32 @@ def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
 
 
 def shown(score: float, error: float) -> str:
-    """A score, with its standard error if it has one."""
+    """A score with its standard error, if that is not 0."""
     return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
 
 
 def some_halves(documents: Sequence[Tokens]) -> Task:
-    """One half of a document finds the other, of documents from all over."""
+    """The task that one half of a document retrieves the other."""
     return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= SHORTEST]))
 
 
 def evenly(items: Sequence[Any]) -> list[Any]:
-    """Some of them, from all over."""
-    return list(items[:: -(-len(items) // _DOCUMENTS)])
+    """At most 400 items, spread evenly."""
+    return list(items[:: -(-len(items) // _MAX_DOCUMENTS)])
 
 
 def lee() -> Collection:
-    """gensim's test data: 300 news stories, and 50 others whose likeness people rated (Lee, Pincombe, Welsh 2005)."""
+    """gensim's test data: 300 news stories, and 50 others with similarity ratings (Lee, Pincombe, Welsh 2005)."""
     tokenize = SimpleTokenizer()
     stories = [tokenize(text) for _, text in named_corpus("lee")]
     rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
     ratings = np.loadtxt(datapath("similarities0-1.txt"))
-    likeness = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
-    return Collection(stories, stories[1::2], [some_halves(stories[::2]), likeness])
+    similarity = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
+    return Collection(stories, stories[1::2], [some_halves(stories[::2]), similarity])
 
 
 def help_pages(name: str) -> Collection:
-    """LibreOffice's help, whose pages begin with their title."""
+    """LibreOffice's help. The first line of a page is its title."""
     tokenize = SimpleTokenizer()
     texts = [text for _, text in named_corpus(name)]
     pages = [tokenize(text) for text in texts]
@@ -179,7 +179,7 @@ def help_pages(name: str) -> Collection:
 
 
 def faq() -> Collection:
-    """Debian's FAQ, learned together with LibreOffice's English help; λ is chosen by the help."""
+    """Debian's FAQ, trained together with LibreOffice's English help; λ is chosen on the help."""
     tokenize = SimpleTokenizer()
     text = gzip.decompress(FAQ.read_bytes()).decode("utf-8")
     pieces = re.split(r"^(\d+\.[\d.]+\s\S(?:.+\n)+)\n", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The services that are measured: how each is installed, started on one core, waited for and ended."""
+"""The measured services: installs, starts, awaits and stops each on its core."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ PEERS = ROOT / "benchmarks/peers"
 
 PEER_NAMES = ("flask", "mlserver", "bentoml", "litserve")
 
-# Callers at once take turns, and none is refused: what is measured is the rate. For the bounds see overload.py.
+# No call is refused, because the rate is measured. overload.py measures with bounds.
 _UNBOUNDED = (
     "--max-concurrent-rpcs",
     "10000",
@@ -35,12 +35,12 @@ _UNBOUNDED = (
     "1000000",
 )
 
-_PATIENCE = 90.0
-"""Seconds that a service may take to answer for the first time."""
+_START_SECONDS = 90.0
+"""Timeout of a service's first response."""
 
 
 class ServiceError(Exception):
-    """A service cannot be installed, started or asked; one line."""
+    """A service cannot be installed, started or called. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,29 @@ class Service:
     """One way to serve the model."""
 
     name: str
-    """As people know it."""
+    """Name in tables."""
     key: str
-    """As files and figures are called."""
+    """Name in files and results."""
     wire: Wire
-    """What it speaks."""
+    """Its protocol."""
     batch: int
-    """Texts in one call when documents come in batches."""
+    """Texts in one call of the batch measurement."""
     command: Sequence[str]
-    """How it is started; {0}, {1} and {2} are free ports, and it listens to the first."""
+    """Command line; {0}, {1} and {2} stand for free ports, of which it serves on the first."""
     environment: dict[str, str] = field(default_factory=dict)
-    """Variables for it, with the same ports."""
+    """Environment variables, with the same placeholders."""
     constant: bool = False
-    """It gives the same vector for each text."""
+    """Whether it returns the same vector for each text."""
 
     @contextmanager
     def running(self, core: int, probes: Sequence[str]) -> Iterator[int]:
-        """The port at which it answers, while it runs on the core."""
+        """Run the service on `core`; yields its port."""
         with self.process(str(core), probes) as (port, _):
             yield port
 
     @contextmanager
     def process(self, cores: str, probes: Sequence[str], *flags: str) -> Iterator[tuple[int, int]]:
-        """The port at which it answers and its process id, while it runs on the cores, with further flags."""
+        """Run the service on `cores` with further flags; yields its port and process id."""
         ports = free_ports(3)
         command = ["taskset", "-c", cores, *(part.format(*ports) for part in self.command), *flags]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -85,10 +85,10 @@ class Service:
                 self._wait(process, ports[0], probes)
                 yield ports[0], process.pid
             finally:
-                _end(process)
+                _stop(process)
 
     def ask(self, port: int, texts: Sequence[str], vector_size: int) -> tuple[bytes, bytes]:
-        """Request and answer of one call; ServiceError unless that is a vector for each text."""
+        """Request and response of one call. Raises ServiceError unless it returns a valid vector for each text."""
         request = self.wire.request(texts)
         try:
             answer = self.wire.call(port, request)
@@ -98,23 +98,23 @@ class Service:
         except (OSError, HTTPException, LookupError, ValueError) as error:
             raise ServiceError(f"{self.name}: {error}") from error
         if vectors.shape != (len(texts), vector_size) or not (np.isfinite(vectors).all() and vectors.any(axis=1).all()):
-            raise ServiceError(f"{self.name}: what it answered is not {len(texts)} vectors of {vector_size} numbers")
+            raise ServiceError(f"{self.name}: the response is not {len(texts)} vectors of {vector_size} numbers")
         if not self.constant and len(np.unique(vectors, axis=0)) < len(set(texts)):
-            raise ServiceError(f"{self.name}: gave one vector for different texts")
+            raise ServiceError(f"{self.name}: returned the same vector for different texts")
         return request, answer
 
     def _wait(self, process: subprocess.Popen[bytes], port: int, probes: Sequence[str]) -> None:
-        last = time.monotonic() + _PATIENCE
+        last = time.monotonic() + _START_SECONDS
         while True:
             if process.poll() is not None:
-                raise ServiceError(f"{self.name}: ended before it answered, see {self._log}")
+                raise ServiceError(f"{self.name}: exited before its first response; see {self._log}")
             try:
                 self.wire.call(port, self.wire.request(probes))
                 return
             except (grpc.RpcError, OSError, HTTPException) as error:
                 if time.monotonic() > last:
                     why = error.details() if isinstance(error, grpc.RpcError) else error
-                    raise ServiceError(f"{self.name}: gave no answer, but {why}; see {self._log}") from error
+                    raise ServiceError(f"{self.name}: no response: {why}; see {self._log}") from error
                 time.sleep(0.1)
 
     @property
@@ -123,7 +123,7 @@ class Service:
 
 
 def ours(trained: Trained) -> list[Service]:
-    """paravec-server with each method, and the empty handler; they run with this Python."""
+    """paravec-server with each method, and the empty handler; run by this Python."""
     handler = [sys.executable, str(PEERS / "empty_handler.py"), "{0}", str(trained.vector_size)]
     return [
         Service("empty gRPC handler", "empty", Paravec(), 256, handler, _environment(), constant=True),
@@ -132,22 +132,22 @@ def ours(trained: Trained) -> list[Service]:
 
 
 def paravec(trained: Trained, method: str, *flags: str) -> Service:
-    """paravec-server with one thread and these flags; it runs with this Python."""
+    """paravec-server with one thread and these flags; run by this Python."""
     command = [sys.executable, "-m", "paravec_server.cli", "--model", str(trained.artifact), "--method", method]
     command += ["--listen", "127.0.0.1:{0}", "--threads", "1", "--log-level", "warning", *flags]
     return Service(f"paravec, {method}", f"paravec-{method}", Paravec(), 256, command, _environment())
 
 
 def stock(trained: Trained, method: str) -> Service:
-    """The same work in a grpcio server with its default settings; it runs with this Python."""
+    """The same work in a grpcio server with default settings; run by this Python."""
     command = [sys.executable, str(PEERS / "stock.py"), "{0}", str(trained.artifact), method]
     return Service(f"stock grpcio, {method}", f"stock-{method}", Paravec(), 256, command, _environment())
 
 
 def peer(key: str, trained: Trained) -> Service:
-    """A service with gensim behind it, installed if it is not yet; ServiceError if that fails."""
-    place = install(key)
-    tools, environment = place / "bin", {"BENCH_MODEL": str(trained.gensim), "PYTHONDONTWRITEBYTECODE": "1"}
+    """A service that runs gensim; installs it if needed. Raises ServiceError if that fails."""
+    directory = install(key)
+    tools, environment = directory / "bin", {"BENCH_MODEL": str(trained.gensim), "PYTHONDONTWRITEBYTECODE": "1"}
     if key == "flask":
         command = [f"{tools}/python", "-m", "gunicorn", "--workers", "1", "--bind", "127.0.0.1:{0}"]
         command += ["--chdir", str(PEERS), "--log-level", "warning", "with_flask:app"]
@@ -157,9 +157,9 @@ def peer(key: str, trained: Trained) -> Service:
         environment |= {"MLSERVER_GRPC_PORT": "{0}", "MLSERVER_HTTP_PORT": "{1}", "MLSERVER_METRICS_PORT": "{2}"}
         environment |= {"MLSERVER_MODEL_NAME": "doc2vec", "MLSERVER_MODEL_IMPLEMENTATION": "with_mlserver.Embedder"}
         command = [f"{tools}/python", f"{tools}/mlserver", "start", str(PEERS)]
-        return Service("MLServer", key, OpenInference(place, "doc2vec"), 64, command, environment)
+        return Service("MLServer", key, OpenInference(directory, "doc2vec"), 64, command, environment)
     if key == "bentoml":
-        environment |= {"BENTOML_HOME": str(place / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+        environment |= {"BENTOML_HOME": str(directory / "home"), "BENTOML_DO_NOT_TRACK": "true"}
         command = [f"{tools}/python", "-m", "bentoml", "serve", "with_bentoml:Embedder", "--working-dir", str(PEERS)]
         command += ["--host", "127.0.0.1", "--port", "{0}", "--quiet"]
         return Service("BentoML", key, Json(), 64, command, environment)
@@ -168,7 +168,7 @@ def peer(key: str, trained: Trained) -> Service:
 
 
 def install(key: str) -> Path:
-    """The virtual environment of a peer, made if there is none; ServiceError if that fails."""
+    """The virtual environment of a peer; creates it if needed. Raises ServiceError if that fails."""
     try:
         return environments.install(ROOT / f"requirements/bench-{key}.lock", BUILD / key)
     except environments.InstallError as error:
@@ -176,7 +176,7 @@ def install(key: str) -> Path:
 
 
 def versions(key: str) -> dict[str, str]:
-    """What of note is installed for a peer."""
+    """Versions of a peer's main packages."""
     program = "import importlib.metadata as m, sys; print(*(f'{n}={m.version(n)}' for n in sys.argv[1:]))"
     names = {"flask": ["flask", "gunicorn"]}.get(key, [key])
     done = subprocess.run(
@@ -192,7 +192,7 @@ def _environment() -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens to at the moment."""
+    """Currently free ports."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
@@ -203,8 +203,8 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a service with all the processes that it started."""
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a service and all processes that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

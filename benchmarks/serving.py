@@ -1,14 +1,14 @@
-"""Services beside each other: calls and documents per second of ours, of an empty handler, and of gensim in others.
+"""Compares services: calls and documents per second of paravec-server, an empty handler, and gensim in other servers.
 
     python benchmarks/serving.py                      # a few minutes; the peers are installed on first use
     python benchmarks/serving.py --peers flask --rounds 3 --json out.json --charts docs
     python benchmarks/serving.py --short              # seconds: ours and the empty handler, a small model
 
-All serve one model (the Italian help's if libreoffice-help-it is installed, else Lee's; DBOW, negative 5, d100, 20
-epochs). Each is started alone, with one worker on one core, in turns within each round; h2load (Debian:
-nghttp2-client) calls it from the other core. A call bears one text of 20 tokens, the same in each call: 8
-connections with 8 calls at once for gRPC, 64 connections for HTTP. Or it bears a batch: 256 texts to ours and to the
-empty handler, 64 to the others; 4 calls at once.
+All serve one model (trained on the Italian help if libreoffice-help-it is installed, else on Lee; DBOW, negative 5,
+d100, 20 epochs). In each round, each service runs alone with one worker on one core; h2load (Debian: nghttp2-client)
+calls it from another core. Single calls all send the same text of 20 tokens: 8 connections with 8 concurrent calls for
+gRPC, 64 connections for HTTP. Batch calls send 256 texts to paravec-server and to the empty handler, 64 to the others;
+4 run concurrently.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from benchmarks.services import BUILD, PEER_NAMES, Service, ServiceError, ours, 
 
 TOKENS = 20
 
-AT_ONCE, BATCHES_AT_ONCE = 64, 4
-"""Calls in progress, with one text each and with a batch."""
+CONCURRENT_CALLS, CONCURRENT_BATCHES = 64, 4
+"""Concurrent calls with one text each, and with a batch."""
 
 
 @dataclass
-class Figures:
-    """What was measured of a service, a number for each round."""
+class Measurements:
+    """The rates of a service, one per round."""
 
     service: Service
     calls: list[float] = field(default_factory=list)
@@ -50,36 +50,36 @@ class Figures:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how."""
+    """What is measured and how."""
 
     trained: Trained
     texts: list[str]
-    """As many as the largest batch; the first is what single calls bear."""
+    """As many as the largest batch has; single calls send the first."""
     seconds: float
-    """How long a service is called for a figure."""
+    """Duration of each measurement."""
     cores: tuple[int, int]
-    """Of the service, and of the load."""
+    """The service's core and the load generator's."""
 
-    def measure(self, figures: Figures) -> None:
-        """Start a service, call it with single texts and with batches, and add what was found."""
-        service = figures.service
+    def measure(self, measurements: Measurements) -> None:
+        """Start a service, call it with single texts and with batches, and add the rates."""
+        service = measurements.service
         with service.running(self.cores[0], self.texts[:2]) as port:
             try:
-                calls = self._rate(service, port, 1, AT_ONCE)
-                batches = self._rate(service, port, service.batch, BATCHES_AT_ONCE)
+                calls = self._rate(service, port, 1, CONCURRENT_CALLS)
+                batches = self._rate(service, port, service.batch, CONCURRENT_BATCHES)
             except LoadError as error:
                 raise ServiceError(f"{service.name}: {error}") from error
-        figures.calls.append(calls)
-        figures.documents.append(batches * service.batch)
+        measurements.calls.append(calls)
+        measurements.documents.append(batches * service.batch)
 
-    def _rate(self, service: Service, port: int, size: int, at_once: int) -> float:
+    def _rate(self, service: Service, port: int, size: int, concurrent: int) -> float:
         texts, vector_size = self.texts[:size], self.trained.vector_size
-        streams = min(8, at_once // 2) if service.wire.grpc else 1
+        streams = min(8, concurrent // 2) if service.wire.grpc else 1
         request, answer = service.ask(port, texts, vector_size)
         with tempfile.NamedTemporaryFile() as body:
             body.write(request)
             body.flush()
-            load = Load(at_once // streams, streams, self.cores[1])
+            load = Load(concurrent // streams, streams, self.cores[1])
             rate = load.rate(service.wire, port, Path(body.name), len(answer), self.seconds)
         service.ask(port, texts, vector_size)
         return rate
@@ -89,24 +89,26 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="no peers, a small model, few calls, one round")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds for each figure [%(default)s]")
-    parser.add_argument("--peers", default=",".join(PEER_NAMES), help="which others, with commas [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds [%(default)s]")
+    parser.add_argument(
+        "--peers", default=",".join(PEER_NAMES), help="other services, separated by commas [%(default)s]"
+    )
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     parser.add_argument("--charts", type=Path, metavar="DIR", help="write serving.svg into this folder")
     arguments = parser.parse_args()
     keys = [] if arguments.short else [key for key in arguments.peers.split(",") if key]
     if unknown := set(keys) - set(PEER_NAMES):
-        parser.error(f"--peers: there is no {', '.join(sorted(unknown))}; there are {', '.join(PEER_NAMES)}")
+        parser.error(f"--peers: unknown: {', '.join(sorted(unknown))}; known: {', '.join(PEER_NAMES)}")
     for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
         if not shutil.which(tool):
             parser.exit(1, f"serving.py: needs {tool}: apt-get install {package}\n")
-    # What runs is ended in any case.
+    # Exit by an exception, so that all processes are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds = 1 if arguments.short else arguments.rounds
     corpus, size, seconds = ("lee", 20, 0.2) if arguments.short else (best_corpus(), 100, 1.5)
     try:
-        with tempfile.TemporaryDirectory() as place:
-            trained = trained_model(BUILD / "models", corpus, size, Path(place) / "model")
+        with tempfile.TemporaryDirectory() as directory:
+            trained = trained_model(BUILD / "models", corpus, size, Path(directory) / "model")
             cores = usable_cores()
             plan = Plan(trained, texts_of(trained, TOKENS, 256), seconds, (cores[0], cores[-1]))
             measured, failed = measure_all(plan, keys, rounds)
@@ -120,7 +122,7 @@ def main() -> int:
         "software": software(),
     }
     facts |= {"model": model(trained), "tokens": TOKENS, "seconds": seconds, "rounds": rounds}
-    facts |= {"at_once": {"calls": AT_ONCE, "batches": BATCHES_AT_ONCE}}
+    facts |= {"at_once": {"calls": CONCURRENT_CALLS, "batches": CONCURRENT_BATCHES}}
     print_table(facts, measured)
     if arguments.json:
         arguments.json.write_text(json.dumps(facts | {"services": as_rows(measured)}, indent=2) + "\n")
@@ -130,65 +132,69 @@ def main() -> int:
     return 1 if failed & {"empty", "paravec-map", "paravec-sgd"} else 0
 
 
-def measure_all(plan: Plan, keys: Sequence[str], rounds: int) -> tuple[list[Figures], set[str]]:
-    """Figures of all services that kept up, and the keys of those that did not; these are named on stderr."""
-    measured, failed = [Figures(service) for service in ours(plan.trained)], set()
+def measure_all(plan: Plan, keys: Sequence[str], rounds: int) -> tuple[list[Measurements], set[str]]:
+    """Measurements of all services that worked, and the keys of those that failed, whose errors go to stderr."""
+    measured, failed = [Measurements(service) for service in ours(plan.trained)], set()
     for key in keys:
         try:
-            measured.append(Figures(peer(key, plan.trained)))
+            measured.append(Measurements(peer(key, plan.trained)))
         except ServiceError as error:
             print(error, file=sys.stderr)
     for number in range(rounds):
-        for figures in list(measured):
-            print(f"round {number + 1} of {rounds}: {figures.service.name}", file=sys.stderr)
+        for measurements in list(measured):
+            print(f"round {number + 1} of {rounds}: {measurements.service.name}", file=sys.stderr)
             try:
-                plan.measure(figures)
+                plan.measure(measurements)
             except ServiceError as error:
                 print(error, file=sys.stderr)
-                measured.remove(figures)
-                failed.add(figures.service.key)
+                measured.remove(measurements)
+                failed.add(measurements.service.key)
     return measured, failed
 
 
-def print_table(facts: dict[str, Any], measured: Sequence[Figures]) -> None:
-    """Medians with the lowest and highest of rounds, and ratios to Flask and to the empty handler."""
+def print_table(facts: dict[str, Any], measured: Sequence[Measurements]) -> None:
+    """Print medians with minima and maxima, and ratios to Flask and to the empty handler."""
     print(heading(facts))
-    print("ratios: to one text a call of Flask's, and to the empty handler; medians of rounds\n")
+    print("ratios: to Flask with one text per call, and to the empty handler; medians of rounds\n")
     print(
-        f"{'service':20} {'speaks':21} {'calls/s, one text':>22} {'Flask':>7} {'empty':>6}"
+        f"{'service':20} {'protocol':21} {'calls/s, one text':>22} {'Flask':>7} {'empty':>6}"
         f" {'batch':>6} {'documents/s':>24} {'Flask':>7} {'empty':>6}"
     )
     (flask, _), (calls, documents) = rates_of(measured, "flask"), rates_of(measured, "empty")
-    for figures in measured:
+    for measurements in measured:
         print(
-            f"{figures.service.name:20} {figures.service.wire.name:21}"
-            f" {spread(figures.calls):>22} {times(figures.calls, flask):>7}"
-            f" {percent(figures.calls, calls):>6}"
-            f" {figures.service.batch:6} {spread(figures.documents):>24}"
-            f" {times(figures.documents, flask):>7}"
-            f" {percent(figures.documents, documents):>6}"
+            f"{measurements.service.name:20} {measurements.service.wire.name:21}"
+            f" {spread(measurements.calls):>22} {times(measurements.calls, flask):>7}"
+            f" {percent(measurements.calls, calls):>6}"
+            f" {measurements.service.batch:6} {spread(measurements.documents):>24}"
+            f" {times(measurements.documents, flask):>7}"
+            f" {percent(measurements.documents, documents):>6}"
         )
 
 
-def as_rows(measured: Sequence[Figures]) -> list[dict[str, Any]]:
-    """All figures, for a program to read."""
+def as_rows(measured: Sequence[Measurements]) -> list[dict[str, Any]]:
+    """All rates, as JSON objects."""
     rows = []
-    for figures in measured:
-        service = figures.service
+    for measurements in measured:
+        service = measurements.service
         row: dict[str, Any] = {"key": service.key, "name": service.name, "wire": service.wire.name}
         row |= {"versions": versions(service.key) if service.key in PEER_NAMES else {}}
-        row |= {"calls_per_second": figures.calls, "batch": service.batch, "documents_per_second": figures.documents}
-        row |= {"median_calls_per_second": statistics.median(figures.calls)}
-        row |= {"median_documents_per_second": statistics.median(figures.documents)}
+        row |= {
+            "calls_per_second": measurements.calls,
+            "batch": service.batch,
+            "documents_per_second": measurements.documents,
+        }
+        row |= {"median_calls_per_second": statistics.median(measurements.calls)}
+        row |= {"median_documents_per_second": statistics.median(measurements.documents)}
         rows.append(row)
     return rows
 
 
-def chart(facts: dict[str, Any], measured: Sequence[Figures]) -> str:
+def chart(facts: dict[str, Any], measured: Sequence[Measurements]) -> str:
     """Both figures of all services as bars; of the empty handler only the first, it would dwarf the others' second."""
     flask, _ = rates_of(measured, "flask")
 
-    def bar(figures: Figures, rates: list[float]) -> Bar:
+    def bar(figures: Measurements, rates: list[float]) -> Bar:
         name, ours = figures.service.name, figures.service.key.startswith("paravec")
         note = f"({times(rates, flask)})" if flask else ""
         return Bar(name, statistics.median(rates), min(rates), max(rates), note, ours)
@@ -203,33 +209,33 @@ def chart(facts: dict[str, Any], measured: Sequence[Figures]) -> str:
     return bars("Doc2Vec served from one core", panels, heading(facts))
 
 
-def rates_of(measured: Sequence[Figures], key: str) -> tuple[list[float], list[float]]:
-    """Calls and documents per second of one service; none if it was not measured."""
+def rates_of(measured: Sequence[Measurements], key: str) -> tuple[list[float], list[float]]:
+    """Calls and documents per second of one service; empty lists if it was not measured."""
     return next(((f.calls, f.documents) for f in measured if f.service.key == key), ([], []))
 
 
 def ratio(rates: Sequence[float], base: Sequence[float]) -> float:
-    """The median of each round's ratio."""
+    """The median of the rounds' ratios."""
     return statistics.median(a / b for a, b in zip(rates, base, strict=True))
 
 
 def times(rates: Sequence[float], base: Sequence[float]) -> str:
-    """So many times the base."""
+    """The ratio to the base, as a factor."""
     return f"{ratio(rates, base):.1f}×" if base else ""
 
 
 def percent(rates: Sequence[float], base: Sequence[float]) -> str:
-    """So much of the base."""
+    """The ratio to the base, in percent."""
     return f"{100 * ratio(rates, base):.0f}%" if base else ""
 
 
 def spread(rates: Sequence[float]) -> str:
-    """The median with the lowest and the highest."""
+    """The median with minimum and maximum."""
     return f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
 
 
 def heading(facts: dict[str, Any]) -> str:
-    """What it was measured on, in a line."""
+    """Machine, model and texts in one line."""
     about = facts["model"]
     return (
         f"{facts['cpu']}, one core each for service and load; {about['corpus']}, DBOW, negative 5,"
@@ -238,7 +244,7 @@ def heading(facts: dict[str, Any]) -> str:
 
 
 def model(trained: Trained) -> dict[str, Any]:
-    """What is served."""
+    """The served model."""
     return {
         "corpus": trained.corpus, "mode": "dbow", "negative": 5, "vector_size": trained.vector_size,
         "vocabulary_size": trained.vocabulary_size, "epochs": trained.epochs,

@@ -1,11 +1,11 @@
-"""The nearest of a million documents: ours beside gensim's most_similar and plain numpy, on one core, in one run.
+"""Compares the search for similar documents with gensim's most_similar and plain numpy: a million documents, one core.
 
     python benchmarks/similar.py                   # 1,000,000 × 100: a minute, 1.5 GB of memory and 0.5 GB of disk
     python benchmarks/similar.py --short           # small, in seconds
     python benchmarks/similar.py --json out.json
 
-Documents and queries are random. Each figure is processor time, the median of several rounds in which all ways take
-turns. gensim answers one query a call; numpy multiplies blocks of rows by all queries, and keeps each block's best.
+Documents and queries are random. Times are CPU times, medians of several rounds in which all ways alternate. gensim
+searches one query per call; numpy multiplies blocks of rows by all queries and keeps the best of each block.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# One core for BLAS as well; must be set before numpy is imported.
+# One thread for BLAS too; must be set before numpy is imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
@@ -30,22 +30,22 @@ import numpy as np
 import numpy.typing as npt
 from gensim.models import KeyedVectors
 
-from benchmarks.machine import cpu, pin_to_one_core, write_figures
+from benchmarks.machine import cpu, pin_to_one_core, write_results
 from benchmarks.models import random_model
 from paravec_model.artifact import Artifact
 from paravec_model.inference.similar import DocumentIndex
 
 Vectors = npt.NDArray[np.float32]
 
-# Rows that numpy multiplies at once.
-_BLOCK = 16_384
+# Rows that numpy multiplies at a time.
+_BLOCK_ROWS = 16_384
 
 _MEMORY = """
 import sys, time, numpy as np
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
-def own():
+def private_memory():
     line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
     return int(line.split()[1]) / 1024
 
@@ -57,11 +57,11 @@ encoder = Encoder(artifact)
 encoder.warm_up()
 queries = np.random.default_rng(5).standard_normal((256, encoder.manifest.algorithm.vector_size), np.float32)
 encoder.document_index.find(queries[:1], 100)
-before = own()
+before = private_memory()
 encoder.document_index.find(queries[:1], 100)
-one = own()
+one = private_memory()
 encoder.document_index.find(queries, 100)
-print(opened * 1000, before, one - before, own() - before)
+print(opened * 1000, before, one - before, private_memory() - before)
 """
 
 
@@ -72,8 +72,8 @@ def main() -> int:
     parser.add_argument("--documents", type=int, default=1_000_000, help="[%(default)s]")
     parser.add_argument("--vector-size", type=int, default=100, help="[%(default)s]")
     parser.add_argument("--top-k", type=int, default=10, help="[%(default)s]")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds for each figure [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds [%(default)s]")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     if arguments.short:
         arguments.documents, arguments.rounds = 20_000, 1
@@ -82,19 +82,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = random_model(Path(folder) / "model", 1000, arguments.vector_size, documents=arguments.documents)
         rows = compare(Artifact.open(path), arguments)
-        told = subprocess.run([sys.executable, "-c", _MEMORY, path], capture_output=True, text=True, check=True).stdout
-    opened, own, one, many = map(float, told.split())
-    print(
-        f"\nopened in {opened:.1f} ms; {own:.0f} MiB of its own, and {one:+.1f} after one query, {many:+.1f} after 256"
-    )
-    memory = {"open_milliseconds": opened, "own_mib": own, "one_query_mib": one, "many_queries_mib": many}
+        output = subprocess.run(
+            [sys.executable, "-c", _MEMORY, path], capture_output=True, text=True, check=True
+        ).stdout
+    opened, private, one, many = map(float, output.split())
+    print(f"\nopened in {opened:.1f} ms; {private:.0f} MiB private, {one:+.1f} after one query, {many:+.1f} after 256")
+    memory = {"open_milliseconds": opened, "own_mib": private, "one_query_mib": one, "many_queries_mib": many}
     sizes = {name: getattr(arguments, name) for name in ("documents", "vector_size", "top_k", "rounds")}
-    write_figures(arguments.json, **sizes, rows=rows, memory=memory)
+    write_results(arguments.json, **sizes, rows=rows, memory=memory)
     return 0
 
 
 def compare(artifact: Artifact, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Milliseconds of each way, for one query and for several in a call."""
+    """Milliseconds of each way, for one and for several queries per call."""
     neighbours, top_k = DocumentIndex(artifact), arguments.top_k
     vectors, norms = artifact.arrays["doctag_vectors"], artifact.arrays["doctag_norms"]
     theirs = KeyedVectors(arguments.vector_size, count=0)
@@ -112,7 +112,7 @@ def compare(artifact: Artifact, arguments: argparse.Namespace) -> list[dict[str,
         rounds = arguments.rounds if count < 100 else min(3, arguments.rounds)
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for way in ways.values():
-            # All pages are in memory once the first has run.
+            # Warm up: bring all pages into memory.
             if count == 1:
                 way()
         for _ in range(rounds):
@@ -132,16 +132,16 @@ def compare(artifact: Artifact, arguments: argparse.Namespace) -> list[dict[str,
 
 
 def one_by_one(theirs: KeyedVectors, queries: Vectors, top_k: int) -> list[Any]:
-    """The same by gensim."""
+    """Search by gensim."""
     return [theirs.most_similar([query], topn=top_k) for query in queries]
 
 
 def plain(vectors: Vectors, norms: Vectors, queries: Vectors, top_k: int) -> list[npt.NDArray[np.intp]]:
-    """The same by numpy: the rows nearest to each query."""
+    """Search by numpy: the most similar rows to each query."""
     units = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     cosines, rows = [], []
-    for begin in range(0, len(vectors), _BLOCK):
-        block = units @ vectors[begin : begin + _BLOCK].T / norms[begin : begin + _BLOCK]
+    for begin in range(0, len(vectors), _BLOCK_ROWS):
+        block = units @ vectors[begin : begin + _BLOCK_ROWS].T / norms[begin : begin + _BLOCK_ROWS]
         best = np.argpartition(block, -min(top_k, block.shape[1]), axis=1)[:, -top_k:]
         cosines.append(np.take_along_axis(block, best, axis=1))
         rows.append(best + begin)
@@ -151,7 +151,7 @@ def plain(vectors: Vectors, norms: Vectors, queries: Vectors, top_k: int) -> lis
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """How long a processor is busy with `work`: all ways keep to one thread, and other programs do not count."""
+    """CPU time of `work`, which other processes do not affect; all ways run in one thread."""
     began = time.process_time()
     work()
     return 1000 * (time.process_time() - began)

@@ -1,10 +1,10 @@
-"""Full load of all kinds for a long time, and whether the server's memory stays as it is.
+"""Soak test: full load of all kinds for a long time, and whether the server's memory grows.
 
     python benchmarks/soak.py --model build/models/lee                  # ten minutes
     python benchmarks/soak.py --model build/models/lee --seconds 10
 
-Calls of one text and of many, streams, bad requests, calls and streams that are cancelled, and new connections all the
-time. Memory is the server's resident set; its growth since the first minute must be below 1 %.
+The load is calls of one text and of many, streams, invalid requests, cancelled calls and streams, and new connections.
+Memory is the server's resident set size; it may grow by less than 1 % after the first tenth of the time.
 """
 
 import argparse
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import Server, running
 
-from benchmarks.machine import write_figures
+from benchmarks.machine import write_results
 from paravec_client import EmbeddingClient, InferenceOptions, ParavecError
 
 _MIB = 2**20
@@ -45,12 +45,12 @@ _WORDS = [
     "xyzzy",
 ]
 
-# What no request may cause.
+# Statuses that no request may cause.
 _FAULTS = ("INTERNAL", "UNKNOWN", "UNAVAILABLE")
 
 
 class Load:
-    """Threads that call without a pause, and what their calls ended with."""
+    """Threads that call without pause, and the statuses of their calls."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -61,12 +61,12 @@ class Load:
         self._threads = [threading.Thread(target=self._run, args=(kind,), daemon=True) for kind in kinds]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End, once the calls in progress have."""
+        """Stop when the calls in progress end."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -89,19 +89,19 @@ class Load:
         return "OK"
 
     def batch(self, chance: random.Random) -> str:
-        """Many texts in a call, with either method."""
+        """A call of many texts, by either method."""
         options = InferenceOptions(method=chance.choice(("sgd", "map")))
         self._client.embed([_text(chance) for _ in range(chance.randint(2, 256))], options)
         return "OK"
 
     def stream(self, chance: random.Random) -> str:
-        """A stream of some hundred texts."""
+        """A stream of up to 500 texts."""
         sent = [_text(chance) for _ in range(chance.randint(1, 500))]
         assert sum(1 for _ in self._client.embed_stream(sent)) == len(sent)
         return "OK"
 
     def error(self, chance: random.Random) -> str:
-        """A request at fault: an option, a document, too many of them."""
+        """An invalid request: an option out of range, or a document that is too long."""
         documents, options = chance.choice(
             (
                 ("a", InferenceOptions(epochs=0)),
@@ -113,7 +113,7 @@ class Load:
         return "OK"
 
     def cancel(self, chance: random.Random) -> str:
-        """A stream that its caller leaves, or a call whose deadline comes too soon."""
+        """A stream that is cancelled, or a call whose deadline passes."""
         if chance.random() < 0.5:
             answers = self._client.embed_stream(_text(chance) for _ in itertools.repeat(0))
             for _ in range(chance.randint(1, 20)):
@@ -125,7 +125,7 @@ class Load:
         return "OK"
 
     def connection(self, chance: random.Random) -> str:
-        """A connection of its own for one call, and for one to a method that is not there."""
+        """A new connection for one call, and one call of an unknown method."""
         with grpc.insecure_channel(self.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             model: Any = channel.unary_unary("/paravec.v1.EmbeddingService/GetModel")
             model(b"", timeout=60)
@@ -135,14 +135,17 @@ class Load:
 
 
 def main() -> int:
-    """Load, watch and print; exit code 1 if memory grew or a call failed that may not."""
+    """Run the soak test. Returns 1 if memory grew, or a call failed with a status that it may not have."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve")
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=600.0, help="duration [%(default)s]")
     parser.add_argument(
-        "--growth", type=float, default=0.01, help="share that memory may grow by after a tenth of it [%(default)s]"
+        "--growth",
+        type=float,
+        default=0.01,
+        help="allowed growth of memory after a tenth of the time [%(default)s]",
     )
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     with running(arguments.model) as server:
         load = Load(server.target)
@@ -159,14 +162,14 @@ def main() -> int:
     faults = [name for codes in ended.values() for name in codes if name in _FAULTS]
     memory = f"memory {settled:.1f} MiB -> {last:.1f} MiB, {growth:+.2%} ({late:+.2%} in the second half)"
     print(f"{memory}; exit code {code}; faults: {faults or 'none'}")
-    write_figures(
+    write_results(
         arguments.json, seconds=arguments.seconds, mib=curve, growth=growth, late=late, calls=ended, faults=faults
     )
     return int(growth > arguments.growth or bool(faults) or code != 0)
 
 
 def _watch(server: Server, seconds: float) -> list[float]:
-    """MiB of the server, a hundred times over; prints every fifth."""
+    """The server's memory in MiB at a hundred times; prints every fifth."""
     curve: list[float] = []
     for n in range(100):
         time.sleep(seconds / 100)

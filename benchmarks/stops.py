@@ -1,11 +1,11 @@
-"""How soon a server stops working for a caller that is gone.
+"""Measures how soon a server stops working for a client that is gone.
 
     python benchmarks/stops.py --model build/models/lee --json out.json        # half a minute
     python benchmarks/stops.py --model build/models/lee --short
 
-The server has one turn to compute. A caller takes it with minutes of work and leaves: it cancels its call, its deadline
-comes, or it cancels a stream. Then another asks for one word. What passes until that is answered, less what it takes on
-an idle server, is how long the first one's work went on in vain.
+The server has one compute slot. A client occupies it with minutes of work and leaves: it cancels its call, its deadline
+passes, or it cancels a stream. Then another call asks for one word. The time of that call, minus its time on an idle
+server, is how long the server worked in vain.
 """
 
 import argparse
@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers import PATIENCE, running
 
-from benchmarks.machine import cpu, write_figures
+from benchmarks.machine import cpu, write_results
 from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 
-# Seconds that the first caller computes before it leaves; longer than any start of its work takes.
-_WORK = 0.25
+# How long the first client's call computes before it leaves; longer than any start of work takes.
+_WORK_SECONDS = 0.25
 
 _SHORT, _LONG = pb.Document(text="fire in the city " * 5), pb.Document(text="fire in the city " * 2000)
 _LIGHT = pb.EmbedRequest(documents=[pb.Document(text="fire")])
@@ -38,21 +38,21 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="artifact to serve; DBOW")
-    parser.add_argument("--rounds", type=int, default=20, help="of each way to leave [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=20, help="repetitions of each way to leave [%(default)s]")
     parser.add_argument("--short", action="store_true", help="one round")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     rows = list(measure(arguments.model, 1 if arguments.short else arguments.rounds))
-    print(f"{cpu()}; milliseconds of work after its caller was gone\n")
+    print(f"{cpu()}; milliseconds of work after the client was gone\n")
     print(f"{'':44}{'median':>8}{'longest':>9}")
     for row in rows:
         print(f"{row['work']:44}{1000 * row['median']:8.1f}{1000 * row['longest']:9.1f}")
-    write_figures(arguments.json, rows=rows)
+    write_results(arguments.json, rows=rows)
     return 0
 
 
 def measure(model: Path, rounds: int) -> Iterator[dict[str, Any]]:
-    """For each kind of work and each way to leave: the median and the longest of the seconds."""
+    """Yield median and maximum in seconds for each kind of work and way to leave."""
     flags = ("--threads", "1", "--max-epochs", "100000", "--max-message-bytes", "40000000")
     with running(model, *flags) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -71,23 +71,23 @@ def measure(model: Path, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def light(stub: Any) -> float:
-    """Seconds of a call with one word."""
+    """Seconds that a call of one word takes."""
     began = time.perf_counter()
     stub.Embed(_LIGHT, timeout=PATIENCE)
     return time.perf_counter() - began
 
 
 def call_cancelled(stub: Any, heavy: pb.EmbedRequest) -> float:
-    """Seconds from the end of a call by its caller's wish until another is answered."""
+    """Seconds from the cancellation of a call until another call is answered."""
     call = stub.Embed.future(heavy, timeout=PATIENCE)
-    time.sleep(_WORK)
+    time.sleep(_WORK_SECONDS)
     call.cancel()
     return light(stub)
 
 
 def deadline_past(stub: Any, heavy: pb.EmbedRequest) -> float:
-    """The same, by its deadline."""
-    call = stub.Embed.future(heavy, timeout=_WORK)
+    """The same from a call's deadline."""
+    call = stub.Embed.future(heavy, timeout=_WORK_SECONDS)
     gone = threading.Event()
     call.add_done_callback(lambda _: gone.set())
     gone.wait(PATIENCE)
@@ -95,7 +95,7 @@ def deadline_past(stub: Any, heavy: pb.EmbedRequest) -> float:
 
 
 def stream_cancelled(stub: Any, heavy: pb.EmbedRequest) -> float:
-    """The same of a stream with more documents to come, by its caller's wish."""
+    """The same from the cancellation of a stream that sends more documents."""
     gone = threading.Event()
 
     def documents() -> Iterator[pb.EmbedStreamRequest]:
@@ -103,9 +103,9 @@ def stream_cancelled(stub: Any, heavy: pb.EmbedRequest) -> float:
             yield pb.EmbedStreamRequest(document=heavy.documents[0], options=heavy.options)
 
     call = stub.EmbedStream(documents(), timeout=PATIENCE)
-    reading = threading.Thread(target=drained, args=(call,))
+    reading = threading.Thread(target=drain, args=(call,))
     reading.start()
-    time.sleep(_WORK)
+    time.sleep(_WORK_SECONDS)
     call.cancel()
     waited = light(stub)
     gone.set()
@@ -113,8 +113,8 @@ def stream_cancelled(stub: Any, heavy: pb.EmbedRequest) -> float:
     return waited
 
 
-def drained(call: Any) -> None:
-    """Read answers until the call ends."""
+def drain(call: Any) -> None:
+    """Read responses until the call ends."""
     try:
         for _ in call:
             pass
@@ -124,7 +124,7 @@ def drained(call: Any) -> None:
 
 
 WAYS = (call_cancelled, deadline_past, stream_cancelled)
-# Whether anybody waits is looked at between documents and within them. A call by map is over before one can leave.
+# The server checks for cancellation between and within documents. A unary call by map ends before it can be cancelled.
 WORK = (
     ("sgd, 256 short documents", _SHORT, 256, pb.METHOD_SGD, WAYS),
     ("sgd, one of 8,000 tokens", _LONG, 1, pb.METHOD_SGD, WAYS),

@@ -1,4 +1,4 @@
-"""What the measured services speak: how texts become a request, and an answer vectors."""
+"""The protocols of the measured services: turns texts into a request, and a response into vectors."""
 
 import importlib.util
 import json
@@ -13,38 +13,38 @@ import grpc
 
 from paravec.v1 import embedding_pb2 as pb
 
-_TIMEOUT = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 _GRPC_HEADERS = ("content-type: application/grpc", "te: trailers")
 
 
 class Wire(Protocol):
-    """A way to call a service."""
+    """A protocol."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name in tables."""
 
     @property
     def grpc(self) -> bool:
-        """HTTP/2 and gRPC's frames, or else HTTP/1.1."""
+        """Whether it is gRPC over HTTP/2, else HTTP/1.1."""
 
     @property
     def path(self) -> str:
-        """Where calls go."""
+        """Path of the call."""
 
     @property
     def headers(self) -> Sequence[str]:
-        """What each call bears."""
+        """Headers of each call."""
 
     def request(self, texts: Sequence[str]) -> bytes:
-        """The body of a call."""
+        """The body of a request."""
 
     def vectors(self, answer: bytes) -> list[list[float]]:
-        """What the body of an answer holds."""
+        """The vectors in the body of a response."""
 
     def call(self, port: int, body: bytes) -> bytes:
-        """The body of the answer to one call; OSError or grpc.RpcError if there is none."""
+        """The body of the response to one call. Raises OSError or grpc.RpcError if the call fails."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Json:
         return vectors
 
     def call(self, port: int, body: bytes) -> bytes:
-        connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+        connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("POST", self.path, body, dict(header.split(": ") for header in self.headers))
             response = connection.getresponse()
@@ -77,7 +77,7 @@ class Json:
 
 
 class _Grpc:
-    """Calls with gRPC's frames, which are part of a body: h2load sends a body as it is."""
+    """gRPC. Bodies include gRPC's message frame, because h2load sends a body unchanged."""
 
     grpc = True
     path: str
@@ -86,11 +86,11 @@ class _Grpc:
     def call(self, port: int, body: bytes) -> bytes:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.path)
-            return framed(method(body[5:], timeout=_TIMEOUT))
+            return framed(method(body[5:], timeout=_TIMEOUT_SECONDS))
 
 
 class Paravec(_Grpc):
-    """paravec.v1, ours."""
+    """paravec.v1, our own contract."""
 
     name = "gRPC, paravec.v1"
     path = "/paravec.v1.EmbeddingService/Embed"
@@ -104,10 +104,10 @@ class Paravec(_Grpc):
 
 @dataclass(frozen=True)
 class OpenInference(_Grpc):
-    """The Open Inference Protocol, with MLServer's generated code, which needs protobuf alone."""
+    """The Open Inference Protocol by MLServer's generated code, which only needs protobuf."""
 
     environment: Path
-    """The virtual environment that MLServer is in."""
+    """The virtual environment of MLServer."""
     model: str
     """The model's name."""
     name: str = "gRPC, Open Inference"
@@ -138,5 +138,5 @@ class OpenInference(_Grpc):
 
 
 def framed(message: bytes) -> bytes:
-    """A message in gRPC's frame: not compressed, its length, the message."""
+    """A message in gRPC's frame: uncompressed flag, length, message."""
     return b"\0" + len(message).to_bytes(4, "big") + message

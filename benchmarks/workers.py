@@ -1,14 +1,14 @@
-"""What further workers bring and cost: documents per second, and memory, with a large model.
+"""Measures servers with several workers: documents per second and memory, with a large model.
 
-    python benchmarks/workers.py --json out.json        # needs nghttp2-client; makes a model of 1.2 GB
+    python benchmarks/workers.py --json out.json        # needs nghttp2-client; writes a model of 1.2 GB
     python benchmarks/workers.py --short
 
-A random model of 500,000 words, 300 numbers each. Servers with 1, 2, ... workers, in turns, asked for batches of 64
-documents over 32 connections by h2load, which shares the cores with them. The first has a core for itself, the others
-have all: one worker of one thread uses more than a core where there are more, for what is not inference.
+The model is random: 500,000 words, vector size 300. Servers with 1, 2, ... workers take turns. h2load sends batches of
+64 documents over 32 connections, and shares the cores with them. The first server has one core, the others have all:
+even one worker of one inference thread uses more than one core if it can, for the work besides inference.
 
-Memory is the sum of the processes' PSS, which shares a page that several map out between them, once every row of the
-model has been read.
+Memory is the sum of the processes' PSS, which divides shared pages among the processes that map them, after all rows of
+the model were read.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.load import Load
-from benchmarks.machine import cpu, usable_cores, write_figures
+from benchmarks.machine import cpu, usable_cores, write_results
 from benchmarks.models import Trained, random_model, random_words
 from benchmarks.services import ours
 
@@ -36,14 +36,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a small model, one round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are printed [%(default)s]")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
     words, rounds, seconds = (2_000, 1, 1.0) if arguments.short else (500_000, arguments.rounds, 4.0)
-    with tempfile.TemporaryDirectory() as place:
-        model = random_model(Path(place) / "model", words, 300)
+    with tempfile.TemporaryDirectory() as directory:
+        model = random_model(Path(directory) / "model", words, 300)
         size = sum(file.stat().st_size for file in model.iterdir())
         plans = [(1, 1), (1, None), (2, None)] + ([] if arguments.short else [(3, None), (4, None)])
-        rows = measure(model, words, plans, rounds, seconds, Path(place) / "body")
+        rows = measure(model, words, plans, rounds, seconds, Path(directory) / "body")
     print(f"{cpu()}, {len(usable_cores())} cores; a model of {size / 2**20:.0f} MiB\n")
     for row in rows:
         grown = (row["pss"] - rows[0]["pss"]) / max(1, row["workers"] - 1) / size
@@ -52,17 +52,16 @@ def main() -> int:
             f"{row['workers']} workers, {where:9}  {statistics.median(row['documents_per_second']):8,.0f} documents/s"
             f"  {statistics.median(row['ratios']):.2f} times one"
             f" ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})  {row['pss'] / 2**20:7,.0f} MiB"
-            + (f", each further worker {grown:.1%} of the model" if row["workers"] > 1 else "")
+            + (f", each further worker adds {grown:.1%} of the model" if row["workers"] > 1 else "")
         )
-    write_figures(arguments.json, model_bytes=size, rows=rows)
+    write_results(arguments.json, model_bytes=size, rows=rows)
     return 0
 
 
 def measure(
     model: Path, words: int, plans: list[tuple[int, int | None]], rounds: int, seconds: float, body: Path
 ) -> list[dict[str, Any]]:
-    """For each number of workers, on so many cores or all: its rate and that over the first's, in each round, and bytes
-    of memory."""
+    """A row for each number of workers and cores (None: all): rates and ratios to the first row, and PSS in bytes."""
     trained = Trained("random", model, model, 300, words, 20)
     service = next(one for one in ours(trained) if one.key == "paravec-sgd")
     texts = [" ".join(part) for part in np.array(random_words(words, 20 * _BATCH)).reshape(_BATCH, 20)]
@@ -93,22 +92,22 @@ def family(pid: int) -> list[int]:
 
 
 def until_all_listen(pid: int, port: int, workers: int) -> None:
-    """Wait until so many sockets listen on the port."""
+    """Wait until as many sockets listen on the port as there are workers."""
     end = time.monotonic() + 60
     while listening(port) < workers:
         if time.monotonic() > end:
-            raise SystemExit(f"{workers} workers did not listen within a minute; is {pid} well?")
+            raise SystemExit(f"{workers} workers did not listen within a minute (process {pid})")
         time.sleep(0.1)
 
 
 def listening(port: int) -> int:
-    """Sockets that listen on a port."""
+    """Number of sockets that listen on a port."""
     lines = [line for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
     return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)
 
 
 def pss(pid: int) -> int:
-    """Bytes of a process, those that others map too shared out."""
+    """Proportional set size (PSS) of a process in bytes."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return 1024 * next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 

@@ -1,5 +1,4 @@
-"""The services that ours is measured beside: gensim's infer_vector behind other servers, a file each.
+"""The services that paravec-server is compared with: gensim's infer_vector in other servers, one file each.
 
-Each runs in a virtual environment of its own, with what requirements/bench-*.lock names, and reads the file of the
-model from BENCH_MODEL.
+Each runs in its own virtual environment, made from requirements/bench-*.lock, and loads the model file BENCH_MODEL.
 """

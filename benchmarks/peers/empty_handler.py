@@ -1,4 +1,4 @@
-"""What gRPC itself costs in Python: a handler that does nothing and returns one vector of so many numbers.
+"""The cost of gRPC itself in Python: a handler that returns a constant vector of VECTOR_SIZE numbers per document.
 
 python empty_handler.py PORT VECTOR_SIZE
 """
@@ -12,7 +12,7 @@ from paravec.v1 import embedding_pb2 as pb
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Serve until the process is killed."""
     port, vector_size = map(int, sys.argv[1:])
     vector = [0.1] * vector_size
     model = pb.ModelVersion(name="empty", version="1", digest="sha256:" + 64 * "0")
@@ -24,7 +24,7 @@ def main() -> None:
     handler = grpc.unary_unary_rpc_method_handler(
         embed, request_deserializer=pb.EmbedRequest.FromString, response_serializer=pb.EmbedResponse.SerializeToString
     )
-    # On one core 8 threads did best of 1, 2, 4, 8 and 32.
+    # On one core, 8 threads were fastest of 1, 2, 4, 8 and 32.
     server = grpc.server(ThreadPoolExecutor(8))
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler("paravec.v1.EmbeddingService", {"Embed": handler})]

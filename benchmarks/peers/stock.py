@@ -1,8 +1,8 @@
-"""The same work in a grpcio server as anybody would write it, all settings left at their defaults.
+"""The same work in a plain grpcio server with default settings.
 
 python stock.py PORT MODEL METHOD --operations-listen HOST:PORT
 
-It counts what it answers under the names that paravec-server has for it.
+It counts calls in the same metrics as paravec-server.
 """
 
 import argparse
@@ -27,7 +27,7 @@ class Embedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         manifest = encoder.manifest
         self._version = pb.ModelVersion(name=manifest.name, version=manifest.version, digest=manifest.digest)
         calls = Counter("paravec_calls", "Calls that ended.", ["method", "code"])
-        self._answered, self._late = calls.labels("Embed", "OK"), calls.labels("Embed", "CANCELLED")
+        self._answered, self._cancelled = calls.labels("Embed", "OK"), calls.labels("Embed", "CANCELLED")
 
     def Embed(self, request: pb.EmbedRequest, context: grpc.ServicerContext) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of documents."""
@@ -37,17 +37,17 @@ class Embedder(embedding_pb2_grpc.EmbeddingServiceServicer):
             encoding.vectors.tolist(), encoding.known_token_counts, encoding.token_counts, strict=True
         ):
             response.embeddings.add(vector=vector, token_count=count, known_token_count=known)
-        # Nobody has the answer of a call that was given up.
-        (self._answered if context.is_active() else self._late).inc()
+        # The client of a cancelled call does not get the response.
+        (self._answered if context.is_active() else self._cancelled).inc()
         return response
 
     def GetModel(self, _request: pb.GetModelRequest, _context: Any) -> pb.GetModelResponse:  # noqa: N802
-        """The model's name."""
+        """Name, version and digest of the model."""
         return pb.GetModelResponse(model=pb.ModelInfo(version=self._version))
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Serve until the process is killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("model")

@@ -9,7 +9,7 @@ from gensim.utils import simple_preprocess
 
 @bentoml.service(workers=1)
 class Embedder:
-    """One worker, which holds the model."""
+    """The model in one worker."""
 
     def __init__(self) -> None:
         self.model = Doc2Vec.load(os.environ["BENCH_MODEL"])

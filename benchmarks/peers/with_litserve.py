@@ -10,7 +10,7 @@ from gensim.utils import simple_preprocess
 
 
 class Embedder(litserve.LitAPI):
-    """One worker, which holds the model."""
+    """The model in one worker."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002  # gensim has none
         """Load the model."""

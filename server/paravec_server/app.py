@@ -1,4 +1,4 @@
-"""One server process: opens the model, listens, serves, drains."""
+"""One server process, from start to drain."""
 
 import gc
 import logging
@@ -13,11 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from paravec_model import __version__
-from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_model.errors import OptionError
-from paravec_model.options import Method
 
+from .model import open_encoder
 from .process.listen import Listener
 from .process.malloc import MallocTrimmer
 from .process.signals import on_stop
@@ -26,6 +24,7 @@ from .rpc.admission import Admission
 from .rpc.channel_args import channel_args
 from .rpc.dispatcher import Dispatcher
 from .rpc.fast_path.self_test import fast_path_works
+from .rpc.server import RpcServer
 from .rpc.thread_pool import ElasticThreadPool
 from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
@@ -57,8 +56,6 @@ _SWITCH_SECONDS = 0.001
 _FLUSH_SECONDS = 0.2
 
 _HEARTBEAT_SECONDS = 1.0
-
-_METHODS: dict[str, Method | None] = {"model": None, "sgd": "sgd", "map": "map"}
 
 _log = logging.getLogger(__name__)
 
@@ -103,9 +100,10 @@ class App:
         self._tracing = _create_tracing() if settings.tracing else None
         self._trimmer = MallocTrimmer()
         self._start_executor = ThreadPoolExecutor(1, thread_name_prefix="start")
-        patience = {"peer_seconds": settings.peer_seconds, "max_wait": settings.max_wait_seconds}
-        self._server = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, **patience).server(
-            # A caller's first call may exceed the bound, see `admission`.
+        dispatcher = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, settings.peer_seconds)
+        self._server = RpcServer(
+            dispatcher,
+            # Each connection may have a call beyond the limit, see `admission`.
             ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
             options=[
                 *channel_args(settings),
@@ -113,6 +111,7 @@ class App:
                 ("grpc.so_reuseport", int(identity is not None)),
             ],
             fast_path=fast_path_works(settings),
+            max_wait=settings.max_wait_seconds,
         )
         add_port: Callable[[str], int] = self._server.add_insecure_port
         if credentials:
@@ -130,7 +129,7 @@ class App:
 
         The caller exits the process afterwards: that closes the connections.
         """
-        encoder = self._run_unless_stopped(partial(_open_encoder, self._settings))
+        encoder = self._run_unless_stopped(partial(open_encoder, self._settings))
         if encoder is None:
             return
         if self._tracing:
@@ -174,7 +173,7 @@ class App:
         return None if self._stop_reason else future.result()
 
     def _beat(self) -> None:
-        """Report liveness, then wait for a wake-up or the next heartbeat."""
+        """Report liveness and trim memory, then wait for a wake-up or the next heartbeat."""
         stuck = max(self._inference.stuck_seconds, self._server.stuck_seconds)
         self._counters["heartbeat"] = time.monotonic() - stuck
         self._health.set_alive(stuck <= self._settings.hang_seconds and not self._shared_counters.hang)
@@ -207,22 +206,6 @@ class App:
         if self._tracing:
             self._tracing.close()
         event(_log, logging.INFO, "stopped", drained=drained)
-
-
-def _open_encoder(settings: Settings) -> Encoder:
-    """Open the model. Raises ModelError, or SettingsError if the settings and the model do not fit."""
-    started = time.perf_counter()
-    artifact = Artifact.open(settings.model, verify=settings.verify == "full")
-    try:
-        encoder = Encoder(artifact, _METHODS[settings.method])
-    except OptionError as error:
-        raise SettingsError(f"{setting_names('method')} {error.problem}") from error
-    manifest = artifact.manifest
-    if (epochs := manifest.defaults.epochs) > settings.max_epochs:
-        raise SettingsError(f"{setting_names('max_epochs')} must be at least {epochs}, the model's default")
-    facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
-    event(_log, logging.INFO, "model opened", **facts, seconds=round(time.perf_counter() - started, 3))
-    return encoder
 
 
 def _create_tracing() -> "Tracing":

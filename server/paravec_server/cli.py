@@ -13,7 +13,7 @@ from .process import malloc
 from .process.signals import on_stop
 
 # File descriptors and threads that an idle server needs, with some to spare. With fewer descriptors gRPC aborts the
-# process, with fewer threads it blocks for ever, both without a message.
+# process, with fewer threads it hangs, both without a message.
 _MIN_FILES, _MIN_THREADS = 64, 32
 
 _RAISE_FILES = "raise the limit of open files to 1024 or more (ulimit -n, or LimitNOFILE= of systemd)"

@@ -25,6 +25,7 @@ from paravec_server.rpc.call import Call, CallResult
 from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.rpc.fast_path.completion_queue import CallContext
 from paravec_server.rpc.read_ahead import _Buffer
+from paravec_server.rpc.server import RpcServer
 from paravec_server.services.embedding import SERVICE, EmbeddingService
 from paravec_server.services.health import HEALTH, Health
 from paravec_server.services.inference import Inference
@@ -86,7 +87,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
 @contextmanager
 def stub_of(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    server = build(encoder)[1].server(ThreadPoolExecutor(4))
+    server = RpcServer(build(encoder)[1], ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -100,13 +101,13 @@ def stub_of(encoder: Any = None) -> Iterator[Any]:
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dispatcher come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
     if request.param == "grpcio":
-        monkeypatch.setattr("paravec_server.rpc.dispatcher.is_supported", lambda _: False)
+        monkeypatch.setattr("paravec_server.rpc.server.is_supported", lambda _: False)
 
 
 def test_calls_come_straight_from_the_core_with_this_grpcio(request: pytest.FixtureRequest) -> None:
     """It would be half as fast otherwise, and nobody would notice."""
-    server = build()[1].server(ThreadPoolExecutor(1))
-    assert (server._fast_path is not None) == ("direct" in request.node.callspec.id)
+    server = RpcServer(build()[1], ThreadPoolExecutor(1))
+    assert server.has_fast_path == ("direct" in request.node.callspec.id)
 
 
 def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
@@ -234,7 +235,7 @@ def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: st
     service.serve(encoder)
     admission.open()
     tracing: Any = BrokenTracing(where)
-    server = Dispatcher(service.methods(), admission, row, tracing=tracing).server(ThreadPoolExecutor(4))
+    server = RpcServer(Dispatcher(service.methods(), admission, row, tracing=tracing), ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

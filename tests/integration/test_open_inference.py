@@ -27,6 +27,7 @@ from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.server import RpcServer
 from paravec_server.services.inference import Inference
 from paravec_server.services.open_inference import OpenInferenceService
 from paravec_server.settings import Settings
@@ -227,7 +228,7 @@ def test_before_the_model_is_ready_it_is_not_an_error_to_ask() -> None:
     limits, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(limits, row)
     service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
-    server = Dispatcher(service.methods(), admission, row).server(ThreadPoolExecutor(4))
+    server = RpcServer(Dispatcher(service.methods(), admission, row), ThreadPoolExecutor(4))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -157,12 +157,12 @@ def test_what_is_told_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert liveness_problem(figures, settings) == ""
     assert readiness_problem(figures, settings).startswith("starting")
     one["heartbeat"], one["state"] = 989.0, SERVING
-    assert liveness_problem(figures, settings) == "no heartbeat for more than 10 s"
-    assert readiness_problem(figures, settings) == "no heartbeat for more than 10 s"
+    assert liveness_problem(figures, settings) == "no progress for more than 10 s"
+    assert readiness_problem(figures, settings) == "no progress for more than 10 s"
     other["heartbeat"], other["state"] = 991.0, SERVING
     assert readiness_problem(figures, settings) == ""
     one["state"] = other["state"] = DRAINING
     assert liveness_problem(figures, settings) == ""
     assert readiness_problem(figures, settings).startswith("draining")
     one["heartbeat"] = 964.0
-    assert liveness_problem(figures, settings) == "no heartbeat for more than 35 s"
+    assert liveness_problem(figures, settings) == "no progress for more than 35 s"

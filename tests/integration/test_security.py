@@ -23,6 +23,7 @@ from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import RpcMethod
 from paravec_server.rpc.dispatcher import Dispatcher
+from paravec_server.rpc.server import RpcServer
 from paravec_server.rpc.thread_pool import ElasticThreadPool
 from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
@@ -286,7 +287,7 @@ def test_refusals_are_counted(tokens: Path) -> None:
     row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": RpcMethod(lambda *_: b"")}
-    server = Dispatcher(methods, admission, row, BearerTokens(tokens)).server(ElasticThreadPool(2, "test"))
+    server = RpcServer(Dispatcher(methods, admission, row, BearerTokens(tokens)), ElasticThreadPool(2, "test"))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -162,7 +162,9 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    server = calls.server(ThreadPoolExecutor(2))
+    from paravec_server.rpc.server import RpcServer
+
+    server = RpcServer(calls, ThreadPoolExecutor(2))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):

@@ -80,7 +80,7 @@ def test_a_path_that_cannot_be_is_said(artifact: Artifact, tmp_path: Path) -> No
     """A folder that is not there, a file that is something else, a name that is too long."""
     (tmp_path / "file").write_text("precious")
     assert refused(artifact, f"unix:{tmp_path}/none/socket") == "there is no such directory"
-    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is no socket has this name"
+    assert refused(artifact, f"unix:{tmp_path}/file") == "a file that is not a socket has this name"
     assert (tmp_path / "file").read_text() == "precious"
     assert refused(artifact, f"unix:{tmp_path}/{'a' * 120}") == "AF_UNIX path too long"
 

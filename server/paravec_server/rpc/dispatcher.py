@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from secrets import token_hex
@@ -25,10 +24,7 @@ from ..telemetry.logs import event
 from .admission import Admission
 from .call import CANCELLATION_DELAY_SECONDS, Batcher, Call, CallResult, RpcMethod, Trailers
 from .errors import NoRequestError, RequestError, UnauthenticatedError, WaitedTooLongError, error_location, status_of
-from .fast_path.completion_queue import is_supported
-from .fast_path.server import FastPath, Server
-from .generic_handlers import GenericHandlers
-from .thread_pool import run_logged
+from .thread_pool import log_failure
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import Tracing
@@ -61,37 +57,15 @@ class Dispatcher:
         tokens: BearerTokens | None = None,
         tracing: "Tracing | None" = None,
         peer_seconds: float = 30.0,
-        max_wait: float = 30.0,
     ) -> None:
         """`methods`: by full name, /package.Service/Method. `tokens`: one of which a call must carry. `peer_seconds`:
-        how long a caller may take to send a request, or to take a response. `max_wait`: seconds that a short call may
-        wait."""
+        how long a caller may take to send a request, or to take a response."""
         self.methods, self._admission, self._counters = methods, admission, counters
         self._tokens, self._tracing, self._peer_seconds = tokens, tracing, peer_seconds
-        self._max_wait = max_wait
         # Calls that have ended and whose responses are not sent, and since when by the monotonic clock.
         self._unsent: dict[Call, float] = {}
         self._id_prefix, self._id_numbers = token_hex(6), count()
         threading.Thread(target=self._cancel_stalled, name="cancel-stalled", daemon=True).start()
-
-    def server(
-        self, executor: ThreadPoolExecutor, options: Sequence[tuple[str, Any]] = (), *, fast_path: bool = True
-    ) -> Server:
-        """A server of the methods; `executor` runs calls of methods that have none of their own.
-
-        With `fast_path`, unary calls come straight from gRPC's completion queue if this grpcio supports it. All methods
-        are registered with gRPC's core, which then keeps a queue for each: many calls of one do not hold up others.
-        """
-        handlers = GenericHandlers(self)
-        server = grpc.server(executor, interceptors=[handlers], options=options)
-        fast = FastPath(server, self, executor, self._max_wait) if fast_path and is_supported(server) else None
-        for name, method in self.methods.items():
-            if fast and method.executor is None and not method.server_streaming:
-                fast.add(name, method)
-                continue
-            _, service, short_name = name.split("/")
-            server.add_registered_method_handlers(service, {short_name: handlers.default})
-        return Server(server, fast)
 
     def begin(self, name: str, metadata: Any) -> tuple[RpcMethod, Call, Exception | None]:
         """Start a call of the method `name`; the error is why it must be refused."""
@@ -149,7 +123,10 @@ class Dispatcher:
             event(_log, logging.DEBUG, "batch failed", calls=len(calls), **error_location(error))
             return None
         for call, result in zip(calls, results, strict=True):
-            run_logged(self._end, call, result)
+            try:
+                self._end(call, result)
+            except Exception as error:
+                log_failure(error)
         return results
 
     def run_stream(
@@ -203,7 +180,10 @@ class Dispatcher:
             for calls in (self._unsent, *(method.waiting for method in self.methods.values())):
                 for call, since in calls.copy().items():
                     if since < latest:
-                        run_logged(call.context.cancel)
+                        try:
+                            call.context.cancel()
+                        except Exception as error:
+                            log_failure(error)
 
     def _failure(self, call: Call, error: Exception) -> CallResult:
         """The status and details for `error`."""
@@ -236,15 +216,22 @@ class Dispatcher:
         if call.admitted:
             self._admission.leave(call.reservation, len(result.response or b""))
             self._unsent[call] = time.monotonic()
-            on_sent = partial(self._on_sent, call)
-            if not run_logged(call.context.add_callback, on_sent):
-                on_sent()
+            try:
+                pending = call.context.add_callback(partial(self._on_sent, call))
+            except Exception as error:
+                pending = False
+                log_failure(error)
+            if not pending:
+                self._on_sent(call)
         if call.method not in COUNTED_METHODS:
             return
         seconds = time.perf_counter() - call.began
         self._counters.count_call(call.method, result.code, seconds)
         if call.span:
-            run_logged(partial(call.span.end, result.code, **call.facts))
+            try:
+                call.span.end(result.code, **call.facts)
+            except Exception as error:
+                log_failure(error)
         if _log.isEnabledFor(logging.DEBUG):
             ended = {"method": call.method, "code": result.code.name, "seconds": round(seconds, 6)}
             event(_log, logging.DEBUG, "call", **call.facts, **ended, **call.trace)

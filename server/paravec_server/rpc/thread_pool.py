@@ -29,12 +29,9 @@ _DONE.set_result(None)
 _log = logging.getLogger(__name__)
 
 
-def run_logged(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `work`; log an exception with its location instead of ending this thread."""
-    try:
-        return work(*arguments)
-    except Exception as error:
-        event(_log, logging.ERROR, "work failed", **error_location(error))
+def log_failure(error: Exception) -> None:
+    """Log where work failed, so that the thread can go on with other work."""
+    event(_log, logging.ERROR, "work failed", **error_location(error))
 
 
 class ElasticThreadPool(ThreadPoolExecutor):
@@ -87,7 +84,10 @@ class ElasticThreadPool(ThreadPoolExecutor):
                 else:
                     self._resting.append(wake_up)
             if work:
-                run_logged(work)
+                try:
+                    work()
+                except Exception as error:
+                    log_failure(error)
                 # Do not keep its arguments until the next work comes.
                 del work
             elif not wake_up.acquire(timeout=_IDLE_SECONDS):

@@ -35,7 +35,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 GAUGES = ("calls_in_flight", "bytes_in_flight", "work_in_flight", "state", "heartbeat", "pid")
 """Values that rise and fall; they restart at 0 with each worker. `work_in_flight` is in microseconds of one core,
-`heartbeat` is the time.monotonic() of the last one."""
+`heartbeat` is the time.monotonic() at which the worker last made progress."""
 
 CALLS, BYTES, WORK, STATE = range(4)
 """Indexes of the first gauges in `WorkerCounters.cells`, for hot paths."""

@@ -24,7 +24,7 @@ def liveness_problem(counters: SharedCounters, settings: Settings) -> str:
     for worker in counters.workers:
         limit = hang_limit(worker, settings)
         if heartbeat_age(worker) > limit:
-            return f"no heartbeat for more than {limit:g} s"
+            return f"no progress for more than {limit:g} s"
     return ""
 
 

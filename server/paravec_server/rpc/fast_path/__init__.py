@@ -2,5 +2,5 @@
 
 Only `completion_queue` uses names of grpcio that are not public. `self_test` checks at the start that they still work.
 
-Public: `FastPath`, `Server`, `serves_directly`.
+Public: `FastPath`, `is_supported`, `fast_path_works`.
 """

@@ -9,7 +9,7 @@ import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from ..call import CallResult
-from ..thread_pool import run_logged
+from ..thread_pool import log_failure
 
 _CLASSES = (
     "CompletionQueue", "CompletionType", "ReceiveCloseOnServerOperation", "ReceiveMessageOperation",
@@ -50,9 +50,13 @@ class CompletionQueue:
         """Take calls of this method from the queue. Call it before the server starts."""
         self._server.register_method(name)
 
-    def request_call(self, name: str, callback: Callable[[Any], None]) -> None:
-        """Call `callback` with the event of the method's next call; ValueError if the server is stopping."""
-        self.start(self._server.request_registered_call, self._queue, self._queue, name, callback)
+    def request_call(self, name: str, callback: Callable[[Any], None]) -> bool:
+        """Call `callback` with the event of the method's next call; False if the server is stopping."""
+        try:
+            self.start(self._server.request_registered_call, self._queue, self._queue, name, callback)
+        except ValueError:
+            return False
+        return True
 
     def start(self, operation: Callable[..., Any], *arguments: Any) -> None:
         """Start an operation; its last argument is the callback."""
@@ -143,4 +147,7 @@ class CallContext:
         with self._lock:
             callbacks, self._callbacks = self._callbacks or (), None
         for callback in callbacks:
-            run_logged(callback)
+            try:
+                callback()
+            except Exception as error:
+                log_failure(error)

@@ -17,7 +17,7 @@ from ..admission import Admission
 from ..call import Batcher, Call, CallResult, RpcMethod
 from ..errors import error_location
 from .completion_queue import is_supported
-from .server import FastPath, Server
+from .fast_path import FastPath
 
 _SHORT, _LONG, _REFUSED = "/paravec.SelfTest/Short", "/paravec.SelfTest/Long", "/paravec.SelfTest/Refused"
 _MESSAGE = b"paravec"
@@ -90,15 +90,15 @@ def fast_path_works(settings: Settings) -> bool:
 
 def _call_all(echo: _Echo) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="self-test") as executor:
-        grpc_server = grpc.server(executor)
-        if not is_supported(grpc_server):
+        server = grpc.server(executor)
+        if not is_supported(server):
             raise AttributeError("this grpcio lacks names that the fast path needs")
-        fast_path = FastPath(grpc_server, echo, executor, _CALL_SECONDS)
+        fast_path = FastPath(server, echo, executor, _CALL_SECONDS)
         for name, method in echo.methods.items():
             fast_path.add(name, method)
-        server = Server(grpc_server, fast_path)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
+        fast_path.start()
         try:
             with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
                 for name in (_SHORT, _LONG):

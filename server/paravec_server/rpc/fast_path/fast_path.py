@@ -11,20 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
 from typing import Any
 
-import grpc
-
 from paravec_model.errors import StoppedError
 
 from ..call import Call, CallRunner, RpcMethod
 from ..errors import WaitedTooLongError
-from ..thread_pool import run_logged
+from ..thread_pool import log_failure
 from .completion_queue import CallContext, CompletionQueue
 from .fair_queue import FairQueue, ShortCall
 
@@ -59,7 +56,7 @@ class FastPath:
         """Begin. Call it once the server has started."""
         for name, method in self._methods.items():
             for _ in range(_REQUESTED_SHORT if method.batcher else _REQUESTED):
-                self._request_call(name)
+                self._requested += self._queue.request_call(name, partial(self._begin, name))
         self._thread.start()
 
     @property
@@ -70,12 +67,6 @@ class FastPath:
         since = self._busy_since
         return time.monotonic() - since if since else 0.0
 
-    def _request_call(self, name: str) -> None:
-        # ValueError if the server is stopping.
-        with suppress(ValueError):
-            self._queue.request_call(name, partial(self._begin, name))
-            self._requested += 1
-
     def _run(self) -> None:
         queue, waiting = self._queue, self._waiting
         events, batch_end, batch_seconds = 0, 0.0, 0.0
@@ -83,16 +74,19 @@ class FastPath:
         while queue.pending:
             event = queue.poll(wait=not waiting.size)
             self._busy_since = now = time.monotonic()
-            if event:
-                events += 1
-                run_logged(event.tag, event)
-            if waiting.size:
-                # If only requested calls are pending, no request is on its way that could join the batch.
-                complete = not event or len(queue.pending) <= self._requested
-                if complete or (events >= _EVENTS_PER_BATCH and now - batch_end > batch_seconds):
-                    run_logged(self._answer_batch)
-                    events, batch_end = 0, time.monotonic()
-                    batch_seconds = batch_end - now
+            try:
+                if event:
+                    events += 1
+                    event.tag(event)
+                if waiting.size:
+                    # If only requested calls are pending, no request is on its way that could join the batch.
+                    complete = not event or len(queue.pending) <= self._requested
+                    if complete or (events >= _EVENTS_PER_BATCH and now - batch_end > batch_seconds):
+                        self._answer_batch()
+                        events, batch_end = 0, time.monotonic()
+                        batch_seconds = batch_end - now
+            except Exception as error:
+                log_failure(error)
             self._busy_since = None
             # Do not keep the call until the next event comes.
             del event
@@ -104,7 +98,7 @@ class FastPath:
         if not event.success:
             return
         try:
-            self._request_call(name)
+            self._requested += self._queue.request_call(name, partial(self._begin, name))
             context = CallContext(self._queue, event)
             method, call, error = self._runner.begin(name, event.invocation_metadata)
         except Exception:
@@ -156,7 +150,10 @@ class FastPath:
                     self._guard(short.call, self._submit, method, short.call, short.request)
             else:
                 for short, result in zip(shorts, results, strict=True):
-                    self._guard(short.call, short.call.context.send, result)
+                    try:
+                        short.call.context.send(result)
+                    except Exception as fault:
+                        self._runner.abandon(short.call, fault)
 
     def _submit(self, method: RpcMethod, call: Call, request: bytes | None) -> None:
         """Run the call on the executor, unless it is beyond the limits: a refused request must not be kept."""
@@ -181,23 +178,3 @@ class FastPath:
             step(*arguments)
         except Exception as fault:
             self._runner.abandon(call, fault)
-
-
-class Server:
-    """grpcio's server, with a fast path or without."""
-
-    def __init__(self, server: grpc.Server, fast_path: FastPath | None) -> None:
-        self._server, self._fast_path = server, fast_path
-        self.add_insecure_port, self.add_secure_port = server.add_insecure_port, server.add_secure_port
-        self.stop = server.stop
-
-    @property
-    def stuck_seconds(self) -> float:
-        """How long the fast path has made no progress."""
-        return self._fast_path.stuck_seconds if self._fast_path else 0.0
-
-    def start(self) -> None:
-        """Begin to serve."""
-        self._server.start()
-        if self._fast_path:
-            self._fast_path.start()

@@ -1,10 +1,11 @@
-"""Calls that grpcio's own server runs: streams, health and model questions, and all calls without a fast path.
+"""grpcio's server, and a fast path beside it for unary calls.
 
-Each method is handled as a stream of bytes, which it is on the wire. So its handler runs even if no request comes, and
-the call is counted.
+grpcio itself runs streams, questions about health and the model, and all calls if it does not support the fast path. It
+handles each method as a stream of bytes, which it is on the wire: so a handler runs even if no request comes, and the
+call is counted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -14,9 +15,61 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .call import Call, CallResult, RpcMethod, StreamRunner
+from .fast_path.completion_queue import is_supported
+from .fast_path.fast_path import FastPath
 from .thread_pool import InlineExecutor
 
 _INLINE = InlineExecutor(1)
+
+
+class RpcServer:
+    """A gRPC server of the methods of a runner."""
+
+    def __init__(
+        self,
+        runner: StreamRunner,
+        executor: ThreadPoolExecutor,
+        options: Sequence[tuple[str, Any]] = (),
+        *,
+        fast_path: bool = True,
+        max_wait: float = 30.0,
+    ) -> None:
+        """`executor`: runs calls of methods that have none of their own. `options`: channel arguments. `fast_path`:
+        take unary calls straight from gRPC's completion queue, if this grpcio supports it. `max_wait`: seconds that a
+        short call may wait there.
+
+        All methods are registered with gRPC's core, which then keeps a queue for each: many calls of one method do not
+        hold up calls of others.
+        """
+        handlers = GenericHandlers(runner)
+        self._server = grpc.server(executor, interceptors=[handlers], options=options)
+        use_fast_path = fast_path and is_supported(self._server)
+        self._fast_path = FastPath(self._server, runner, executor, max_wait) if use_fast_path else None
+        for name, method in runner.methods.items():
+            if self._fast_path and method.executor is None and not method.server_streaming:
+                self._fast_path.add(name, method)
+            else:
+                _, service, short_name = name.split("/")
+                self._server.add_registered_method_handlers(service, {short_name: handlers.default})
+        self.add_insecure_port = self._server.add_insecure_port
+        self.add_secure_port = self._server.add_secure_port
+        self.stop = self._server.stop
+
+    @property
+    def has_fast_path(self) -> bool:
+        """Whether unary calls take the fast path."""
+        return self._fast_path is not None
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the fast path has made no progress."""
+        return self._fast_path.stuck_seconds if self._fast_path else 0.0
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._server.start()
+        if self._fast_path:
+            self._fast_path.start()
 
 
 class GenericHandlers(grpc.ServerInterceptor):
