@@ -21,6 +21,7 @@ exclude_patterns = ["reference/generated"]
 
 # Backticks in docstrings are code.
 default_role = "code"
+smartquotes = False
 autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
