@@ -31,7 +31,7 @@ maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 napoleon_use_ivar = True
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 
 html_theme = "furo"

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 RUNNABLE = {"python", "sh", "console"}
 """Languages of blocks that run."""
 
+SHOWN = {"go", "json", "text", "yaml"}
+"""Languages of blocks that are only shown."""
+
 _MARKER = re.compile(r"(not run): (.+)|(run by) (\S+)|(background)|(file): (\S+)")
 _BLOCK = re.compile(r"(?:^<!-- (.*?) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -53,6 +56,7 @@ def blocks(page: str, language: str = "", after: str = "") -> Iterator[Block]:
     for found in _BLOCK.finditer(text, start):
         if language in ("", found[2]):
             line = text.count("\n", 0, found.start(2)) + 1
+            assert found[2] in RUNNABLE | SHOWN, f"{page}:{line}: {found[2]} neither runs nor is only shown"
             yield Block(page, line, found[2], found[3], *_marker(page, line, found[1]))
 
 
