@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test sanitize lint format docs images manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,22 +55,37 @@ serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:5005
 
 FAQ ?= client/examples/faq_engine/faqs/office-en.json
 FAQ_MODEL := build/models/help-en
+HELP_EN := build/help-en-us.jsonl
 
 $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
-	@rm -rf $(FAQ_MODEL)
-	@$(RUN) -m paravec_model.cli train --corpus libreoffice-help-en-us --output $(FAQ_MODEL) --min-count 2 --epochs 40
+	@rm -rf $(FAQ_MODEL) && mkdir -p build
+	@$(RUN) client/examples/libreoffice_help.py en-us $(HELP_EN)
+	@$(RUN) -m paravec_model.cli train --jsonl $(HELP_EN) --field text --tag-field page \
+	  --output $(FAQ_MODEL) --min-count 2 --epochs 40
 
 faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
 	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --python build/faq/bin/python --faq $(FAQ)
 
 faq-image: | $(VENV)/.ready ## Build the image of the example faq_engine
-	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
-	  && $(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$$version \
-	    --label org.opencontainers.image.version=$$version .
+	@$(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$(VERSION) \
+	  --label org.opencontainers.image.version=$(VERSION) .
 
-test: $(VENV)/.ready ## Run all tests
-	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test: $(VENV)/.ready ## Run the tests, but for the slow ones
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile, train large models, measure, or start a browser
+	@$(PYTEST) -m slow $(ARGS)
+
+coverage: $(VENV)/.ready ## Run these tests, and show how much of client, model and server runs, in all processes
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(BIN)/coverage run $(filter-out $(RUN),$(PYTEST)) -m "not slow" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
+	@for package in client model server; do \
+	  printf '%-8s %s%%\n' $$package "$$($(BIN)/coverage report --include="*/paravec_$$package/*" --format total)"; done
 
 sanitize: $(VENV)/.ready ## Run the tests of kernels with AddressSanitizer and UndefinedBehaviorSanitizer (needs gcc)
 	@$(RUN) -m tests.sanitize $(ARGS)
@@ -91,16 +106,44 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check format, lint, types, the C ker
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
+	@$(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .
 
 docs: $(VENV)/.ready ## Build the site into build/site; a dead link or an example that does not run fails
 	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/site
 	@$(RUN) docs/check_links.py build/site $(wildcard *.md)
 	@$(RUN) -m pytest -rs tests/docs/run_examples.py $(ARGS)
 
-images: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
-	@version=$$($(RUN) -c 'import paravec_model; print(paravec_model.__version__)') \
-	  && $(BUILDER) build -f server/Dockerfile -t paravec-server:$$version --label org.opencontainers.image.version=$$version \
-	    --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+VERSION = $(shell $(RUN) -c 'import paravec_model; print(paravec_model.__version__)')
+
+# The wheel for `any` has no kernels; its client works everywhere.
+PLATFORMS = any $(shell $(RUN) -c 'from paravec_model.kernels.build import TARGETS; print(*TARGETS)')
+DIST     ?= dist
+
+dist: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+dist: check-tag ## Build the wheels of all platforms, the source distribution and the server's SBOM into dist (TAG=v0.1.0)
+	@rm -rf $(DIST)/paravec-*
+	@$(RUN) -m hatchling build -d $(DIST) -t sdist
+	@for platform in $(PLATFORMS); do \
+	  CC= PARAVEC_WHEEL_PLATFORM=$$platform $(RUN) -m hatchling build -d $(DIST) -t wheel || exit 1; done
+	@$(RUN) -m release.sbom requirements/server.lock $(DIST)/paravec-server-$(VERSION).cdx.json
+
+release: check-tag ## Make a release of dist on GitHub (TAG=v0.1.0; needs gh)
+	@mkdir -p build
+	@$(RUN) -m release.notes v$(VERSION) >build/notes.md
+	@gh release create v$(VERSION) --verify-tag --title v$(VERSION) --notes-file build/notes.md $(DIST)/*
+
+check-tag: | $(VENV)/.ready
+	@[ '$(or $(TAG),v$(VERSION))' = v$(VERSION) ] || { echo "TAG is $(TAG), but the version is $(VERSION)" >&2; exit 1; }
+
+images: server-image model-image ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
+
+SERVER_IMAGE ?= paravec-server
+
+server-image: check-tag ## Build the server's image (SERVER_IMAGE=name BUILD_FLAGS=further flags)
+	@$(BUILDER) build -f server/Dockerfile -t $(SERVER_IMAGE):$(VERSION) --label org.opencontainers.image.version=$(VERSION) \
+	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(BUILD_FLAGS) .
+
+model-image: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build the model's image
 	@facts=$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.artifact as m; \
 	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
 	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT)) && eval "$$facts" \
@@ -136,9 +179,10 @@ parity: $(VENV)/.ready ## Compare vectors with gensim's, for each kind of model
 bench: $(VENV)/.ready ## Run the benchmarks against gensim and other servers (ARGS=--short takes a minute; needs h2load)
 	@mkdir -p build/bench
 	@for part in inference similar limits growth serving; do \
-	  case $$part in growth|serving) charts="--charts build/bench";; *) charts=;; esac; \
 	  printf '\n=== %s\n' $$part; \
-	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $$charts $(ARGS) || exit 1; done
+	  $(RUN) benchmarks/$$part.py --json build/bench/$$part.json $(ARGS) || exit 1; done
+	@$(RUN) benchmarks/environments.py requirements/charts.lock build/charts
+	@build/charts/bin/python benchmarks/charts.py build/bench/growth.json build/bench/serving.json
 
 SECONDS ?= 600
 
@@ -169,7 +213,8 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
-	    "bench-litserve requirements/bench-litserve.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "bench-litserve requirements/bench-litserve.in" \
+	    "charts requirements/charts.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

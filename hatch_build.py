@@ -1,7 +1,7 @@
-"""Builds the kernels of paravec_model as hatchling packs it.
+"""The hatchling build hook that compiles the kernels of paravec_model.
 
-A wheel is for the machine that builds it, or for the platform that PARAVEC_WHEEL_PLATFORM names: one of `TARGETS` in
-model/paravec_model/kernels/build.py, or `any` for a wheel without kernels, whose client works.
+A wheel is built for this machine, or for the platform in PARAVEC_WHEEL_PLATFORM: one of `TARGETS` in
+model/paravec_model/kernels/build.py, or `any` for a wheel without kernels, of which only the client works.
 """
 
 import importlib
@@ -16,12 +16,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _KERNELS = Path(__file__).parent / "model/paravec_model/kernels"
 
-# The versions that the kernels were compiled and tested with.
+# The versions that the kernels are tested with.
 _ZIG = "ziglang>=0.15.1,<0.18"
 
 
 def _import_build() -> Any:
-    """The package's module that compiles, alone: the others import what is not installed where a wheel is built."""
+    """kernels/build.py without its package, which imports numpy: that is not installed in a build environment."""
     package = ModuleType("kernels")
     package.__path__ = [str(_KERNELS)]
     sys.modules["kernels"] = package
@@ -32,21 +32,21 @@ build = _import_build()
 
 
 class KernelsHook(BuildHookInterface[Any]):
-    """Compiles into the wheel, or into the source tree for an editable installation."""
+    """Compiles the kernels into the wheel, or into the source tree for an editable installation."""
 
-    _made: TemporaryDirectory[str] | None = None
+    _compiled: TemporaryDirectory[str] | None = None
 
     def dependencies(self) -> list[str]:
-        """Zig, unless `CC` names another compiler or there is nothing to compile."""
+        """Zig, unless `CC` names another compiler or the wheel has no kernels."""
         return [_ZIG] if self._platform and not os.environ.get("CC") else []
 
     @property
     def _platform(self) -> str | None:
-        asked = os.environ.get("PARAVEC_WHEEL_PLATFORM") or build.native_platform()
-        return None if asked == "any" else asked
+        platform = os.environ.get("PARAVEC_WHEEL_PLATFORM") or build.native_platform()
+        return None if platform == "any" else platform
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile; where nothing can, pack what can be compiled later."""
+        """Compile, or without a compiler pack the sources, which `python -m paravec_model.kernels.build` compiles."""
         platform = build.native_platform() if version == "editable" else self._platform
         if platform and platform not in build.TARGETS:
             self.app.abort(f"PARAVEC_WHEEL_PLATFORM is {platform}, not one of any, {', '.join(build.TARGETS)}")
@@ -64,8 +64,8 @@ class KernelsHook(BuildHookInterface[Any]):
         if compiler:
             if os.environ.get("PARAVEC_WHEEL_PLATFORM") and not compiler.is_zig:
                 self.app.abort(f"only zig compiles for {platform}: install ziglang, and unset CC")
-            self._made = TemporaryDirectory(prefix="paravec-")
-            files = self._compile(Path(self._made.name), compiler, platform)
+            self._compiled = TemporaryDirectory(prefix="paravec-")
+            files = self._compile(Path(self._compiled.name), compiler, platform)
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{self._tag(compiler, platform)}"
         else:
@@ -81,10 +81,10 @@ class KernelsHook(BuildHookInterface[Any]):
             raise
 
     def _tag(self, compiler: Any, platform: str | None) -> str | None:
-        """What zig made runs with any C library of the platform; what another compiler made, perhaps only here."""
+        """The wheel's platform tag. Only zig targets a platform's oldest C library; other compilers target this one."""
         return platform if compiler.is_zig or sys.platform == "darwin" else f"linux_{build.machine()}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
-        """Remove what was compiled for the wheel."""
-        if self._made:
-            self._made.cleanup()
+        """Remove the compiled files, which are in the wheel now."""
+        if self._compiled:
+            self._compiled.cleanup()

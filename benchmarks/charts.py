@@ -1,135 +1,116 @@
-"""Charts as SVG, written by hand: bars with their spread, and lines over logarithmic axes."""
+"""Draws the figures of serving.py and growth.py as SVG, each beside its JSON.
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+    python benchmarks/environments.py requirements/charts.lock build/charts
+    build/charts/bin/python benchmarks/charts.py build/bench/serving.json build/bench/growth.json
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-_GREY, _INK, _RULE = "#9aa0a6", "#202124", "#dadce0"
+It needs matplotlib alone, which has an environment of its own. The same figures give the same bytes.
+"""
 
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
 
-@dataclass(frozen=True)
-class Bar:
-    """One figure with its spread."""
+import matplotlib as mpl
 
-    label: str
-    """What it is of."""
-    median: float
-    low: float
-    high: float
-    note: str = ""
-    """A few words behind the figure."""
-    ours: bool = False
-    """In colour; others are grey."""
+mpl.use("svg")
 
+import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter, NullLocator
 
-@dataclass(frozen=True)
-class Curves:
-    """How one thing grows with another."""
+mpl.rcParams |= {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    # The one that matplotlib brings and lays out with; a viewer may take another.
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "legend.frameon": False,
+    # Text stays text, and ids do not change from run to run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "paravec",
+    # A background of its own: a page may be dark.
+    "savefig.facecolor": "white",
+}
 
-    title: str
-    """What grows along x."""
-    lines: Mapping[str, Sequence[tuple[float, float]]]
-    """Points of each line, by its name."""
-
-
-def bars(title: str, panels: Mapping[str, Sequence[Bar]], foot: str = "") -> str:
-    """Panels of horizontal bars below each other, each with a scale of its own."""
-    left, width, room, step = 190, 400, 210, 26
-    body = [_text(12, 26, title, size=16, weight="bold")]
-    y = 44
-    for name, panel in panels.items():
-        y += 22
-        body.append(_text(12, y, name, weight="bold"))
-        y += 10
-        scale = width / max((bar.high for bar in panel), default=1)
-        for bar in panel:
-            middle, end = y + step / 2, left + bar.median * scale
-            body += [
-                _text(left - 8, middle + 4, bar.label, anchor="end"),
-                f'<rect x="{left}" y="{y + 4}" width="{bar.median * scale:.1f}" height="{step - 8}"'
-                f' fill="{_COLOURS[0] if bar.ours else _GREY}"/>',
-                _line(left + bar.low * scale, middle, left + bar.high * scale, middle, _INK),
-                _text(max(end, left + bar.high * scale) + 8, middle + 4, f"{bar.median:,.0f} {bar.note}"),
-            ]
-            y += step
-    body.append(_text(12, y + 22, foot, size=11))
-    return _svg(left + width + room, y + 36, body)
+# Of Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS, _GREY = {"sgd": "#0072b2", "map": "#d55e00"}, "#9aa0a6"
 
 
-def lines(title: str, y_title: str, panels: Sequence[Curves], foot: str = "", columns: int = 3) -> str:
-    """Panels of lines beside each other, all with one scale along y."""
-    names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
-    values = [y for panel in panels for line in panel.lines.values() for _, y in line]
-    low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
-    width, height, gap, top = 240, 190, 66, 78
-    body = [_text(12, 26, title, size=16, weight="bold"), _text(12, 50, f"{y_title}:")]
-    for number, name in enumerate(names):
-        x = 190 + 100 * number
-        body += [_line(x, 46, x + 24, 46, _COLOURS[number % 4], 2), _text(x + 30, 50, name)]
-    for number, panel in enumerate(panels):
-        left, upper = gap + (number % columns) * (width + gap), top + (number // columns) * (height + gap)
-        body += _panel(panel, names, (left, upper, width, height), (low, high))
-    rows = -(-len(panels) // columns)
-    bottom = top + rows * (height + gap)
-    body.append(_text(12, bottom - 4, foot, size=11))
-    return _svg(gap + min(columns, len(panels)) * (width + gap), bottom + 10, body)
+def draw_serving(figures: dict[str, Any]) -> Any:
+    """Medians of each service with the lowest and the highest round, ours in colour; the ratio to Flask behind.
+
+    The empty handler has no bar of documents: its figure would dwarf the others'.
+    """
+    chart, panels = plt.subplots(2, figsize=(8, 5.2), layout="constrained")
+    tokens = figures["tokens"]
+    titles = {
+        "calls": f"calls per second, one text of {tokens} tokens each (to Flask's)",
+        "documents": "documents per second in batches (to Flask's with one text a call)",
+    }
+    for panel, (name, title) in zip(panels, titles.items(), strict=True):
+        rates = {
+            row["name"]: sorted(row[f"{name}_per_second"])
+            for row in figures["services"]
+            if name == "calls" or row["key"] != "empty"
+        }
+        ratios = {row["name"]: row["times_flask"].get(name) for row in figures["services"]}
+        names = sorted(rates, key=lambda name: statistics.median(rates[name]))
+        medians = [statistics.median(rates[name]) for name in names]
+        lows = [median - rates[name][0] for name, median in zip(names, medians, strict=True)]
+        highs = [rates[name][-1] - median for name, median in zip(names, medians, strict=True)]
+        colours = [_COLOURS["sgd"] if name.startswith("paravec") else _GREY for name in names]
+        bars = panel.barh(names, medians, xerr=[lows, highs], color=colours, error_kw={"elinewidth": 1, "capsize": 2})
+        notes = [f" ({ratios[name]:.1f}×)" if ratios[name] else "" for name in names]
+        labels = [f"{median:,.0f}{note}" for median, note in zip(medians, notes, strict=True)]
+        panel.bar_label(bars, labels, padding=6)
+        panel.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        panel.margins(x=0.2)
+        panel.xaxis.set_visible(False)
+        panel.spines["bottom"].set_visible(False)
+    chart.suptitle("Doc2Vec served from one core", fontweight="bold")
+    chart.supxlabel(figures["heading"], fontsize=7.5)
+    return chart
 
 
-def _panel(
-    panel: Curves, names: Sequence[str], box: tuple[int, int, int, int], scale: tuple[float, float]
-) -> list[str]:
-    left, top, width, height = box
-    xs = sorted({x for line in panel.lines.values() for x, _ in line})
-    across = math.log(xs[-1] / xs[0]) or 1.0
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        share = math.log(y / scale[0]) / math.log(scale[1] / scale[0])
-        return left + width * math.log(x / xs[0]) / across, top + height * (1 - share)
-
-    body = []
-    for power in range(round(math.log10(scale[0])), round(math.log10(scale[1])) + 1):
-        _, y = at(xs[0], 10.0**power)
-        body += [_line(left, y, left + width, y, _RULE), _text(left - 6, y + 4, _short(10.0**power), "end", 11)]
-    for x in xs:
-        place, _ = at(x, scale[0])
-        body += [
-            _line(place, top + height, place, top + height + 4, _INK),
-            _text(place, top + height + 17, _short(x), "middle", 11),
-        ]
-    body.append(_text(left + width / 2, top + height + 36, panel.title, "middle"))
-    for name, line in panel.lines.items():
-        colour, points = _COLOURS[names.index(name) % 4], [at(x, y) for x, y in line]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        body += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
-    return body
+def draw_growth(figures: dict[str, Any]) -> Any:
+    """A panel for each thing that grows, a line for each method, all axes logarithmic."""
+    columns = min(3, len(figures["titles"]))
+    panels_down = -(-len(figures["titles"]) // columns)
+    size = 3 * columns, 3 * panels_down
+    chart, panels = plt.subplots(panels_down, columns, figsize=size, sharey=True, layout="constrained", squeeze=False)
+    rows = figures["rows"]
+    for panel, (along, title) in zip(panels.flat, figures["titles"].items(), strict=True):
+        for method, colour in _COLOURS.items():
+            some = [row for row in rows if (row["along"], row["method"]) == (along, method)]
+            medians = [statistics.median(row["documents_per_second"]) for row in some]
+            if some:
+                panel.loglog([row["at"] for row in some], medians, "o-", markersize=4, color=colour, label=method)
+        sizes = sorted({row["at"] for row in rows if row["along"] == along})
+        panel.set_xticks(sizes)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(EngFormatter(sep=""))
+        panel.grid(axis="y", color="#dadce0")
+        panel.set_xlabel(title)
+    panels[0, 0].legend()
+    chart.suptitle("How the cost of a document grows", fontweight="bold")
+    chart.supylabel("documents per second")
+    chart.supxlabel(figures["heading"], fontsize=7.5)
+    return chart
 
 
-def _short(value: float) -> str:
-    """A number for an axis: 500, 10k, 1M."""
-    for unit, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{letter}"
-    return f"{value:g}"
+_CHARTS = {"serving": draw_serving, "growth": draw_growth}
 
 
-def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 13, weight: str = "normal") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}"'
-        f' fill="{_INK}">{escape(words)}</text>'
-    )
+def main(paths: list[str]) -> None:
+    """Draw each file of figures, which its name says the kind of."""
+    for path in map(Path, paths):
+        if path.stem not in _CHARTS:
+            raise SystemExit(f"charts.py: {path} is neither {' nor '.join(f'{name}.json' for name in _CHARTS)}")
+        chart = _CHARTS[path.stem](json.loads(path.read_text()))
+        chart.savefig(path.with_suffix(".svg"), metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"/>'
-
-
-def _svg(width: float, height: float, body: Sequence[str]) -> str:
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
-        f' viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif">'
-    )
-    # A ground of its own: pages may be dark.
-    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *body, "</svg>"]) + "\n"
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from .bystanders import EMBED, Bystander, calling
-from .flood import Flood, Sent, counted
+from .flood import Flood, Sent, call_counts
 from .services import Service, ServiceError, free_ports
 
 # How long a server may take until it answers again after a load.
@@ -33,7 +33,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Contended:
+class OverloadedServer:
     """A running server."""
 
     service: Service
@@ -45,7 +45,7 @@ class Contended:
 
     @classmethod
     @contextmanager
-    def running(cls, service: Service, core: int, timing: Timing) -> Iterator["Contended"]:
+    def running(cls, service: Service, core: int, timing: Timing) -> Iterator["OverloadedServer"]:
         """Start the service on `core`, with metrics."""
         (operations,) = free_ports(1)
         with service.process(str(core), ["one"], "--operations-listen", f"127.0.0.1:{operations}") as (port, pid):
@@ -65,10 +65,10 @@ class Contended:
         """Rates of answered calls and of calls by status under a load, per second, without the bystanders' calls."""
         with load as sent:
             time.sleep(self.timing.ramp)
-            before, began = counted(self.operations), time.perf_counter()
+            before, began = call_counts(self.operations), time.perf_counter()
             with calling(self.port, bystanders):
                 time.sleep(self.timing.measured)
-                after, seconds = counted(self.operations), time.perf_counter() - began
+                after, seconds = call_counts(self.operations), time.perf_counter() - began
                 own = sum(len(one.seconds) for one in bystanders if one.calls[0][0] == EMBED)
             memory = resident(self.pid)
         self._recover()

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.machine import write_results
 from paravec.v1 import embedding_pb2 as pb
-from paravec_client._protocol.decode import read_response
+from paravec_client._protocol.decode import decode_embed_response
 
 _DOCUMENTS = 256
 
@@ -45,7 +45,7 @@ def _row(size: int, rounds: int) -> dict[str, float]:
         message.embeddings.add(vector=numbers, token_count=20, known_token_count=18)
     data = message.SerializeToString()
     theirs = _best(lambda: [np.array(embedding.vector) for embedding in message.embeddings], rounds)
-    ours = _best(lambda: read_response(data), rounds)
+    ours = _best(lambda: decode_embed_response(data), rounds)
     return {"vector_size": size, "protobuf_us": theirs, "ours_us": ours, "ratio": ours / theirs}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .bystanders import modest
-from .contended import Contended
+from .contended import OverloadedServer
 
 BATCH = 256
 """Documents per call of a greedy connection."""
@@ -16,7 +16,7 @@ SOME = 20
 
 
 @dataclass(frozen=True)
-class Greed:
+class GreedyLoad:
     """The load of greedy clients."""
 
     connections: Sequence[int]
@@ -26,7 +26,7 @@ class Greed:
     """`BATCH` texts by tokens per text."""
 
 
-def measure_fairness(server: Contended, greed: Greed, small: Sequence[str]) -> list[dict[str, Any]]:
+def measure_fairness(server: OverloadedServer, greed: GreedyLoad, small: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each greedy load. One modest client sends the first of the small texts, the other `SOME` of them."""
     rows = []
     for tokens, texts in greed.texts.items():

@@ -96,7 +96,7 @@ class Sent:
         return sum(int(n) for one in self.outputs for n in re.findall(r"(\d+) started", one)) / self.seconds
 
 
-def counted(operations: int) -> Counter[str]:
+def call_counts(operations: int) -> Counter[str]:
     """Ended calls of Embed by status, from the metrics of the server's operations port."""
     with urllib.request.urlopen(f"http://127.0.0.1:{operations}/metrics", timeout=60) as answer:
         return Counter({code: int(float(count)) for code, count in _CALLS.findall(answer.read().decode())})

@@ -1,7 +1,7 @@
 """Measures how cost grows: documents per second of the encoder, one size varied at a time.
 
-    python benchmarks/growth.py --json out.json --charts docs     # some minutes
-    python benchmarks/growth.py --short                           # seconds, small sizes
+    python benchmarks/growth.py --json growth.json     # some minutes
+    python benchmarks/growth.py --short                # seconds, small sizes
 
 Models are random (DBOW, negative 5); word frequencies in models and documents follow Zipf's law. The other sizes stay
 at 20 tokens, d100, 20 epochs, 20,000 words, 64 documents per call and one process. Method map has no epochs; on a
@@ -27,7 +27,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.charts import Curves, lines
 from benchmarks.machine import cpu, pin_to_one_core, usable_cores, write_results
 from benchmarks.models import random_model, random_words
 from paravec_model.artifact import Artifact
@@ -93,7 +92,6 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="small sizes, one round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds [%(default)s]")
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="write growth.svg into this folder")
     arguments = parser.parse_args()
     pin_to_one_core()
     base, steps, rounds, seconds = Sizes(), FULL, arguments.rounds, 0.3
@@ -108,10 +106,7 @@ def main() -> int:
             f"{TITLES[row['along']]:22} {row['at']:8,} {row['method']:4} {statistics.median(rates):10,.0f}"
             f"   ({min(rates):,.0f} to {max(rates):,.0f})"
         )
-    write_results(arguments.json, base=asdict(base), rows=rows)
-    if arguments.charts:
-        arguments.charts.mkdir(parents=True, exist_ok=True)
-        (arguments.charts / "growth.svg").write_text(chart(rows, base, rounds))
+    write_results(arguments.json, heading=heading(base, rounds), titles=TITLES, base=asdict(base), rows=rows)
     return 0
 
 
@@ -185,22 +180,13 @@ def drawn(vocabulary: int, tokens: int) -> list[list[str]]:
     return [words[i : i + tokens] for i in range(0, len(words), tokens)]
 
 
-def chart(rows: Sequence[dict[str, Any]], base: Sizes, rounds: int) -> str:
-    """A panel for each thing that grows, a line for each method."""
-    panels = []
-    for along in dict.fromkeys(row["along"] for row in rows):
-        found: dict[str, list[tuple[float, float]]] = {}
-        for row in rows:
-            if row["along"] == along:
-                point = row["at"], statistics.median(row["documents_per_second"])
-                found.setdefault(row["method"], []).append(point)
-        panels.append(Curves(TITLES[along], found))
-    foot = (
+def heading(base: Sizes, rounds: int) -> str:
+    """What it was measured on, in a line."""
+    return (
         f"{cpu()}, one core unless said; random model, DBOW, negative 5; rounds: {rounds}; what does not grow:"
         f" {base.tokens} tokens, d{base.vector_size}, {base.epochs} epochs, {base.vocabulary:,} words,"
         f" {base.batch} documents a call"
     )
-    return lines("How the cost of a document grows", "documents per second", panels, foot)
 
 
 if __name__ == "__main__":

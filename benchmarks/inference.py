@@ -78,7 +78,7 @@ def main() -> int:
 
     def measure(name: str, vector_size: int, model: Doc2Vec, encoder: Encoder, words: list[str]) -> None:
         for tokens in lengths:
-            documents = cut(words, tokens, max(10, count * 20 // tokens))
+            documents = documents_of(words, tokens, max(10, count * 20 // tokens))
             for method in encoder.methods:
                 row: dict[str, Any] = {"model": name, "method": method, "vector_size": vector_size}
                 row |= {"tokens": tokens, "epochs": EPOCHS[method]}
@@ -86,8 +86,8 @@ def main() -> int:
                 rows.append(row)
                 print(
                     f"{name:22} {method:6} {vector_size:4} {tokens:6} {row['epochs']:6} {row['gensim']:7.0f}"
-                    f" {row['single']:7.0f} {shown(row['single_ratio']):>22}"
-                    f" {row['batch']:7.0f} {shown(row['batch_ratio']):>22}",
+                    f" {row['single']:7.0f} {format_ratio(row['single_ratio']):>22}"
+                    f" {row['batch']:7.0f} {format_ratio(row['batch_ratio']):>22}",
                     flush=True,
                 )
 
@@ -130,7 +130,7 @@ def compare(model: Doc2Vec, encoder: Encoder, method: Method, documents: Documen
     return row
 
 
-def shown(ratio: list[float]) -> str:
+def format_ratio(ratio: list[float]) -> str:
     """A ratio with minimum and maximum."""
     median, lowest, highest = ratio
     return f"{median:.1f}× ({lowest:.1f} to {highest:.1f})"
@@ -149,7 +149,7 @@ def corpus() -> list[list[str]]:
     return [tokenize(text) for _tags, text in named_corpus("lee")]
 
 
-def cut(words: list[str], tokens: int, count: int) -> list[list[str]]:
+def documents_of(words: list[str], tokens: int, count: int) -> list[list[str]]:
     """Up to `count` documents of exactly `tokens` tokens."""
     return [words[i * tokens : (i + 1) * tokens] for i in range(min(count, len(words) // tokens))]
 

@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9, help="rounds; medians are printed [%(default)s]")
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     arguments = parser.parse_args()
-    peak = compiled_peak()
+    peak = compile_peak()
     pin_to_one_core()
     sizes, rounds = ((100,), 1) if arguments.short else ((100, 300), arguments.rounds)
     rows = []
@@ -46,7 +46,7 @@ def main() -> int:
     for vector_size in sizes:
         _, encoder = inference.train(stories, vector_size, inference.MODELS["DBOW, negative"])
         for tokens in (20, 250):
-            row = measured(encoder, inference.cut(words, tokens, 4000 // tokens), rounds, peak)
+            row = measure(encoder, inference.documents_of(words, tokens, 4000 // tokens), rounds, peak)
             row |= {"vector_size": vector_size, "tokens": tokens}
             rows.append(row)
             print(
@@ -58,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def compiled_peak() -> Peak:
+def compile_peak() -> Peak:
     """The function `peak` of peak.c. Raises SystemExit if it cannot be compiled."""
     with tempfile.TemporaryDirectory() as directory:
         library, source = f"{directory}/peak.so", Path(__file__).with_name("peak.c")
@@ -73,7 +73,7 @@ def compiled_peak() -> Peak:
     return run
 
 
-def measured(encoder: Encoder, documents: inference.Documents, rounds: int, peak: Peak) -> dict[str, Any]:
+def measure(encoder: Encoder, documents: inference.Documents, rounds: int, peak: Peak) -> dict[str, Any]:
     """Rates of the kernel for some documents, and its share of the peak, measured in the same rounds."""
     width = encoder.artifact.arrays["syn1neg"].shape[1]
     keep = encoder.artifact.arrays["sample_int"] / 2.0**32

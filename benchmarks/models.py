@@ -5,11 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from client.examples import libreoffice_help
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 from paravec_model.convert.export import write_artifact
 from paravec_model.convert.gensim_model import GensimModel
-from paravec_model.corpus.formats import HELP_ROOT, named_corpus
+from paravec_model.corpus.formats import named_corpus
 from paravec_model.evaluation.map_lambda import default
 from paravec_model.text.tokenizer import SimpleTokenizer, WhitespaceTokenizer
 
@@ -62,7 +63,14 @@ class Trained:
 
 def best_corpus() -> str:
     """The Italian help if its package is installed, else gensim's Lee corpus."""
-    return "libreoffice-help-it" if (HELP_ROOT / "it/text").is_dir() else "lee"
+    return "libreoffice-help-it" if (libreoffice_help.ROOT / "it").is_dir() else "lee"
+
+
+def corpus_texts(corpus: str) -> list[str]:
+    """The texts of gensim's Lee corpus ("lee"), or of a Debian package libreoffice-help-*."""
+    if corpus == "lee":
+        return [text for _, text in named_corpus(corpus)]
+    return [text for _, text in libreoffice_help.pages(corpus.removeprefix("libreoffice-help-"))]
 
 
 def trained_model(cache: Path, corpus: str, vector_size: int, artifact: Path) -> Trained:
@@ -71,7 +79,7 @@ def trained_model(cache: Path, corpus: str, vector_size: int, artifact: Path) ->
     file = folder / "doc2vec.model"
     if not file.exists():
         tokenize = SimpleTokenizer()
-        documents = [TaggedDocument(tokenize(text), [n]) for n, (_, text) in enumerate(named_corpus(corpus))]
+        documents = [TaggedDocument(tokenize(text), [n]) for n, text in enumerate(corpus_texts(corpus))]
         model = Doc2Vec(documents, dm=0, negative=5, vector_size=vector_size, min_count=2, epochs=20, seed=1, workers=1)
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache) as directory:
@@ -88,6 +96,6 @@ def trained_model(cache: Path, corpus: str, vector_size: int, artifact: Path) ->
 def texts_of(trained: Trained, tokens: int, count: int) -> list[str]:
     """`count` different texts of `tokens` known tokens each, spread over the training corpus."""
     known = set(Doc2Vec.load(str(trained.gensim)).wv.index_to_key)
-    words = [w for _, text in named_corpus(trained.corpus) for w in SimpleTokenizer()(text) if w in known]
+    words = [w for text in corpus_texts(trained.corpus) for w in SimpleTokenizer()(text) if w in known]
     step = max(len(words) // count, tokens)
     return [" ".join(words[i : i + tokens]) for i in range(step // 2, len(words) - tokens, step)][:count]

@@ -25,8 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.bystanders import modest, prober
-from benchmarks.contended import Contended, Timing
-from benchmarks.fairness import BATCH, Greed, fairness_table, measure_fairness, ms, outcome
+from benchmarks.contended import OverloadedServer, Timing
+from benchmarks.fairness import BATCH, GreedyLoad, fairness_table, measure_fairness, ms, outcome
 from benchmarks.machine import cpu, usable_cores, write_results
 from benchmarks.models import Trained, best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, ServiceError, paravec, stock
@@ -45,7 +45,7 @@ class Plan:
     documents: Sequence[int]
     loads: Sequence[float]
     texts: list[str]
-    greed: Greed
+    greed: GreedyLoad
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def main() -> int:
             for method in arguments.methods:
                 for service in (paravec(trained, method), stock(trained, method)):
                     print(f"measuring {service.name}", file=sys.stderr)
-                    with Contended.running(service, cores[0], timing) as server:
+                    with OverloadedServer.running(service, cores[0], timing) as server:
                         loads += measure_loads(server, plan)
                         fair += measure_fairness(server, plan.greed, plan.texts)
     except ServiceError as error:
@@ -82,7 +82,7 @@ def main() -> int:
     return 0
 
 
-def measure_loads(server: Contended, plan: Plan) -> list[dict[str, Any]]:
+def measure_loads(server: OverloadedServer, plan: Plan) -> list[dict[str, Any]]:
     """A row for each number of documents and load."""
     rows = []
     for documents in plan.documents:
@@ -127,7 +127,7 @@ def _plan(arguments: argparse.Namespace, trained: Trained) -> Plan:
     texts = texts_of(trained, arguments.tokens, max([*arguments.documents, BATCH]))
     tokens = [arguments.tokens] if arguments.short else [arguments.tokens, _LONG_TOKENS]
     greedy = {count: texts_of(trained, count, BATCH) for count in tokens} if arguments.greedy else {}
-    return Plan(arguments.documents, arguments.loads, texts, Greed(arguments.greedy, arguments.batches, greedy))
+    return Plan(arguments.documents, arguments.loads, texts, GreedyLoad(arguments.greedy, arguments.batches, greedy))
 
 
 def _arguments() -> argparse.Namespace:
@@ -135,15 +135,17 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--short", action="store_true", help="the Lee corpus, and a second for each of few loads")
     add("--seconds", type=float, default=3.5, help="duration of each load [%(default)s]")
-    add("--documents", type=_several(int), default="1,8,64,256", help='documents per call; "" for none [%(default)s]')
-    add("--methods", type=_several(str), default="map,sgd", help="inference methods [%(default)s]")
+    add(
+        "--documents", type=_comma_list(int), default="1,8,64,256", help='documents per call; "" for none [%(default)s]'
+    )
+    add("--methods", type=_comma_list(str), default="map,sgd", help="inference methods [%(default)s]")
     add(
         "--loads",
-        type=_several(float),
+        type=_comma_list(float),
         default="1.5,2,3,5,10",
         help="multiples of the peak rate [%(default)s]",
     )
-    add("--greedy", type=_several(int), default="8,16,64", help='greedy connections; "" for none [%(default)s]')
+    add("--greedy", type=_comma_list(int), default="8,16,64", help='greedy connections; "" for none [%(default)s]')
     add("--batches", type=int, default=1, help="concurrent calls of each greedy connection [%(default)s]")
     add("--tokens", type=int, default=20, help="tokens per document [%(default)s]")
     add("--json", type=Path, help="also write the results to this JSON file")
@@ -159,7 +161,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _several(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+def _comma_list(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     def parse(text: str) -> list[Any]:
         return [kind(part) for part in text.split(",") if part]
 

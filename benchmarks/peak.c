@@ -10,7 +10,7 @@ float peak(const float *matrix, const float *vector, int64_t size, int64_t times
     v8 sums[BLOCK];
     for (int k = 0; k < BLOCK; k++) {
         rows[k] = matrix + k * size;
-        sums[k] = spread(0.0f);
+        sums[k] = broadcast(0.0f);
     }
     for (int64_t n = 0; n < times; n++) {
         for (int64_t q = 0; q < size; q += LANES) {
@@ -19,7 +19,7 @@ float peak(const float *matrix, const float *vector, int64_t size, int64_t times
     }
     float sum = 0.0f;
     for (int k = 0; k < BLOCK; k++) {
-        sum += total(sums[k]);
+        sum += lane_sum(sums[k]);
     }
     return sum;
 }

@@ -1,7 +1,7 @@
 """Compares the quality of vectors: gensim at its default and at 100 epochs, and ours; same models, same tasks.
 
-    python benchmarks/quality.py                  # a quarter of an hour; corpora whose packages are installed
-    python benchmarks/quality.py --corpus lee     # a minute
+    python -m benchmarks.quality                  # a quarter of an hour; corpora whose packages are installed
+    python -m benchmarks.quality --corpus lee     # a minute
 
 Retrieval tasks need no labels: one half of a document (its even tokens) retrieves the other half, a help page's title
 its body, a question of Debian's FAQ its answer (recall@1 with its standard error). For 50 stories of Lee, cosines are
@@ -22,18 +22,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from client.examples.libreoffice_help import HelpError
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from gensim.test.utils import datapath
 
+from benchmarks.models import corpus_texts
 from paravec_model.artifact import Artifact
 from paravec_model.convert.export import write_artifact
 from paravec_model.convert.gensim_model import GensimModel
-from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.errors import CorpusError
 from paravec_model.evaluation.map_lambda import by_halves
 from paravec_model.evaluation.metrics import pearson, rankings, recall, unit
-from paravec_model.evaluation.tasks import SHORTEST, Task, distinct, halves
+from paravec_model.evaluation.tasks import MIN_TOKENS_TO_CUT, Task, distinct, halves
 from paravec_model.options import InferenceOptions
 from paravec_model.text.tokenizer import SimpleTokenizer
 
@@ -86,7 +86,7 @@ def main() -> int:
     for corpus in arguments.corpus or COLLECTIONS:
         try:
             collection = COLLECTIONS[corpus]()
-        except (CorpusError, OSError) as error:
+        except (HelpError, OSError) as error:
             print(f"{corpus}: skipped: {error}", file=sys.stderr)
             continue
         for name, parameters in MODELS.items():
@@ -96,7 +96,7 @@ def main() -> int:
                 row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
                 scores = {way: score(task, infer) for way, infer in ways.items()}
                 rows.append(row | scores)
-                figures = " | ".join(shown(*scores[way]) for way in ways)
+                figures = " | ".join(format_score(*scores[way]) for way in ways)
                 print(f"| {corpus} | {task.name} | {name} | {figures} | {row['lambda']:g} |", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -143,14 +143,14 @@ def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
     return float(found.mean()), float(found.std() / len(found) ** 0.5)
 
 
-def shown(score: float, error: float) -> str:
+def format_score(score: float, error: float) -> str:
     """A score with its standard error, if that is not 0."""
     return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
 
 
 def some_halves(documents: Sequence[Tokens]) -> Task:
     """The task that one half of a document retrieves the other."""
-    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= SHORTEST]))
+    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= MIN_TOKENS_TO_CUT]))
 
 
 def evenly(items: Sequence[Any]) -> list[Any]:
@@ -161,7 +161,7 @@ def evenly(items: Sequence[Any]) -> list[Any]:
 def lee() -> Collection:
     """gensim's test data: 300 news stories, and 50 others with similarity ratings (Lee, Pincombe, Welsh 2005)."""
     tokenize = SimpleTokenizer()
-    stories = [tokenize(text) for _, text in named_corpus("lee")]
+    stories = [tokenize(text) for text in corpus_texts("lee")]
     rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
     ratings = np.loadtxt(datapath("similarities0-1.txt"))
     similarity = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
@@ -171,7 +171,7 @@ def lee() -> Collection:
 def help_pages(name: str) -> Collection:
     """LibreOffice's help. The first line of a page is its title."""
     tokenize = SimpleTokenizer()
-    texts = [text for _, text in named_corpus(name)]
+    texts = corpus_texts(name)
     pages = [tokenize(text) for text in texts]
     split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
     titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
@@ -187,7 +187,7 @@ def faq() -> Collection:
         (tokenize(question), tokenize(answer)) for question, answer in zip(pieces[1::2], pieces[2::2], strict=True)
     ]
     entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
-    pages = [tokenize(page) for _, page in named_corpus("libreoffice-help-en-us")]
+    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-en-us")]
     documents = pages + [answer for _, answer in entries]
     return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
 

@@ -1,7 +1,7 @@
 """Compares services: calls and documents per second of paravec-server, an empty handler, and gensim in other servers.
 
     python benchmarks/serving.py                      # a few minutes; the peers are installed on first use
-    python benchmarks/serving.py --peers flask --rounds 3 --json out.json --charts docs
+    python benchmarks/serving.py --peers flask --rounds 3 --json serving.json
     python benchmarks/serving.py --short              # seconds: ours and the empty handler, a small model
 
 All serve one model (trained on the Italian help if libreoffice-help-it is installed, else on Lee; DBOW, negative 5,
@@ -25,7 +25,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.charts import Bar, bars
 from benchmarks.load import Load, LoadError
 from benchmarks.machine import cpu, software, usable_cores
 from benchmarks.models import Trained, best_corpus, texts_of, trained_model
@@ -94,7 +93,6 @@ def main() -> int:
         "--peers", default=",".join(PEER_NAMES), help="other services, separated by commas [%(default)s]"
     )
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
-    parser.add_argument("--charts", type=Path, metavar="DIR", help="write serving.svg into this folder")
     arguments = parser.parse_args()
     keys = [] if arguments.short else [key for key in arguments.peers.split(",") if key]
     if unknown := set(keys) - set(PEER_NAMES):
@@ -125,10 +123,8 @@ def main() -> int:
     facts |= {"at_once": {"calls": CONCURRENT_CALLS, "batches": CONCURRENT_BATCHES}}
     print_table(facts, measured)
     if arguments.json:
-        arguments.json.write_text(json.dumps(facts | {"services": as_rows(measured)}, indent=2) + "\n")
-    if arguments.charts:
-        arguments.charts.mkdir(parents=True, exist_ok=True)
-        (arguments.charts / "serving.svg").write_text(chart(facts, measured))
+        figures = facts | {"heading": heading(facts), "services": as_rows(measured)}
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 1 if failed & {"empty", "paravec-map", "paravec-sgd"} else 0
 
 
@@ -175,6 +171,7 @@ def print_table(facts: dict[str, Any], measured: Sequence[Measurements]) -> None
 def as_rows(measured: Sequence[Measurements]) -> list[dict[str, Any]]:
     """All rates, as JSON objects."""
     rows = []
+    flask, _ = rates_of(measured, "flask")
     for measurements in measured:
         service = measurements.service
         row: dict[str, Any] = {"key": service.key, "name": service.name, "wire": service.wire.name}
@@ -186,27 +183,10 @@ def as_rows(measured: Sequence[Measurements]) -> list[dict[str, Any]]:
         }
         row |= {"median_calls_per_second": statistics.median(measurements.calls)}
         row |= {"median_documents_per_second": statistics.median(measurements.documents)}
+        rates = {"calls": measurements.calls, "documents": measurements.documents}
+        row |= {"times_flask": {name: ratio(some, flask) for name, some in rates.items()} if flask else {}}
         rows.append(row)
     return rows
-
-
-def chart(facts: dict[str, Any], measured: Sequence[Measurements]) -> str:
-    """Both figures of all services as bars; of the empty handler only the first, it would dwarf the others' second."""
-    flask, _ = rates_of(measured, "flask")
-
-    def bar(figures: Measurements, rates: list[float]) -> Bar:
-        name, ours = figures.service.name, figures.service.key.startswith("paravec")
-        note = f"({times(rates, flask)})" if flask else ""
-        return Bar(name, statistics.median(rates), min(rates), max(rates), note, ours)
-
-    calls = [bar(figures, figures.calls) for figures in measured]
-    documents = [bar(figures, figures.documents) for figures in measured if not figures.service.constant]
-    panels = {
-        f"calls per second, one text of {TOKENS} tokens each (to Flask's)": calls,
-        "documents per second in batches (to Flask's with one text a call)": documents,
-    }
-    panels = {name: sorted(panel, key=lambda bar: -bar.median) for name, panel in panels.items()}
-    return bars("Doc2Vec served from one core", panels, heading(facts))
 
 
 def rates_of(measured: Sequence[Measurements], key: str) -> tuple[list[float], list[float]]:

@@ -86,7 +86,7 @@ class _Grpc:
     def call(self, port: int, body: bytes) -> bytes:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.path)
-            return framed(method(body[5:], timeout=_TIMEOUT_SECONDS))
+            return frame(method(body[5:], timeout=_TIMEOUT_SECONDS))
 
 
 class Paravec(_Grpc):
@@ -96,7 +96,7 @@ class Paravec(_Grpc):
     path = "/paravec.v1.EmbeddingService/Embed"
 
     def request(self, texts: Sequence[str]) -> bytes:
-        return framed(pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString())
+        return frame(pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts]).SerializeToString())
 
     def vectors(self, answer: bytes) -> list[list[float]]:
         return [list(embedding.vector) for embedding in pb.EmbedResponse.FromString(answer[5:]).embeddings]
@@ -118,7 +118,7 @@ class OpenInference(_Grpc):
         tensor = message.inputs.add(name="texts", datatype="BYTES", shape=[len(texts), 1])
         tensor.parameters["content_type"].string_param = "str"
         tensor.contents.bytes_contents.extend(text.encode() for text in texts)
-        return framed(message.SerializeToString())
+        return frame(message.SerializeToString())
 
     def vectors(self, answer: bytes) -> list[list[float]]:
         (tensor,) = self._messages.ModelInferResponse.FromString(answer[5:]).outputs
@@ -137,6 +137,6 @@ class OpenInference(_Grpc):
         return module
 
 
-def framed(message: bytes) -> bytes:
+def frame(message: bytes) -> bytes:
     """A message in gRPC's frame: uncompressed flag, length, message."""
     return b"\0" + len(message).to_bytes(4, "big") + message

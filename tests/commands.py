@@ -1,4 +1,4 @@
-"""The client's command as a person types it."""
+"""Run the `paravec` command."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from .servers import Server
 def paravec(
     server: Server | None, *arguments: str, given: str | bytes = "", python: str = sys.executable
 ) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end, with `given` as standard input."""
+    """Run the command to its end, with `given` as standard input."""
     data = given if isinstance(given, bytes) else given.encode()
     command = line(server, *arguments, python=python)
     ran = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
@@ -17,6 +17,6 @@ def paravec(
 
 
 def line(server: Server | None, *arguments: str, python: str = sys.executable) -> list[str]:
-    """Its command line."""
+    """The arguments that start the command."""
     target = ["--target", server.target] if server else []
     return [python, "-m", "paravec_client.cli", *arguments, *target]

@@ -1,16 +1,22 @@
-"""What the tests share: one small trained model of each kind, its artifact, and a real server of it on a free port."""
+"""Fixtures of the whole session: a small trained model, its artifact, and a real server of it on a free port."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from gensim.models.doc2vec import Doc2Vec
 from hypothesis import HealthCheck, settings
 
+from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from . import parity
+from .calls import connect
+from .credentials import OLD, Pem
 from .servers import Server, running
 
 settings.register_profile(
@@ -47,8 +53,35 @@ def server(artifact: Artifact) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    """A stock channel to `server`."""
+    with connect(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def stub(channel: grpc.Channel) -> Any:
+    """The generated stub on `channel`."""
+    return embedding_pb2_grpc.EmbeddingServiceStub(channel)
+
+
 @pytest.fixture
 def client(server: Server) -> Iterator[EmbeddingClient]:
     """A client of `server`."""
     with EmbeddingClient(server.target) as client:
         yield client
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Pem:
+    """A certificate authority for one test."""
+    return Pem(tmp_path / "pem")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """A tokens file with one token and a comment."""
+    file = tmp_path / "tokens"
+    file.write_text(f"# of the search service\n\n  {OLD}   # since May\n")
+    return file

@@ -41,7 +41,7 @@ FITS = """() => document.documentElement.scrollWidth <= innerWidth &&
 
 
 def main() -> None:
-    """The mode's own."""
+    """Run the mode that the first argument names."""
     mode, address, question, *folder = sys.argv[1:]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def ask(browser: Browser, address: str, question: str, scripts: bool) -> str:
-    """What the page says of a question."""
+    """The page's status line after a question."""
     page = browser.new_context(java_script_enabled=scripts).new_page()
     page.goto(address)
     put(page, question)

@@ -1,6 +1,7 @@
 """Real paravec-server processes for tests, on free ports of the loopback."""
 
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def command(model: Path, *flags: str) -> list[str]:
     return [*server, "--listen", "127.0.0.1:0", "--log-format", "json", *flags]
 
 
+def failure(*arguments: str) -> tuple[int, list[str]]:
+    """Exit code and standard error of a server that cannot start."""
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return ran.returncode, ran.stderr.splitlines()
+
+
 @contextmanager
 def running(model: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
     """A server of `model`, stopped at the end; by default only handed over once it is ready."""
@@ -99,6 +106,11 @@ def running(model: Path, *flags: str, ready: bool = True) -> Iterator[Server]:
                     client.wait_until_ready(PATIENCE)
             yield server
         finally:
+            if "COVERAGE_PROCESS_CONFIG" in os.environ:
+                # A process that is killed writes no coverage.
+                with suppress(subprocess.TimeoutExpired):
+                    process.terminate()
+                    process.wait(5)
             process.kill()
             if server:
                 # Workers end with their parent, and write until then.

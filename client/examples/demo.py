@@ -1,4 +1,4 @@
-"""The whole way of a text: starts a server, embeds texts through the client, shows each text's nearest, stops it."""
+"""Starts a server, embeds texts through the client, shows each text's nearest neighbour, and stops the server."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from paravec_client import EmbeddingClient, InferenceOptions
 
-# In pairs: each text is about the same as its neighbour, in other words.
+# In pairs: both texts of a pair are about the same event, in different words.
 TEXTS = (
     "Australian batsmen built a big lead against South Africa on the second day of the cricket test",
     "The bowlers took early wickets and the cricket test in Adelaide is now in Australia's hands",
@@ -28,7 +28,7 @@ TEXTS = (
 
 
 def main() -> int:
-    """Run the demonstration; 0 if every text was embedded."""
+    """Run the demonstration; returns 0 if every text was embedded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
     arguments = parser.parse_args()
@@ -55,7 +55,7 @@ def main() -> int:
 
 @contextmanager
 def server(model: Path) -> Iterator[int]:
-    """A paravec-server of its own on a free port, which is what this yields; it is stopped at the end."""
+    """Start a paravec-server on a free port, yield the port, and stop the server at the end of the block."""
     command = [sys.executable, "-m", "paravec_server.cli", "--model", str(model)]
     command += ["--listen", "127.0.0.1:0", "--log-format", "json"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  our own command
@@ -69,7 +69,7 @@ def server(model: Path) -> Iterator[int]:
                 if event["event"] == "listening":
                     break
             else:
-                sys.exit("the server ended before it listened")
+                sys.exit("the server exited before it listened")
             threading.Thread(target=process.stderr.read, daemon=True).start()
             yield event["port"]
         finally:

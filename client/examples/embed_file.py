@@ -1,4 +1,4 @@
-"""Embed each line of a file: python embed_file.py texts.txt vectors.npy, on the server that PARAVEC_TARGET names."""
+"""Embeds each line of a file on the server in PARAVEC_TARGET: python embed_file.py texts.txt vectors.npy"""
 
 import sys
 

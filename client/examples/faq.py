@@ -1,4 +1,4 @@
-"""The example faq_engine and a paravec server behind it, until Ctrl-C: what `make faq` runs."""
+"""Runs the example faq_engine and a paravec server for it until Ctrl-C; `make faq` starts this."""
 
 import argparse
 import os
@@ -13,12 +13,12 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Serve both; the exit code."""
+    """Run both; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
-    parser.add_argument("--python", required=True, help="a Python that has what requirements/faq.lock says")
+    parser.add_argument("--python", required=True, help="a Python with the packages of requirements/faq.lock")
     parser.add_argument("--faq", required=True, type=Path, help="file of the entries")
-    parser.add_argument("--listen", default="127.0.0.1:8080", help="where the page is [%(default)s]")
+    parser.add_argument("--listen", default="127.0.0.1:8080", help="address of the page [%(default)s]")
     arguments = parser.parse_args()
     paths = [str(path) for path in (HERE, HERE.parent, HERE.parents[1] / "proto")]
     with server(arguments.model) as port:

@@ -28,7 +28,7 @@ from .types import (
     ModelVersion,
     Neighbour,
     Query,
-    Similar,
+    SimilarDocuments,
     Vector,
 )
 
@@ -58,7 +58,7 @@ __all__ = [
     "Query",
     "Retry",
     "ServerError",
-    "Similar",
+    "SimilarDocuments",
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",

@@ -1,24 +1,24 @@
-"""What a call can raise. No grpc type needs to be imported to handle these.
+"""What the client raises. Callers need no gRPC type to handle these.
 
 ParavecError
-├── InvalidArgumentError      a document or an option is at fault; `violations` says which
-├── OverloadedError           the server has too much to do, or a message is too large; `retry_after`
-├── UnavailableError          no server, one that is loading its model, or one that drains
-├── UnauthenticatedError      no or wrong credentials
+├── InvalidArgumentError      a document or an option is invalid; `violations` names the fields
+├── OverloadedError           the server is overloaded, or a message is too large; `retry_after`
+├── UnavailableError          no server answers, or it is loading its model or shutting down
+├── UnauthenticatedError      the token or certificate is missing or wrong
 ├── DeadlineError             the call took longer than its timeout
-├── CancelledError            the call was cancelled
-├── ConfigError               certificates, a token or a setting that a client cannot be made with
+├── CancelledError            the call was cancelled, or the client is closed
+├── ConfigError               a setting, certificate or token is unusable
 ├── ForkedError               the process was forked while gRPC was in use
-├── ModelChangedError         the servers moved to another model in the middle of a list or stream
-├── UnsupportedError          the server or its model cannot do this at all
-└── ServerError               a fault of the server; `request_id` is in its log
+├── ModelChangedError         the servers switched to another model during a list or stream
+├── UnsupportedError          the server or its model does not support the call
+└── ServerError               the server failed; `request_id` is in its log
 """
 
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from google.protobuf import message
@@ -27,7 +27,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """A field of the request that is at fault.
+    """An invalid field of the request, as in google.rpc.BadRequest.
 
     Attributes:
         field: Path of the field, e.g. documents[3].text.
@@ -39,13 +39,13 @@ class FieldViolation:
 
 
 class ParavecError(Exception):
-    """Base of all errors of the client.
+    """Base class of all errors of the client.
 
     Attributes:
-        code: Name of the gRPC status.
-        violations: Fields at fault.
-        retry_after: Seconds after which the server would like to be asked again; None if it does not say.
-        request_id: Id of the call, which is in the server's log; "" if it has none.
+        code: Name of the gRPC status, e.g. UNAVAILABLE.
+        violations: The invalid fields; empty if the error is not about fields.
+        retry_after: Seconds to wait before a retry, as the server advises; None if it gives no advice.
+        request_id: Id of the call in the server's log; "" if it has none.
     """
 
     def __init__(
@@ -64,44 +64,28 @@ class ParavecError(Exception):
         self.request_id = request_id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles keep all attributes, whatever a class's constructor takes."""
-        return _made_again, (type(self), self.args), self.__dict__
-
-    def shifted(self, offset: int) -> Self:
-        """The same error, with `offset` added to the numbers of its documents: a call may be one batch of several."""
-        return self._renamed(
-            lambda text: re.sub(r"^(documents|queries)\[(\d+)\]", lambda f: f"{f[1]}[{int(f[2]) + offset}]", text)
-        )
-
-    def of_document(self, number: int) -> Self:
-        """The same error, with the document's number in what the server, in a stream, just calls `document`."""
-        return self._renamed(lambda text: re.sub(r"^document\b", f"documents[{number}]", text))
-
-    def _renamed(self, rename: Callable[[str], str]) -> Self:
-        renamed = copy(self)
-        renamed.args = (rename(str(self)),)
-        renamed.violations = tuple(FieldViolation(rename(v.field), v.description) for v in self.violations)
-        return renamed
+        """Copy and pickle all attributes, whatever arguments the subclass's constructor takes."""
+        return _rebuild, (type(self), self.args), self.__dict__
 
 
-def _made_again(kind: type[ParavecError], args: tuple[Any, ...]) -> ParavecError:
+def _rebuild(kind: type[ParavecError], args: tuple[Any, ...]) -> ParavecError:
     return kind.__new__(kind, *args)
 
 
 class InvalidArgumentError(ParavecError):
-    """A document or an option is at fault."""
+    """A document or an option is invalid."""
 
 
 class OverloadedError(ParavecError):
-    """The server has too much to do, or a message is too large for it."""
+    """The server is overloaded, or a message is too large for it."""
 
 
 class UnavailableError(ParavecError):
-    """No server answers, or it is loading its model, or draining."""
+    """No server answers, or it is loading its model or shutting down."""
 
 
 class UnauthenticatedError(ParavecError):
-    """No or wrong credentials."""
+    """The token or certificate is missing or wrong."""
 
 
 class DeadlineError(ParavecError):
@@ -109,44 +93,45 @@ class DeadlineError(ParavecError):
 
 
 class CancelledError(ParavecError):
-    """The call was cancelled."""
+    """The call was cancelled, or the client is closed."""
 
 
 class ConfigError(ParavecError):
-    """Certificates, a token or a setting that a client cannot be made with; raised before any call."""
+    """A setting, certificate or token is unusable. Raised before any call."""
 
 
 class ForkedError(ParavecError):
-    """The process was forked while gRPC was in use: its threads are not in the fork, and calls there would hang."""
+    """The process was forked while gRPC was in use. A child does not have gRPC's threads, so its calls would hang."""
 
     def __init__(self) -> None:
         super().__init__(
-            "gRPC was in use when this process was forked (a call or stream in progress, a server, grpc.aio, or a "
-            "channel of the caller's own), and cannot be used in it: fork without these, or start processes by "
+            "gRPC was in use when this process was forked (a call or stream in progress, a server, grpc.aio, or the "
+            "caller's own channel), so it is unusable here: fork when gRPC is idle, or start processes with "
             'multiprocessing\'s "spawn" or "forkserver"',
             code="FAILED_PRECONDITION",
         )
 
 
 class ModelChangedError(ParavecError):
-    """The servers moved to another model in the middle of a list or stream: its vectors would not be comparable.
+    """The servers switched to another model during a list or stream. Vectors of two models are not comparable.
 
     Attributes:
-        before, after: Versions of the models.
+        before: Version of the model at first.
+        after: Version of the model now.
     """
 
     def __init__(self, before: str, after: str) -> None:
         self.before, self.after = before, after
-        text = f"the model changed from version {before} to {after} between two calls; embed all anew"
+        text = f"the model changed from version {before} to {after} between two calls; embed all documents again"
         super().__init__(text, code="ABORTED")
 
 
 class UnsupportedError(ParavecError):
-    """What is asked for needs another model, one that carries documents say, or a newer server."""
+    """The call needs a newer server, or another model, such as one with training documents."""
 
 
 class ServerError(ParavecError):
-    """A fault of the server, or a server that is not paravec."""
+    """The server failed, or is not a paravec server."""
 
 
 _BY_CODE: dict[str, type[ParavecError]] = {
@@ -160,34 +145,34 @@ _BY_CODE: dict[str, type[ParavecError]] = {
     "UNIMPLEMENTED": UnsupportedError,
 }
 
-_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+_CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
-_DETAILS: tuple[type[message.Message], ...] = (
+_DETAIL_TYPES: tuple[type[message.Message], ...] = (
     error_details_pb2.BadRequest,
     error_details_pb2.RetryInfo,
     error_details_pb2.RequestInfo,
 )
 
+# grpc.aio reports this if the call ends while it sends the request. The server's own status is lost; a retry gets it.
+_SEND_INTERRUPTED = "Internal error from Core"
 
-# What grpc.aio says if a call ends while it sends. What the server said of it is lost; asked again, it says it again.
-_CUT_OFF = "Internal error from Core"
 
-
-def from_call(error: grpc.RpcError, request_id: str = "") -> ParavecError:
-    """The error for a failed call, which is its cause; `request_id` if the server does not tell another."""
-    failure = _of_call(error)
+def from_rpc_error(error: grpc.RpcError, request_id: str = "") -> ParavecError:
+    """The client's error for a failed call, with `error` as its cause. A request id from the server wins over
+    `request_id`."""
+    failure = _convert(error)
     failure.__cause__ = error
     failure.request_id = failure.request_id or request_id
     return failure
 
 
-def _of_call(error: grpc.RpcError) -> ParavecError:
-    # Those of grpc.aio are no grpc.Call.
+def _convert(error: grpc.RpcError) -> ParavecError:
+    # grpc.aio.AioRpcError is not a grpc.Call.
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return ParavecError(str(error))
-    if error.details() == _CUT_OFF:
-        return _make("UNAVAILABLE", "the call ended while its message was on its way")
-    # Older ones of grpc.aio look like a mapping and are none.
+    if error.details() == _SEND_INTERRUPTED:
+        return _make("UNAVAILABLE", "the call ended while its request was being sent")
+    # grpc.aio's Metadata is a mapping, but dict() of an older one fails; iter() gives its pairs.
     trailers: dict[str, Any] = dict(iter(error.trailing_metadata() or ()))
     if details := trailers.get("grpc-status-details-bin"):
         status = status_pb2.Status()
@@ -200,16 +185,16 @@ def _of_call(error: grpc.RpcError) -> ParavecError:
 
 
 def from_status(status: status_pb2.Status) -> ParavecError:
-    """The error for a google.rpc.Status, of a call or of one document of a stream."""
-    return _make(_NAMES.get(status.code, "UNKNOWN"), status.message, status)
+    """The client's error for a google.rpc.Status, of a call or of one document in a stream."""
+    return _make(_CODE_NAMES.get(status.code, "UNKNOWN"), status.message, status)
 
 
 def _make(code: str, text: str, status: status_pb2.Status | None = None) -> ParavecError:
     violations: list[FieldViolation] = []
     retry_after, request_id = None, ""
     for packed in status.details if status else ():
-        for kind in _DETAILS:
-            detail = kind()
+        for detail_type in _DETAIL_TYPES:
+            detail = detail_type()
             if not packed.Unpack(detail):
                 continue
             if isinstance(detail, error_details_pb2.BadRequest):
@@ -218,5 +203,25 @@ def _make(code: str, text: str, status: status_pb2.Status | None = None) -> Para
                 retry_after = detail.retry_delay.ToMilliseconds() / 1000
             elif isinstance(detail, error_details_pb2.RequestInfo):
                 request_id = detail.request_id
-    kind_of_error = _BY_CODE.get(code, ServerError)
-    return kind_of_error(text, code=code, violations=violations, retry_after=retry_after, request_id=request_id)
+    error_type = _BY_CODE.get(code, ServerError)
+    return error_type(text, code=code, violations=violations, retry_after=retry_after, request_id=request_id)
+
+
+def with_offset(error: ParavecError, offset: int) -> ParavecError:
+    """A copy with `offset` added to its document or query numbers, for a call that is one batch of a list."""
+    return _rename_fields(
+        error, lambda path: re.sub(r"^(documents|queries)\[(\d+)\]", lambda f: f"{f[1]}[{int(f[2]) + offset}]", path)
+    )
+
+
+def with_document_number(error: ParavecError, number: int) -> ParavecError:
+    """A copy that names `documents[number]` where the server's stream names only `document`."""
+    return _rename_fields(error, lambda path: re.sub(r"^document\b", f"documents[{number}]", path))
+
+
+def _rename_fields(error: ParavecError, rename: Callable[[str], str]) -> ParavecError:
+    renamed = copy(error)
+    # The text begins with the path of the field.
+    renamed.args = (rename(str(error)),)
+    renamed.violations = tuple(FieldViolation(rename(v.field), v.description) for v in error.violations)
+    return renamed

@@ -1,4 +1,4 @@
-"""Text or tokens in, vectors out: the whole of inference, without any wire."""
+"""Infers the vectors of texts or tokens with one model. It knows nothing of protocols: no protobuf, no gRPC."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -22,43 +22,47 @@ from .text.token_ids import Document, TokenIdReader, TokenIds
 
 Vectors = npt.NDArray[np.float32]
 
-# Multiply-adds a second of one core, for estimates.
-_RATE = 5e9
+# Of one core, for estimates.
+_MULTIPLY_ADDS_PER_SECOND = 5e9
+_MULTIPLY_ADDS_PER_MS = _MULTIPLY_ADDS_PER_SECOND / 1000
 
 
 class Encoding(NamedTuple):
-    """Vectors of documents."""
+    """The vectors of some documents, and how many of their tokens the model knows."""
 
     vectors: Vectors
-    """Shape (documents, vector_size). A document with no known token has a zero vector."""
+    """float32 of shape (documents, vector_size). The vector of a document without a known token is zero."""
     known_token_counts: list[int]
-    """Tokens of each document that the vocabulary has, and that were used."""
+    """Known tokens among the first `max_tokens` of each document."""
     token_counts: Sequence[int]
-    """Tokens of each document."""
+    """All tokens of each document."""
     max_tokens: int
-    """At most so many tokens of a document were used."""
+    """Tokens of a document after this many are ignored."""
 
     @property
     def truncated(self) -> Iterator[bool]:
-        """Whether some of a document's tokens were not used."""
+        """For each document, whether it has more than `max_tokens` tokens."""
         return (count > self.max_tokens for count in self.token_counts)
 
     def part(self, begin: int, end: int) -> "Encoding":
-        """The encoding of the documents [begin, end)."""
+        """The encoding of documents `begin` to `end`, `end` excluded."""
         part = slice(begin, end)
         return Encoding(self.vectors[part], self.known_token_counts[part], self.token_counts[part], self.max_tokens)
 
 
 class Encoder:
-    """Infers vectors with one artifact. Threads may share it: a long call holds the GIL only to look words up.
+    """Infers vectors with one artifact. Threads may share an encoder; a long call releases the GIL while it computes.
 
-    The vector of a document depends on the model, its tokens and the options, to the bit, and on nothing else: not on
-    the documents beside it, on earlier calls, or on which thread, process or machine makes it (CPUs without AVX2
-    agree among each other).
+    The vector of a document depends only on the model, the document's tokens and the options. It is equal to the bit
+    whatever other documents are in the call, and on every thread, process and machine. CPUs with and without AVX2 are
+    the exception: their last bits differ.
     """
 
     def __init__(self, artifact: Artifact, method: Method | None = None) -> None:
-        """`method`: the default one, the manifest's if None; OptionError if the model cannot be used with it."""
+        """Build the methods that the artifact supports.
+
+        `method` replaces the manifest's default method. OptionError if the model does not support it.
+        """
         self.artifact = artifact
         self.manifest = artifact.manifest
         self.tokenize = artifact.manifest.tokenizer
@@ -67,18 +71,18 @@ class Encoder:
         if self.manifest.map_lambda is not None:
             self._methods["map"] = Map(artifact, self.manifest.map_lambda)
         self.defaults = replace(self.manifest.defaults, method=method) if method else self.manifest.defaults
-        """Options where a caller gives none."""
+        """Options of calls that pass none."""
         self._check(self.defaults)
         self.document_index = DocumentIndex(artifact) if self.manifest.doctag_count else None
-        """The training documents, if the artifact carries them."""
+        """Search over the training documents; None if the artifact has no doctags."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """What this model can be used with."""
+        """The methods that this model supports."""
         return tuple(self._methods)
 
     def with_map_lambda(self, map_lambda: float) -> "Encoder":
-        """The same encoder with another λ of method map; to compare values."""
+        """A copy of this encoder with another λ for method map, for comparing values of λ."""
         other = copy(self)
         other._methods = {**self._methods, "map": Map(self.artifact, map_lambda)}
         return other
@@ -88,7 +92,7 @@ class Encoder:
             raise OptionError("method", f"must be {' or '.join(self.methods)} for this model, not {options.method}")
 
     def warm_up(self) -> None:
-        """Read what every document needs and draw for the default options, so that the first does not wait for it."""
+        """Load pages from disk and draw the random tables of the default options, so that the first call need not."""
         self.artifact.vocabulary.id_of("")
         self.to_token_ids([printable])
         for name, method in self._methods.items():
@@ -98,15 +102,15 @@ class Encoder:
             self.document_index.warm_up()
 
     def is_short(self, tokens: int, options: InferenceOptions) -> bool:
-        """Whether to infer from about so many tokens takes a millisecond at most."""
-        # What has been drawn for another seed, or for more epochs, may be gone again.
+        """Whether inference of about `tokens` tokens takes at most one millisecond."""
+        # The random tables of other seeds, or of more epochs, may not be in memory.
         drawn = options.seed == self.defaults.seed and options.epochs <= self.defaults.epochs
-        return drawn and self._methods[options.method].cost(tokens, options) < _RATE / 1000
+        return drawn and self._methods[options.method].cost(tokens, options) < _MULTIPLY_ADDS_PER_MS
 
     def estimate_seconds(self, tokens: int, options: InferenceOptions | None = None) -> float:
-        """About how long one core infers from so many tokens; within a factor of two or three."""
+        """Seconds that inference of `tokens` tokens takes on one core, within a factor of two to three."""
         options = options or self.defaults
-        return self._methods[options.method].cost(tokens, options) / _RATE
+        return self._methods[options.method].cost(tokens, options) / _MULTIPLY_ADDS_PER_SECOND
 
     def encode(
         self,
@@ -114,28 +118,30 @@ class Encoder:
         options: InferenceOptions | None = None,
         stop: Stop = bool,
     ) -> Encoding:
-        """Infer the vectors of documents: of texts, or of tokens.
+        """Infer the vectors of documents.
 
-        `options`: `defaults` if None; OptionError if the model cannot be used with their method. `stop` is
-        asked every few ten milliseconds of work; once it says True, StoppedError is raised. NotFiniteError if the model
-        holds numbers that are not finite, and one of the vectors is not either.
+        `documents`: each a text, which the model's tokenizer splits, or a sequence of tokens. `options`: None for
+        `defaults`. `stop`: called every 10 to 30 ms of work; return True to give up.
+
+        Raises OptionError if the model does not support the method, StoppedError once `stop` returns True, and
+        NotFiniteError if a vector holds NaN or infinity, which damaged or diverged models cause.
         """
         return self.infer(self.to_token_ids(documents, stop=stop), options, stop)
 
-    def infer(self, words: TokenIds, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
-        """Infer the vectors of documents that were read, as `encode` does."""
+    def infer(self, documents: TokenIds, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
+        """Infer the vectors of documents given as token ids; otherwise as `encode`."""
         options = options or self.defaults
         self._check(options)
-        size, known = self.manifest.algorithm.vector_size, words.known_counts
+        size, known = self.manifest.algorithm.vector_size, documents.known_counts
         vectors = np.zeros((len(known), padded(size)), np.float32)
-        if words.ids:
-            self._methods[options.method](words.ids, words.ends, vectors, options, stop)
+        if documents.ids:
+            self._methods[options.method](documents.ids, documents.ends, vectors, options, stop)
             if not all_finite(vectors):
-                raise NotFiniteError("a vector is not finite; paravec-model verify names the arrays that are the cause")
+                raise NotFiniteError("a vector is not finite; run paravec-model verify to find the damaged arrays")
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0
         if options.normalize:
-            lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
-            vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0, casting="same_kind")
-        return Encoding(vectors, known, words.token_counts, words.max_tokens)
+            norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
+            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0, casting="same_kind")
+        return Encoding(vectors, known, documents.token_counts, documents.max_tokens)

@@ -1,13 +1,13 @@
-"""What can go wrong with a model; each message is one line that names the thing and what to do.
+"""Errors of models. Each message is one line that names the cause and what to do.
 
 ModelError
-├── ArtifactError      an artifact is missing, damaged, or of an unknown format
+├── ArtifactError      the artifact is missing, damaged, or of an unknown format
 ├── ConversionError    a gensim file cannot be converted
-│   └── UnsafePickleError   ... because it would call something that is not allowed
-├── CorpusError        a corpus cannot be read or holds nothing to learn from
-├── NotFiniteError     a vector holds NaN or infinity, so the model's numbers are no good
+│   └── UnsafePickleError   the file would call a function that is not allowed
+├── CorpusError        a corpus cannot be read, or has too little text to train on
+├── NotFiniteError     a vector holds NaN or infinity: the model is damaged or diverged
 ├── OptionError        an option of training or inference is out of range; `field` names it
-└── StoppedError       the caller asked an inference or a training to stop
+└── StoppedError       the caller stopped an inference or a training
 """
 
 
@@ -24,15 +24,15 @@ class ConversionError(ModelError):
 
 
 class UnsafePickleError(ConversionError):
-    """A pickle asks for a global that no gensim model needs."""
+    """A pickle imports a name that no gensim model needs."""
 
 
 class CorpusError(ModelError):
-    """A corpus cannot be read, or holds nothing to learn from."""
+    """A corpus cannot be read, or has too little text to train on."""
 
 
 class NotFiniteError(ModelError):
-    """A vector holds NaN or infinity, so the model's numbers are no good."""
+    """A vector holds NaN or infinity: the model is damaged, or diverged in training."""
 
 
 class OptionError(ModelError):
@@ -45,4 +45,4 @@ class OptionError(ModelError):
 
 
 class StoppedError(ModelError):
-    """The caller asked an inference to stop before it was done, or a training before it had learned anything."""
+    """The caller stopped an inference before its end, or a training before its first result."""

@@ -1,4 +1,4 @@
-"""How a model was made and how a vector is inferred, in gensim's terms."""
+"""The hyper-parameters of a model and the options of inference. Names are gensim's."""
 
 import math
 from collections.abc import Callable
@@ -10,42 +10,42 @@ from .errors import OptionError, StoppedError
 Mode = Literal["dbow", "dm_mean", "dm_sum", "dm_concat"]
 Method = Literal["sgd", "map"]
 Stop = Callable[[], bool]
-"""Returns True once the caller no longer waits for the result."""
+"""Long work calls it now and then, and raises StoppedError once it returns True. `bool` never stops the work."""
 
 
 def raise_if_stopped(stop: Stop) -> None:
-    """StoppedError if the caller no longer waits for the result."""
+    """Raise StoppedError if `stop` returns True."""
     if stop():
         raise StoppedError("stopped: the caller no longer waits for the result")
 
 
 ROW_ALIGNMENT = 16
-"""Rows are padded with zeros to a multiple of this many float32, one 64-byte cache line."""
+"""Rows of matrices are padded with zeros to a multiple of 16 float32, one cache line of 64 bytes."""
 
 
 def padded(size: int, multiple: int = ROW_ALIGNMENT) -> int:
-    """Length of a padded row that holds `size` numbers; or the next multiple of another number."""
+    """`size` rounded up to a multiple."""
     return -(-size // multiple) * multiple
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Architecture and hyper-parameters that inference needs to know."""
+    """Architecture and hyper-parameters that inference needs."""
 
     mode: Mode
-    """PV-DBOW, or PV-DM with the mean, the sum or the concatenation of the context."""
+    """PV-DBOW, or PV-DM with the mean, sum or concatenation of the context."""
     vector_size: int
-    """Numbers in a vector."""
+    """Dimensions of a vector."""
     negative: int
-    """Noise words for each word; 0 if there is no negative sampling."""
+    """Noise words drawn for each word; 0 without negative sampling."""
     hs: bool
-    """Hierarchical softmax."""
+    """Whether the model has a hierarchical softmax."""
     window: int
-    """Greatest distance between a word and its context, in words. For DM."""
+    """Largest distance between a word and a word of its context. Only DM uses it."""
     shrink_windows: bool
-    """Draw each position's window from 1 to `window`. For DM mean and sum."""
+    """Draw each position's window uniformly from 1 to `window`. Only DM mean and DM sum use it."""
     sample: float
-    """Threshold of sub-sampling; 0 if every word is kept."""
+    """Sub-sampling threshold; 0 keeps every word."""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -56,28 +56,30 @@ class Algorithm:
         if not (math.isfinite(self.sample) and self.sample >= 0):
             raise OptionError("sample", f"must be 0 or more, not {self.sample:g}")
         if not self.hs and self.negative == 0:
-            raise OptionError("negative", "must be 1 or more when hs is off: nothing else says what to learn")
+            raise OptionError("negative", "must be 1 or more when hs is off: a model needs one of the two objectives")
 
     @property
     def vectors_per_row(self) -> int:
-        """Vectors side by side in the hidden layer: 1, or document and context words for DM concat."""
+        """Vectors concatenated in the hidden layer and in a row of the output layer: the document's and, for DM concat,
+        one for each of the 2 * `window` words around."""
         return 1 + 2 * self.window if self.mode == "dm_concat" else 1
 
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How to infer one vector."""
+    """Options of inference."""
 
     method: Method = "sgd"
-    """sgd: gensim's algorithm. map: the optimum of the same objective, which of what follows takes `normalize` only."""
+    """`sgd` is gensim's algorithm. `map` finds the optimum of the same objective and uses only `normalize` of the other
+    options."""
     epochs: int = 10
-    """Passes over the document."""
+    """Passes over a document."""
     alpha: float = 0.025
-    """Learning rate of the first pass, in (0, 1]."""
+    """Learning rate of the first epoch, in (0, 1]."""
     min_alpha: float = 0.0001
-    """Learning rate of the last pass, in [0, alpha]."""
+    """Learning rate of the last epoch, in [0, alpha]."""
     seed: int = 1
-    """Seed of all random draws, an unsigned 64-bit number."""
+    """Seed of all random draws, from 0 to 2^64 - 1."""
     normalize: bool = False
     """Scale the vector to unit L2 length (a zero vector stays zero)."""
 

@@ -3,6 +3,7 @@
 make manifests
 """
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -29,14 +30,14 @@ Objects = list[dict[str, Any]]
 
 
 def render(path: Path) -> Objects:
-    """The objects that kubectl makes of a kustomization; AssertionError with what it said if it said anything."""
+    """The objects that kubectl renders; AssertionError with its output on standard error, if any."""
     done = subprocess.run(["kubectl", "kustomize", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), f"{path}: {done.stderr}"
     return [found for found in yaml.safe_load_all(done.stdout) if found]
 
 
 def validate(objects: Objects, version: str) -> None:
-    """Hold each object to the strict schema of a Kubernetes version; an unknown kind is an error, too."""
+    """Validate each object by the strict schema of a Kubernetes version; an unknown kind is an error."""
     for found in objects:
         if found["apiVersion"].startswith(INSTALLED):
             continue  # its test is by hand
@@ -44,7 +45,7 @@ def validate(objects: Objects, version: str) -> None:
 
 
 def versions(overlay: str) -> tuple[str, ...]:
-    """The versions of Kubernetes that an overlay is for."""
+    """The Kubernetes versions that an overlay supports."""
     return IMAGE_VOLUMES if overlay == "production-image-volume" else SUPPORTED
 
 
@@ -75,7 +76,7 @@ def ports(objects: Objects) -> dict[str, int]:
 
 
 def volume_kind(objects: Objects) -> str:
-    """What kind of volume the model lies in."""
+    """The kind of volume that holds the model."""
     (store,) = (volume for volume in pod(objects)["volumes"] if volume["name"] == "model-store")
     if store.get("emptyDir", {}).get("medium") == "Memory":
         return "memory"
@@ -88,6 +89,20 @@ def images(objects: Objects) -> list[str]:
     spec = pod(objects)
     mounted = [volume["image"]["reference"] for volume in spec["volumes"] if "image" in volume]
     return mounted + [c["image"] for c in (spec.get("initContainers") or []) + spec["containers"]]
+
+
+def containers(objects: Objects) -> list[dict[str, Any]]:
+    """All containers of the pod, the init container first."""
+    return [*(pod(objects).get("initContainers") or []), *pod(objects)["containers"]]
+
+
+def composed(tmp_path: Path, *components: str, more: str = "") -> Path:
+    """A kustomization outside the repository: the base with components."""
+    here = os.path.relpath(KUSTOMIZE.resolve(), tmp_path.resolve())
+    listed = "".join(f"\n  - {here}/components/{name}" for name in components)
+    text = f"resources:\n  - {here}/base\n" + (f"components:{listed}\n" if components else "") + more
+    (tmp_path / "kustomization.yaml").write_text(text)
+    return tmp_path
 
 
 def replicas(objects: Objects) -> str:

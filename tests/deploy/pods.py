@@ -19,7 +19,7 @@ LOCKED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--securit
 
 
 def podman(*arguments: str | Path, input: str | None = None, check: bool = True) -> str:
-    """What podman printed, on both channels."""
+    """Run podman; its standard output and error."""
     done = subprocess.run(
         [LAB / "podman", *arguments],
         input=input,
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> None:
-    """What an operator runs, with the lab's builder."""
+    """Run `make images` with the lab's builder."""
     variables = (f"ARTIFACT={artifact}", f"MODEL_IMAGE={name}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder")
     done = subprocess.run(["make", "images", *variables], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

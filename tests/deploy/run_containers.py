@@ -105,8 +105,8 @@ def load(targets: list[str], stop: threading.Event) -> tuple[int, list[str]]:
     return done, failed
 
 
-def test_development_answers_and_is_locked(development: Environment, models: dict[str, Artifact]) -> None:
-    """The vectors are those made here; the process can neither write nor be root, and holds no model of its own."""
+def test_development_serves_and_is_locked_down(development: Environment, models: dict[str, Artifact]) -> None:
+    """The pod gives the vectors made here, runs as non-root with a read-only root, and its image holds no model."""
     development.apply()
     answers(development, models["1.0.0"])
     assert development.run("id", "-u") == (0, "10001\n")
@@ -118,8 +118,8 @@ def test_development_answers_and_is_locked(development: Environment, models: dic
     assert development.run("python", "-c", "import gensim")[0] != 0
 
 
-def test_the_example_answers_and_is_locked(development: Environment) -> None:
-    """The image of faq_engine: ready once the server is, by calls of the client alone; it can write nowhere."""
+def test_the_faq_engine_serves_and_is_locked_down(development: Environment) -> None:
+    """The faq_engine image becomes ready with the server and can write nowhere."""
     development.apply()
     command = ["make", "faq-image", f"BUILDER={LAB}/builder"]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -177,10 +177,10 @@ def test_the_model_image_serves_as_a_volume(
     answers(mounting, models["1.1.0"])
 
 
-def test_the_italian_model_comes_from_a_build_stage(
+def test_the_italian_model_is_trained_in_a_build_stage(
     models: dict[str, Artifact], environment: Callable[..., Environment]
 ) -> None:
-    """`make images` trains it in a container and packs it; staging serves it, and it knows what is near to what."""
+    """`make images` trains and packs it, staging serves it, and related Italian texts are near each other."""
     italian = "doc2vec-model-it"
     make_images(f"build/models/{italian}", "1.0.0", italian)
     staging = environment("staging")
@@ -199,11 +199,11 @@ def test_the_italian_model_comes_from_a_build_stage(
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
 
 
-def test_tls_tokens_and_metrics_in_the_pod(
+def test_tls_tokens_and_metrics_work_together_in_the_pod(
     development: Environment, models: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    """The components together: the probes pass, who has the token and trusts the certificate is answered, the metrics
-    tell of it, and a token that comes later is good without a restart."""
+    """Probes pass, clients with token and authority are answered, metrics count them, and a new token works without a
+    restart."""
     authority, secrets = trustme.CA(), development.secrets
     for name in ("paravec-server-tls", "paravec-server-tokens"):
         (secrets / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Dashboard and alerts speak of what a real server tells; and Prometheus' own tool, where it is installed, agrees."""
+"""The dashboard and the alerts use metrics that a real server exposes, and promtool accepts them."""
 
 import json
 import re
@@ -35,20 +35,20 @@ kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is
 
 @pytest.fixture(scope="module")
 def told(artifact: Artifact) -> Iterator[Scrape]:
-    """What a server that has done nothing yet tells."""
+    """The metrics of a server that has answered nothing yet."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         yield Scrape(address_of(server))
 
 
 @pytest.fixture(scope="module")
 def production() -> Objects:
-    """An overlay with monitoring."""
+    """The objects of an overlay with monitoring."""
     return render(KUSTOMIZE / "overlays/production")
 
 
 @pytest.mark.parametrize("query", [*QUERIES, *(alert["expr"] for alert in ALERTS)])
-def test_what_is_asked_for_is_told(query: str, told: Scrape) -> None:
-    """Every metric, label and label's value of a query is in /metrics of a real server."""
+def test_every_queried_metric_and_label_is_exposed(query: str, told: Scrape) -> None:
+    """Every metric, label and label value in a query of the dashboard or the alerts is in /metrics of a real server."""
     known = told.labels()
     names = set(re.findall(r"\b(?:paravec|process)_\w+", query))
     assert names
@@ -68,8 +68,8 @@ def test_what_is_asked_for_is_told(query: str, told: Scrape) -> None:
         assert set(re.split(r",\s*", labels)) <= allowed
 
 
-def test_legends_name_labels_that_are_left() -> None:
-    """What a panel writes beside a line is what its query sums by."""
+def test_legends_use_labels_that_the_query_keeps() -> None:
+    """A panel's legend uses only labels that its query sums by."""
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             kept = ", ".join(re.findall(r"\bby \(([^)]*)\)", target["expr"]))
@@ -77,8 +77,8 @@ def test_legends_name_labels_that_are_left() -> None:
                 assert label in kept.split(", ")
 
 
-def test_panels_lie_side_by_side() -> None:
-    """Each has its own id and place, a unit and a word of explanation."""
+def test_panels_do_not_overlap() -> None:
+    """Each panel has its own id and position, a unit and a description."""
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len({tuple(panel["gridPos"].values()) for panel in panels})
     for panel in panels:
@@ -107,8 +107,8 @@ def test_every_overload_is_alerted_on(told: Scrape) -> None:
 
 
 @kubectl
-def test_the_port_is_one_everywhere(production: Objects) -> None:
-    """Setting, container, annotations, monitor and network policy speak of the same port."""
+def test_the_operations_port_is_the_same_everywhere(production: Objects) -> None:
+    """Setting, container, annotations, PodMonitor and NetworkPolicy name the same port."""
     port = ports(production)["operations"]
     assert settings(production)["PARAVEC_OPERATIONS_LISTEN"] == f"[::]:{port}"
     template = only(production, "Deployment")["spec"]["template"]["metadata"]
@@ -119,16 +119,17 @@ def test_the_port_is_one_everywhere(production: Objects) -> None:
 
 
 @kubectl
-def test_the_dashboard_is_found(production: Objects) -> None:
-    """By the label that Grafana's sidecar looks for; its name stays when it changes."""
+def test_the_dashboard_has_grafanas_label(production: Objects) -> None:
+    """The dashboard's ConfigMap has the label of Grafana's sidecar and a name that does not change with its content."""
     (config,) = (o for o in production if o["metadata"].get("labels", {}).get("grafana_dashboard") == "1")
     assert (config["kind"], config["metadata"]["name"]) == ("ConfigMap", "paravec-dashboard")
     assert json.loads(config["data"]["paravec.json"]) == DASHBOARD
 
 
 @kubectl
-def test_the_operators_kinds(production: Objects) -> None:
-    """PodMonitor and PrometheusRule, as monitoring.coreos.com/v1 has them, with what we use of it; checked by hand."""
+def test_podmonitor_and_prometheusrule_have_the_operators_fields(production: Objects) -> None:
+    """PodMonitor and PrometheusRule have the fields of monitoring.coreos.com/v1, which kubernetes-validate does not
+    cover."""
     monitor, rules = (yaml.safe_load((COMPONENTS / f"monitoring-operator/{name}.yaml").read_text())
                       for name in ("pod-monitor", "rules"))  # fmt: skip
     for found, kind in ((monitor, "PodMonitor"), (rules, "PrometheusRule")):
@@ -153,7 +154,7 @@ def test_no_overlay_needs_an_operator(overlay: str) -> None:
 
 
 def check(tmp_path: Path, *words: str, **files: Any) -> None:
-    """Run promtool beside these files; what it says if it fails."""
+    """Run promtool on these files; its output if it fails."""
     for name, content in files.items():
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
     done = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -161,8 +162,8 @@ def check(tmp_path: Path, *words: str, **files: Any) -> None:
 
 
 @promtool
-def test_promtool_reads_all_queries(tmp_path: Path) -> None:
-    """The alerts as they are; the dashboard's with Grafana's variables filled in."""
+def test_promtool_accepts_all_queries(tmp_path: Path) -> None:
+    """promtool parses every alert as it is, and every dashboard query with Grafana's variables filled in."""
     check(tmp_path, "check", "rules", "rules.yaml", rules=RULES["spec"])
     filled = [query.replace("$__rate_interval", "5m").replace("$job", ".*") for query in QUERIES]
     recorded = [{"record": f"query{i}", "expr": query} for i, query in enumerate(filled)]
@@ -198,8 +199,8 @@ TROUBLE = {
 
 @promtool
 @pytest.mark.parametrize("name", [*TROUBLE, "ParavecGone", "nothing"])
-def test_an_alert_is_for_its_trouble_alone(name: str, tmp_path: Path) -> None:
-    """Of a server that is well but for one thing, that one alert fires, and of a server that is well none."""
+def test_an_alert_fires_only_for_its_own_condition(name: str, tmp_path: Path) -> None:
+    """For a server with one problem, only that problem's alert fires; for a healthy server, none."""
     # Only what looks a day back needs the two days.
     when = "3000m" if name in ("ParavecUnknownTokens", "nothing") else "120m"
     figures = {} if name == "ParavecGone" else FINE | TROUBLE.get(name, {})

@@ -96,7 +96,7 @@ class Page:
     def _python(self, code: str, place: str) -> None:
         # Pages use a client that an example before, on this page or another, has made.
         client = self.names.get("client")
-        if not isinstance(client, EmbeddingClient) or client._connection.closed:
+        if not isinstance(client, EmbeddingClient) or repr(client).endswith(" closed>"):
             self.names["client"] = EmbeddingClient(self.target)
         with contextlib.chdir(self.folder):
             exec(compile(code, place, "exec"), self.names)  # noqa: S102  our own page

@@ -1,5 +1,6 @@
-"""What callers, disks and operators do to a running server: it goes on, or ends as it should."""
+"""A running server survives hostile clients, full disks and signals, or ends cleanly."""
 
+import re
 import resource
 import shutil
 import signal
@@ -22,6 +23,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
 
+from ..calls import connect, stub_of
 from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, request
 from ..servers import PATIENCE, Server, command, running, stock_retries
 
@@ -33,19 +35,19 @@ EMBED_BLOCK = request("/paravec.v1.EmbeddingService/Embed", secure=False)
 EMBED_HEADERS = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=1)
 
 
-def connect(server: Server) -> socket.socket:
-    """A bare connection."""
+def open_socket(server: Server) -> socket.socket:
+    """A TCP connection."""
     return socket.create_connection(("127.0.0.1", server.port), PATIENCE)
 
 
 def takes_on(server: Server) -> bool:
-    """It has a place for a call that is not short."""
+    """Whether a batch, which needs a place and a slot, is answered."""
     return serves(server, 9)
 
 
 def serves(server: Server, documents: int = 1) -> bool:
-    """It answers, on a new connection."""
-    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    """Whether a call on a new connection is answered."""
+    with connect(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents)
         return len(stub.Embed(request, timeout=PATIENCE, wait_for_ready=True).embeddings) == documents
@@ -63,9 +65,9 @@ def serves(server: Server, documents: int = 1) -> bool:
     ],
     ids=["http1", "bytes", "tls", "frames", "half a preface", "headers"],
 )
-def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
-    """Whatever is sent, even if the connection then stays open, others are answered."""
-    with connect(server) as one, connect(server) as other:
+def test_garbage_on_the_port_does_not_affect_other_clients(server: Server, sent: bytes) -> None:
+    """After bytes that are not HTTP/2, on connections left open or closed, other clients are answered."""
+    with open_socket(server) as one, open_socket(server) as other:
         for connection in (one, other):
             with suppress(OSError):
                 connection.sendall(sent)
@@ -78,11 +80,11 @@ def test_garbage_on_the_port_harms_nobody(server: Server, sent: bytes) -> None:
     [b"", b"\x00\x00", b"\x00\x00\x00\x10\x00" + b"a" * 100],
     ids=["no message", "half a length", "half a message"],
 )
-def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, data: bytes) -> None:
-    """Calls whose message never ends take no place of others, and are reset after `peer-seconds`."""
+def test_incomplete_requests_take_no_place_and_are_reset(artifact: Artifact, data: bytes) -> None:
+    """Calls whose message never completes block no other client and are reset after `peer-seconds`."""
     with running(artifact.path, "--max-concurrent-rpcs", "2", "--peer-seconds", "1") as server:
         with ExitStack() as connections:
-            half = [connections.enter_context(connect(server)) for _ in range(50)]
+            half = [connections.enter_context(open_socket(server)) for _ in range(50)]
             for connection in half:
                 connection.sendall(BEGIN + EMBED_HEADERS + (frame(DATA, data, stream=1) if data else b""))
             assert takes_on(server)
@@ -93,29 +95,30 @@ def test_half_requests_keep_nobody_out_and_are_ended(artifact: Artifact, data: b
         assert "Traceback" not in server.log
 
 
-def test_checks_without_a_message_do_not_keep_others_out(server: Server) -> None:
-    """Health is open to anybody; so many that ask nothing must not make a probe fail."""
+def test_incomplete_health_checks_do_not_block_probes(server: Server) -> None:
+    """A hundred health checks without a message do not make a probe fail."""
     headers = request("/grpc.health.v1.Health/Check", secure=False)
     with ExitStack() as connections:
         for _ in range(100):
-            connection = connections.enter_context(connect(server))
+            connection = connections.enter_context(open_socket(server))
             connection.sendall(BEGIN + frame(HEADERS, headers, END_HEADERS, stream=1))
-        with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        with connect(server.target) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             for _ in range(20):
-                assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True).status == 1
+                assert stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True).status == 1
 
 
 @pytest.mark.parametrize("documents", [1, 60], ids=["short text", "batch"])
-def test_answers_that_nobody_reads_are_their_callers_own_affair(artifact: Artifact, documents: int) -> None:
-    """As many as a connection may have: others are answered meanwhile, and the calls are reset after `peer-seconds`."""
+def test_unread_responses_do_not_block_other_clients(artifact: Artifact, documents: int) -> None:
+    """With responses that a client never reads, other clients are answered, and the calls are reset after `peer-
+    seconds`."""
     request = pb.EmbedRequest(documents=[pb.Document(text="fire")] * documents).SerializeToString()
     data = b"\0" + len(request).to_bytes(4, "big") + request
     # SETTINGS_INITIAL_WINDOW_SIZE is 0: the caller is not ready for a single byte.
     no_window = frame(SETTINGS, b"\x00\x04" + bytes(4))
     streams = range(1, 40, 2)
     with running(artifact.path, "--max-concurrent-rpcs", "20", "--peer-seconds", "1") as server:
-        with connect(server) as connection:
+        with open_socket(server) as connection:
             connection.sendall(BEGIN + no_window)
             for stream in streams:
                 headers = frame(HEADERS, EMBED_BLOCK, END_HEADERS, stream=stream)
@@ -127,8 +130,8 @@ def test_answers_that_nobody_reads_are_their_callers_own_affair(artifact: Artifa
         assert server.stop() == 0
 
 
-def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact) -> None:
-    """Lines that cannot be written at once are lost; calls and the drain go on."""
+def test_a_blocked_log_pipe_does_not_block_the_server(artifact: Artifact) -> None:
+    """With standard error full and unread, calls and the drain go on; log lines are dropped."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         target = f"127.0.0.1:{free.getsockname()[1]}"
     flags = ("--log-level", "debug", "--listen", target)
@@ -145,9 +148,10 @@ def test_a_pipe_that_nobody_reads_stops_nothing(artifact: Artifact) -> None:
             process.kill()
 
 
-def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
-    """A stream whose answers nobody reads stops at flow control, others are answered; it goes on when it is read."""
-    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+def test_slow_readers_do_not_block_other_clients(server: Server) -> None:
+    """A stream whose answers are not read stops at flow control while others are answered, and finishes once it is
+    read."""
+    with connect(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         requests = [pb.EmbedStreamRequest(document=pb.Document(text="fire"))] * 2000
         streams = [stub.EmbedStream(iter(requests), timeout=PATIENCE) for _ in range(4)]
@@ -156,8 +160,8 @@ def test_slow_readers_hold_up_only_themselves(server: Server) -> None:
         assert [sum(1 for _ in stream) for stream in streams] == [2000] * 4
 
 
-def test_two_thousand_idle_connections(artifact: Artifact) -> None:
-    """They cost a descriptor each; calls go on, and so does the server when they all go."""
+def test_two_thousand_idle_connections_do_not_block_calls(artifact: Artifact) -> None:
+    """With 2,000 idle connections, calls are answered, and the server survives their end."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 5000:
         pytest.skip(f"only {hard} open files are allowed here")
@@ -166,7 +170,7 @@ def test_two_thousand_idle_connections(artifact: Artifact) -> None:
         with running(artifact.path) as server:
             with ExitStack() as stack:
                 for _ in range(2000):
-                    stack.enter_context(connect(server)).sendall(BEGIN)
+                    stack.enter_context(open_socket(server)).sendall(BEGIN)
                 assert serves(server)
             assert serves(server)
             assert server.stop() == 0
@@ -174,8 +178,8 @@ def test_two_thousand_idle_connections(artifact: Artifact) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_no_descriptors_left(artifact: Artifact) -> None:
-    """A server that has no descriptor for another connection serves those it has, and new ones once there is room."""
+def test_a_server_without_free_descriptors_serves_open_connections(artifact: Artifact) -> None:
+    """Out of file descriptors, the server answers on open connections and accepts new ones when some are free again."""
     with running(artifact.path) as server, grpc.insecure_channel(server.target) as channel:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         request = pb.EmbedRequest(documents=[pb.Document(text="fire")])
@@ -185,7 +189,7 @@ def test_no_descriptors_left(artifact: Artifact) -> None:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
         with ExitStack() as stack:
             for _ in range(100):
-                stack.enter_context(connect(server))
+                stack.enter_context(open_socket(server))
             for _ in range(20):
                 assert stub.Embed(request, timeout=PATIENCE)
         assert serves(server)
@@ -201,8 +205,8 @@ for _ in client.embed_stream((["fire"] * 2000 for _ in iter(int, 1)), InferenceO
 """
 
 
-def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact) -> None:
-    """SIGKILL of a caller with minutes of work in progress: the only place and the only slot are free at once."""
+def test_a_client_killed_in_mid_stream_frees_its_slot(artifact: Artifact) -> None:
+    """After SIGKILL of a client with minutes of work in flight, the only slot serves the next call."""
     limits = ("--max-concurrent-rpcs", "1", "--threads", "1", "--max-epochs", "1000")
     with running(artifact.path, *limits) as server:
         for _ in range(3):
@@ -211,36 +215,29 @@ def test_a_client_killed_in_mid_stream_leaves_nothing(artifact: Artifact) -> Non
                 assert caller.stdout
                 assert caller.stdout.readline() == b"answered\n"
                 caller.kill()
-            began = time.monotonic()
-            with EmbeddingClient(server.target) as client:
-                client.embed("fire")
-            assert time.monotonic() - began < 5
+            # A batch, which takes the place and the slot.
+            assert takes_on(server)
         assert server.stop() == 0
 
 
-def test_a_slot_is_given_up_promptly(artifact: Artifact) -> None:
-    """A long batch whose deadline passes, or whose caller goes, leaves the only slot within moments."""
+def test_abandoned_work_frees_its_slot(artifact: Artifact) -> None:
+    """A long batch that was cancelled, or whose deadline passed, is stopped and frees the only compute slot."""
     heavy = pb.EmbedRequest(
         documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
         options=pb.InferenceOptions(epochs=1000),
     )
     with running(artifact.path, "--threads", "1") as server:
-        with grpc.insecure_channel(server.target) as channel:
-            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            light = pb.EmbedRequest(documents=[pb.Document(text="fire")])
-            waits = []
+        with stub_of(server.target) as stub:
             for n in range(6):
                 call = stub.Embed.future(heavy, timeout=0.3 if n % 2 else PATIENCE)
                 time.sleep(0.3)  # it computes now
                 call.cancel()
-                began = time.monotonic()
-                stub.Embed(light, timeout=PATIENCE)
-                waits.append(time.monotonic() - began)
-            assert sorted(waits)[len(waits) // 2] < 0.5
+                # A batch, for a short text does not wait for the slot. How soon: benchmarks/stops.py.
+                assert takes_on(server)
 
 
-def test_the_model_is_removed_or_replaced_while_it_is_served(artifact: Artifact, tmp_path: Path) -> None:
-    """What is mapped stays: the vectors are the same to the bit, whatever becomes of the directory."""
+def test_a_served_model_may_be_deleted_or_replaced_on_disk(artifact: Artifact, tmp_path: Path) -> None:
+    """Vectors stay the same to the bit after the model's folder is deleted and replaced."""
     served = shutil.copytree(artifact.path, tmp_path / "model")
     with running(served) as server, EmbeddingClient(server.target) as client:
         texts = [f"fire in sydney {n}" for n in range(20)]
@@ -255,8 +252,8 @@ def test_the_model_is_removed_or_replaced_while_it_is_served(artifact: Artifact,
 
 
 @pytest.mark.parametrize("stderr", ["full", "closed"])
-def test_a_log_that_cannot_be_written_is_no_reason_to_stop(artifact: Artifact, tmp_path: Path, stderr: str) -> None:
-    """With a full disk or a closed standard error the server starts, answers and drains with exit code 0."""
+def test_an_unwritable_log_does_not_stop_the_server(artifact: Artifact, tmp_path: Path, stderr: str) -> None:
+    """With standard error on a full disk or closed, the server starts, answers and drains with exit code 0."""
     address = f"unix:{tmp_path}/socket"
     flags = ["--listen", address, "--log-level", "debug"]
     shell = {"full": 'exec "$@" 2>/dev/full', "closed": 'exec "$@" 2>&-'}[stderr]
@@ -273,20 +270,29 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(artifact: Artifact, t
             process.kill()
 
 
-def test_sigterm_at_any_moment_is_a_clean_end(artifact: Artifact) -> None:
-    """From its first instruction to serving under load, a server that is told to stop ends with 0 and no traceback."""
+@pytest.mark.slow
+def test_sigterm_at_any_moment_of_the_start_exits_cleanly(artifact: Artifact) -> None:
+    """SIGTERM at any moment of the start ends the server with 0 and without a traceback."""
     for moment in range(20):
         with subprocess.Popen(command(artifact.path), stderr=subprocess.PIPE, text=True) as process:
-            # Python itself takes some hundredths of a second until it can have a handler.
             time.sleep(0.1 * moment)
+            # Until Python runs our first line, the signal ends the process by itself.
+            prepared = holds_or_handles_sigterm(process.pid)
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0 or (moment < 4 and process.returncode == -signal.SIGTERM), (moment, log)
+        assert process.returncode == 0 or (not prepared and process.returncode == -signal.SIGTERM), (moment, log)
         assert "Traceback" not in log
 
 
-def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact) -> None:
-    """Calls of a server that stops are answered, or refused so that gRPC, too, would try them elsewhere."""
+def holds_or_handles_sigterm(pid: int) -> bool:
+    """Whether a process blocks SIGTERM for the moment or has a handler for it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = re.findall(r"^Sig(?:Blk|Cgt):\t(\w+)$", status, re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
+def test_sigterm_under_load_answers_or_refuses_with_unavailable(artifact: Artifact) -> None:
+    """Calls to a server that stops are answered or end with UNAVAILABLE, which clients try elsewhere."""
     codes: set[str] = set()
 
     def call(stub: Any, over: threading.Event) -> None:
@@ -314,18 +320,20 @@ def test_sigterm_under_load_answers_or_is_unavailable(artifact: Artifact) -> Non
     assert codes <= {"UNAVAILABLE"}
 
 
-def test_requests_that_nobody_means(artifact: Artifact) -> None:
-    """Thousands of random and damaged requests, in streams and calls: no INTERNAL, no UNKNOWN, no crash."""
+@pytest.mark.slow
+def test_random_requests_cause_no_internal_error(artifact: Artifact) -> None:
+    """Thousands of random and damaged requests cause no INTERNAL, no UNKNOWN and no crash."""
     assert part("fuzz", artifact, "--requests", "2500").startswith("2,500 requests")
 
 
-def test_memory_under_load_of_all_kinds(artifact: Artifact) -> None:
-    """Seconds of what `make soak` does in ten minutes."""
+@pytest.mark.slow
+def test_a_short_soak_reports_no_faults(artifact: Artifact) -> None:
+    """Ten seconds of the soak test report no faults and no growth of memory."""
     assert "faults: none" in part("soak", artifact, "--seconds", "10", "--growth", "0.2")
 
 
 def part(name: str, artifact: Artifact, *flags: str) -> str:
-    """The last line that a part of the benchmarks prints."""
+    """The last line that a benchmark prints."""
     program = [sys.executable, str(ROOT / f"benchmarks/{name}.py"), "--model", str(artifact.path)]
     ran = subprocess.run([*program, *flags], capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.environments import InstallError, install
 
 from paravec_client import ClientConfig, ConfigError, EmbeddingClient, InferenceOptions, InvalidArgumentError
 from paravec_client.batch import COUNTS, Embedder
 from paravec_model.artifact import Artifact
 
+from ..environments import environment
 from ..servers import Server, running
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +22,12 @@ TEXTS = ["The fire in Sydney spread", "xyzzy", "fire"]
 
 @pytest.fixture
 def config(server: Server) -> ClientConfig:
-    """Of a client of `server`."""
+    """The configuration of a client of `server`."""
     return ClientConfig(server.target)
 
 
-def test_a_batch_of_arrays_gets_vectors_and_counts(config: ClientConfig, client: EmbeddingClient) -> None:
-    """In new columns beside those that were there; the batch itself stays as it was."""
+def test_a_batch_gets_columns_of_vectors_and_counts(config: ClientConfig, client: EmbeddingClient) -> None:
+    """The result has new columns beside the old ones, and the batch passed in is unchanged."""
     batch = {"id": np.arange(3), "body": np.array(TEXTS, object)}
     made = Embedder(config, column="body", output="v", counts=True)(batch)
     assert list(batch) == ["id", "body"]
@@ -37,8 +37,8 @@ def test_a_batch_of_arrays_gets_vectors_and_counts(config: ClientConfig, client:
     assert made["known_token_count"][1] == 0
 
 
-def test_tokens_and_options(config: ClientConfig, client: EmbeddingClient) -> None:
-    """A cell may be an array of tokens, as Parquet gives it."""
+def test_a_cell_may_be_an_array_of_tokens(config: ClientConfig, client: EmbeddingClient) -> None:
+    """Cells of tokens, as Parquet gives them, are embedded with the given options."""
     options = InferenceOptions(normalize=True)
     cells = np.empty(2, object)
     cells[:] = [np.array(["fire", "sydney"], object), ["fire"]]
@@ -46,8 +46,10 @@ def test_tokens_and_options(config: ClientConfig, client: EmbeddingClient) -> No
     np.testing.assert_array_equal(made["vector"], client.embed([["fire", "sydney"], ["fire"]], options))
 
 
-def test_a_document_at_fault_fails_the_batch_or_is_marked(config: ClientConfig, client: EmbeddingClient) -> None:
-    """As the caller chose."""
+def test_an_invalid_document_fails_the_batch_or_gets_a_null_vector(
+    config: ClientConfig, client: EmbeddingClient
+) -> None:
+    """By default an invalid document raises; with errors="null" its vector is NaN and its error is in a column."""
     batch = {"text": np.array(["fire", None, "fire " * 3000], object)}
     with pytest.raises(InvalidArgumentError, match=r"^documents\[1\]"):
         Embedder(config)(batch)
@@ -59,15 +61,15 @@ def test_a_document_at_fault_fails_the_batch_or_is_marked(config: ClientConfig, 
     assert list(made["token_count"]) == [1, 0, 0]
 
 
-def test_an_empty_batch_and_one_all_at_fault_have_vectors_too(config: ClientConfig, client: EmbeddingClient) -> None:
-    """Engines make such batches, and want the same columns."""
+def test_an_empty_or_all_invalid_batch_has_the_same_columns(config: ClientConfig, client: EmbeddingClient) -> None:
+    """An empty batch and a batch of invalid documents have a vector column of the model's size."""
     assert Embedder(config)({"text": np.empty(0, object)})["vector"].shape == (0, client.model().vector_size)
     made = Embedder(config, errors="null")({"text": np.array([None], object)})
     assert made["vector"].shape == (1, client.model().vector_size)
 
 
-def test_what_is_wrong_is_said() -> None:
-    """Before anything is asked of a server."""
+def test_a_wrong_column_batch_or_option_is_named() -> None:
+    """A missing column, a batch of another type and an unknown option are ConfigErrors before any call."""
     with pytest.raises(ConfigError, match="'body', only id, text"):
         Embedder(column="body")({"id": np.arange(1), "text": np.array(["a"])})
     with pytest.raises(ConfigError, match="not list"):
@@ -76,12 +78,10 @@ def test_what_is_wrong_is_said() -> None:
         Embedder(errors="ignore")  # type: ignore[arg-type]
 
 
-def test_ray_and_dask(artifact: Artifact, tmp_path: Path) -> None:
-    """Several worker processes, three servers, one of them killed in mid-run: every row once, with its own vector."""
-    try:
-        place = install(ROOT / "requirements/ray.lock", ROOT / "build/ray")
-    except InstallError as error:
-        pytest.skip(f"Ray and Dask {error}")
+@pytest.mark.slow
+def test_ray_and_dask_get_every_row_once(artifact: Artifact, tmp_path: Path) -> None:
+    """With several workers, and one of three servers killed in mid-run, every row comes once with its own vector."""
+    place = environment("ray")
     texts = [f"fire number {i} in sydney {'australia ' * (i % 7)}" for i in range(480)]
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What a connection may do: each bound, seen from the other end of it."""
+"""Each limit of a connection, seen by the client."""
 
 import socket
 import threading
@@ -54,21 +54,21 @@ def echo(**settings: Any) -> Iterator[tuple[int, Echo]]:
 
 @contextmanager
 def raw(port: int) -> Iterator[socket.socket]:
-    """A connection that has said what a client of HTTP/2 says first."""
+    """A TCP connection with the HTTP/2 preface and settings sent."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(http2.PREFACE + frame(http2.SETTINGS))
         yield connection
 
 
 def ask(channel: grpc.Channel, **how: Any) -> bytes:
-    """The address that a call comes from."""
+    """The client address of a call, which identifies its connection."""
     stream: Any = channel.stream_stream("/any/Method")
     (answer,) = stream(iter([b""]), timeout=PATIENCE, **how)
     return bytes(answer)
 
 
-def test_an_old_connection_is_left_and_its_calls_are_finished() -> None:
-    """After max_connection_age a channel connects anew; a stream on the old connection goes on."""
+def test_max_connection_age_reconnects_and_finishes_calls() -> None:
+    """After max_connection_age the channel reconnects, and a stream on the old connection goes on."""
     with echo(max_connection_age=1.0) as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         go_on = threading.Semaphore(1)
 
@@ -86,8 +86,8 @@ def test_an_old_connection_is_left_and_its_calls_are_finished() -> None:
         assert list(stream) == [first]
 
 
-def test_a_stream_may_outlast_its_connection_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the grace is over, what is left is cut off."""
+def test_a_stream_is_cut_off_after_the_connection_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream still open after the grace period ends."""
     monkeypatch.setattr(channel_args, "_GRACE_SECONDS", 0.3)
     with echo(max_connection_age=1.0) as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         never = threading.Event()
@@ -122,7 +122,7 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ask(channel) != first
 
 
-def test_who_connects_and_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_a_handshake_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that never speaks HTTP/2 is closed."""
     monkeypatch.setattr(channel_args, "_HANDSHAKE_SECONDS", 0.3)
     with echo() as (port, _), socket.create_connection(("127.0.0.1", port), PATIENCE) as silent:
@@ -130,8 +130,8 @@ def test_who_connects_and_says_nothing_is_dropped(monkeypatch: pytest.MonkeyPatc
             pass
 
 
-def test_the_call_of_a_client_that_vanished_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not answer when it is asked whether it is there, though its connection stands."""
+def test_a_client_that_does_not_answer_keepalive_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call of a client that answers no keepalive ping is ended although its TCP connection stands."""
     monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.3)
     monkeypatch.setattr(channel_args, "_KEEPALIVE_TIMEOUT_SECONDS", 0.3)
     with echo() as (port, handler), raw(port) as connection:
@@ -141,8 +141,8 @@ def test_the_call_of_a_client_that_vanished_is_ended(monkeypatch: pytest.MonkeyP
         assert handler.ended.wait(PATIENCE)
 
 
-def test_a_client_that_answers_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it is silent otherwise."""
+def test_a_silent_client_that_answers_keepalive_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that answers pings keeps its call however long it sends nothing."""
     monkeypatch.setattr(channel_args, "_KEEPALIVE_SECONDS", 0.1)
     with echo() as (port, handler), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         go_on = threading.Event()
@@ -158,8 +158,8 @@ def test_a_client_that_answers_keeps_its_call(monkeypatch: pytest.MonkeyPatch) -
         assert len(list(stream)) == 1
 
 
-def test_pings_are_answered_between_calls_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who keeps to the interval may go on for ever; who does not is told too_many_pings."""
+def test_too_frequent_pings_get_too_many_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that keeps to the ping interval is served for ever; a faster one gets too_many_pings."""
     monkeypatch.setattr(channel_args, "_PING_INTERVAL_SECONDS", 0.1)
     with echo() as (port, _), raw(port) as connection:
         incoming = frames(connection)
@@ -172,8 +172,8 @@ def test_pings_are_answered_between_calls_but_not_without_end(monkeypatch: pytes
         assert any(kind == http2.GOAWAY and b"too_many_pings" in payload for kind, _, _, payload in incoming)
 
 
-def test_metadata_has_one_bound() -> None:
-    """Below it all calls pass; gRPC's own default is to refuse some of them."""
+def test_metadata_has_a_single_limit() -> None:
+    """Metadata below the limit always passes, where gRPC's default refuses some of it."""
     with echo() as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for _ in range(20):
             assert ask(channel, metadata=(("x-much", "a" * 15_000),))
@@ -182,8 +182,8 @@ def test_metadata_has_one_bound() -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_streams_of_a_connection_have_a_bound() -> None:
-    """It is told to the client at the beginning."""
+def test_concurrent_streams_are_limited() -> None:
+    """The server announces its limit of concurrent streams in its settings."""
     with echo(max_streams=77) as (port, _), raw(port) as connection:
         settings = next(payload for kind, _, _, payload in frames(connection) if kind == http2.SETTINGS)
     pairs = {
@@ -193,8 +193,8 @@ def test_streams_of_a_connection_have_a_bound() -> None:
     assert pairs[3] == 77
 
 
-def test_a_compressed_message_has_the_same_bound() -> None:
-    """What it is when unpacked counts, and it is not unpacked beyond that."""
+def test_a_compressed_message_is_limited_by_its_unpacked_size() -> None:
+    """The message limit holds for the unpacked size, and unpacking stops there."""
     with echo(max_message_bytes=100_000) as (port, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         call: Any = channel.stream_stream("/any/Method")
         for size, code in ((90_000, None), (200_000_000, grpc.StatusCode.RESOURCE_EXHAUSTED)):

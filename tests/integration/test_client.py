@@ -13,8 +13,6 @@ import grpc
 import numpy as np
 import pytest
 
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import (
     ClientConfig,
     DeadlineError,
@@ -24,14 +22,16 @@ from paravec_client import (
     InvalidArgumentError,
     OverloadedError,
     ParavecError,
+    Retry,
     UnavailableError,
 )
-from paravec_client._protocol.retry import RETRIED
-from paravec_client.errors import from_call
+from paravec_client._protocol.retry import RETRYABLE_CODES
+from paravec_client.errors import from_rpc_error
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from ..blocking import Blocking
+from ..calls import one_then_wait, stub_of
 from ..servers import Server, running
 
 
@@ -105,8 +105,8 @@ def test_embeddings_are_arrays_and_a_sequence(client: EmbeddingClient) -> None:
     assert [item.token_count for item in made] == made.token_counts.tolist()
 
 
-def test_options_are_the_callers_or_the_models(client: EmbeddingClient) -> None:
-    """An option that is None is the model's default."""
+def test_unset_options_are_the_models_defaults(client: EmbeddingClient) -> None:
+    """An option that is None takes the model's default."""
     defaults = client.model().defaults
     same = InferenceOptions(epochs=defaults.epochs, seed=defaults.seed, alpha=defaults.alpha)
     assert np.array_equal(client.embed("fire", same), client.embed("fire"))
@@ -137,8 +137,8 @@ def test_a_wrong_option_is_named(client: EmbeddingClient, options: InferenceOpti
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
-def test_one_text_is_not_a_list_of_letters(client: EmbeddingClient) -> None:
-    """embed_all wants a list, and says so."""
+def test_embed_all_refuses_a_single_text(client: EmbeddingClient) -> None:
+    """embed_all of a str raises and says that a list is wanted."""
     with pytest.raises(InvalidArgumentError, match="must be a list of documents"):
         client.embed_all("a text")
     with pytest.raises(InvalidArgumentError, match="must be a list of documents"):
@@ -153,8 +153,8 @@ def test_one_text_is_not_a_list_of_letters(client: EmbeddingClient) -> None:
     Column("to_list"),
     Column("to_pylist"),
 ], ids=lambda column: type(column).__name__)  # fmt: skip
-def test_columns_and_generators_are_lists(client: EmbeddingClient, column: Iterable[str]) -> None:
-    """What holds documents in order is embedded in that order, by whichever method it gives its plain values."""
+def test_columns_and_generators_are_accepted(client: EmbeddingClient, column: Iterable[str]) -> None:
+    """Columns of array libraries and generators are embedded in their order."""
     assert np.array_equal(client.embed(column), client.embed(["fire in sydney", "cricket"]))
 
 
@@ -168,21 +168,21 @@ class Table:
 
 
 @pytest.mark.parametrize("wrong", [5, None, b"bytes", {"text": 1}, Table()], ids=lambda wrong: type(wrong).__name__)
-def test_what_is_no_list_of_documents_is_named(client: EmbeddingClient, wrong: Any) -> None:
-    """Of a table or a dict the names of its columns would be embedded."""
+def test_a_table_or_dict_is_refused(client: EmbeddingClient, wrong: Any) -> None:
+    """A table or a dict raises, because iterating it would embed the column names."""
     with pytest.raises(InvalidArgumentError, match=f"documents: must be .* not {type(wrong).__name__}"):
         client.embed(wrong)
 
 
 @pytest.mark.parametrize("bad", ["lone \ud800 surrogate", ["ok", "\udfff"], 5, ["a", 5], b"bytes"])
-def test_what_cannot_go_over_the_wire_is_named(client: EmbeddingClient, bad: object) -> None:
-    """A lone surrogate or another type is refused before anything is sent, with the document's number."""
+def test_an_unencodable_document_is_named_before_sending(client: EmbeddingClient, bad: object) -> None:
+    """A lone surrogate or a value of another type raises with the document's index before any call."""
     with pytest.raises(InvalidArgumentError, match=r"^documents\[1\]: "):
         client.embed(["fine", bad])  # type: ignore[list-item]
 
 
-def test_a_document_at_fault_is_named_by_the_callers_number(client: EmbeddingClient) -> None:
-    """Split or not, violations count the caller's documents."""
+def test_violations_count_the_callers_documents(client: EmbeddingClient) -> None:
+    """Field violations name the index in the caller's list, also when the list was split."""
     texts: list[str | list[str]] = ["fire"] * 200
     texts[150] = ["a"] * 2001
     with pytest.raises(InvalidArgumentError) as caught:
@@ -191,8 +191,8 @@ def test_a_document_at_fault_is_named_by_the_callers_number(client: EmbeddingCli
     assert str(caught.value).startswith("documents[150].tokens")
 
 
-def test_a_stream_gives_what_calls_give(client: EmbeddingClient) -> None:
-    """Each document is answered in order with the vector that embed gives."""
+def test_a_stream_gives_the_vectors_of_embed(client: EmbeddingClient) -> None:
+    """Each document of a stream is answered in order with the vector that embed gives."""
     texts = [f"fire {'sydney ' * (i % 4)}" for i in range(500)]
     alone = {text: client.embed(text) for text in set(texts)}
     count = 0
@@ -216,8 +216,8 @@ def test_a_stream_raises_or_returns_errors(client: EmbeddingClient) -> None:
         next(stream)
 
 
-def test_a_stream_reads_no_further_than_it_must(client: EmbeddingClient) -> None:
-    """An endless source is read at the pace of the answers, and left alone once the stream is closed."""
+def test_a_stream_reads_a_bounded_number_of_documents_ahead(client: EmbeddingClient) -> None:
+    """An endless source is read at the pace of the answers, and no longer once the stream is closed."""
     taken = itertools.count()
     stream = client.embed_stream(f"fire {next(taken)}" for _ in itertools.repeat(0))
     for _ in range(10):
@@ -226,8 +226,10 @@ def test_a_stream_reads_no_further_than_it_must(client: EmbeddingClient) -> None
     stream.close()
 
 
-def test_the_sources_own_error_is_the_callers(client: EmbeddingClient, caplog: pytest.LogCaptureFixture) -> None:
-    """If the documents' iterator fails, what came before is answered, and its own exception is raised."""
+def test_an_exception_of_the_source_reaches_the_caller(
+    client: EmbeddingClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the documents' iterator raises, earlier documents are answered and its exception is raised."""
 
     def documents() -> Iterator[str]:
         yield from ("fire", "sydney")
@@ -260,8 +262,8 @@ def test_threads_share_a_client(client: EmbeddingClient) -> None:
     assert not wrong
 
 
-def test_the_model_is_described(client: EmbeddingClient, artifact: Artifact) -> None:
-    """model() gives what an embedding program wants to know."""
+def test_model_returns_the_models_facts(client: EmbeddingClient, artifact: Artifact) -> None:
+    """model() returns the identity, sizes, defaults and limits of the model."""
     model = client.model()
     manifest = artifact.manifest
     assert (model.name, model.version, model.digest) == (manifest.name, manifest.version, manifest.digest)
@@ -274,7 +276,8 @@ def test_no_server_is_unavailable() -> None:
     """Nobody listening is an UnavailableError, and waiting for it a DeadlineError that says so."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with EmbeddingClient(f"127.0.0.1:{unused.getsockname()[1]}") as client:
+        config = ClientConfig(f"127.0.0.1:{unused.getsockname()[1]}", retry=Retry(total_backoff=0.2))
+        with EmbeddingClient(config=config) as client:
             with pytest.raises(UnavailableError):
                 client.embed("fire")
             with pytest.raises(DeadlineError, match=r"not ready after 0\.2 s"):
@@ -293,27 +296,22 @@ def test_every_call_has_a_deadline(server: Server) -> None:
             list(client.embed_stream([["fire"] * 2000] * 60, heavy))
 
 
-def test_a_message_too_large_is_named(client: EmbeddingClient) -> None:
-    """One document beyond the server's message size is the caller's fault, found before it is sent."""
+def test_a_document_larger_than_a_message_is_refused_before_sending(client: EmbeddingClient) -> None:
+    """A document beyond the server's message size raises before it is sent."""
     for documents in ("x" * 2_100_000, ["fire", "x" * 2_100_000]):
         with pytest.raises(InvalidArgumentError, match=r"documents\[[01]\]: has 2100005 bytes, .* of 2000000"):
             client.embed(documents)
 
 
-def test_overload_tells_when_to_come_back(artifact: Artifact) -> None:
-    """The server's RetryInfo reaches the caller."""
+def test_an_overloaded_error_has_the_servers_retry_delay(artifact: Artifact) -> None:
+    """The server's RetryInfo is the error's retry_after."""
     with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
-        with ExitStack() as stack, EmbeddingClient(server.target) as client:
+        config = ClientConfig(server.target, retry=Retry(total_backoff=0))
+        with ExitStack() as stack, EmbeddingClient(config=config) as client:
             release = threading.Event()
-
-            def documents() -> Iterator[pb.EmbedStreamRequest]:
-                yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-                release.wait(60)
-
             # The only place, and the one that a second caller gets beyond it.
-            alone = [("grpc.use_local_subchannel_pool", 1)]
-            channels = [stack.enter_context(grpc.insecure_channel(server.target, alone)) for _ in range(2)]
-            streams = [embedding_pb2_grpc.EmbeddingServiceStub(one).EmbedStream(documents()) for one in channels]
+            stubs = [stack.enter_context(stub_of(server.target)) for _ in range(2)]
+            streams = [stub.EmbedStream(one_then_wait(release)) for stub in stubs]
             for stream in streams:
                 next(stream)
             with pytest.raises(OverloadedError) as caught:
@@ -324,8 +322,8 @@ def test_overload_tells_when_to_come_back(artifact: Artifact) -> None:
     assert caught.value.retry_after == pytest.approx(0.1, abs=0.05)
 
 
-def test_a_closed_client_says_so(server: Server) -> None:
-    """Using a client after its end is a ParavecError, not a fault of grpc's."""
+def test_a_closed_client_raises_a_paravec_error(server: Server) -> None:
+    """Using a closed client raises a ParavecError, not grpc's ValueError."""
     client = EmbeddingClient(server.target)
     client.close()
     with pytest.raises(ParavecError):
@@ -336,5 +334,5 @@ def test_a_call_that_ends_while_it_sends_is_tried_again() -> None:
     """grpc.aio then says INTERNAL by itself, and loses what the server said."""
     nothing = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core", "Failed")
-    assert from_call(error).code == "UNAVAILABLE"
-    assert from_call(error).code in RETRIED
+    assert from_rpc_error(error).code == "UNAVAILABLE"
+    assert from_rpc_error(error).code in RETRYABLE_CODES

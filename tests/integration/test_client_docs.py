@@ -1,4 +1,4 @@
-"""Type checkers read a user's program without a complaint."""
+"""A user's program passes strict type checkers."""
 
 import importlib.util
 import json
@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests/typed_program.py"
 
 
-def test_a_users_program_is_sound(tmp_path: Path) -> None:
-    """mypy and pyright in their strict modes find nothing in it, and it runs."""
+@pytest.mark.slow
+def test_a_users_program_passes_strict_type_checkers(tmp_path: Path) -> None:
+    """mypy and basedpyright in their strict modes find nothing in a user's program, and it runs."""
     subprocess.run([sys.executable, "-m", "tests.typed_program"], cwd=ROOT, check=True, capture_output=True)
     missing = [name for name in ("mypy", "basedpyright") if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,9 +1,8 @@
-"""The fake server behaves as the real one does, as far as a program that calls it can tell."""
+"""The fake server behaves as the real one does."""
 
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,8 @@ __all__ = ["paravec_server"]
 LIMITS = Limits(max_documents=64, max_tokens=2000, max_epochs=2000, max_message_bytes=2_000_000, max_top_k=100)
 
 
-def test_one_line_is_a_fixture(paravec_server: FakeServer) -> None:
-    """Equal words have equal vectors, others others; a word may be unknown; options count."""
+def test_the_fake_server_is_a_pytest_fixture(paravec_server: FakeServer) -> None:
+    """Equal words get equal vectors, other words others; a word may be unknown, and options count."""
     with EmbeddingClient(paravec_server.target) as client:
         one, same, other, unknown = client.embed_all(["a text", "A  text!", ["another"], "unknownword"])
         assert np.array_equal(one.vector, same.vector)
@@ -43,7 +42,7 @@ def test_one_line_is_a_fixture(paravec_server: FakeServer) -> None:
         assert (unknown.token_count, unknown.known_token_count) == (1, 0)
         assert np.linalg.norm(client.embed("a text", InferenceOptions(normalize=True))) == pytest.approx(1, abs=1e-6)
         assert not np.array_equal(client.embed("a text", InferenceOptions(seed=5)), one.vector)
-        assert paravec_server.texts[:4] == ["a text", "A  text!", ["another"], "unknownword"]
+        assert paravec_server.documents[:4] == ["a text", "A  text!", ["another"], "unknownword"]
     with fake_server(vector_size=7) as second, EmbeddingClient(second.target) as client:
         assert client.embed("a text").shape == (7,)
         assert client.model().vector_size == 7
@@ -51,14 +50,13 @@ def test_one_line_is_a_fixture(paravec_server: FakeServer) -> None:
         assert np.array_equal(client.embed("a text"), one.vector)
 
 
-def test_watchers_that_come_and_go_hold_up_nothing(paravec_server: FakeServer) -> None:
-    """gRPC's only thread tells of their end, and sends what they are told."""
-    end = time.monotonic() + 2
+def test_health_watches_do_not_block_the_fake_server(paravec_server: FakeServer) -> None:
+    """Health watches that open and close all the time leave calls answered."""
 
     def watch() -> None:
         with grpc.insecure_channel(paravec_server.target) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            while time.monotonic() < end:
+            for _ in range(500):
                 watched = stub.Watch(health_pb2.HealthCheckRequest())
                 next(watched)
                 watched.cancel()
@@ -66,11 +64,8 @@ def test_watchers_that_come_and_go_hold_up_nothing(paravec_server: FakeServer) -
     threads = [threading.Thread(target=watch, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while time.monotonic() < end:
+    while any(thread.is_alive() for thread in threads):
         paravec_server.set_ready(True)
-    for thread in threads:
-        thread.join(10)
-    assert not any(thread.is_alive() for thread in threads)
     with EmbeddingClient(paravec_server.target) as client:
         assert client.embed("a text").any()
 
@@ -87,8 +82,8 @@ def test_watchers_that_come_and_go_hold_up_nothing(paravec_server: FakeServer) -
         (["x" * 2_100_000], None),
     ],
 )
-def test_it_refuses_what_the_real_one_refuses(server: Server, documents: Any, options: Any) -> None:
-    """With the same kind of error, code and field, in calls and in streams."""
+def test_the_fake_server_refuses_what_the_real_one_refuses(server: Server, documents: Any, options: Any) -> None:
+    """A wrong request has the same error, code and field as at the real server, in calls and in streams."""
     with fake_server(limits=LIMITS) as fake:
         told = []
         for target in (server.target, fake.target):
@@ -101,8 +96,8 @@ def test_it_refuses_what_the_real_one_refuses(server: Server, documents: Any, op
         assert told[:2] == told[2:]
 
 
-def test_it_truncates_as_the_real_one_does(server: Server) -> None:
-    """And says so."""
+def test_the_fake_server_truncates_as_the_real_one_does(server: Server) -> None:
+    """A document cut by truncate is marked as truncated."""
     with fake_server(limits=LIMITS) as fake:
         for target in (server.target, fake.target):
             with EmbeddingClient(target) as client:
@@ -111,9 +106,9 @@ def test_it_truncates_as_the_real_one_does(server: Server) -> None:
                 assert client.model().limits == LIMITS
 
 
-def test_it_fails_as_it_is_told(paravec_server: FakeServer) -> None:
-    """So many calls, with the status and what belongs to it; the client's own tries are among them."""
-    with EmbeddingClient(config=ClientConfig(paravec_server.target, retry=Retry(patience=0))) as client:
+def test_the_fake_server_fails_on_demand(paravec_server: FakeServer) -> None:
+    """The given number of calls fail with the given status and details; the client's own retries count."""
+    with EmbeddingClient(config=ClientConfig(paravec_server.target, retry=Retry(total_backoff=0))) as client:
         paravec_server.fail("RESOURCE_EXHAUSTED", retry_after=0.25)
         with pytest.raises(OverloadedError) as overloaded:
             client.embed("fire")
@@ -128,8 +123,8 @@ def test_it_fails_as_it_is_told(paravec_server: FakeServer) -> None:
         assert len([made for made in client.embed_stream(["fire"] * 600) if isinstance(made, Embedding)]) == 600
 
 
-def test_it_needs_no_pytest(tmp_path: Path) -> None:
-    """Without it there is no fixture, and everything else."""
+def test_the_fake_server_works_without_pytest(tmp_path: Path) -> None:
+    """Without pytest there is no fixture, and everything else works."""
     code = (
         "import sys; sys.modules['pytest'] = None;"
         "from paravec_client.testing import fake_server; from paravec_client import EmbeddingClient;"

@@ -1,4 +1,4 @@
-"""paravec embed with files: what it reads and writes, documents at fault, and how it goes on after an interruption."""
+"""`paravec embed` with files: formats, invalid documents, and continuing after an interruption."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.environments import InstallError, install
 
 from paravec_client import EmbeddingClient
 
 from ..commands import line, paravec
+from ..environments import environment
 from ..servers import PATIENCE, Server, until
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ TEXTS = [f"fire number {i} in sydney {'australia ' * (i % 5)}" for i in range(40
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    """TEXTS, one a line."""
+    """A file with TEXTS, one a line."""
     path = tmp_path / "texts.txt"
     path.write_text("".join(text + "\n" for text in TEXTS))
     return path
@@ -38,8 +38,8 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_lines_become_an_array(server: Server, client: EmbeddingClient, texts: Path, tmp_path: Path) -> None:
-    """The very vectors of the library, in a file that numpy maps; nothing else is left, and nothing said in a pipe."""
+def test_lines_become_an_npy_file(server: Server, client: EmbeddingClient, texts: Path, tmp_path: Path) -> None:
+    """The vectors are the library's own, in a file that numpy can map; nothing else is left and nothing is printed."""
     ran = paravec(server, "embed", "--input", str(texts), "--output", str(tmp_path / "v.npy"))
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     made = np.load(tmp_path / "v.npy", mmap_mode="r")
@@ -48,8 +48,10 @@ def test_lines_become_an_array(server: Server, client: EmbeddingClient, texts: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["texts.txt", "v.npy"]
 
 
-def test_formats_of_documents(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
-    """JSONL with texts or tokens, CSV with its columns, standard input as either; ids come along."""
+def test_documents_come_from_jsonl_csv_and_standard_input(
+    server: Server, client: EmbeddingClient, tmp_path: Path
+) -> None:
+    """JSONL with texts or tokens, CSV columns and standard input are read, and ids are kept."""
     documents = {"a": 'fire, in "Sydney"\nand caffè', "b": ["fire", "sydney"], "c": ""}
     jsonl = "".join(json.dumps({"id": name, "body": body}) + "\n\n" for name, body in documents.items())
     (tmp_path / "d.jsonl").write_text(jsonl)
@@ -70,8 +72,8 @@ def test_formats_of_documents(server: Server, client: EmbeddingClient, tmp_path:
     assert made[1] == made[1] | {"token_count": 2, "known_token_count": 2, "truncated": False}
 
 
-def test_a_document_at_fault(server: Server, tmp_path: Path) -> None:
-    """Ends the run, is left out, or has no vector, as was asked; it is told where it stands and not what it says."""
+def test_an_invalid_document_ends_the_run_or_is_skipped_or_null(server: Server, tmp_path: Path) -> None:
+    """--on-error decides; the message gives the file and line, and not the text."""
     path = tmp_path / "d.jsonl"
     path.write_text('{"text": "fire"}\n{"text": 7}\n{"body": "secret"}\n' + json.dumps({"text": "secret " * 3000}))
     run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.jsonl"))
@@ -88,7 +90,7 @@ def test_a_document_at_fault(server: Server, tmp_path: Path) -> None:
         assert "secret" not in ran.stderr
     assert made[2] == {"id": 2, "vector": None, "error": "has no such field, or null in it (--field names it)"}
     run = ("embed", "--input", str(path), "--output", str(tmp_path / "v.npy"))
-    assert "nothing in .npy says which" in paravec(server, *run, "--on-error", "skip").stderr
+    assert ".npy has no ids" in paravec(server, *run, "--on-error", "skip").stderr
     assert paravec(server, *run, "--on-error", "null").returncode == 0
     assert list(np.isnan(np.load(tmp_path / "v.npy")).any(axis=1)) == [False, True, True, True]
     ran = paravec(server, "embed", "--input", str(path), "--on-error", "null", "--format", "table")
@@ -121,8 +123,9 @@ def begun(
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".jsonl"])
-def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffix: str) -> None:
-    """With the documents that are not done; half a record is cut off, and the file is as if never interrupted."""
+def test_a_killed_run_is_continued(server: Server, texts: Path, tmp_path: Path, suffix: str) -> None:
+    """--resume embeds the documents not yet done, cuts off a partial record, and gives the file of an uninterrupted
+    run."""
     whole, output = tmp_path / f"whole{suffix}", tmp_path / f"v{suffix}"
     run = ("embed", "--input", str(texts), "--output")
     assert paravec(server, *run, str(whole)).returncode == 0
@@ -132,19 +135,19 @@ def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffi
         partial.write(whole.read_bytes()[:77])
     assert not output.exists()
     for flags, problem in (
-        ((), "was begun and not finished; --resume continues it"),
-        (("--resume", "--epochs", "3"), "was begun with options"),
+        ((), "is unfinished; --resume continues it"),
+        (("--resume", "--epochs", "3"), "was started with options"),
         (("--resume", "--input-format", "csv", "--field", "x"), "line 1: has no column"),
     ):
         ran = paravec(server, *run, str(output), *flags)
         assert (ran.returncode, problem in ran.stderr) == (2, True), ran.stderr
     other = paravec(server, "embed", "--output", str(output), "--resume", given="another\n" * 400)
-    assert (other.returncode, "begun with another input" in other.stderr) == (2, True)
+    assert (other.returncode, "started with another input" in other.stderr) == (2, True)
     state = output.with_name(output.name + ".state")
     kept = state.read_text()
     state.write_text(kept.replace('"model": "sha256:', '"model": "sha256:0'))
     ran = paravec(server, *run, str(output), "--resume")
-    assert (ran.returncode, "was begun with model sha256:0" in ran.stderr) == (2, True)
+    assert (ran.returncode, "was started with model sha256:0" in ran.stderr) == (2, True)
     state.write_text(kept)
     ran = paravec(server, *run, str(output), "--resume")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -152,8 +155,8 @@ def test_a_killed_run_goes_on(server: Server, texts: Path, tmp_path: Path, suffi
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["texts.txt", whole.name, output.name])
 
 
-def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) -> None:
-    """After Ctrl-C, with all that was done kept."""
+def test_an_interrupted_run_says_how_to_continue(server: Server, tmp_path: Path) -> None:
+    """Ctrl-C keeps what was done and names the flag that continues."""
     # A shell has its background jobs ignore Ctrl-C, and they what they start.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -163,12 +166,12 @@ def test_an_interrupted_run_says_how_to_go_on(server: Server, tmp_path: Path) ->
     finally:
         signal.signal(signal.SIGINT, before)
     assert process.returncode == 130
-    assert b"documents are done; --resume goes on" in said
+    assert b"documents are done; --resume continues" in said
     assert b"Traceback" not in said
 
 
-def test_an_output_that_is_there_stays(server: Server, tmp_path: Path) -> None:
-    """Unless it is to be overwritten; one that is whole needs no going on."""
+def test_an_existing_output_is_not_overwritten(server: Server, tmp_path: Path) -> None:
+    """An existing output is kept unless --force is given, and a finished one needs no continuing."""
     output = tmp_path / "v.npy"
     run = ("embed", "fire", "sydney", "--output", str(output))
     assert paravec(server, *run).returncode == 0
@@ -201,22 +204,21 @@ def test_an_output_that_is_there_stays(server: Server, tmp_path: Path) -> None:
         (["--input-format", "csv"], 'text\n"a\n', 1, "is not CSV"),
     ],
 )
-def test_what_is_wrong_with_files(
+def test_a_file_problem_is_one_line_and_leaves_nothing(
     server: Server, tmp_path: Path, flags: list[str], given: str, code: int, problem: str
 ) -> None:
-    """Is said in a line that names them, and nothing is left behind."""
+    """A file that cannot be read or written is named in one line, and no output is left."""
     ran = paravec(server, "embed", *(flag.format(tmp_path) for flag in flags), given=given)
     assert (ran.returncode, problem in ran.stderr) == (code, True), ran.stderr
     assert "Traceback" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parquet(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
-    """Ids, texts and tokens from columns, vectors and counts in columns, also where a run was interrupted."""
-    try:
-        python = str(install(ROOT / "requirements/ray.lock", ROOT / "build/ray") / "bin/python")
-    except InstallError as error:
-        pytest.skip(f"pyarrow {error}")
+@pytest.mark.slow
+def test_parquet_is_read_and_written(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
+    """Ids, texts and tokens are read from columns and vectors and counts written to columns, also after an
+    interruption."""
+    python = str(environment("ray") / "bin/python")
 
     def arrow(program: str) -> Any:
         names = "import json, sys, pyarrow as pa; from pyarrow import parquet as pq; "
@@ -251,8 +253,10 @@ def test_parquet(server: Server, client: EmbeddingClient, tmp_path: Path) -> Non
         ("shtab", ("completion", "bash"), "pip install 'paravec[cli]'"),
     ],
 )
-def test_a_package_that_is_not_there(tmp_path: Path, package: str, arguments: tuple[str, ...], install: str) -> None:
-    """Is named, with what installs it."""
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path, package: str, arguments: tuple[str, ...], install: str
+) -> None:
+    """A missing optional package is one line with the pip command that installs it."""
     program = f"import sys; sys.modules[{package!r}] = None; from paravec_client.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, *arguments]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -261,8 +265,8 @@ def test_a_package_that_is_not_there(tmp_path: Path, package: str, arguments: tu
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_people_see_progress(server: Server, texts: Path, tmp_path: Path, hidden: bool) -> None:
-    """On a terminal: documents, of how many, and how many a second; without tqdm it runs all the same."""
+def test_a_terminal_shows_progress(server: Server, texts: Path, tmp_path: Path, hidden: bool) -> None:
+    """On a terminal a bar shows documents done, in total and per second; without tqdm the command still works."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     command = line(server, "embed", "--input", str(texts), "--output", str(tmp_path / "v.npy"))
@@ -280,8 +284,8 @@ def test_people_see_progress(server: Server, texts: Path, tmp_path: Path, hidden
     assert "Error" not in said
 
 
-def test_shells_complete(tmp_path: Path) -> None:
-    """bash completes commands, flags and their values, and files where a file is meant; others have a script too."""
+def test_shell_completion_works(tmp_path: Path) -> None:
+    """bash completes commands, flags, values and file names, and other shells get a script."""
     (tmp_path / "texts.txt").touch()
     script = paravec(None, "completion", "bash").stdout
     for words, found in (

@@ -1,4 +1,4 @@
-"""The commands as a person types them."""
+"""The subcommands of `paravec`, their output and exit codes."""
 
 import json
 import socket
@@ -18,8 +18,8 @@ from ..servers import Server
 ROOT = Path(__file__).parents[2]
 
 
-def test_embed_gives_json_to_machines(server: Server, client: EmbeddingClient) -> None:
-    """In a pipe each text is a JSON line with its vector, the very numbers of the library."""
+def test_embed_prints_json_lines_to_a_pipe(server: Server, client: EmbeddingClient) -> None:
+    """In a pipe each text is one JSON line with the vector that the library gives."""
     ran = paravec(server, "embed", "fire in Sydney", "caffè", "--normalize")
     assert ran.returncode == 0, ran.stderr
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -29,16 +29,16 @@ def test_embed_gives_json_to_machines(server: Server, client: EmbeddingClient) -
     assert np.allclose(lines[0]["vector"], vector / np.linalg.norm(vector), atol=1e-6)
 
 
-def test_embed_reads_lines(server: Server, client: EmbeddingClient) -> None:
-    """Without arguments each line of standard input is a text."""
+def test_embed_reads_lines_from_standard_input(server: Server, client: EmbeddingClient) -> None:
+    """Without arguments each line of standard input is one text."""
     ran = paravec(server, "embed", given="fire\n\nsydney harbour\r\n")
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [line["text"] for line in lines] == ["fire", "", "sydney harbour"]
     assert np.array_equal(np.array(lines[2]["vector"], np.float32), client.embed("sydney harbour"))
 
 
-def test_similar_finds_documents(server: Server, client: EmbeddingClient) -> None:
-    """Each text, from arguments or lines, gets the tags and cosines of its neighbours, for machines and for people."""
+def test_similar_prints_tags_and_cosines(server: Server, client: EmbeddingClient) -> None:
+    """Each text from arguments or lines gets the tags and cosines of its neighbours, as JSON or as a table."""
     expected = client.find_similar("fire in qqqqqq", top_k=2).neighbours
     (line,) = map(json.loads, paravec(server, "similar", "fire in qqqqqq", "--top-k", "2").stdout.splitlines())
     assert [tuple(near.values()) for near in line["neighbours"]] == [(near.tag, near.cosine) for near in expected]
@@ -52,15 +52,15 @@ def test_similar_finds_documents(server: Server, client: EmbeddingClient) -> Non
     assert "top_k: must be 1 to 100, not 0" in paravec(server, "similar", "fire", "--top-k", "0").stderr
 
 
-def test_people_get_tables(server: Server) -> None:
-    """With --format table the commands print for people."""
+def test_format_table_prints_tables(server: Server) -> None:
+    """--format table prints tables for people."""
     assert "2/3" in paravec(server, "embed", "fire in qqqqqq", "--format", "table").stdout
     assert "vector_size                  50" in paravec(server, "model", "--format", "table").stdout
     assert paravec(server, "health", "--format", "table").stdout == "process SERVING\nembedding SERVING\n"
 
 
-def test_model_and_health_give_json(server: Server, artifact: Artifact) -> None:
-    """Scripts read what the server says of itself."""
+def test_model_and_health_print_json(server: Server, artifact: Artifact) -> None:
+    """`paravec model` and `paravec health` print JSON to a pipe."""
     model = json.loads(paravec(server, "model").stdout)
     assert model["digest"] == artifact.manifest.digest
     assert model["limits"]["max_documents"] == 64
@@ -79,10 +79,10 @@ def test_model_and_health_give_json(server: Server, artifact: Artifact) -> None:
         (["embed", "--colour"], "", 2, "unrecognized arguments"),
     ],
 )
-def test_failures_have_a_line_and_a_code(
+def test_each_kind_of_failure_has_one_line_and_its_exit_code(
     server: Server, arguments: list[str], given: str | bytes, code: int, problem: str
 ) -> None:
-    """Each kind of failure has an exit code of its own and no traceback."""
+    """A failure prints one line without a traceback and exits with the code of its kind."""
     ran = paravec(None if "--target" in arguments else server, *arguments, given=given)
     assert ran.returncode == code
     assert problem in ran.stderr
@@ -99,8 +99,8 @@ def test_embed_gives_up_after_its_timeout() -> None:
     assert ran.returncode == 5
 
 
-def test_the_demonstration_runs(artifact: Artifact) -> None:
-    """It embeds its texts over the wire, shows neighbours and the round trip, and exits with 0."""
+def test_the_demo_runs(artifact: Artifact) -> None:
+    """client/examples/demo.py embeds its texts over the wire, prints neighbours and latency, and exits with 0."""
     command = [sys.executable, str(ROOT / "client/examples/demo.py"), "--model", str(artifact.path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr

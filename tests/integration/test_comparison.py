@@ -1,4 +1,4 @@
-"""`paravec-model compare`: whether another model may take this one's place."""
+"""`paravec-model compare`: whether one model may replace another."""
 
 import json
 import shutil
@@ -49,10 +49,10 @@ def test_a_copy_is_the_same_model(artifact: Artifact, tmp_path: Path, capsys: Ca
 
 
 @pytest.mark.parametrize("corpus", [("--corpus", "lee"), ()])
-def test_a_model_that_agrees_may_replace(
+def test_a_similar_model_passes(
     corpus: tuple[str, ...], artifact: Artifact, models: dict[str, Path], tmp_path: Path, capsys: Capture
 ) -> None:
-    """On a corpus or on the doctags: it tells how many neighbours stay and what differs, and the status is 0."""
+    """For a model that agrees, compare reports overlap and differences and exits with 0."""
     status, found = compared(artifact.path, models["longer"], tmp_path, *corpus)
     assert (status, found["reasons"], found["documents"]) == (0, [], DISTINCT if corpus else 312)
     assert 0.5 < found["figures"]["overlap@10"]["value"] < 1
@@ -62,8 +62,8 @@ def test_a_model_that_agrees_may_replace(
     assert capsys.readouterr().out.splitlines()[-1].startswith("yes: ")
 
 
-def test_a_model_that_learned_nothing_may_not(artifact: Artifact, models: dict[str, Path], tmp_path: Path) -> None:
-    """Its neighbours are others, its halves do not find each other: both are reasons, and the status is 3."""
+def test_an_untrained_model_fails_with_reasons(artifact: Artifact, models: dict[str, Path], tmp_path: Path) -> None:
+    """For a model that learned nothing, compare gives two reasons and exits with 3."""
     status, found = compared(artifact.path, models["untrained"], tmp_path, "--corpus", "lee")
     assert (status, found["may_replace"]) == (3, False)
     assert [reason.split()[0] for reason in found["reasons"]] == ["of", "halves"]
@@ -76,18 +76,18 @@ def test_a_bound_by_flag_changes_the_verdict(artifact: Artifact, models: dict[st
     assert compared(artifact.path, models["longer"], tmp_path, "--corpus", "lee", *strict)[0] == 3
 
 
-def test_other_lengths_of_vectors_must_be_allowed(
+def test_another_vector_size_must_be_allowed_by_flag(
     artifact: Artifact, models: dict[str, Path], tmp_path: Path, capsys: Capture
 ) -> None:
-    """An index made for the old ones takes no new ones."""
+    """Another vector size fails unless a flag allows it, since an index of the old vectors cannot hold the new."""
     status, found = compared(artifact.path, models["larger"], tmp_path)
     assert (status, found["reasons"]) == (3, ["vectors have 60 numbers, not 50 (--other-size allows it)"])
     assert capsys.readouterr().out.splitlines()[-1].startswith("no: ")
     assert compared(artifact.path, models["larger"], tmp_path, "--other-size")[0] == 0
 
 
-def test_words_that_are_lost_are_a_reason(artifact: Artifact, models: dict[str, Path], tmp_path: Path) -> None:
-    """A vocabulary of 200 words knows half of the text."""
+def test_a_smaller_vocabulary_is_a_reason_to_fail(artifact: Artifact, models: dict[str, Path], tmp_path: Path) -> None:
+    """A vocabulary of 200 words, which knows half of the text, is reported as a reason."""
     status, found = compared(artifact.path, models["few words"], tmp_path, "--corpus", "lee", "--min-overlap", "0")
     assert status == 3
     assert found["words"]["only B"] == 0 < found["words"]["only A"]

@@ -22,10 +22,10 @@ from .. import parity
 
 @pytest.mark.parametrize("side_arrays", [False, True])
 @pytest.mark.parametrize("architecture", parity.ARCHITECTURES)
-def test_a_converted_file_is_the_live_model(
+def test_converting_a_saved_model_equals_converting_the_live_one(
     architecture: str, side_arrays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Converting what gensim saved, in one file or with arrays beside it, gives the bytes of the live model."""
+    """A file that gensim saved, whole or with side arrays, converts to the bytes of the live model's artifact."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     model = parity.train(vector_size=10, epochs=2, **parity.ARCHITECTURES[architecture], **parity.OUTPUTS["both"])
     file = tmp_path / "doc2vec.model"
@@ -62,10 +62,10 @@ def test_a_missing_side_array_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert not (tmp_path / "converted").exists()
 
 
-def test_what_cannot_be_inferred_from_is_refused_with_the_reason(
+def test_a_model_that_cannot_infer_is_refused_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No output weights, or several tags concatenated: gensim infers nothing from those, and nor do we."""
+    """A model without output weights, or with several tags concatenated, is refused, as gensim cannot infer with it."""
     model = parity.train(vector_size=10, epochs=1, dm=0)
     del model.syn1neg
     model.save(str(tmp_path / "a"))
@@ -79,10 +79,10 @@ def test_what_cannot_be_inferred_from_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("where", ["syn1neg", "count", "point"])
-def test_what_only_claims_to_be_an_array_is_never_read(
+def test_an_object_with_an_array_interface_is_refused(
     where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An object with numpy's array interface could name any address; it is refused."""
+    """An object that claims numpy's array interface, and so any address, is refused unread."""
     model = parity.train(vector_size=10, epochs=1, dm=0, hs=1)
     claims = KeyedVectors(1)
     if where == "syn1neg":
@@ -109,8 +109,8 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-def test_a_learning_rate_without_end_leaves_a_manifest_that_is_json(tmp_path: Path) -> None:
-    """What the model was trained with is told only where JSON has a number for it."""
+def test_an_infinite_learning_rate_is_left_out_of_the_manifest(tmp_path: Path) -> None:
+    """A training parameter that JSON cannot hold is left out, and the manifest is valid JSON."""
     model = parity.train(vector_size=10, epochs=1, dm=0)
     model.alpha = float("inf")
     model.save(str(tmp_path / "a"))
@@ -124,6 +124,7 @@ def test_a_learning_rate_without_end_leaves_a_manifest_that_is_json(tmp_path: Pa
     assert "alpha" not in manifest["training"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sep_limit", [100, 10**12])
 def test_memory_stays_within_one_and_a_half_models(sep_limit: int, tmp_path: Path) -> None:
     """Converting a model of 120 MB takes at most 1.5 times that, arrays beside the pickle or in it."""

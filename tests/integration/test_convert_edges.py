@@ -1,4 +1,4 @@
-"""Models of strangers: what gensim takes and we must take or name, and the one line that says so."""
+"""`paravec-model convert` with unusual gensim models: each converts, or one line says why not."""
 
 import datetime
 import lzma
@@ -17,7 +17,7 @@ from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.convert.gensim_file import load
-from paravec_model.convert.trained_tags import moved
+from paravec_model.convert.trained_tags import trained_rows
 from paravec_model.errors import ConversionError
 
 from .. import old_models, parity
@@ -41,7 +41,7 @@ def converted(model: Doc2Vec, folder: Path, *flags: str) -> int:
 
 
 def refusal(capsys: Capture, folder: Path) -> str:
-    """What the last command said: one line, about the file."""
+    """The single line of the last command, which names the file."""
     error = capsys.readouterr().err
     assert error.startswith(f"paravec-model: {folder / 'model'}: ")
     assert error.count("\n") == 1
@@ -61,8 +61,8 @@ TAGS: dict[str, tuple[Callable[[int], Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", TAGS)
-def test_tags_of_any_type_do_not_matter_unless_they_are_kept(kind: str, tmp_path: Path, capsys: Capture) -> None:
-    """Without --doctags nobody looks; with it, the message names the first that is neither text nor integer."""
+def test_unsupported_tag_types_matter_only_with_doctags(kind: str, tmp_path: Path, capsys: Capture) -> None:
+    """Tags of other types are ignored without --doctags; with it, the first such tag is named."""
     tag, says = TAGS[kind]
     model = tagged(tag)
     assert converted(model, tmp_path, "--doctags") == 1
@@ -70,8 +70,8 @@ def test_tags_of_any_type_do_not_matter_unless_they_are_kept(kind: str, tmp_path
     assert converted(model, tmp_path) == 0
 
 
-def test_numpys_text_and_integers_are_text_and_integers(tmp_path: Path) -> None:
-    """As tags and as words."""
+def test_numpy_strings_and_integers_are_accepted(tmp_path: Path) -> None:
+    """numpy's str_ and integers convert as tags and as words."""
     documents = [TaggedDocument([*np.array(words)], [*np.array([f"d{n}"])]) for n, words in enumerate(DOCUMENTS)]
     model = Doc2Vec(documents, vector_size=8, min_count=1, dm=0, epochs=5, sample=0, workers=1)
     assert converted(model, tmp_path, "--doctags") == 0
@@ -95,8 +95,10 @@ def test_an_array_that_is_not_finite_is_named(where: str, value: float, tmp_path
 
 
 @pytest.mark.parametrize("dm", [0, 1])
-def test_rates_of_a_loop_are_told_once_with_the_flags_that_do(dm: int, tmp_path: Path, capsys: Capture) -> None:
-    """The message's own advice works; method map needs no rate, and is for DBOW only."""
+def test_unusable_learning_rates_are_one_message_with_the_flags_to_use(
+    dm: int, tmp_path: Path, capsys: Capture
+) -> None:
+    """Rates left by a manual training loop are refused with flags that work; method map, for DBOW only, needs none."""
     model = tagged(dm=dm)
     for _ in range(20):
         model.alpha -= 0.002
@@ -113,26 +115,26 @@ def test_rates_of_a_loop_are_told_once_with_the_flags_that_do(dm: int, tmp_path:
         assert Artifact.open(tmp_path / "map").manifest.defaults.method == "map"
 
 
-def test_a_model_of_one_epoch_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Unless a flag says how many."""
+def test_a_model_of_one_epoch_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model with epochs=1 converts with a warning unless a flag sets the epochs."""
     model = tagged(epochs=1)
     assert converted(model, tmp_path) == 0
-    assert "says one epoch" in caplog.text
+    assert "left with one epoch" in caplog.text
     caplog.clear()
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "more"), "--infer-epochs", "20"]) == 0
     assert not caplog.messages
 
 
-def test_a_model_that_was_never_trained_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its output weights are all zero."""
+def test_an_untrained_model_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model whose output weights are all zero converts with a warning."""
     model = Doc2Vec(vector_size=8, min_count=1, dm=0)
     model.build_vocab([TaggedDocument(words, [number]) for number, words in enumerate(DOCUMENTS)])
     assert converted(model, tmp_path) == 0
     assert "was never trained" in caplog.text
 
 
-def test_doctags_that_are_not_there_are_a_failure(tmp_path: Path, capsys: Capture) -> None:
-    """Deleted as gensim 3 did, or added without vectors by build_vocab(update=True)."""
+def test_missing_doctag_vectors_are_an_error(tmp_path: Path, capsys: Capture) -> None:
+    """--doctags fails for tags that gensim 3 deleted or that build_vocab(update=True) added without vectors."""
     data = old_models.NAMED[-1].read_bytes()
     name = b"vectors_docs"
     (tmp_path / "model").write_bytes(data.replace(b"X\x0c\0\0\0" + name, b"X\x0c\0\0\0" + b"_" * len(name)))
@@ -148,8 +150,8 @@ def test_doctags_that_are_not_there_are_a_failure(tmp_path: Path, capsys: Captur
     assert "the model has 41 tags and vectors of 30 (build_vocab(update=True)" in refusal(capsys, tmp_path)
 
 
-def test_tags_that_no_document_trained_are_left_out(tmp_path: Path, capsys: Capture) -> None:
-    """gensim makes a vector for each integer up to the largest; what is kept is found, and how many are not is told."""
+def test_untrained_integer_tags_are_left_out(tmp_path: Path, capsys: Capture) -> None:
+    """The rows that gensim makes for unused integer tags are dropped and counted, and the others are found."""
     model = tagged(lambda number: 7 * number)
     assert len(model.dv) == 204
     assert converted(model, tmp_path, "--doctags") == 0
@@ -160,19 +162,19 @@ def test_tags_that_no_document_trained_are_left_out(tmp_path: Path, capsys: Capt
     assert artifact.manifest.training["doctags_never_trained"] == 174
 
 
-def test_start_vectors_are_drawn_alike_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A matrix that is looked at piece by piece, and with an odd number of columns, is compared with gensim's own."""
+def test_start_vectors_match_gensims_for_any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check for untrained rows agrees with gensim's initial vectors, block by block and for odd sizes."""
     model = Doc2Vec(vector_size=7, min_count=1, seed=5)
     model.build_vocab([TaggedDocument(["a", "b"], [99])])
-    assert not len(moved(model.dv.vectors, 5))
-    monkeypatch.setattr("paravec_model.artifact.finite._BLOCK", 40)
+    assert not len(trained_rows(model.dv.vectors, 5))
+    monkeypatch.setattr("paravec_model.artifact.finite._BLOCK_NUMBERS", 40)
     model.dv.vectors[[3, 50]] += 1
-    assert moved(model.dv.vectors, 5).tolist() == [3, 50]
-    assert len(moved(model.dv.vectors, 6)) == len(moved(model.dv.vectors, None)) == 100
+    assert trained_rows(model.dv.vectors, 5).tolist() == [3, 50]
+    assert len(trained_rows(model.dv.vectors, 6)) == len(trained_rows(model.dv.vectors, None)) == 100
 
 
-def test_a_model_that_was_mapped_is_read(tmp_path: Path) -> None:
-    """Loaded with mmap='r' and saved again, its arrays are of another class; what is pickled after a save is whole."""
+def test_a_model_loaded_with_mmap_and_saved_again_converts(tmp_path: Path) -> None:
+    """A model loaded with mmap='r' and saved again, whose arrays are memmaps in the pickle, converts whole."""
     tagged().save(str(tmp_path / "first"), sep_limit=10)
     mapped = Doc2Vec.load(str(tmp_path / "first"), mmap="r")
     assert isinstance(mapped.syn1neg, np.memmap)
@@ -182,11 +184,11 @@ def test_a_model_that_was_mapped_is_read(tmp_path: Path) -> None:
 
 
 class Callback:
-    """What tutorials of gensim 3 hang on a model."""
+    """A callback as tutorials of gensim 3 attach it to a model."""
 
 
-def test_what_is_hung_on_a_model_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instances of classes that cannot be imported any more, a function: none of it is needed or run."""
+def test_foreign_attributes_of_a_model_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks, functions and instances of missing classes on a model are neither needed nor run."""
     module = ModuleType("gone")
     kind = type("Logger", (), {"__module__": "gone"})
     function = eval("lambda text: 1")  # noqa: S307
@@ -216,24 +218,24 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_model_is_named_for_what_it_is(kind: str, tmp_path: Path, capsys: Capture) -> None:
-    """In one line that says what to do."""
+def test_a_file_of_another_kind_is_named_for_what_it_is(kind: str, tmp_path: Path, capsys: Capture) -> None:
+    """A file that is no model is one line with its kind and what to do."""
     content, says = ODD[kind]
     (tmp_path / "model").write_bytes(content)
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "out")]) == 1
     assert says in refusal(capsys, tmp_path)
 
 
-def test_an_array_beside_the_model_that_git_did_not_fetch_is_named(tmp_path: Path, capsys: Capture) -> None:
-    """It is a pointer as the model's file may be."""
+def test_a_git_lfs_pointer_as_side_array_is_named(tmp_path: Path, capsys: Capture) -> None:
+    """A side array that is a Git LFS pointer is named as one."""
     tagged().save(str(tmp_path / "model"), sep_limit=10)
     (tmp_path / "model.syn1neg.npy").write_bytes(ODD["Git LFS pointer"][0])
     assert main(["convert", str(tmp_path / "model"), str(tmp_path / "out")]) == 1
     assert "model.syn1neg.npy: is a Git LFS pointer" in capsys.readouterr().err
 
 
-def test_xz_cannot_ask_for_much_memory(tmp_path: Path) -> None:
-    """A file may say that it needs 4 GiB to unpack."""
+def test_an_xz_file_with_a_huge_dictionary_is_refused(tmp_path: Path) -> None:
+    """An .xz file whose header asks for 4 GiB to unpack is refused."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**28}]
     (tmp_path / "model").write_bytes(lzma.compress(parity.lee()[0][0].encode(), filters=filters))
     with pytest.raises(ConversionError, match=r"[Mm]emory"):

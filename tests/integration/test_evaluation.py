@@ -1,4 +1,4 @@
-"""`paravec-model evaluate`: what it measures, of real models."""
+"""`paravec-model evaluate` on real models."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
-from paravec_model.evaluation.evaluate import Trial, coverage
+from paravec_model.evaluation.evaluate import Evaluator, coverage
 from paravec_model.options import InferenceOptions
 
 from .. import parity
@@ -37,8 +37,8 @@ def write_jsonl(file: Path, texts: dict[str, str]) -> Path:
     return file
 
 
-def test_a_corpus_is_enough(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
-    """Both methods side by side: halves and pieces find each other, texts their tags, seeds agree; a table says so."""
+def test_a_corpus_alone_is_evaluated_with_both_methods(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
+    """From a corpus alone, halves, pieces, tags and stability are measured for both methods and printed as a table."""
     figures = evaluated(artifact, tmp_path, "--corpus", "lee")
     assert all(list(methods) == ["sgd", "map"] for methods in figures.values())
     for task in ("half finds half", "text finds its trained tag"):
@@ -55,8 +55,8 @@ def test_a_corpus_is_enough(artifact: Artifact, tmp_path: Path, capsys: Capture)
     assert f"{recall['value']:.3f} [{recall['low']:.3f}, {recall['high']:.3f}]" in shown
 
 
-def test_figures_are_the_same_each_time(artifact: Artifact, tmp_path: Path) -> None:
-    """All draws are seeded."""
+def test_results_are_reproducible(artifact: Artifact, tmp_path: Path) -> None:
+    """Two runs give the same numbers, as every random choice is seeded."""
     flags = ("--corpus", "lee", "--at-most", "60", "--seeds", "2")
     assert evaluated(artifact, tmp_path, *flags) == evaluated(artifact, tmp_path, *flags)
 
@@ -81,8 +81,8 @@ def test_unknown_tokens_are_counted(encoder: Encoder) -> None:
     assert (covered.unknown_tokens.value, covered.unknown_documents.value) == (0.5, 0.5)
 
 
-def test_pairs_find_each_other(artifact: Artifact, tmp_path: Path) -> None:
-    """The beginning of a story finds the whole story among all."""
+def test_pairs_are_retrieved_among_all(artifact: Artifact, tmp_path: Path) -> None:
+    """With --pairs, the beginning of each story retrieves the whole story among all."""
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"{story[:300].strip()}\t{story.strip()}\n" for story in STORIES[:50]))
     figures = evaluated(artifact, tmp_path, "--pairs", file)
@@ -103,8 +103,8 @@ def test_scored_pairs_are_correlated_with_cosines(artifact: Artifact, encoder: E
     assert found["low"] <= found["value"] <= found["high"]
 
 
-def test_judgements_are_measured(artifact: Artifact, tmp_path: Path) -> None:
-    """Queries find what people found relevant; a query without anything relevant is left out."""
+def test_relevance_judgements_are_measured(artifact: Artifact, tmp_path: Path) -> None:
+    """Queries retrieve the documents judged relevant; a query without a relevant document is left out."""
     documents = write_jsonl(tmp_path / "documents.jsonl", {f"d{n}": story for n, story in enumerate(STORIES)})
     queries = write_jsonl(tmp_path / "queries.jsonl", {f"q{n}": STORIES[n][:300] for n in range(30)})
     judgements = tmp_path / "qrels.txt"
@@ -164,8 +164,8 @@ def test_pairs_that_cannot_be_used_are_one_line(
     assert said.count("\n") == 1
 
 
-def test_the_same_id_twice_is_an_error(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
-    """A judgement could mean either."""
+def test_a_duplicate_id_is_an_error(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
+    """A corpus with an id twice is refused, since a judgement could mean either document."""
     file = tmp_path / "texts.jsonl"
     file.write_text('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n')
     flags = ("--queries", file, "--documents", file, "--judgements", file)
@@ -173,13 +173,13 @@ def test_the_same_id_twice_is_an_error(artifact: Artifact, tmp_path: Path, capsy
     assert "has the same id twice" in capsys.readouterr().err
 
 
-def test_few_and_short_documents_are_no_failure(encoder: Encoder) -> None:
-    """What cannot be measured on them is left out."""
-    assert list(Trial(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
+def test_tasks_that_a_tiny_corpus_cannot_support_are_left_out(encoder: Encoder) -> None:
+    """With few and short documents, what cannot be measured is left out and the command succeeds."""
+    assert list(Evaluator(encoder).documents([(["x"], "australia"), (["y"], "")], seeds=2)) == []
 
 
-def test_figures_that_cannot_be_written_are_one_line(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
-    """The table is printed all the same."""
+def test_an_unwritable_json_output_is_one_line(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
+    """When --json cannot be written, the table is still printed and one line names the file."""
     (tmp_path / "pairs.tsv").write_text("australia government\tthe government of australia\n")
     flags = ("--pairs", tmp_path / "pairs.tsv", "--json", tmp_path / "gone" / "figures.json")
     assert main(["evaluate", str(artifact.path), *map(str, flags)]) == 1

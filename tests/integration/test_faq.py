@@ -17,18 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.environments import InstallError, install
 
 from paravec_model.artifact import Artifact
 
 from .. import parity
+from ..environments import environment
 from ..servers import PATIENCE, Server, running, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "client/examples"
 
+pytestmark = pytest.mark.slow
+
 WORDS = {
-    "away": "Answers are not to be had right now. Please try again in a moment.",
+    "unavailable": "There are no answers right now. Please try again in a moment.",
     "unknown": "None of these words is known. Try others, or check the spelling.",
 }
 
@@ -86,10 +88,7 @@ class Engine:
 @pytest.fixture(scope="session")
 def place() -> Path:
     """The example's virtual environment."""
-    try:
-        return install(ROOT / "requirements/faq.lock", ROOT / "build/faq")
-    except InstallError as error:
-        pytest.skip(f"the example {error}")
+    return environment("faq")
 
 
 @contextmanager
@@ -135,9 +134,9 @@ def test_a_question_finds_its_answer(engine: Engine, artifact: Artifact) -> None
     assert engine.get("/healthz")[0] == engine.get("/readyz")[0] == 200
 
 
-def test_what_cannot_be_asked_is_said(engine: Engine) -> None:
-    """In JSON and on the page, by a status and a plain sentence."""
-    for question, name in (("", "missing"), ("fire " * 200, "long")):
+def test_a_bad_question_is_a_status_and_a_sentence(engine: Engine) -> None:
+    """An empty or long question is a 400 with a plain sentence, in JSON and on the page."""
+    for question, name in (("", "missing"), ("fire " * 200, "too_long")):
         status, answer = engine.ask(question)
         assert (status, answer["error"]) == (400, name)
     assert engine.ask(QUESTION, top="0")[1]["error"] == "top"
@@ -147,8 +146,8 @@ def test_what_cannot_be_asked_is_said(engine: Engine) -> None:
     assert engine.get("/nothing")[0] == 404
 
 
-def test_the_page_is_safe_and_keeps_secrets(engine: Engine) -> None:
-    """What was asked is shown as text, cached nowhere and logged nowhere; nothing inline may run."""
+def test_questions_are_escaped_and_neither_cached_nor_logged(engine: Engine) -> None:
+    """A question is shown as text, responses forbid inline scripts and caching, and the log never contains it."""
     asked = '"><script>alert("fire")</script>'
     status, page, headers = engine.get("/", q=asked)
     assert status == 200
@@ -176,9 +175,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return parity.to_artifact(parity.train(dm=0, epochs=15, vector_size=30), made)
 
 
-def test_two_models_never_meet(place: Path, artifact: Artifact, other: Artifact, file: Path) -> None:
-    """During a rolling update, while servers of both answer by turns: each question by one of them, and the entries are
-    not embedded anew at each turn."""
+def test_a_question_and_its_entries_use_one_model(place: Path, artifact: Artifact, other: Artifact, file: Path) -> None:
+    """While servers of two models answer in turn, each question is compared with entries of the same model, embedded
+    once."""
     with running(artifact.path) as one, running(other.path) as two:
         with serving(place, f"ipv4:{one.target},{two.target}", file, "--threshold=-1") as engine:
             models = set()
@@ -198,19 +197,20 @@ def test_two_models_never_meet(place: Path, artifact: Artifact, other: Artifact,
             assert engine.log.count("entries embedded by model") == embedded
 
 
-def test_without_paravec_it_says_so_and_comes_back(
+def test_it_answers_503_without_paravec_and_recovers(
     place: Path, artifact: Artifact, other: Artifact, file: Path
 ) -> None:
-    """503 and a sentence while it is away. When it is back with another model, the entries are embedded anew."""
+    """Without paravec it answers 503 with a sentence; when paravec returns with another model, entries are embedded
+    anew."""
     with running(artifact.path) as first:
         with serving(place, first.target, file) as engine:
             assert engine.ask(QUESTION)[0] == 200
             first.stop()
             status, answer = engine.ask(QUESTION)
-            assert (status, answer["error"]) == (503, "away")
+            assert (status, answer["error"]) == (503, "unavailable")
             status, page, _ = engine.get("/", q=QUESTION)
             assert status == 503
-            assert WORDS["away"] in page
+            assert WORDS["unavailable"] in page
             # The page stays in reach, to say so.
             assert engine.get("/readyz")[0] == engine.get("/healthz")[0] == 200
             with running(other.path, "--listen", first.target):
@@ -222,8 +222,8 @@ def test_without_paravec_it_says_so_and_comes_back(
             assert "Traceback" not in engine.log
 
 
-def test_a_changed_file_is_read_again_and_a_damaged_one_is_not(engine: Engine, file: Path) -> None:
-    """Without a restart."""
+def test_a_changed_file_is_reloaded_and_a_damaged_one_ignored(engine: Engine, file: Path) -> None:
+    """A changed FAQ file is reloaded without a restart, and a damaged one leaves the entries as they were."""
     fewer = FAQ | {"title": "Old news", "entries": FAQ["entries"][1:]}
     engine.ask(QUESTION)
     file.write_text(json.dumps(fewer))
@@ -263,10 +263,7 @@ def browser() -> Callable[..., Any]:
     """Runs tests/faq_browser.py, and returns what it saw."""
     if not shutil.which("chromium"):
         pytest.skip("no browser: apt-get install chromium")
-    try:
-        driver = install(ROOT / "requirements/browser.lock", ROOT / "build/browser")
-    except InstallError as error:
-        pytest.skip(f"playwright {error}")
+    driver = environment("browser")
 
     def run(*arguments: str | Path) -> Any:
         command = [driver / "bin/python", ROOT / "tests/faq_browser.py", *arguments]
@@ -281,10 +278,11 @@ LABELS = {"en": "Your question", "it": "La tua domanda"}
 
 
 @pytest.mark.parametrize("language", LABELS)
-def test_a_person_asks_by_keyboard_at_both_widths(
+def test_the_page_works_by_keyboard_at_both_widths(
     browser: Callable[..., Any], place: Path, server: Server, file: Path, tmp_path: Path, language: str
 ) -> None:
-    """In Chromium, with scripts and without, light and dark: the answer, its neighbours, and the way back."""
+    """In Chromium, with and without scripts, light and dark, the answer, the next entry and the way back work by
+    keyboard."""
     file.write_text(json.dumps(FAQ | {"language": language}))
     # All entries are answers, however near: the keyboard is to reach the second.
     with serving(place, server.target, file, "--threshold=-1") as engine:
@@ -307,22 +305,24 @@ def test_a_person_asks_by_keyboard_at_both_widths(
         assert facts["loads"] == (2 if "no scripts" in name else 1), name
 
 
-def test_the_page_says_that_paravec_is_away_and_answers_when_it_is_back(
+def test_the_page_shows_that_paravec_is_away_and_recovers(
     browser: Callable[..., Any], place: Path, artifact: Artifact, file: Path
 ) -> None:
-    """In Chromium, with scripts and without: a sentence, not the browser's own error."""
+    """In Chromium, with and without scripts, the page shows a sentence in place of the browser's own error."""
     with running(artifact.path) as first, serving(place, first.target, file) as engine:
         first.stop()
-        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["away"]}
+        assert set(browser("ask", engine.address, QUESTION)) == {WORDS["unavailable"]}
         with running(artifact.path, "--listen", first.target):
             until(lambda: engine.ask(QUESTION)[0] == 200)
-            assert all("answer" in said and said != WORDS["away"] for said in browser("ask", engine.address, QUESTION))
+            assert all(
+                "answer" in said and said != WORDS["unavailable"] for said in browser("ask", engine.address, QUESTION)
+            )
             assert set(browser("ask", engine.address, "xyzzy")) == {WORDS["unknown"]}
 
 
 @pytest.mark.parametrize("language", ["en", "it"])
-def test_debians_faq_is_taken_from_its_package(language: str, tmp_path: Path) -> None:
-    """Where it is installed: a hundred questions and more, each with an answer."""
+def test_debians_faq_is_converted_from_its_package(language: str, tmp_path: Path) -> None:
+    """The converter finds more than 100 questions with answers in Debian's package."""
     folder = Path("/usr/share/doc/debian/FAQ") / ("it" if language == "it" else ".")
     if not list(folder.glob(f"*.{language}.html")):
         pytest.skip(f"no such pages: apt-get install debian-faq{'-it' if language == 'it' else ''}")

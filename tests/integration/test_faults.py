@@ -1,4 +1,4 @@
-"""A fault of ours, which nothing outside can cause: the encoder is made to fail inside a real gRPC server."""
+"""Internal errors: the encoder is made to fail inside a real gRPC server."""
 
 import gc
 import json
@@ -17,7 +17,6 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.encoder import Encoder
 from paravec_model.text.token_ids import TokenIds
 from paravec_server.rpc.admission import Admission
@@ -33,6 +32,7 @@ from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter
 
+from ..calls import started, stub_of
 from ..servers import PATIENCE, until
 
 SECRET = "grünerdrachen"
@@ -47,7 +47,7 @@ class Broken:
         self.is_short = encoder.is_short
 
     def estimate_seconds(self, *_: Any) -> float:
-        """Nothing takes any time."""
+        """Estimate no time."""
         return 0.0
 
     def to_token_ids(self, documents: list[str], *_: Any) -> None:
@@ -56,7 +56,7 @@ class Broken:
 
 
 class Fastidious:
-    """An encoder that stumbles over one word."""
+    """An encoder that fails for one word."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -72,7 +72,7 @@ class Fastidious:
 
 
 def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
-    """The embedding service with this encoder, or with none yet, and what gRPC asks for it."""
+    """The embedding service with this encoder, or none yet, and its dispatcher."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
@@ -85,35 +85,29 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
 
 
 @contextmanager
-def stub_of(encoder: Any = None) -> Iterator[Any]:
+def serving(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    server = RpcServer(build(encoder)[1], ThreadPoolExecutor(4))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
-    finally:
-        server.stop(None).wait()
+    with started(RpcServer(build(encoder)[1], ThreadPoolExecutor(4))) as target, stub_of(target) as stub:
+        yield stub
 
 
 @pytest.fixture(params=["direct", "grpcio"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dispatcher come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
+    """Calls come straight from gRPC's core or, where grpcio is not as that needs it, by grpcio's own server."""
     if request.param == "grpcio":
         monkeypatch.setattr("paravec_server.rpc.server.is_supported", lambda _: False)
 
 
-def test_calls_come_straight_from_the_core_with_this_grpcio(request: pytest.FixtureRequest) -> None:
-    """It would be half as fast otherwise, and nobody would notice."""
+def test_the_direct_path_is_used_with_this_grpcio(request: pytest.FixtureRequest) -> None:
+    """The installed grpcio serves calls from the completion queue, which is twice as fast as grpcio's own server."""
     server = RpcServer(build()[1], ThreadPoolExecutor(1))
     assert server.has_fast_path == ("direct" in request.node.callspec.id)
 
 
-def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
-    """INTERNAL carries an id that is in the log with the place of the fault; the document's text is in neither."""
+def test_an_internal_error_has_an_id_and_no_document_text(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    """INTERNAL carries an id that the log has with the place of the fault; neither contains the document's text."""
     document = pb.Document(text=SECRET)
-    with caplog.at_level(logging.INFO, "paravec_server"), stub_of(Broken(encoder)) as stub:
+    with caplog.at_level(logging.INFO, "paravec_server"), serving(Broken(encoder)) as stub:
         with pytest.raises(grpc.RpcError) as caught:
             stub.Embed(pb.EmbedRequest(documents=[document]))
         error: Any = caught.value
@@ -133,9 +127,9 @@ def test_a_fault_of_ours_has_an_id_and_no_secrets(encoder: Encoder, caplog: pyte
         assert "cannot do" not in line
 
 
-def test_one_call_at_fault_is_no_other_callers_concern(encoder: Encoder) -> None:
-    """Short texts that come together are inferred together, but only its caller hears of one that meets a fault."""
-    with stub_of(Fastidious(encoder)) as stub:
+def test_a_failing_call_of_a_batch_fails_alone(encoder: Encoder) -> None:
+    """Of short texts inferred together, only the call whose text fails gets the error."""
+    with serving(Fastidious(encoder)) as stub:
         futures = [
             stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text=text)]))
             for text in ["fire", SECRET, "police"] * 20
@@ -147,10 +141,10 @@ def test_one_call_at_fault_is_no_other_callers_concern(encoder: Encoder) -> None
     assert all(future.result().embeddings[0].vector == police for future in futures[2::3])
 
 
-def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
+def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
     encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its caller hears so, others have their answers, and who calls later has, too."""
+    """Its caller gets an error; other calls, at the same time and later, are answered."""
     if "direct" not in request.node.callspec.id:
         pytest.skip("grpcio sends its answers itself")
     send = CallContext.send
@@ -170,7 +164,7 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
     monkeypatch.setattr(Admission, "leave", noted)
     monkeypatch.setattr(CallContext, "send", stumble)
     document = pb.Document(text="fire")
-    with stub_of(encoder) as stub:
+    with serving(encoder) as stub:
         for _ in range(2):
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[document] * n)) for n in [1, 1, 4, 1] * 10]
             codes = [future.code() for future in futures]
@@ -180,10 +174,10 @@ def test_an_answer_that_cannot_be_sent_ends_its_call_alone(
 
 
 @pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback"])
-def test_whatever_fails_a_call_ends_and_its_place_is_free(
+def test_a_failure_anywhere_ends_the_call_and_frees_its_place(
     encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Its caller hears at once, not at its deadline, and nothing stays in flight."""
+    """Wherever a call fails, its caller gets an error at once and nothing stays in flight."""
     if "direct" not in request.node.callspec.id:
         pytest.skip("grpcio calls our code in one place, which other tests make fail")
 
@@ -193,7 +187,7 @@ def test_whatever_fails_a_call_ends_and_its_place_is_free(
     admissions: list[Admission] = []
     enter = Admission.enter
     monkeypatch.setattr(Admission, "enter", lambda one: admissions.append(one) or enter(one))  # type: ignore[func-returns-value]
-    with stub_of(encoder) as stub:
+    with serving(encoder) as stub:
         with monkeypatch.context() as broken:
             broken.setattr(CallContext, step, stumble)
             futures = [stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * n)) for n in [1, 9] * 5]
@@ -225,8 +219,8 @@ class BrokenTracing:
 
 
 @pytest.mark.parametrize(("where", "code"), [("begin", "INTERNAL"), ("end", "OK")])
-def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
-    """A call whose span cannot begin fails; one whose span cannot end is answered."""
+def test_a_failing_tracer_leaves_nothing_in_flight(encoder: Encoder, where: str, code: str) -> None:
+    """A call whose span cannot begin fails, and a call whose span cannot end is answered."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
     inference = Inference(settings, row)
@@ -236,20 +230,16 @@ def test_tracing_that_fails_leaves_nothing_in_flight(encoder: Encoder, where: st
     admission.open()
     tracing: Any = BrokenTracing(where)
     server = RpcServer(Dispatcher(service.methods(), admission, row, tracing=tracing), ThreadPoolExecutor(4))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with started(server) as target, stub_of(target) as stub:
         for documents in (1, 9):
             call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))
             assert call.code().name == code
-    assert admission.wait_until_idle(PATIENCE)
-    server.stop(None)
+        assert admission.wait_until_idle(PATIENCE)
 
 
-def test_before_the_model_is_ready_calls_are_unavailable() -> None:
-    """A server that still loads says so, and is asked again later."""
-    with stub_of() as stub:
+def test_calls_before_the_model_is_loaded_are_unavailable() -> None:
+    """A server that is still loading answers UNAVAILABLE, and answers calls once it has loaded."""
+    with serving() as stub:
         for call in (
             lambda: stub.Embed(pb.EmbedRequest(documents=[pb.Document(text="a")])),
             lambda: stub.GetModel(pb.GetModelRequest()),
@@ -271,14 +261,14 @@ def test_unknown_fields_of_options_are_not_kept(encoder: Encoder) -> None:
     assert service._options.read.cache_info().currsize == 1
 
 
-def test_a_call_that_is_given_up_is_let_go_at_once(encoder: Encoder) -> None:
-    """With its messages, which may be large, and not when the collector next comes."""
+def test_a_cancelled_calls_messages_are_freed_at_once(encoder: Encoder) -> None:
+    """The messages of a cancelled call are freed without waiting for the garbage collector."""
     one = pb.EmbedStreamRequest(document=pb.Document(text="fire police sydney " * 50))
     mute = threading.Event()
     gc.collect()
     gc.disable()
     try:
-        with stub_of(encoder) as stub:
+        with serving(encoder) as stub:
             for _ in range(3):
                 stream = stub.EmbedStream(iter(lambda: one, None))
                 next(stream)
@@ -293,8 +283,8 @@ def test_a_call_that_is_given_up_is_let_go_at_once(encoder: Encoder) -> None:
         gc.enable()
 
 
-def test_a_watcher_that_is_gone_before_it_is_heard_keeps_no_thread() -> None:
-    """gRPC does not call back for a call that has ended, and grpcio's servicer waits for that."""
+def test_a_health_watch_cancelled_early_holds_no_thread() -> None:
+    """A watch that ends before its handler runs does not hold a thread, as grpcio's servicer would."""
 
     class Ended:
         def add_callback(self, _: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The client library while servers fail: what is tried again, what is resumed, and what is told."""
+"""The client's retries, and its streams, while servers fail."""
 
 import gc
 import itertools
@@ -31,21 +31,24 @@ from paravec_client import (
     InvalidArgumentError,
     Limits,
     ModelChangedError,
+    Retry,
     UnavailableError,
 )
 from paravec_client._protocol.call_settings import CallSettings
-from paravec_client._protocol.programs import Call, Core, Program
-from paravec_client._protocol.stream import Stream
+from paravec_client._protocol.calls import Call, Program
+from paravec_client._protocol.programs import CallPrograms
+from paravec_client._protocol.stream import StreamBatcher
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.errors import InvalidArgumentError as BadDocumentError
 from paravec_server.rpc.errors import OverloadedError
 
 from ..blocking import Blocking
+from ..calls import started
 from ..servers import PATIENCE, Server, running, until
 
 
 class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Fails as it is told to, and knows nothing of health; the vector of a text is its length."""
+    """A server without health that fails on demand; the vector of a text is its length."""
 
     def __init__(self) -> None:
         self.failures: list[grpc.StatusCode | None] = []
@@ -93,17 +96,12 @@ def _vector(document: pb.Document) -> pb.Embedding:
 
 
 @contextmanager
-def flaky(way: type[EmbeddingClient] = EmbeddingClient) -> Iterator[tuple[Flaky, EmbeddingClient]]:
+def flaky(way: type[EmbeddingClient] = EmbeddingClient, **config: Any) -> Iterator[tuple[Flaky, EmbeddingClient]]:
     """Such a server, and a client of it."""
     servicer, server = Flaky(), grpc.server(ThreadPoolExecutor(8))
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with way(f"127.0.0.1:{port}") as client:
-            yield servicer, client
-    finally:
-        server.stop(None).wait()
+    with started(server) as target, way(config=ClientConfig(target, **config)) as client:
+        yield servicer, client
 
 
 def lengths(outcomes: Any) -> list[int]:
@@ -112,8 +110,8 @@ def lengths(outcomes: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"])
-def test_a_call_is_tried_again(code: str) -> None:
-    """What another try may mend is not the caller's business; a bound, if the server says when to come again."""
+def test_a_transient_failure_is_retried(code: str) -> None:
+    """A call that failed with a transient status is retried, after the server's retry delay if it gives one."""
     with flaky() as (server, client):
         server.come_again = code == "RESOURCE_EXHAUSTED"
         server.failures = [grpc.StatusCode[code]] * 4
@@ -122,8 +120,8 @@ def test_a_call_is_tried_again(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"])
-def test_a_call_at_fault_is_not_tried_again(code: str) -> None:
-    """What would fail again is told at once."""
+def test_a_permanent_failure_is_not_retried(code: str) -> None:
+    """A status that another try would repeat is raised at once."""
     with flaky() as (server, client):
         server.failures = [grpc.StatusCode[code]]
         with pytest.raises(Exception, match="told to fail"):
@@ -131,9 +129,10 @@ def test_a_call_at_fault_is_not_tried_again(code: str) -> None:
         assert server.calls == 1
 
 
-def test_failures_without_end_are_told_and_not_hammered() -> None:
-    """A server that only fails is asked a few times, and 500 times by all calls of a client together."""
-    with flaky() as (server, client):
+def test_retries_are_bounded() -> None:
+    """A server that always fails gets a few tries of each call, and a bounded number of all calls of a client."""
+    # Ten times faster than the defaults, in as many tries.
+    with flaky(retry=Retry(total_backoff=0.4, initial_backoff=0.005, max_backoff=0.1)) as (server, client):
         server.failures = [grpc.StatusCode.UNAVAILABLE] * 10_000
         with pytest.raises(UnavailableError, match="told to fail"):
             client.embed("four")
@@ -158,8 +157,8 @@ LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, None)
 
 
 @pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
-def test_a_stream_outlives_lost_calls(way: type[EmbeddingClient]) -> None:
-    """Whichever of its calls are lost, each document is answered once, in order."""
+def test_a_stream_survives_lost_calls(way: type[EmbeddingClient]) -> None:
+    """Whichever of a stream's calls fail, each document is answered once and in order."""
     with flaky(way) as (server, client):
         server.failures = [LOST[n % 3] for n in range(30)]
         texts = ["x" * (n % 50) for n in range(700)]
@@ -168,15 +167,15 @@ def test_a_stream_outlives_lost_calls(way: type[EmbeddingClient]) -> None:
 
 
 @pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
-def test_a_lists_calls_are_tried_again(way: type[EmbeddingClient]) -> None:
-    """So are those of a list that takes several."""
+def test_the_calls_of_a_list_are_retried(way: type[EmbeddingClient]) -> None:
+    """Each of the calls that a long list takes is retried."""
     with flaky(way) as (server, client):
         server.failures = [LOST[n % 3] for n in range(12)]
         assert client.embed(["x" * (n % 50) for n in range(200)])[:, 0].tolist() == [n % 50 for n in range(200)]
 
 
-def test_a_stream_waits_for_its_source_and_no_longer() -> None:
-    """A document that comes alone goes at once, calls that are lost or not; an endless source stays bounded."""
+def test_a_stream_sends_each_document_without_waiting_for_more() -> None:
+    """A document that comes alone is sent at once, with or without lost calls, and an endless source stays bounded."""
     with flaky() as (server, client):
         server.failures = [LOST[n % 3] for n in range(9)]
         go, taken = threading.Semaphore(1), itertools.count()
@@ -226,8 +225,8 @@ def test_a_stream_keeps_to_one_model(way: type[EmbeddingClient]) -> None:
 
 
 @pytest.mark.parametrize("way", [Blocking, EmbeddingClient])
-def test_a_stream_that_is_left_leaves_nothing(way: type[EmbeddingClient]) -> None:
-    """Neither threads nor calls outlive streams that were not read to their end, nor clients that were closed."""
+def test_an_abandoned_stream_leaves_no_threads_or_calls(way: type[EmbeddingClient]) -> None:
+    """Streams not read to their end, and closed clients, leave neither threads nor calls."""
     with flaky(way) as (_, client):
         # A first client: gRPC's own threads are there from now on.
         client.embed("x")
@@ -249,14 +248,15 @@ def test_the_state_of_a_stream_is_bounded_and_in_order() -> None:
     @given(st.lists(st.sampled_from(["good", "\ud800", 5]), max_size=40), st.integers(1, 7), st.randoms())
     def check(documents: list[Any], most: int, chance: random.Random) -> None:
         config = ClientConfig(batch=Batch(documents=most))
-        stream = Stream(Core(config), Limits(1000, 1000, 1000, 10**6), pb.InferenceOptions(), "return", CallSettings())
+        limits = Limits(1000, 1000, 1000, 10**6)
+        stream = StreamBatcher(CallPrograms(config), limits, pb.InferenceOptions(), "return", CallSettings())
         left = deque(documents)
         told: list[Any] = []
         while True:
             while left and chance.random() < 0.7 and not stream.full:
                 stream.add(left.popleft())
-            stream.ended = not left
-            program = stream.next(idle=chance.random() < 0.5)
+            stream.source_ended = not left
+            program = stream.next_batch(idle=chance.random() < 0.5)
             if program:
                 told += stream.outcomes(answered(program))
             elif not left and stream.empty:
@@ -282,8 +282,8 @@ def answered(program: Program[Any]) -> Any:
         return end.value
 
 
-def test_a_killed_servers_calls_and_streams_go_on_elsewhere(artifact: Artifact, server: Server) -> None:
-    """SIGKILL of one of two servers under load: no call fails, a stream goes on, and each vector is the same."""
+def test_calls_and_streams_fail_over_when_a_server_is_killed(artifact: Artifact, server: Server) -> None:
+    """After SIGKILL of one of two servers under load, no call fails, a stream goes on, and vectors are the same."""
     limits = ("--max-documents", "64", "--max-tokens", "2000", "--max-epochs", "2000", "--max-message-bytes", "2000000")
     with running(artifact.path, *limits) as other:
         with EmbeddingClient(f"ipv4:{server.target},{other.target}") as client:
@@ -318,14 +318,15 @@ def test_a_killed_servers_calls_and_streams_go_on_elsewhere(artifact: Artifact, 
             assert not wrong
 
 
-def test_a_wrong_document_still_ends_a_stream(client: EmbeddingClient) -> None:
-    """What is the document's fault is not tried again."""
+def test_an_invalid_document_is_not_retried(client: EmbeddingClient) -> None:
+    """An invalid document ends the stream without a retry."""
     with pytest.raises(InvalidArgumentError):
         list(client.embed_stream(["fire", ["a"] * 2001]))
 
 
-def test_chaos_in_its_short_form(artifact: Artifact, tmp_path: Path) -> None:
-    """Three nodes: restarts, a SIGKILL and a cut link fail no call of a client with its defaults."""
+@pytest.mark.slow
+def test_the_short_chaos_benchmark_reports_no_failed_call(artifact: Artifact, tmp_path: Path) -> None:
+    """Across three nodes with restarts, a SIGKILL and a cut link, no call of a client with its defaults fails."""
     chaos = Path(__file__).parents[2] / "benchmarks/chaos.py"
     command = [sys.executable, str(chaos), "--short", "--model", str(artifact.path), "--json", str(tmp_path / "out")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

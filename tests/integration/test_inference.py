@@ -1,4 +1,4 @@
-"""What inference promises: the same bits everywhere, and vectors that mean something."""
+"""Inference is deterministic to the bit, and its vectors are useful."""
 
 import json
 import os
@@ -32,15 +32,15 @@ def vectors(encoder: Encoder, texts: list[list[str]]) -> Vectors:
     return encoder.encode(texts).vectors
 
 
-def test_every_call_gives_the_same_bits(encoder: Encoder, texts: list[list[str]], vectors: Vectors) -> None:
-    """Inferring again, with other seeds in between, changes nothing."""
+def test_repeated_inference_gives_the_same_bits(encoder: Encoder, texts: list[list[str]], vectors: Vectors) -> None:
+    """Inferring again, after calls with other seeds, gives the same bits."""
     for seed in range(2, 9):
         encoder.encode(texts[:3], InferenceOptions(seed=seed))
     assert encoder.encode(texts).vectors.tobytes() == vectors.tobytes()
 
 
-def test_neighbours_in_a_batch_change_nothing(encoder: Encoder, texts: list[list[str]], vectors: Vectors) -> None:
-    """A document alone, or anywhere among others, has the same vector to the bit."""
+def test_a_vector_does_not_depend_on_its_batch(encoder: Encoder, texts: list[list[str]], vectors: Vectors) -> None:
+    """A document has the same bits alone and anywhere in a batch."""
     for i, text in enumerate(texts):
         assert encoder.encode([text]).vectors.tobytes() == vectors[i].tobytes()
     backwards = encoder.encode(texts[::-1]).vectors
@@ -79,8 +79,8 @@ def test_options_change_the_vector(encoder: Encoder, texts: list[list[str]], vec
         assert not np.array_equal(other[0], vectors[7]), change
 
 
-def test_a_document_with_no_known_token_is_told_apart(encoder: Encoder) -> None:
-    """It has a zero vector and a count of 0, where gensim returns its random start."""
+def test_a_document_without_known_tokens_has_a_zero_vector(encoder: Encoder) -> None:
+    """Such a document has a zero vector and a count of 0, where gensim returns its random start."""
     made = encoder.encode([[], ["qqqqq", "zzzzz"], ["the"]], InferenceOptions(normalize=True))
     assert made.known_token_counts == [0, 0, 1]
     assert not made.vectors[:2].any()
@@ -97,8 +97,8 @@ def test_normalized_vectors_point_the_same_way(encoder: Encoder, texts: list[lis
     assert units.dtype == np.float32
 
 
-def test_long_documents_and_many_epochs_are_taken_in_portions(encoder: Encoder) -> None:
-    """Far more draws than the tables keep give what one table of all would have given."""
+def test_portions_of_random_draws_equal_one_table(encoder: Encoder) -> None:
+    """A document longer than the cached tables, and many epochs, give what one large table gives."""
     words = [word for story in parity.lee() for word in story]
     long = words[:10_000]
     options = replace(encoder.manifest.defaults, epochs=60)
@@ -115,8 +115,8 @@ def test_long_documents_and_many_epochs_are_taken_in_portions(encoder: Encoder) 
     assert whole[0].tobytes() == encoder.encode([long], options).vectors[0].tobytes()
 
 
-def test_work_stops_when_nobody_waits(encoder: Encoder) -> None:
-    """Once `stop` says so, nothing more is inferred."""
+def test_inference_ends_when_stop_returns_true(encoder: Encoder) -> None:
+    """When `stop` returns True, encode raises StoppedError."""
     asked = threading.Event()
     documents = [["the"] * 2000] * 50
 

@@ -13,7 +13,10 @@ EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 GCC = shutil.which("gcc")
 DRIVER = Path(__file__).with_name("kernel_bits.c")
 
-pytestmark = pytest.mark.skipif(cpu_level() != "x86-64-v3", reason="this CPU has not the level that is compared")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(cpu_level() != "x86-64-v3", reason="this CPU has not the level that is compared"),
+]
 
 
 def compiled(compiler: build.Compiler, program: Path, *target: str) -> Path:
@@ -21,7 +24,7 @@ def compiled(compiler: build.Compiler, program: Path, *target: str) -> Path:
     flags = [flag for flag in build.FLAGS if flag not in ("-shared", "-fPIC")]
     sources = [*sorted(map(str, FOLDER.glob("*.c"))), str(DRIVER)]
     command = [*compiler.command, *flags, *target, f"-I{FOLDER}", "-o", str(program), *sources]
-    subprocess.run(command, check=True, timeout=build.TIMEOUT)
+    subprocess.run(command, check=True, timeout=build.TIMEOUT_SECONDS)
     return program
 
 

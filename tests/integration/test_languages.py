@@ -1,4 +1,4 @@
-"""Other languages call the service from the .proto alone: the Node program of the examples, as its readme line says."""
+"""The Node example, which calls the service from the .proto alone."""
 
 import fcntl
 import json
@@ -16,6 +16,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 
+from ..calls import started
 from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
@@ -46,13 +47,13 @@ def program() -> Path:
 
 
 def run(program: Path, target: str, *texts: str) -> "subprocess.CompletedProcess[str]":
-    """What the program did."""
+    """Run the program with these texts."""
     variables = os.environ | {"PARAVEC_TARGET": target}
     return subprocess.run(["node", program, *texts], env=variables, capture_output=True, text=True, check=False)
 
 
-def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
-    """It gets the vectors that our client gets, with the counts and the model's version."""
+def test_the_node_example_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
+    """The Node example gets the vectors, the counts and the model's version that our client gets."""
     ran = run(program, server.target, *TEXTS)
     assert ran.returncode == 0, ran.stderr
     made = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -63,8 +64,8 @@ def test_node_embeds(program: Path, server: Server, client: EmbeddingClient) -> 
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"])
-def test_node_tries_again(program: Path, code: str) -> None:
-    """A call that a server refuses twice by a status that may pass is answered."""
+def test_the_node_example_retries(program: Path, code: str) -> None:
+    """A call refused twice with a transient status is answered."""
     calls = []
 
     class Refusing(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -76,18 +77,14 @@ def test_node_tries_again(program: Path, code: str) -> None:
 
     server = grpc.server(ThreadPoolExecutor(1))
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Refusing(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        ran = run(program, f"127.0.0.1:{port}", "fire")
-    finally:
-        server.stop(None)
+    with started(server) as target:
+        ran = run(program, target, "fire")
     assert ran.returncode == 0, ran.stderr
     assert len(calls) == 3
 
 
-def test_node_hears_which_field_is_at_fault(program: Path, server: Server) -> None:
-    """An error is its status, a line for each field and no trace of a stack."""
+def test_the_node_example_names_the_wrong_field(program: Path, server: Server) -> None:
+    """An error prints its status, a line for each field violation and no stack trace."""
     ran = run(program, server.target, "fire", "fire " * 3000)
     assert ran.returncode == 1
     first, second = ran.stderr.splitlines()

@@ -25,16 +25,16 @@ SMALL = TrainingParameters(vector_size=8, epochs=3, min_count=2)
 # Sends itself SIGINT where `stop` is asked for the given time, then runs the command.
 INTERRUPTED = """
 import os, signal, sys
-from paravec_model import interrupts
-from paravec_model.cli import main
+from paravec_model.cli import interrupt
+from paravec_model.cli.main import main
 asked, when = 0, [int(n) for n in sys.argv[1].split(",")]
 def call(self):
     global asked
     asked += 1
     if asked in when:
         os.kill(os.getpid(), signal.SIGINT)
-    return self._asked
-interrupts.Interrupt.__call__ = call
+    return self._received
+interrupt.Interrupt.__call__ = call
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -44,7 +44,7 @@ MEASURED = r"""
 import pathlib, random, re, sys
 from paravec_model.training.parameters import TrainingParameters
 from paravec_model.text.tokenizer import WhitespaceTokenizer
-from paravec_model.training import train
+from paravec_model.training.train import train
 count = int(sys.argv[1])
 random = random.Random(1)
 words = [f"word{n}" for n in range(5000)]
@@ -74,8 +74,8 @@ def test_an_interrupted_training_keeps_what_is_learned(tmp_path: Path) -> None:
     assert Encoder(artifact).encode([["australia"]]).vectors.any()
 
 
-def test_a_second_interrupt_drops_it(tmp_path: Path) -> None:
-    """Nothing is left, and one line says so."""
+def test_a_second_interrupt_leaves_no_artifact(tmp_path: Path) -> None:
+    """A second Ctrl-C ends with one line and no output."""
     ran = interrupted(tmp_path / "model", "1200,1201")
     assert (ran.returncode, ran.stderr) == (130, "paravec-model: interrupted\n")
     assert not list(tmp_path.iterdir())
@@ -100,15 +100,15 @@ def test_a_program_may_stop_training() -> None:
         train(named_corpus("lee"), SimpleTokenizer(), SMALL, stop=lambda: next(asked) >= 300)
 
 
-def test_a_whole_training_is_not_stopped() -> None:
-    """And does not say so."""
+def test_a_complete_training_is_not_marked_as_stopped() -> None:
+    """The manifest of a complete training has no mark of an interruption."""
     trained = train(named_corpus("lee"), SimpleTokenizer(), SMALL)
     assert not trained.stopped
     assert "stopped_after_epochs" not in trained.facts
 
 
-def test_a_generator_trains_the_model_of_its_documents() -> None:
-    """A corpus that can be read only once is no mistake here: it is read only once."""
+def test_a_generator_is_a_valid_corpus() -> None:
+    """A generator trains the same model as a list, as the corpus is read once."""
 
     def documents() -> Iterator[Document]:
         yield from named_corpus("lee")
@@ -120,8 +120,8 @@ def test_a_generator_trains_the_model_of_its_documents() -> None:
         train(["uno due tre"], SimpleTokenizer(), SMALL)  # type: ignore[list-item]
 
 
-def test_tags_that_are_lost_are_a_warning(tmp_path: Path) -> None:
-    """Documents that share all their tags are counted, in one line."""
+def test_documents_without_a_tag_of_their_own_are_a_warning(tmp_path: Path) -> None:
+    """Documents that share all their tags are counted in one warning."""
     file, flags = tmp_path / "corpus.jsonl", ("--field", "text", "--tag-field", "tag", "--min-count", "1")
     texts = enumerate(text for _, text in named_corpus("lee"))
     records = [{"text": text, "tag": "" if number % 2 else number} for number, text in texts]
@@ -132,6 +132,7 @@ def test_tags_that_are_lost_are_a_warning(tmp_path: Path) -> None:
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus() -> None:
     """Twenty times the documents, 30 MB more of text, take next to no more memory: only words and tags are held."""
 
@@ -142,8 +143,8 @@ def test_memory_does_not_grow_with_the_corpus() -> None:
     assert most(40_000) - most(2_000) < 5_000
 
 
-def test_an_interrupt_outside_the_main_thread_changes_nothing() -> None:
-    """Signals are the main thread's; and when it is left, Ctrl-C is what it was."""
+def test_the_interrupt_handler_is_for_the_main_thread_and_is_restored() -> None:
+    """In another thread no handler is installed, and after use the old SIGINT handler is back."""
     before = signal.getsignal(signal.SIGINT)
     asked: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""What a real server logs, whoever calls it and wherever the log goes."""
+"""The log of a real server: request ids, injection, and output that cannot be written."""
 
 import json
 import logging
@@ -15,7 +15,6 @@ import grpc
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_server.rpc.admission import Admission
@@ -24,6 +23,7 @@ from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter, _TextFormatter
 
+from ..calls import stub_of
 from ..http2 import END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -32,7 +32,7 @@ GOOD = pb.EmbedRequest(documents=[pb.Document(text="fire")])
 
 @pytest.fixture(scope="module")
 def talkative(artifact: Artifact) -> Iterator[Server]:
-    """A server that logs all it can."""
+    """A server with --log-level debug."""
     with running(artifact.path, "--log-level", "debug") as server:
         yield server
 
@@ -40,17 +40,17 @@ def talkative(artifact: Artifact) -> Iterator[Server]:
 @pytest.fixture
 def stub(talkative: Server) -> Iterator[Any]:
     """A stub of it."""
-    with grpc.insecure_channel(talkative.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with stub_of(talkative.target) as stub:
+        yield stub
 
 
 def trailers(call: Any) -> dict[str, Any]:
-    """What came after the answer."""
+    """The trailing metadata of a call."""
     return dict(call.trailing_metadata())
 
 
-def test_a_callers_id_comes_back(talkative: Server, stub: Any) -> None:
-    """In the trailers of success and of failure, of a call and of a stream, and it is in the log."""
+def test_the_callers_request_id_is_in_trailers_and_log(talkative: Server, stub: Any) -> None:
+    """x-request-id comes back in the trailers of calls and streams, on success and failure, and is in the log."""
 
     def named(name: str) -> list[tuple[str, str]]:
         return [("x-request-id", name)]
@@ -69,8 +69,8 @@ def test_a_callers_id_comes_back(talkative: Server, stub: Any) -> None:
         assert wanted.pop(event["request_id"], event["code"]) == event["code"]
 
 
-def test_a_call_without_an_id_that_fails_is_told_one(stub: Any) -> None:
-    """So that it can be asked about; each has another."""
+def test_a_failed_call_without_request_id_gets_one(stub: Any) -> None:
+    """A failed call has a new request id in its trailers and in the log."""
     ids = set()
     for _ in range(2):
         with pytest.raises(grpc.RpcError) as caught:
@@ -82,8 +82,8 @@ def test_a_call_without_an_id_that_fails_is_told_one(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "two words", "", " "])
-def test_an_id_that_would_spoil_the_log_is_replaced(talkative: Server, stub: Any, name: str) -> None:
-    """A long or empty one, or one with spaces."""
+def test_an_unsuitable_request_id_is_replaced(talkative: Server, stub: Any, name: str) -> None:
+    """A request id that is empty, too long or has spaces is replaced by a new one."""
     with pytest.raises(grpc.RpcError) as caught:
         stub.Embed(pb.EmbedRequest(), metadata=[("x-request-id", name)])
     told = trailers(caught.value)["x-request-id"]
@@ -106,8 +106,8 @@ def raw(port: int, *more: tuple[bytes, bytes]) -> None:
                 said += part
 
 
-def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: Any) -> None:
-    """Line ends, control characters and bytes of no encoding, sent as they are: every line of the log is one event."""
+def test_raw_metadata_cannot_forge_log_lines(talkative: Server, stub: Any) -> None:
+    """With line ends and control characters sent raw in metadata, every line of the log is one event."""
     for name in (b"a\nb", b"a\r\n{}", b"\xff\xfe", b"\x00", b"\x1b[2J", b"good"):
         raw(talkative.port, (b"x-request-id", name))
     stub.Embed(GOOD, metadata=[("x-request-id", "last")])
@@ -120,8 +120,8 @@ def test_a_client_that_checks_nothing_forges_nothing(talkative: Server, stub: An
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\r", "\x1b[2J", "ä", "\x00", "\u2028", "x\n" * 64])
-def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
-    """Should it come through all the same."""
+def test_a_request_id_that_grpc_would_reject_is_replaced(name: str) -> None:
+    """An id with characters that gRPC does not carry is replaced as well."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     calls = Dispatcher({}, Admission(settings, row), row)
     told, back = calls._request_id([("x-request-id", name), ("x-request-id-bin", b"\xff")])
@@ -129,8 +129,8 @@ def test_what_grpc_would_not_even_carry_is_replaced_too(name: str) -> None:
     assert back == ()
 
 
-def test_no_line_can_be_forged() -> None:
-    """Whatever a fact holds, an event is one line, and nothing in it moves a terminal's cursor."""
+def test_log_values_cannot_forge_lines() -> None:
+    """Whatever a value holds, an event is one line without control characters."""
     name = "a\n2030-01-01T00:00:00Z info stopped\r\x1b[2J\x85\u2028\u2029\x00\x0b\x0c"
     record = logging.makeLogRecord({"msg": "call\n", "levelname": "INFO", "facts": {"name": name}})
     for formatter in (_TextFormatter(), _JsonFormatter()):
@@ -142,8 +142,8 @@ def test_no_line_can_be_forged() -> None:
 
 @pytest.mark.parametrize("sink", ["/dev/full", "closed", "nobody reads"])
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_log_that_cannot_be_written_fails_no_call(artifact: Artifact, tmp_path: Path, sink: str, style: str) -> None:
-    """A full disk, a closed standard error, a reader that is gone: calls are answered, and the stop is clean."""
+def test_an_unwritable_log_fails_no_call(artifact: Artifact, tmp_path: Path, sink: str, style: str) -> None:
+    """With a full disk, a closed standard error or a reader that is gone, calls are answered and the stop is clean."""
     path = tmp_path / "socket"
     arguments = command(artifact.path, "--listen", f"unix:{path}")
     arguments += ["--log-level", "debug", "--log-format", style]

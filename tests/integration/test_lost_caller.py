@@ -1,4 +1,4 @@
-"""A caller's machine is lost without a word: its link is cut, in a network namespace of its own."""
+"""A client's machine disappears: its link is cut in a network namespace."""
 
 import subprocess
 import sys
@@ -29,8 +29,9 @@ for _ in EmbeddingClient(sys.argv[1], timeout=600).embed_stream(documents(), opt
 _NOTICED = 75.0
 
 
-def test_what_a_lost_caller_held_is_free_again(artifact: Artifact) -> None:
-    """Its streams, one at work and one silent, count as in flight until keepalive gives them up."""
+@pytest.mark.slow
+def test_the_streams_of_a_lost_caller_are_ended_by_keepalive(artifact: Artifact) -> None:
+    """After a caller's link is cut, its streams count as in flight until keepalive ends them."""
     flags = ("--listen", "0.0.0.0:0", "--operations-listen", "127.0.0.1:0", "--threads", "1")
     try:
         with nodes(1) as place, running(artifact.path, *flags) as server:

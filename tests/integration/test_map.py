@@ -1,4 +1,4 @@
-"""Method map against a general optimizer, and what it is for."""
+"""Method map against scipy's optimizer, and how training and conversion choose it."""
 
 import subprocess
 from collections.abc import Sequence
@@ -65,18 +65,18 @@ def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
         value = (w * np.logaddexp(0, -margins)).sum() + slope @ d + d @ bend @ d / 2
         return value, -v.T @ (w * expit(-margins)) + slope + bend @ d
 
+    def curvature(d: Floats) -> Floats:
+        margins = v @ d
+        return np.asarray(v.T @ ((w * expit(margins) * expit(-margins))[:, None] * v) + bend)
+
     found = minimize(
-        loss,
-        np.zeros(model.vector_size),
-        jac=True,
-        method="L-BFGS-B",
-        options={"ftol": 0, "gtol": 1e-8, "maxiter": 10**4},
+        loss, np.zeros(model.vector_size), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-8}
     )
     return np.asarray(found.x)
 
 
-def test_it_is_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
-    """A general-purpose optimizer, in double precision, ends within 1e-4; for short and long documents, and other λ."""
+def test_map_vectors_are_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
+    """Method map ends within 1e-4 of scipy's optimum in double precision, for short and long documents and other λ."""
     model, artifact = trained
     documents = [tokens for tokens in parity.documents(30) if tokens]
     for map_lambda in (0.01, 0.1, 1.0):
@@ -97,8 +97,8 @@ def test_the_order_of_tokens_does_not_matter(trained: tuple[Doc2Vec, Artifact]) 
     np.testing.assert_array_equal(encoder.encode(documents[7:8], MAP).vectors, made[7:8])
 
 
-def test_numbers_beyond_all_measure_end(tmp_path: Path) -> None:
-    """Saturated sigmoids, where Newton's method alone would leap to and fro."""
+def test_saturated_sigmoids_converge(tmp_path: Path) -> None:
+    """With very large weights, where Newton's method alone would oscillate, inference ends with finite vectors."""
     model = parity.train(dm=0, epochs=2)
     model.syn1neg *= 1e3
     artifact = parity.to_artifact(model, tmp_path / "model")
@@ -109,8 +109,8 @@ def test_numbers_beyond_all_measure_end(tmp_path: Path) -> None:
     np.testing.assert_allclose(vectors[1:6], near, rtol=0, atol=1e-4)
 
 
-def test_it_does_not_stop_early_where_the_tree_is_steep(tmp_path: Path) -> None:
-    """Nodes ten times as long: steps are short, but the optimum is still far."""
+def test_map_reaches_the_optimum_of_a_steep_objective(tmp_path: Path) -> None:
+    """With output vectors ten times as long, where steps are short, the optimum is still reached."""
     model = parity.train(dm=0, epochs=2, negative=0, hs=1)
     model.syn1 *= 10
     artifact = parity.to_artifact(model, tmp_path / "model")
@@ -127,8 +127,8 @@ def found_by_the_other_half(encoder: Encoder, options: InferenceOptions) -> floa
     return float(((unit[0] @ unit[1].T).argmax(axis=1) == np.arange(len(even))).mean())
 
 
-def test_it_is_as_good_as_a_hundred_epochs(encoder: Encoder) -> None:
-    """What the vectors are for: one half of a story finds the other."""
+def test_map_matches_sgd_of_a_hundred_epochs(encoder: Encoder) -> None:
+    """Halves of documents find each other as often by map as by sgd of 100 epochs."""
     sgd = found_by_the_other_half(encoder, InferenceOptions(epochs=100))
     assert found_by_the_other_half(encoder, InferenceOptions(method="map")) > sgd - 0.02
 
@@ -165,8 +165,8 @@ def test_convert_chooses_lambda_by_the_tags(tmp_path: Path) -> None:
     assert one.defaults.method == "sgd"
 
 
-def test_an_artifact_without_it_serves_sgd(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Half the size; and method map is refused by name."""
+def test_an_artifact_without_map_serves_sgd(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An artifact converted without map has no arrays of it, and method map is refused by name."""
     parity.train(dm=0, epochs=1).save(str(tmp_path / "gensim"))
     assert main(["convert", str(tmp_path / "gensim"), str(tmp_path / "plain"), "--map-lambda", "none"]) == 0
     artifact = Artifact.open(tmp_path / "plain")
@@ -186,17 +186,17 @@ def test_an_artifact_without_it_serves_sgd(tmp_path: Path, capfd: pytest.Capture
         (["--dm", "0", "--map-lambda", "none", "--infer-method", "map"], "--map-lambda none"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_said_before_training(
+def test_impossible_map_options_are_refused_before_training(
     flags: list[str], problem: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Not after hours of it."""
+    """Options of map that the model cannot have are an error before any work."""
     assert main(["train", "--corpus", "lee", "--output", str(tmp_path / "model"), *flags]) == 1
     assert problem in capfd.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
-def test_dm_has_no_map(tmp_path: Path) -> None:
-    """Its vectors would be worse than gensim's, see docs/explanation/inference.md."""
+def test_a_dm_model_has_no_map(tmp_path: Path) -> None:
+    """A DM model offers sgd alone."""
     artifact = parity.to_artifact(parity.train(dm=1, epochs=1), tmp_path / "model")
     assert artifact.manifest.map_lambda is None
     with pytest.raises(ModelError, match="sgd"):

@@ -1,4 +1,4 @@
-"""What a real server, or a process that only looks after workers, tells a Prometheus."""
+"""The metrics of a server and of a supervisor, as Prometheus reads them."""
 
 import shutil
 import socket
@@ -17,15 +17,15 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import ListenError
-from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, SharedCounters
+from paravec_server.telemetry.counters import BUCKETS, COUNTED_METHODS, REASONS, TOTALS, SharedCounters
 from paravec_server.telemetry.metrics import ServerInfo, metrics_page
 from paravec_server.telemetry.operations import OperationsServer, serve_operations
 
+from ..calls import embed, one_then_wait, stub_of
 from ..scrapes import Scrape, address_of, scrape
-from ..servers import PATIENCE, Server, command, running, until
+from ..servers import PATIENCE, Server, command, failure, running, until
 
 LIMITS = {
     "paravec_calls_in_flight": 2,
@@ -37,22 +37,22 @@ INFO = ServerInfo({"name": 'odd "name"\\', "version": "1"}, LIMITS)
 
 @pytest.fixture(scope="module")
 def measured(artifact: Artifact) -> Iterator[Server]:
-    """A server that tells its metrics."""
+    """A server with metrics."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0", "--max-documents", "8") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def address(measured: Server) -> str:
-    """Where it tells them."""
+    """The address of its operations port."""
     return address_of(measured)
 
 
 @pytest.fixture
 def stub(measured: Server) -> Iterator[Any]:
     """A stub of it."""
-    with grpc.insecure_channel(measured.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with stub_of(measured.target) as stub:
+        yield stub
 
 
 def serve(figures: SharedCounters, address: str = "127.0.0.1:0") -> OperationsServer:
@@ -68,11 +68,6 @@ def endpoint(figures: SharedCounters) -> Iterator[str]:
         yield f"127.0.0.1:{served.server_port}"
     finally:
         served.close()
-
-
-def embed(*texts: str) -> pb.EmbedRequest:
-    """A request for the vectors of texts."""
-    return pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
 
 
 def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
@@ -106,19 +101,14 @@ def test_calls_and_their_work_are_counted(address: str, stub: Any) -> None:
     assert not any(map(after, gauges))
 
 
-def test_what_a_caller_heard_is_what_is_counted(address: str, stub: Any) -> None:
-    """A stream, or a call without a message, that its caller leaves or whose deadline passes is none that went well."""
+def test_cancelled_and_late_calls_are_counted_by_their_status(address: str, stub: Any) -> None:
+    """A cancelled stream counts as CANCELLED and one past its deadline as DEADLINE_EXCEEDED, and neither as OK."""
     before, waiting = Scrape(address), threading.Event()
-
-    def requests() -> Iterator[pb.EmbedStreamRequest]:
-        yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-        waiting.wait(PATIENCE)
-
     try:
-        next(left := stub.EmbedStream(requests()))
+        next(left := stub.EmbedStream(one_then_wait(waiting)))
         left.cancel()
         with pytest.raises(grpc.RpcError) as late:
-            list(stub.EmbedStream(requests(), timeout=0.3))
+            list(stub.EmbedStream(one_then_wait(waiting), timeout=0.3))
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
         def told(code: str) -> float:
@@ -131,8 +121,8 @@ def test_what_a_caller_heard_is_what_is_counted(address: str, stub: Any) -> None
         waiting.set()
 
 
-def test_model_versions_and_workers_are_told(address: str, measured: Server, artifact: Artifact) -> None:
-    """Model, build, limits, state and the process's own figures."""
+def test_model_build_and_workers_are_exposed(address: str, measured: Server, artifact: Artifact) -> None:
+    """Model, build, limits, workers and process metrics are exposed."""
     told = Scrape(address)
     manifest = artifact.manifest
     facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
@@ -146,8 +136,8 @@ def test_model_versions_and_workers_are_told(address: str, measured: Server, art
     assert told("process_cpu_seconds_total", worker="0") > 0
 
 
-def test_series_are_there_before_they_count(artifact: Artifact) -> None:
-    """A server that has answered nothing has every method at zero, so that rate() sees the first call."""
+def test_every_series_starts_at_zero(artifact: Artifact) -> None:
+    """A new server exposes every method, code and reason at zero, so that rate() sees the first call."""
     with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server:
         told = Scrape(address_of(server))
     for method in COUNTED_METHODS:
@@ -162,15 +152,9 @@ def test_series_are_there_before_they_count(artifact: Artifact) -> None:
 def test_refused_calls_have_a_reason(artifact: Artifact) -> None:
     """A call beyond the bound is counted by reason, and as a call with its status."""
     flags = ("--max-concurrent-rpcs", "1", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with running(artifact.path, *flags) as server, stub_of(server.target) as stub:
         free = threading.Event()
-
-        def requests() -> Iterator[pb.EmbedStreamRequest]:
-            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-            free.wait(PATIENCE)
-
-        next(held := stub.EmbedStream(requests()))
+        next(held := stub.EmbedStream(one_then_wait(free)))
         with pytest.raises(grpc.RpcError):
             stub.Embed(embed(*["fire"] * 9))
         told = Scrape(address_of(server))
@@ -197,6 +181,20 @@ def test_names_keep_prometheus_conventions(address: str) -> None:
     assert len(told.samples) < 250
 
 
+@pytest.mark.parametrize("name", [*TOTALS, *REASONS])
+def test_every_counter_is_exported(name: str) -> None:
+    """A counter that rises changes what a scrape returns."""
+    counters = SharedCounters()
+    page = metrics_page(counters, INFO)
+
+    def samples() -> list[str]:
+        return [line for line in page("")[1].decode().splitlines() if line.startswith("paravec_")]
+
+    before = samples()
+    counters.workers[0].add(name)
+    assert samples() != before
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")
 def test_promtool_finds_nothing(address: str) -> None:
     """Prometheus' own linter agrees."""
@@ -206,8 +204,8 @@ def test_promtool_finds_nothing(address: str) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_open_metrics_is_spoken_to_who_asks(address: str) -> None:
-    """The content's type and the text are OpenMetrics' for a scraper that accepts them."""
+def test_open_metrics_is_served_when_accepted(address: str) -> None:
+    """A scraper that accepts OpenMetrics gets its content type and text."""
     kind, content = scrape(address, "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3")
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     assert "paravec_calls" in {family.name for family in read_open_metrics(content)}  # type: ignore[no-untyped-call]
@@ -215,8 +213,8 @@ def test_open_metrics_is_spoken_to_who_asks(address: str) -> None:
     assert scrape(address, "application/openmetrics-text; version=x\x0b")[0].startswith("application/openmetrics-text")
 
 
-def test_a_process_without_workers_tells_of_all() -> None:
-    """A parent that serves nothing sums what its workers counted; one that ended is stopped, and its counts stay."""
+def test_the_supervisor_exposes_the_sum_of_its_workers() -> None:
+    """A supervisor sums its workers' counters, keeps those of one that ended, and counts it as stopped."""
     figures = SharedCounters(3)
     code = (
         "import os, sys, grpc; from paravec_server.telemetry.counters import *\n"
@@ -273,8 +271,8 @@ def test_a_process_without_workers_tells_of_all() -> None:
         ("POST", "/metrics", 501), ("GET", "/" + "x" * 70_000, 414), ("BREW", "/metrics", 501),
     ],
 )  # fmt: skip
-def test_odd_requests_are_answered(address: str, method: str, path: str, status: int) -> None:
-    """Other paths, methods and sizes get their status, and a HEAD no content."""
+def test_unusual_http_requests_get_their_status(address: str, method: str, path: str, status: int) -> None:
+    """Other paths, methods and sizes get their status, and HEAD gets no content."""
     connection = HTTPConnection(address, timeout=PATIENCE)
     connection.request(method, path)
     answer = connection.getresponse()
@@ -288,8 +286,8 @@ def test_odd_requests_are_answered(address: str, method: str, path: str, status:
     "junk", [b"\x16\x03\x01\x02\x00\x01", b"GET /metrics HTTP/9.9\r\n\r\n", b"GET /metrics\r\n", b"\r\n", b"",
              b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * 70_000],
 )  # fmt: skip
-def test_junk_does_not_end_it(address: str, measured: Server, junk: bytes) -> None:
-    """Bytes that are no request, or far too many headers, end their connection and no more, and are not logged."""
+def test_invalid_http_ends_only_its_connection(address: str, measured: Server, junk: bytes) -> None:
+    """Bytes that are no request, or too many headers, end their connection alone and are not logged."""
     before = measured.log
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), PATIENCE) as connection:
@@ -301,8 +299,8 @@ def test_junk_does_not_end_it(address: str, measured: Server, junk: bytes) -> No
     assert measured.log == before
 
 
-def test_slow_clients_hold_nobody_up() -> None:
-    """However many connections say nothing, a scrape is answered, and no more threads are at work than there may be."""
+def test_silent_http_connections_do_not_block_a_scrape() -> None:
+    """With fifty silent connections a scrape is answered, and the number of threads stays bounded."""
     with ExitStack() as stack, endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
         before = len(list(Path("/proc/self/task").iterdir()))
@@ -321,8 +319,8 @@ def drip(connection: socket.socket) -> None:
             raise ConnectionResetError
 
 
-def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To send a byte now and then does not keep a connection for longer than it may last."""
+def test_a_slow_http_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that sends a byte now and then is closed after its longest time."""
     monkeypatch.setattr("paravec_server.telemetry.operations._CONNECTION_SECONDS", 0.2)
     with endpoint(SharedCounters()) as address:
         host, _, port = address.rpartition(":")
@@ -334,32 +332,25 @@ def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
                     drip(connection)
 
 
-def test_a_taken_port_is_one_clear_line(address: str, artifact: Artifact) -> None:
-    """It names the setting and the address; exit code 1."""
-    done = subprocess.run(
-        command(artifact.path, "--operations-listen", address),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
+def test_a_taken_operations_port_is_one_clear_line(address: str, artifact: Artifact) -> None:
+    """One line names the setting and the address, and the exit code is 1."""
+    code, lines = failure(*command(artifact.path, "--operations-listen", address))
+    assert code == 1
     wanted = f"paravec-server: --operations-listen (PARAVEC_OPERATIONS_LISTEN): cannot listen on {address}: "
-    assert last.startswith(wanted)
-    assert "Traceback" not in done.stderr
+    assert lines[-1].startswith(wanted)
+    assert not any("Traceback" in line for line in lines)
 
 
 @pytest.mark.parametrize("address", ["no.such.host.invalid:0", "192.0.2.1:0", "x" * 70 + ".invalid:1"])
-def test_an_address_that_is_not_here_is_an_error(address: str) -> None:
-    """So that the operator is told, whatever is wrong with it."""
+def test_an_operations_address_of_another_host_is_an_error(address: str) -> None:
+    """An address that does not resolve, or is not this machine's, is a ListenError."""
     with pytest.raises(ListenError, match="cannot listen on"):
         serve(SharedCounters(), address)
 
 
 @pytest.mark.parametrize("host", ["", "[::]", "localhost"])
-def test_it_listens_for_ipv4_wherever_it_is_told_to(host: str) -> None:
-    """All addresses are those of IPv4, too."""
+def test_the_operations_port_listens_on_ipv4_for_any_host(host: str) -> None:
+    """An empty host, [::] and localhost all accept IPv4."""
     served = serve(SharedCounters(), f"{host}:0")
     assert "paravec_workers" in scrape(f"127.0.0.1:{served.server_port}")[1]
     served.close()

@@ -1,4 +1,4 @@
-"""One NaN in a model: nobody takes what it gives for an answer."""
+"""A model with one NaN: verify, evaluation, encoder and server all report it."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def spoiled(artifact: Artifact, tmp_path: Path) -> Path:
-    """An artifact made elsewhere, in which each row of one word that counts for both methods holds a NaN."""
+    """An artifact with a NaN in the rows of one word, for both methods."""
     folder = shutil.copytree(artifact.path, tmp_path / "spoiled")
     row = artifact.vocabulary.id_of("police")
     for name in ("syn1neg", "map_syn1neg"):
@@ -30,8 +30,8 @@ def spoiled(artifact: Artifact, tmp_path: Path) -> Path:
     return folder
 
 
-def test_verify_names_the_arrays(artifact: Artifact, spoiled: Path, capsys: Capture) -> None:
-    """Even where the hashes are right, since they were made of it."""
+def test_verify_names_arrays_with_nan(artifact: Artifact, spoiled: Path, capsys: Capture) -> None:
+    """verify names the arrays that hold NaN, even when their hashes are right."""
     broken = Artifact.open(spoiled)
     assert [line.split(": ")[0] for line in broken.non_finite_arrays()] == [
         str(spoiled / "map_syn1neg.npy"), str(spoiled / "syn1neg.npy"),
@@ -46,8 +46,10 @@ def test_verify_names_the_arrays(artifact: Artifact, spoiled: Path, capsys: Capt
 
 
 @pytest.mark.parametrize("command", [["evaluate"], ["compare"]])
-def test_no_figures_are_made_of_it(command: list[str], artifact: Artifact, spoiled: Path, capsys: Capture) -> None:
-    """One line names the array instead."""
+def test_evaluation_refuses_a_model_with_nan(
+    command: list[str], artifact: Artifact, spoiled: Path, capsys: Capture
+) -> None:
+    """evaluate and compare print one line with the array and no results."""
     models = [str(spoiled)] if command == ["evaluate"] else [str(artifact.path), str(spoiled)]
     assert main([*command, *models, "--corpus", "lee", "--at-most", "30"]) == 1
     said = capsys.readouterr()
@@ -67,8 +69,8 @@ def test_the_encoder_gives_no_vector_that_is_not_finite(method: str, spoiled: Pa
         encoder.encode(many)
 
 
-def test_no_nan_leaves_the_server(spoiled: Path) -> None:
-    """The call fails as one of ours, with an id; others are answered."""
+def test_the_server_answers_internal_instead_of_nan(spoiled: Path) -> None:
+    """A call with the broken word gets INTERNAL with an id, and other calls are answered."""
     with running(spoiled, "--method", "map") as server, EmbeddingClient(server.target) as client:
         assert np.isfinite(client.embed("fire in sydney")).all()
         for ask in (client.embed, client.find_similar):
@@ -79,8 +81,8 @@ def test_no_nan_leaves_the_server(spoiled: Path) -> None:
         assert np.isfinite(client.embed("fire in sydney")).all()
 
 
-def test_a_whole_model_is_evaluated_in_numbers(artifact: Artifact, tmp_path: Path) -> None:
-    """What --json writes is JSON, without NaN."""
+def test_evaluation_json_has_no_nan(artifact: Artifact, tmp_path: Path) -> None:
+    """--json of a sound model is valid JSON without NaN."""
     figures = tmp_path / "figures.json"
     assert main(["evaluate", str(artifact.path), "--corpus", "lee", "--at-most", "30", "--json", str(figures)]) == 0
 

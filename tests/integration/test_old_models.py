@@ -25,7 +25,7 @@ from gensim.models.keyedvectors import KeyedVectors
 from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.convert.gensim_file import load, unpickler
-from paravec_model.convert.gensim_file.allowed_globals import NAMES, Name
+from paravec_model.convert.gensim_file.allowed_globals import ALLOWED_GLOBALS, AllowedGlobal
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ConversionError, UnsafePickleError
 
@@ -41,14 +41,14 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, old_models.O
     return {file.name: old_models.convert(file, folder / file.name) for file in old_models.FILES}
 
 
-def test_the_page_has_the_table_of_what_becomes_of_the_files(outcomes: dict[str, old_models.Outcome]) -> None:
-    """All 26 convert, and docs/reference/gensim-versions.md says so in the words of `python -m tests.old_models`."""
+def test_all_old_files_convert_as_the_docs_say(outcomes: dict[str, old_models.Outcome]) -> None:
+    """All 26 files convert, and the page has the table that `python -m tests.old_models` prints."""
     assert len(outcomes) == 26
     assert old_models.table(list(outcomes.values())) in PAGE.read_text()
 
 
-def test_each_infers_finite_vectors(outcomes: dict[str, old_models.Outcome]) -> None:
-    """A document of its words has a vector of numbers, not all of them zero."""
+def test_each_old_model_infers_finite_vectors(outcomes: dict[str, old_models.Outcome]) -> None:
+    """A document of the model's words gets a finite vector that is not zero."""
     assert [name for name, outcome in outcomes.items() if not outcome.is_finite()] == []
 
 
@@ -59,8 +59,8 @@ def test_a_lee_model_finds_document_0_by_its_text(outcomes: dict[str, old_models
     assert set(ranks.values()) == {1}
 
 
-def test_the_version_that_a_file_tells_is_the_one_in_its_name(outcomes: dict[str, old_models.Outcome]) -> None:
-    """What a gensim added, renamed or moved is enough to tell it from the others."""
+def test_the_detected_gensim_version_matches_the_file_name(outcomes: dict[str, old_models.Outcome]) -> None:
+    """The range of versions detected from a file includes the version in its name."""
 
     def number(version: str) -> tuple[int, ...]:
         return tuple(int(part) for part in version.split("."))
@@ -74,8 +74,8 @@ def test_the_version_that_a_file_tells_is_the_one_in_its_name(outcomes: dict[str
         assert version[: len(number(last or first))] <= number(last or first), outcome
 
 
-def test_gensim_loads_none_of_them() -> None:
-    """The reason for this: when it does, the page is to be changed."""
+def test_the_installed_gensim_loads_none_of_them() -> None:
+    """gensim itself fails on all files; when it no longer does, the page must change."""
     for file in old_models.FILES:
         with pytest.raises(AttributeError):
             Doc2Vec.load(str(file))
@@ -128,15 +128,15 @@ def test_vectors_are_those_of_gensim_with_the_same_matrices(name: str, outcomes:
     assert difference <= parity.LIMIT
 
 
-def test_a_stored_noise_distribution_is_the_one_that_is_made(outcomes: dict[str, old_models.Outcome]) -> None:
-    """gensim 3.3 and 3.4 stored it by mistake; made from the counts, it is the same."""
+def test_a_stored_noise_distribution_equals_the_computed_one(outcomes: dict[str, old_models.Outcome]) -> None:
+    """The cum_table that gensim 3.3 and 3.4 stored equals the one computed from the counts."""
     for name in ("d2v_3.3.0.mdl", "d2v_3.4.0.mdl"):
         stored = load.load(outcomes[name].file).cum_table.array()
         assert (stored == outcomes[name].artifact.arrays["cum_table"]).all()
 
 
-def test_a_word_that_is_always_kept_stays_so(outcomes: dict[str, old_models.Outcome]) -> None:
-    """Its threshold was 2^32, which does not fit into 32 bits."""
+def test_a_sampling_threshold_of_2_32_is_clamped(outcomes: dict[str, old_models.Outcome]) -> None:
+    """An old threshold of 2^32, which means always keep, becomes the largest 32-bit number."""
     thresholds = outcomes["doc2vec_old"].artifact.arrays["sample_int"]
     assert (thresholds == 2**32 - 1).sum() > 3000
     assert thresholds.min() > 0
@@ -179,9 +179,9 @@ def needs(new_files: list[Path]) -> dict[Path, set[str]]:
     for file in [*old_models.FILES, *new_files]:
         asked: set[str] = set()
 
-        def resolve(name: str, asked: set[str] = asked) -> Name:
+        def resolve(name: str, asked: set[str] = asked) -> AllowedGlobal:
             asked.add(name)
-            return NAMES[name]
+            return ALLOWED_GLOBALS[name]
 
         with file.open("rb") as opened:
             unpickler.unpickle(unpickler.BoundedFile(opened, file.stat().st_size), resolve)
@@ -189,25 +189,25 @@ def needs(new_files: list[Path]) -> dict[Path, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_name_may_be_asked_for_that_no_file_needs(
+@pytest.mark.parametrize("name", ALLOWED_GLOBALS)
+def test_every_allowed_name_is_needed_by_a_file(
     name: str, needs: dict[Path, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any one of the names on the list, a file of gensim's cannot be read."""
+    """Without any one name of the allow list, some file of gensim cannot be read."""
     if name == "pathlib.WindowsPath":
         pytest.skip("only Python on Windows makes it")
     file = next(file for file, asked in needs.items() if name in asked)
     load.load(file)
-    monkeypatch.delitem(NAMES, name)
+    monkeypatch.delitem(ALLOWED_GLOBALS, name)
     with pytest.raises(UnsafePickleError, match=name.replace(".", r"\.")):
         load.load(file)
 
 
 @pytest.mark.parametrize("instruction", unpickler.INSTRUCTIONS)
-def test_no_instruction_is_known_that_no_file_needs(
+def test_every_known_instruction_is_needed_by_a_file(
     instruction: str, new_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each instruction that is carried out is one of a file of gensim's."""
+    """Without any one pickle instruction, some file of gensim cannot be read."""
     if instruction == "BINBYTES8":
         pytest.skip("gensim writes it for an array of more than 4 GiB in the pickle only")
     known = {name: do for name, do in unpickler.INSTRUCTIONS.items() if name != instruction}
@@ -226,16 +226,16 @@ def test_no_instruction_is_known_that_no_file_needs(
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-def test_a_compressed_file_is_read_as_it_is(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """Whatever its name is."""
+def test_a_compressed_file_is_read_whatever_its_name(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """gzip, bzip2 and xz are detected by content."""
     file = tmp_path / "packed"
     file.write_bytes(pack(old_models.LEE[0].read_bytes()))
     assert load.load(file).wv.index_to_key == load.load(old_models.LEE[0]).wv.index_to_key
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
-def test_what_gensim_compresses_is_read_with_the_arrays_beside_it(suffix: str, tmp_path: Path) -> None:
-    """gensim writes those as .npz, beside .xz as .npy."""
+def test_gensims_compressed_files_are_read_with_their_side_arrays(suffix: str, tmp_path: Path) -> None:
+    """gensim's .gz and .bz2 with .npz side arrays, and .xz with .npy, convert."""
     model = parity.train(vector_size=10, epochs=2, dm=1)
     model.save(str(tmp_path / f"model.{suffix}"), sep_limit=100)
     assert (tmp_path / f"model.{suffix}.syn1neg.{'npy' if suffix == 'xz' else 'npz'}").exists()
@@ -260,10 +260,10 @@ DATA_SEPARATE = sorted(old_models.DATA.glob("doc2vec_old_sep*"))
 
 
 @pytest.mark.parametrize("keep_inference", [True, False])
-def test_a_model_without_its_training_state(
+def test_a_model_without_training_state_converts_if_it_can_infer(
     keep_inference: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What gensim 3's delete_temporary_training_data left is enough, unless it was told to leave no output weights."""
+    """After gensim 3's delete_temporary_training_data a model converts, unless its output weights are gone."""
     data = bytearray(old_models.NAMED[-1].read_bytes())
     lost = [b"vectors_docs_lockf", b"vectors_lockf", b"vectors_docs", *([] if keep_inference else [b"syn1neg"])]
     for name in lost:
@@ -287,8 +287,8 @@ class Derived(Doc2Vec):  # type: ignore[misc]
     """A class that a user derived from gensim's."""
 
 
-def test_a_class_of_ones_own_must_be_allowed_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The refusal tells how; once allowed, the class is still not what is made."""
+def test_a_derived_class_must_be_allowed_by_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class derived from Doc2Vec is refused with the flag that allows it, and never instantiated."""
     made: Any = Derived(vector_size=4, min_count=1, dm=0, epochs=1)
     made.build_vocab([TaggedDocument(["one", "two"], ["a"])])
     made.save(str(tmp_path / "own"))
@@ -309,10 +309,10 @@ def test_a_class_of_ones_own_must_be_allowed_by_name(tmp_path: Path, capsys: pyt
         ("old_keyedvectors_320.dat", "gensim.models.keyedvectors.EuclideanKeyedVectors"),
     ],
 )
-def test_what_is_no_doc2vec_model_is_refused_with_the_reason(
+def test_another_kind_of_gensim_model_is_refused(
     name: str, held: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Other models of gensim's, of each age."""
+    """Files of gensim's other models, old and new, are refused with their class."""
     assert main(["convert", str(old_models.DATA / name), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert f"holds a {held}, " in error
@@ -320,10 +320,8 @@ def test_what_is_no_doc2vec_model_is_refused_with_the_reason(
     assert error.count("\n") == 1
 
 
-def test_a_model_with_learning_rates_that_make_no_sense_takes_ours(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """gensim trains with any; what the flags say is checked, not what they replace."""
+def test_unusable_learning_rates_can_be_replaced_by_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model with invalid learning rates converts when flags give valid ones, which are checked."""
     model = parity.train(vector_size=4, epochs=2, dm=0)
     for alpha, min_alpha, flags in (
         (2.5, 0.1, ["--infer-alpha", "0.05", "--infer-min-alpha", "0.001"]),

@@ -1,4 +1,4 @@
-"""The operations port of real servers: probes as a kubelet's, whatever the gRPC port speaks."""
+"""Liveness and readiness on the operations port of real servers."""
 
 import json
 import os
@@ -6,23 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 import trustme
 
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import DRAINING, SERVING, SharedCounters
 from paravec_server.telemetry.liveness import liveness_problem, readiness_problem
+from paravec_server.telemetry.operations import serve_operations
 
+from ..calls import one_then_wait, stub_of
 from ..scrapes import Scrape, address_of
 from ..servers import PATIENCE, Server, command, running, until
 
@@ -40,8 +37,9 @@ def get(address: str, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("transport", ["plain", "tls", "expired", "expired, and callers need certificates", "unix"])
-def test_probes_do_not_care_what_the_other_port_speaks(artifact: Artifact, tmp_path: Path, transport: str) -> None:
-    """Live and ready, without a certificate, and whatever has become of the server's."""
+def test_probes_work_whatever_the_grpc_port_speaks(artifact: Artifact, tmp_path: Path, transport: str) -> None:
+    """/livez and /readyz answer in plain HTTP when the gRPC port is a Unix socket, uses TLS or has an expired
+    certificate."""
     authority, flags = trustme.CA(), list(FLAGS)
     if transport == "unix":
         flags += ["--listen", f"unix:{tmp_path}/socket"]
@@ -61,8 +59,8 @@ def test_probes_do_not_care_what_the_other_port_speaks(artifact: Artifact, tmp_p
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_is_there_before_the_model(artifact: Artifact, tmp_path: Path, workers: str) -> None:
-    """While the model's directory cannot be read yet: alive, not ready, and metrics without the model."""
+def test_the_operations_port_opens_before_the_model_is_loaded(artifact: Artifact, tmp_path: Path, workers: str) -> None:
+    """While the model's folder is not readable yet, the server is live, not ready, and exposes metrics."""
     model = tmp_path / "model"
     model.mkdir()
     # The manifest is a FIFO: it is read once it is written.
@@ -81,6 +79,21 @@ def test_it_is_there_before_the_model(artifact: Artifact, tmp_path: Path, worker
             process.kill()
 
 
+def test_a_page_that_fails_is_a_500_without_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the path and the type of the error; the next request is answered."""
+
+    def fail() -> str:
+        raise ValueError("secret")
+
+    server = serve_operations("127.0.0.1:0", fail, lambda: "", lambda _: ("text/plain", b""))
+    address = f"127.0.0.1:{server.server_port}"
+    assert get(address, "/livez") == (500, "failed\n")
+    assert get(address, "/readyz") == (200, "ok\n")
+    server.close()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "secret" not in record.getMessage() + str(vars(record))
+
+
 def address_in(line: str) -> str:
     """Where the event `operations` says that it is."""
     event = json.loads(line)
@@ -88,8 +101,8 @@ def address_in(line: str) -> str:
     return f"127.0.0.1:{event['port']}"
 
 
-def test_of_several_workers_one_that_serves_is_enough(artifact: Artifact) -> None:
-    """Ready with the first; one that hangs turns liveness red, and readiness stays."""
+def test_one_serving_worker_is_enough_for_readiness(artifact: Artifact) -> None:
+    """The server is ready with its first worker; a hanging worker fails liveness and not readiness."""
     with running(artifact.path, *FLAGS, "--workers", "2", "--hang-seconds", "1") as server:
         address = address_of(server)
         assert get(address, "/readyz")[0] == 200
@@ -111,8 +124,8 @@ HANGING = (
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_main_thread_that_hangs_is_told(artifact: Artifact, workers: str) -> None:
-    """The process that serves, and the one that looks after those that do: the port's own threads tell of it."""
+def test_a_hanging_main_thread_fails_liveness(artifact: Artifact, workers: str) -> None:
+    """A hanging main thread, of a serving process or of the supervisor, fails liveness."""
     flags = command(artifact.path, *FLAGS, "--hang-seconds", "1")[3:]
     arguments = [sys.executable, "-c", HANGING, *flags, "--workers", workers]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
@@ -128,29 +141,23 @@ def test_a_main_thread_that_hangs_is_told(artifact: Artifact, workers: str) -> N
             server.wait()
 
 
-def test_a_drain_is_not_ready_and_alive(artifact: Artifact) -> None:
-    """For longer than a hang is borne: while calls are finished the main thread waits for them."""
+def test_a_draining_server_is_live_and_not_ready(artifact: Artifact) -> None:
+    """During a drain longer than the limit for a hang, the server stays live and is not ready."""
     with running(artifact.path, *FLAGS, "--hang-seconds", "0.5") as server:
         address, free = address_of(server), threading.Event()
-
-        def requests() -> Iterator[pb.EmbedStreamRequest]:
-            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-            free.wait(PATIENCE)
-
-        with grpc.insecure_channel(server.target) as channel:
-            stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            next(stream := stub.EmbedStream(requests()))
+        with stub_of(server.target) as stub:
+            next(stream := stub.EmbedStream(one_then_wait(free)))
             server.process.terminate()
             until(lambda: get(address, "/readyz") == (503, "draining: the server is stopping\n"))
             free.wait(1.5)  # three times what a hang may take
-            assert get(address, "/livez")[0] == 200
+            until(lambda: get(address, "/livez")[0] == 200)
             free.set()
             assert not list(stream)
         assert server.wait() == 0
 
 
-def test_what_is_told_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alive until the first sign of life is awaited in vain; ready where one serves and does not hang."""
+def test_liveness_and_readiness_follow_the_workers_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Liveness fails when a worker's heartbeat is late, and readiness needs a worker that serves and does not hang."""
     figures, settings = SharedCounters(2), Settings(model=Path("m"), hang_seconds=10, drain_seconds=30)
     monkeypatch.setattr("time.monotonic", lambda: 1000.0)
     one, other = figures.workers

@@ -1,26 +1,28 @@
-"""Many calls at once, and callers who take all they can get."""
+"""Limits under load: bursts, greedy callers, deadlines and cancelled work."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 
-from ..scrapes import Scrape
+from ..calls import details, embed, one_then_wait, refused, stub_of, text, tokens
+from ..scrapes import Scrape, address_of
 from ..servers import PATIENCE, Server, running, until
 
 
 @pytest.fixture(scope="module")
 def small(artifact: Artifact) -> Iterator[Server]:
-    """A server whose bounds are easily reached, with its metrics."""
+    """A server with low limits and metrics."""
     flags = ("--threads", "1", "--max-concurrent-rpcs", "8", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags) as server:
         yield server
@@ -30,26 +32,6 @@ def small(artifact: Artifact) -> Iterator[Server]:
 def address(small: Server) -> str:
     """Where its metrics are."""
     return address_of(small)
-
-
-def address_of(server: Server) -> str:
-    """Where a server's metrics are."""
-    (port,) = (event["port"] for event in server.events if event["event"] == "operations")
-    return f"127.0.0.1:{port}"
-
-
-@contextmanager
-def connection(server: Server) -> Iterator[Any]:
-    """A stub with a connection of its own."""
-    with grpc.insecure_channel(server.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
-
-
-def embed(*texts: str, epochs: int | None = None) -> pb.EmbedRequest:
-    """A request for the vectors of texts."""
-    return pb.EmbedRequest(
-        documents=[pb.Document(text=text) for text in texts], options=pb.InferenceOptions(epochs=epochs)
-    )
 
 
 LONG = embed(*["fire in sydney " * 500] * 60, epochs=1000)
@@ -62,24 +44,24 @@ def codes(calls: list[Any]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_no_short_text_of_a_burst_is_lost(small: Server, address: str, connections: int) -> None:
-    """Two thousand at once by a stock client, more than anybody expects: all are answered, and all are counted."""
+def test_a_burst_of_short_texts_is_all_answered(small: Server, address: str, connections: int) -> None:
+    """Two thousand calls at once from a stock client are all answered and counted."""
     before = Scrape(address)
     with ExitStack() as stack:
-        stubs = [stack.enter_context(connection(small)) for _ in range(connections)]
+        stubs = [stack.enter_context(stub_of(small.target)) for _ in range(connections)]
         calls = [stubs[n % connections].Embed.future(embed("police fire " * 5), timeout=PATIENCE) for n in range(2000)]
         assert codes(calls) == {"OK": 2000}
     counted = {"method": "Embed", "code": "OK"}
     assert Scrape(address)("paravec_calls_total", **counted) - before("paravec_calls_total", **counted) == 2000
 
 
-def test_short_texts_are_answered_however_busy_the_server_is(small: Server, address: str) -> None:
-    """Eight connections have all that they get of slots and places; a modest caller notices nothing but the time."""
+def test_short_texts_are_answered_on_a_busy_server(small: Server, address: str) -> None:
+    """While eight connections fill slots and places with batches, a modest client's short texts are all answered."""
     with ExitStack() as stack:
-        greedy = [stack.enter_context(connection(small)) for _ in range(8)]
+        greedy = [stack.enter_context(stub_of(small.target)) for _ in range(8)]
         calls = [stub.Embed.future(LONG, timeout=PATIENCE) for stub in greedy for _ in range(3)]
         until(lambda: Scrape(address)("paravec_calls_in_flight") >= 8)
-        modest = stack.enter_context(connection(small))
+        modest = stack.enter_context(stub_of(small.target))
         for _ in range(100):
             assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
         assert not any(call.done() and call.code().name == "OK" for call in calls)
@@ -87,10 +69,10 @@ def test_short_texts_are_answered_however_busy_the_server_is(small: Server, addr
             call.cancel()
 
 
-def test_callers_with_minutes_of_work_do_not_keep_others_waiting(small: Server, address: str) -> None:
-    """The only slot is passed on: a batch of another connection is done long before theirs, and health is told."""
+def test_long_batches_share_the_slot_with_other_connections(small: Server, address: str) -> None:
+    """With minutes of work queued by one connection, another's batch is answered first, and health is served."""
     with ExitStack() as stack:
-        greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
+        greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(2))
         calls = [greedy.Embed.future(LONG, timeout=PATIENCE) for _ in range(3)]
         until(lambda: Scrape(address)("paravec_calls_in_flight") == 3)
         assert len(modest.Embed(embed(*["fire in sydney"] * 20), timeout=PATIENCE).embeddings) == 20
@@ -104,48 +86,43 @@ def test_callers_with_minutes_of_work_do_not_keep_others_waiting(small: Server, 
     until(lambda: not any(map(Scrape(address), gauges)))
 
 
-def test_a_place_is_kept_for_who_has_none(small: Server, address: str) -> None:
-    """One connection takes all places that there are and is refused more; another still gets its first."""
+def test_a_connection_without_calls_always_gets_one(small: Server, address: str) -> None:
+    """When one connection has filled all places and is refused more, another still gets its first call."""
     with ExitStack() as stack:
-        greedy, modest = (stack.enter_context(connection(small)) for _ in range(2))
+        greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(2))
         go = threading.Event()
-
-        def waits() -> Iterator[pb.EmbedStreamRequest]:
-            yield pb.EmbedStreamRequest(document=pb.Document(text="fire"))
-            go.wait(PATIENCE)
-
-        streams = [greedy.EmbedStream(waits(), timeout=PATIENCE) for _ in range(8)]
+        streams = [greedy.EmbedStream(one_then_wait(go), timeout=PATIENCE) for _ in range(8)]
         for stream in streams:
             assert next(stream).HasField("embedding")
-        with pytest.raises(grpc.RpcError) as refused:
-            next(greedy.EmbedStream(waits(), timeout=PATIENCE))
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.RpcError) as beyond:
+            next(greedy.EmbedStream(one_then_wait(go), timeout=PATIENCE))
+        assert beyond.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(modest.Embed(embed(*["fire"] * 9), timeout=PATIENCE).embeddings) == 9
         go.set()
 
 
-def test_messages_that_unpack_to_much_are_bounded(artifact: Artifact) -> None:
-    """Their bytes count as they are unpacked: of many small compressed ones, most are refused, and others answered."""
+def test_compressed_messages_count_by_their_unpacked_size(artifact: Artifact) -> None:
+    """Of many small messages that unpack to much, most are refused, and other calls are answered."""
     bomb = embed(*["a " * 100_000] * 9)
     flags = ("--threads", "1", "--max-bytes-in-flight", "2000000", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags) as server:
-        with connection(server) as hold, connection(server) as modest:
+        with stub_of(server.target) as hold, stub_of(server.target) as modest:
             held = [hold.Embed.future(LONG, timeout=PATIENCE) for _ in range(2)]
             until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 2)
             call = hold.Embed
             calls = [call.future(bomb, timeout=PATIENCE, compression=grpc.Compression.Gzip) for _ in range(30)]
             assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
             until(lambda: sum(one.done() for one in calls) >= 28)
-            refused = Counter(one.code().name for one in calls if one.done())
-            assert refused == {"RESOURCE_EXHAUSTED": refused.total()}
+            ends = Counter(one.code().name for one in calls if one.done())
+            assert ends == {"RESOURCE_EXHAUSTED": ends.total()}
             for one in (*held, *calls):
                 one.cancel()
 
 
-def test_a_call_waits_no_longer_than_it_may(artifact: Artifact) -> None:
-    """A batch that finds no slot within `max-wait-seconds` is refused, told why, and counted."""
+def test_a_call_is_refused_after_max_wait_seconds(artifact: Artifact) -> None:
+    """A batch that gets no slot within max-wait-seconds is refused with the reason and counted."""
     flags = ("--threads", "1", "--max-wait-seconds", "0.2", "--operations-listen", "127.0.0.1:0")
-    with running(artifact.path, *flags) as server, connection(server) as one:
+    with running(artifact.path, *flags) as server, stub_of(server.target) as one:
         held = one.Embed.future(LONG, timeout=PATIENCE)
         until(lambda: Scrape(address_of(server))("paravec_calls_in_flight") == 1)
         with pytest.raises(grpc.RpcError) as late:
@@ -155,3 +132,74 @@ def test_a_call_waits_no_longer_than_it_may(artifact: Artifact) -> None:
         assert late.value.details() == "waited too long for its turn, try again later"
         assert Scrape(address_of(server))("paravec_calls_refused_total", reason="waited_too_long") == 1
         held.cancel()
+
+
+def test_work_stops_when_the_deadline_has_passed(server: Server, stub: Any) -> None:
+    """A call that takes too long gets DEADLINE_EXCEEDED, and does not hold up those after it."""
+    heavy = pb.EmbedRequest(documents=[tokens(*["fire"] * 2000)] * 64, options=pb.InferenceOptions(epochs=2000))
+    for _ in range(4):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Embed(heavy, timeout=0.2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # Each of the calls above would keep a thread busy for minutes.
+    assert stub.Embed(pb.EmbedRequest(documents=[text("fire")]), timeout=PATIENCE)
+
+
+def test_calls_beyond_the_limit_are_refused_at_once(artifact: Artifact) -> None:
+    """Beyond max_concurrent_rpcs a call gets RESOURCE_EXHAUSTED with a reason and a retry delay, and a short text is
+    answered."""
+    batch = pb.EmbedRequest(documents=[text("a")] * 9)
+    with running(artifact.path, "--max-concurrent-rpcs", "1") as server:
+        with stub_of(server.target) as stub:
+            hold = threading.Event()
+            stream = stub.EmbedStream(one_then_wait(hold))
+            assert next(stream).HasField("embedding")
+            error = refused(stub, batch)
+            assert stub.Embed(pb.EmbedRequest(documents=[text("a")]), timeout=PATIENCE)
+            hold.set()
+            assert list(stream) == []
+            assert stub.Embed(batch, timeout=PATIENCE)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = details(error, error_details_pb2.ErrorInfo)
+    assert (reason.reason, reason.domain) == ("OVERLOADED", "paravec")
+    assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
+
+
+def test_a_cancelled_stream_stops_its_work_and_frees_its_place(artifact: Artifact) -> None:
+    """A stream that its caller cancels leaves no work, no place taken, and no error in the log."""
+    heavy = pb.EmbedStreamRequest(document=tokens(*["fire"] * 2000), options=pb.InferenceOptions(epochs=1000))
+    with running(artifact.path, "--max-concurrent-rpcs", "1", "--threads", "1") as server:
+        with stub_of(server.target) as stub:
+            for _ in range(5):
+                stream = stub.EmbedStream(iter([pb.EmbedStreamRequest(document=text("fire"))] + [heavy] * 200))
+                assert next(stream).HasField("embedding")
+                stream.cancel()
+                # The one place and the one thread are free again long before that work could be done.
+                until(lambda: is_admitted(stub))
+        assert server.stop() == 0
+        assert "internal error" not in server.log
+        assert "Traceback" not in server.log
+
+
+def is_admitted(stub: Any) -> bool:
+    """Whether a batch is answered; else it is refused."""
+    try:
+        return bool(stub.Embed(embed(*["a"] * 9), timeout=PATIENCE).embeddings)
+    except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return False
+
+
+def test_a_short_text_does_not_wait_for_long_ones(artifact: Artifact) -> None:
+    """It is answered at once while the only slot to compute in is taken, and by the same vector as ever."""
+    heavy = pb.EmbedRequest(documents=[tokens(*["fire"] * 2000)] * 200, options=pb.InferenceOptions(epochs=1000))
+    short = pb.EmbedRequest(documents=[text("fire in sydney")])
+    with running(artifact.path, "--threads", "1") as server, stub_of(server.target) as stub:
+        alone = stub.Embed(short)
+        working = stub.Embed.future(heavy)
+        # It has the turn by then; nothing tells from outside.
+        time.sleep(0.5)
+        assert stub.Embed(short, timeout=PATIENCE) == alone
+        assert not working.done()
+        working.cancel()

@@ -8,23 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.environments import InstallError, install
 
 from paravec_client import EmbeddingClient
 
 from ..commands import paravec
-from ..pages import ROOT, batch_program, blocks, run_in
+from ..environments import environment
+from ..pages import batch_program, blocks, run_in
 from ..servers import Server
 
 TEXTS = ["The fire in Sydney spread", "xyzzy", "fire and rain", "cricket in Melbourne"]
 
 
-def test_the_example_for_triton(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
-    """In an environment in which tritonclient stands beside our client, which stays importable there."""
-    try:
-        place = install(ROOT / "requirements/oip.lock", ROOT / "build/oip")
-    except InstallError as error:
-        pytest.skip(f"tritonclient {error}")
+@pytest.mark.slow
+def test_the_triton_example_of_the_docs_runs(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
+    """The example runs in an environment where tritonclient and our client are both importable."""
+    place = environment("oip")
     (block,) = blocks("docs/how-to/use-kserve-and-triton-clients.md", "python")
     code = block.code.replace("localhost:50051", server.target).replace('"lee"', repr(client.model().name))
     code += f"\nfrom paravec_client import EmbeddingClient, InferenceOptions\nours = EmbeddingClient({server.target!r})"
@@ -34,13 +32,13 @@ def test_the_example_for_triton(server: Server, client: EmbeddingClient, tmp_pat
     assert ran.stdout == "well\n", ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ray", "dask"])
-def test_the_examples_for_batch_engines(engine: str, server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
-    """From the reading of a corpus to the files of vectors."""
-    try:
-        place = install(ROOT / "requirements/ray.lock", ROOT / "build/ray")
-    except InstallError as error:
-        pytest.skip(f"Ray and Dask {error}")
+def test_the_batch_examples_of_the_docs_run(
+    engine: str, server: Server, client: EmbeddingClient, tmp_path: Path
+) -> None:
+    """The example for each engine reads a corpus and writes files of vectors."""
+    place = environment("ray")
     (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in TEXTS))
     np.save(tmp_path / "expected.npy", client.embed(TEXTS))
     prelude = ""
@@ -54,8 +52,10 @@ COMPRESSED = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
-def test_compressed_files(suffix: str, server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
-    """Are read and written by their suffix; one that is cut off, or is no such file, is one line."""
+def test_compressed_files_are_read_and_written(
+    suffix: str, server: Server, client: EmbeddingClient, tmp_path: Path
+) -> None:
+    """A compressed file is recognized by its suffix; one that is cut off or damaged is one line."""
     data = "".join(text + "\n" for text in TEXTS).encode()
     if suffix == ".zst":
         zstd = pytest.importorskip("backports.zstd", reason="needs paravec[cli]")
@@ -81,8 +81,8 @@ def test_compressed_files(suffix: str, server: Server, client: EmbeddingClient, 
     assert "npy is not written compressed" in ran.stderr
 
 
-def test_a_compressed_output_goes_on_after_an_interruption(server: Server, tmp_path: Path) -> None:
-    """It is cut at the end of a member, and continued with another."""
+def test_a_compressed_output_is_continued_after_an_interruption(server: Server, tmp_path: Path) -> None:
+    """The output is cut after its last whole member and continued with another member."""
     texts, vectors = tmp_path / "texts.txt", tmp_path / "v.jsonl.gz"
     texts.write_text("fire\nsydney\n")
     run = ("embed", "--input", str(texts), "--output", str(vectors))
@@ -96,8 +96,8 @@ def test_a_compressed_output_goes_on_after_an_interruption(server: Server, tmp_p
     assert [json.loads(line)["id"] for line in gzip.decompress(vectors.read_bytes()).splitlines()] == [0, 1, 2]
 
 
-def test_standard_input_and_output_by_a_dash(server: Server, client: EmbeddingClient) -> None:
-    """Records as in a file of JSONL; what cannot go there is refused."""
+def test_a_dash_is_standard_input_or_output(server: Server, client: EmbeddingClient) -> None:
+    """ "-" reads and writes JSONL; formats that cannot go through a pipe are refused."""
     ran = paravec(server, "embed", "--input", "-", "--output", "-", given="fire\nsydney\n")
     assert ran.returncode == 0, ran.stderr
     made = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -118,8 +118,9 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_line_that_cannot_be_read_is_one_record(name: str, server: Server, tmp_path: Path) -> None:
-    """Without a vector, or left out; by default it ends the run, as a file that cannot be read through."""
+def test_an_unreadable_line_is_one_invalid_document(name: str, server: Server, tmp_path: Path) -> None:
+    """By default it ends the run; --on-error skips it or gives it a null vector. A file that cannot be read on ends any
+    run."""
     data, problem = LINES[name]
     path = tmp_path / name
     path.write_bytes(data)
@@ -137,8 +138,8 @@ def test_a_line_that_cannot_be_read_is_one_record(name: str, server: Server, tmp
     assert f": {problem}" in ran.stderr
 
 
-def test_an_option_without_effect_is_told(server: Server) -> None:
-    """Where it is the method of the command line, by the server."""
+def test_an_option_without_effect_is_refused(server: Server) -> None:
+    """An option that the named method ignores is refused, whether the command line or the server names the method."""
     ran = paravec(server, "embed", "--method", "map", "--epochs", "5", "fire")
     assert ran.returncode == 3
     assert "options.epochs: has no effect with METHOD_MAP" in ran.stderr

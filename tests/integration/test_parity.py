@@ -1,4 +1,4 @@
-"""Our vectors against gensim's own, with the same draws, and our kernels against the slow reference."""
+"""Our vectors against gensim's with the same random draws, and our kernels against the Python reference."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from .. import parity
 
 
 @pytest.mark.parametrize("kind", parity.KINDS)
-def test_vectors_are_gensims(kind: str, tmp_path: Path) -> None:
-    """Over 120 real documents of 0 to 2,000 tokens no number differs by more than 1e-4, in any kind of model."""
+def test_vectors_match_gensims(kind: str, tmp_path: Path) -> None:
+    """With the same random draws, no number of 120 documents differs from gensim's by more than 1e-4."""
     model = parity.train(**parity.KINDS[kind])
     texts = parity.documents()
     assert len(texts) >= 100
@@ -24,8 +24,8 @@ def test_vectors_are_gensims(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", parity.ARCHITECTURES)
-def test_kernels_agree_with_the_reference(architecture: str, tmp_path: Path) -> None:
-    """The kernels and the algorithm written out slowly give the same vectors, also for other options."""
+def test_kernels_match_the_reference(architecture: str, tmp_path: Path) -> None:
+    """The C kernels and the slow Python reference give the same vectors, also with other options."""
     kind = parity.ARCHITECTURES[architecture] | parity.OUTPUTS["both"] | {"negative": 8}
     artifact = parity.to_artifact(parity.train(vector_size=20, epochs=3, **kind), tmp_path / "model")
     options = InferenceOptions(epochs=4, alpha=0.05, min_alpha=0.01, seed=2**64 - 1)
@@ -35,8 +35,8 @@ def test_kernels_agree_with_the_reference(architecture: str, tmp_path: Path) -> 
     assert np.abs(ours - slow).max() <= parity.LIMIT
 
 
-def test_gensim_is_fed_what_it_asks_for(tmp_path: Path) -> None:
-    """With other draws the vectors do differ, so that the agreement above means something."""
+def test_other_random_draws_give_other_vectors(tmp_path: Path) -> None:
+    """With another seed for gensim the vectors differ, so the agreement above is not trivial."""
     model = parity.train(dm=0, negative=5)
     texts = parity.documents(20)
     ours = Encoder(parity.to_artifact(model, tmp_path / "model")).encode(texts).vectors

@@ -1,4 +1,4 @@
-"""What a server's process needs to start, and what stops it."""
+"""Limits of the operating system at a server's start, and SIGHUP."""
 
 import os
 import shutil
@@ -16,8 +16,8 @@ from ..servers import PATIENCE, command, running
 
 @pytest.mark.parametrize("files", [8, 20, 40])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_too_few_files_are_one_clear_line(artifact: Artifact, files: int, workers: str) -> None:
-    """It says what to raise."""
+def test_a_low_limit_of_open_files_is_one_clear_line(artifact: Artifact, files: int, workers: str) -> None:
+    """A start with too few file descriptors names the limit to raise."""
     arguments = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command(artifact.path, "--workers", workers)]
     ran = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
@@ -29,8 +29,8 @@ def test_too_few_files_are_one_clear_line(artifact: Artifact, files: int, worker
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root may become a user with few threads"
 )
-def test_too_few_threads_are_one_clear_line(artifact: Artifact) -> None:
-    """gRPC would wait for them for ever."""
+def test_a_low_limit_of_threads_is_one_clear_line(artifact: Artifact) -> None:
+    """A start with too few threads names the limit, where gRPC would wait for ever."""
     caps = "+dac_read_search,+dac_override"
     user = ["setpriv", "--reuid=23456", "--clear-groups", f"--inh-caps={caps}", f"--ambient-caps={caps}"]
     arguments = [*user, "prlimit", "--nproc=8", *command(artifact.path)]
@@ -53,8 +53,8 @@ def test_too_few_threads_are_one_clear_line(artifact: Artifact) -> None:
         ('RuntimeError("can\'t start new thread")', "raise the limit of threads and processes"),
     ],
 )
-def test_what_the_system_refuses_later_is_one_clear_line(artifact: Artifact, error: str, told: str) -> None:
-    """Wherever it is that a start meets it."""
+def test_an_os_error_during_the_start_is_one_clear_line(artifact: Artifact, error: str, told: str) -> None:
+    """An error of the operating system anywhere in the start is one line."""
     program = (
         "import sys, paravec_server.app as app\n"
         f"def serve(*_): raise {error}\n"
@@ -69,8 +69,8 @@ def test_what_the_system_refuses_later_is_one_clear_line(artifact: Artifact, err
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, workers: str) -> None:
-    """SIGHUP is a drain."""
+def test_sighup_drains(artifact: Artifact, workers: str) -> None:
+    """SIGHUP, which a closing terminal sends, drains as SIGTERM does."""
     with running(artifact.path, "--workers", workers) as server:
         assert server.stop(signal.SIGHUP) == 0
         assert server.events[-1]["event"] == "stopped"
@@ -78,8 +78,8 @@ def test_a_terminal_that_closes_stops_it_as_sigterm_does(artifact: Artifact, wor
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_under_nohup_it_goes_on(artifact: Artifact, workers: str) -> None:
-    """Who had SIGHUP ignored wants it so; other signals stop it."""
+def test_an_ignored_sighup_stays_ignored(artifact: Artifact, workers: str) -> None:
+    """Under nohup SIGHUP does nothing, and SIGTERM still stops the server."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with running(artifact.path, "--workers", workers) as server:

@@ -62,6 +62,6 @@ def test_a_symbol_of_any_kind_is_found(server: Server, version: str, symbol: str
     "symbol",
     ["", ".", "nobody", "paravec.v1", "paravec.v1.EmbeddingService.None", "paravec.v1.Method.NONE", "x" * 9999],
 )
-def test_what_is_not_there_is_not_found(server: Server, version: str, symbol: str) -> None:
-    """It is an answer, and the stream goes on."""
+def test_an_unknown_symbol_is_not_found(server: Server, version: str, symbol: str) -> None:
+    """An unknown symbol is answered with NOT_FOUND and the stream goes on."""
     assert ask(server, version, file_containing_symbol=symbol).error_response.error_code == 5

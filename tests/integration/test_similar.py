@@ -1,6 +1,5 @@
 """FindSimilar, asked of a real server: what it finds, and what it refuses."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,13 @@ from gensim.models.doc2vec import Doc2Vec
 from google.rpc import error_details_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
-from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, Similar, UnsupportedError
+from paravec_client import EmbeddingClient, InferenceOptions, InvalidArgumentError, SimilarDocuments, UnsupportedError
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from .. import parity
-from ..servers import PATIENCE, Server, running
-from .test_server import details
-
-
-@pytest.fixture(scope="module")
-def stub(server: Server) -> Iterator[Any]:
-    """A stub of the server."""
-    with grpc.insecure_channel(server.target) as channel:
-        yield embedding_pb2_grpc.EmbeddingServiceStub(channel)
+from ..calls import details, stub_of
+from ..servers import PATIENCE, running
 
 
 def tokens(*content: str) -> pb.Query:
@@ -39,8 +30,8 @@ def vector(*values: float) -> pb.Query:
     return pb.Query(vector=pb.Vector(values=values))
 
 
-def test_neighbours_over_the_wire_are_gensims(stub: Any, encoder: Encoder, gensim_model: Doc2Vec) -> None:
-    """Text, tokens and vectors find what most_similar does, in order, with the counts and the model's identity."""
+def test_find_similar_returns_gensims_neighbours(stub: Any, encoder: Encoder, gensim_model: Doc2Vec) -> None:
+    """Queries of text, tokens and vectors get most_similar's tags in order, with counts and the model's identity."""
     content = "The fire in Sydney spread, xyzzy!"
     inferred = encoder.encode([encoder.tokenize(content), ["fire", "Fire"]]).vectors
     queries = [pb.Query(text=content), vector(*gensim_model.dv.vectors[7]), tokens("fire", "Fire"), pb.Query(text="")]
@@ -56,8 +47,8 @@ def test_neighbours_over_the_wire_are_gensims(stub: Any, encoder: Encoder, gensi
     assert counts == [(6, 5), (0, 0), (2, 1), (0, 0)]
 
 
-def test_how_many_are_found(stub: Any) -> None:
-    """Ten, if the caller does not say, or as many as asked for."""
+def test_top_k_defaults_to_ten(stub: Any) -> None:
+    """Without top_k ten neighbours come, else as many as asked for."""
     for top_k, count in ((None, 10), (1, 1), (100, 100)):
         response = stub.FindSimilar(pb.FindSimilarRequest(queries=[tokens("fire")], top_k=top_k))
         assert len(response.results[0].neighbours) == count
@@ -101,14 +92,14 @@ def test_a_bad_argument_names_its_field(stub: Any, request_: pb.FindSimilarReque
     assert violation.field == field
 
 
-def test_the_client_takes_any_number_of_any_kind(client: EmbeddingClient, artifact: Artifact) -> None:
-    """More queries than a call takes are split, in order; an array of vectors does for a list; one text gets one."""
+def test_the_client_accepts_any_number_and_kind_of_queries(client: EmbeddingClient, artifact: Artifact) -> None:
+    """Many queries are split in order, an array of vectors counts as a list, and one text gets one result."""
     vectors = artifact.arrays["doctag_vectors"][:150]
     found = client.find_similar(vectors, top_k=1)
     assert [result.neighbours[0].tag for result in found] == list(artifact.doctags)[:150]
     assert all(result.neighbours[0].cosine == pytest.approx(1, abs=1e-6) for result in found)
     one = client.find_similar("fire", 3)
-    assert isinstance(one, Similar)
+    assert isinstance(one, SimilarDocuments)
     assert client.find_similar(["fire", ["fire"], client.embed("fire").tolist()], 3)[:2] == [one, one]
     assert client.find_similar([]) == []
 
@@ -127,23 +118,21 @@ def test_the_client_takes_any_number_of_any_kind(client: EmbeddingClient, artifa
         (["fire"], "many", "top_k"),
     ],
 )
-def test_the_clients_caller_hears_which_query_is_at_fault(
-    client: EmbeddingClient, queries: Any, top_k: Any, field: str
-) -> None:
-    """By its place in the caller's list, whether the server found it or the client."""
+def test_an_invalid_query_is_named_by_its_index(client: EmbeddingClient, queries: Any, top_k: Any, field: str) -> None:
+    """The index is that of the caller's list, whether the server or the client found the error."""
     with pytest.raises(InvalidArgumentError) as caught:
         client.find_similar(queries, top_k)
     assert caught.value.violations[0].field == field
 
 
-def test_tags_of_text_come_back_as_text(client: EmbeddingClient, gensim_model: Doc2Vec) -> None:
-    """A tag has the type that it was trained with."""
+def test_string_tags_come_back_as_strings(client: EmbeddingClient, gensim_model: Doc2Vec) -> None:
+    """A tag has the type that it had in training."""
     months = [gensim_model.dv[f"month {n}"] for n in range(12)]
     assert [found.neighbours[0].tag for found in client.find_similar(months, 1)] == [f"month {n}" for n in range(12)]
 
 
-def test_a_model_without_documents_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:
-    """FAILED_PRECONDITION and how to make one that carries them; GetModel tells beforehand."""
+def test_a_model_without_doctags_is_failed_precondition(gensim_model: Doc2Vec, tmp_path: Path) -> None:
+    """FAILED_PRECONDITION says how to make a model with doctags, and GetModel reports that there are none."""
     bare = parity.to_artifact(gensim_model, tmp_path / "bare")
     with running(bare.path) as server, EmbeddingClient(server.target) as client:
         assert client.model().document_count == 0
@@ -156,8 +145,7 @@ def test_limits_and_deadlines_hold_for_a_long_search(tmp_path: Path) -> None:
     """A search that nobody waits for gives its turn up; top_k is bounded by the server's setting, its default too."""
     model = random_model(tmp_path / "model", 100, 32, documents=300_000)
     flags = ("--threads", "1", "--max-top-k", "4", "--max-documents", "4000")
-    with running(model, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    with running(model, *flags) as server, stub_of(server.target) as stub:
         many = pb.FindSimilarRequest(queries=[vector(*[1] * 32)] * 4000)
         with pytest.raises(grpc.RpcError) as late:
             stub.FindSimilar(many, timeout=0.3)

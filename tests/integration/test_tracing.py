@@ -12,10 +12,11 @@ import grpc
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_server.rpc.server import RpcServer
 
+from ..calls import embed, started, stub_of
 from ..servers import PATIENCE, Server, command, running
 from .test_faults import Broken, build
 
@@ -58,22 +59,10 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
-    yield collector
-    server.stop(None).wait()
-
-
-def stub_of(channel: grpc.Channel) -> Any:
-    """A stub."""
-    return embedding_pb2_grpc.EmbeddingServiceStub(channel)
-
-
-def embed(*texts: str) -> pb.EmbedRequest:
-    """A request for the vectors of texts."""
-    return pb.EmbedRequest(documents=[pb.Document(text=text) for text in texts])
+    with started(server) as target:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{target}")
+        yield collector
 
 
 def calls_in(server: Server) -> list[dict[str, Any]]:
@@ -82,11 +71,11 @@ def calls_in(server: Server) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "call"]
 
 
-def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
-    """It goes on from the caller's span, tells what was measured and no text, is in the log, and is sent at a drain."""
+def test_each_call_is_exported_as_a_span(artifact: Artifact, collector: Collector) -> None:
+    """The span continues the caller's trace, has the call's attributes and no text, is named in the log, and is sent
+    before exit."""
     flags = ("--tracing", "--log-level", "debug")
-    with running(artifact.path, *flags) as server, grpc.insecure_channel(server.target) as channel:
-        stub = stub_of(channel)
+    with running(artifact.path, *flags) as server, stub_of(server.target) as stub:
         state = ("tracestate", "rojo=1,congo=2")
         stub.Embed(embed(f"the fire {SECRET}", "a"), metadata=[TRACEPARENT, state, ("x-request-id", "mine")])
         stub.GetModel(pb.GetModelRequest())
@@ -127,8 +116,8 @@ def test_each_call_is_a_span(artifact: Artifact, collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("name", [{"OTEL_SERVICE_NAME": "mine"}, {"OTEL_RESOURCE_ATTRIBUTES": "service.name=mine"}])
-def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service's name that the environment gives goes before ours."""
+def test_opentelemetrys_environment_variables_apply(name: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SERVICE_NAME overrides our service name."""
     from paravec_server.telemetry.tracing import Tracing
 
     for variable, value in name.items():
@@ -139,8 +128,8 @@ def test_opentelemetrys_variables_hold(name: dict[str, str], monkeypatch: pytest
 
 
 @pytest.mark.parametrize("state", ["", "=" * 600, ",".join(f"k{i}=v" for i in range(64)), "a=b,a=c", "\x01=ä"])
-def test_a_caller_cannot_break_it(state: str) -> None:
-    """Whatever the metadata hold, the call has a valid span."""
+def test_invalid_trace_metadata_gets_a_valid_span(state: str) -> None:
+    """Whatever traceparent holds, the call has a valid span."""
     from paravec_server.telemetry.tracing import Tracing
 
     tracing = Tracing()
@@ -154,7 +143,7 @@ def test_a_caller_cannot_break_it(state: str) -> None:
     tracing.close()
 
 
-def test_a_fault_of_ours_is_an_error_of_its_trace(
+def test_an_internal_error_marks_its_span(
     encoder: Encoder, collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line in the log has the trace's id, the span is marked as failed, and neither quotes the document."""
@@ -162,14 +151,9 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    from paravec_server.rpc.server import RpcServer
-
-    server = RpcServer(calls, ThreadPoolExecutor(2))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
-        stub_of(channel).Embed(embed(SECRET), metadata=[TRACEPARENT])
-    server.stop(None).wait()
+    with started(RpcServer(calls, ThreadPoolExecutor(2))) as target, stub_of(target) as stub:
+        with pytest.raises(grpc.RpcError):
+            stub.Embed(embed(SECRET), metadata=[TRACEPARENT])
     tracing.close()
     (record,) = (record for record in caplog.records if record.getMessage() == "internal error")
     assert record.__dict__["facts"]["trace_id"] == TRACE
@@ -180,14 +164,13 @@ def test_a_fault_of_ours_is_an_error_of_its_trace(
     assert SECRET.encode() not in collector.raw
 
 
-def test_a_collector_that_is_not_there_costs_no_call(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls are answered, one line says that spans cannot be sent, and the stop is not held up."""
+def test_an_unreachable_collector_affects_no_call(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are answered, one line says that spans cannot be sent, and the stop is not delayed."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     for name, value in {"SCHEDULE_DELAY": "10", "MAX_QUEUE_SIZE": "4", "MAX_EXPORT_BATCH_SIZE": "2"}.items():
         monkeypatch.setenv(f"OTEL_BSP_{name}", value)
-    with running(artifact.path, "--tracing") as server, grpc.insecure_channel(server.target) as channel:
-        stub = stub_of(channel)
+    with running(artifact.path, "--tracing") as server, stub_of(server.target) as stub:
         stub.Embed(embed("fire"))
         assert server.wait_for("traces cannot be sent")["level"] == "warning"
         for _ in range(200):
@@ -198,8 +181,8 @@ def test_a_collector_that_is_not_there_costs_no_call(artifact: Artifact, monkeyp
     assert len(server.lines) < 12
 
 
-def test_off_it_is_not_even_loaded() -> None:
-    """Without the setting, OpenTelemetry is not imported."""
+def test_without_tracing_opentelemetry_is_not_imported() -> None:
+    """A server without --tracing does not import OpenTelemetry."""
     code = "import sys, paravec_server.app; sys.exit('opentelemetry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""Training, from each kind of corpus to an artifact."""
+"""`paravec-model train`, from each kind of corpus to an artifact."""
 
 import json
 import logging
@@ -74,21 +74,12 @@ def test_every_kind_of_corpus_trains_the_same_model(kind: str, tmp_path: Path) -
     assert artifact.manifest.training["corpus_count"] == len(STORIES)
 
 
-@pytest.mark.parametrize("name", ["lee", "libreoffice-help-it", "libreoffice-help-en-us"])
-def test_a_named_corpus_trains_a_model_of_its_language(name: str, tmp_path: Path) -> None:
-    """What an installed package ships becomes a model that knows its words."""
-    corpus = named_corpus(name)
-    if not corpus.path.exists():
-        pytest.skip(f"the Debian package {name} is not installed")
-    artifact = trained(tmp_path / "model", "--corpus", name, "--dm", "0")
-    word = {"lee": "australia", "libreoffice-help-it": "foglio", "libreoffice-help-en-us": "spreadsheet"}[name]
-    assert Encoder(artifact).encode([[word]]).known_token_counts == [1]
-    # A page of which no word is known trains nothing, and is not kept.
-    training = artifact.manifest.training
-    without_words = training.get("doctags_never_trained", 0)
-    assert without_words <= 1
-    assert artifact.manifest.doctag_count + without_words >= training["corpus_count"] >= 300
-    assert artifact.manifest.training["source"] == f"corpus {name}"
+def test_a_named_corpus_trains_a_model_of_its_words(tmp_path: Path) -> None:
+    """The manifest records the corpus by its name."""
+    artifact = trained(tmp_path / "model", "--corpus", "lee", "--dm", "0")
+    assert Encoder(artifact).encode([["australia"]]).known_token_counts == [1]
+    assert artifact.manifest.doctag_count == artifact.manifest.training["corpus_count"] == 300
+    assert artifact.manifest.training["source"] == "corpus lee"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +100,8 @@ def test_training_is_reproducible(parameters: tuple[str, ...], tmp_path: Path) -
     assert {key for key in first if first[key] != third[key]} == {"created", "checksum"}
 
 
-def test_the_model_is_the_one_that_gensim_trains(tmp_path: Path) -> None:
-    """Reading through a temporary file and numbering tags changes no bit of what gensim learns."""
+def test_training_gives_gensims_model(tmp_path: Path) -> None:
+    """Our corpus reading and tag numbering change no bit of the vectors that gensim learns."""
     tokenizer, parameters = SimpleTokenizer(), TrainingParameters(vector_size=8, epochs=3, min_count=2)
     trained = train(JsonlCorpus(jsonl(tmp_path, [f"s{i}" for i in range(40)]), "text", "tag"), tokenizer, parameters)
     model, facts = trained.model, trained.facts
@@ -125,8 +116,8 @@ def test_the_model_is_the_one_that_gensim_trains(tmp_path: Path) -> None:
     assert facts["distinct_tokens"] == len({word for document in documents for word in document.words})
 
 
-def test_gensims_defaults_are_the_defaults() -> None:
-    """A parameter left unset means what it means in gensim, but for the three that are better otherwise."""
+def test_defaults_are_gensims() -> None:
+    """A parameter left unset has gensim's default, except for three."""
     model, ours = Doc2Vec(), {"dm": 0, "epochs": 20, "workers": 1}
     for name, value in asdict(TrainingParameters()).items():
         if name in ours:
@@ -145,15 +136,15 @@ def test_gensims_defaults_are_the_defaults() -> None:
         (("--dm", "1", "--dm-concat", "1", "--window", "2"), "dm_concat"),
     ],
 )
-def test_the_architecture_is_the_one_asked_for(flags: tuple[str, ...], mode: str, tmp_path: Path) -> None:
-    """Each mode is trained and recorded; gensim's constructor alone would make a mean of the sum."""
+def test_each_architecture_is_trained_and_recorded(flags: tuple[str, ...], mode: str, tmp_path: Path) -> None:
+    """Each flag gives the architecture that it names, also the sum, which gensim's constructor cannot make."""
     artifact = trained(tmp_path / "model", "--jsonl", jsonl(tmp_path, [0] * 40), "--field", "text", *flags)
     assert artifact.manifest.algorithm.mode == mode
     assert Encoder(artifact).encode([list(artifact.vocabulary)[:5]]).vectors.any()
 
 
-def test_a_sum_is_not_a_mean() -> None:
-    """dm_mean=0 reaches gensim's training, not only the manifest: it learns other vectors."""
+def test_dm_mean_0_trains_other_vectors_than_the_mean() -> None:
+    """dm_mean=0 reaches gensim's training and changes the vectors."""
     parameters = [TrainingParameters(vector_size=8, epochs=5, dm=1, dm_mean=dm_mean) for dm_mean in (0, 1)]
     models = [train(named_corpus("lee"), SimpleTokenizer(), given).model for given in parameters]
     assert [model.cbow_mean for model in models] == [0, 1]
@@ -168,8 +159,8 @@ def test_a_document_may_have_several_tags(tmp_path: Path) -> None:
     assert len(artifact.doctags) == len(artifact.arrays["doctag_vectors"]) == 43
 
 
-def test_a_large_number_as_tag_costs_one_vector(tmp_path: Path) -> None:
-    """gensim alone would make a row for every number up to the largest."""
+def test_a_large_integer_tag_costs_one_vector(tmp_path: Path) -> None:
+    """A large integer tag takes one row, where gensim alone makes one for each smaller number."""
     tags = [10**15 + i for i in range(40)]
     artifact = trained(tmp_path / "model", "--jsonl", jsonl(tmp_path, tags), "--field", "text", "--tag-field", "tag")
     assert list(artifact.doctags) == tags
@@ -240,8 +231,8 @@ def test_documents_longer_than_gensim_reads_are_a_warning(tmp_path: Path, caplog
         ({"text": "uno \0 due", "tag": "a"}, "has the token '\\0'"),
     ],
 )
-def test_dm_concat_takes_one_tag_and_no_null_word(record: dict[str, object], says: str, tmp_path: Path) -> None:
-    """What gensim would pass over, or confuse with its own null word, is an error that names the document."""
+def test_dm_concat_refuses_several_tags_and_the_null_word(record: dict[str, object], says: str, tmp_path: Path) -> None:
+    """Several tags, or a token equal to gensim's null word, are an error that names the document."""
     file = tmp_path / "corpus.jsonl"
     file.write_text(json.dumps(record))
     with pytest.raises(CorpusError, match=r"document \['a'.*\] has") as error:
@@ -251,8 +242,8 @@ def test_dm_concat_takes_one_tag_and_no_null_word(record: dict[str, object], say
     assert says in str(error.value)
 
 
-def test_a_corpus_that_breaks_off_ends_the_command(tmp_path: Path) -> None:
-    """An error in the middle of a file is one line, and leaves no output."""
+def test_a_corpus_error_in_mid_file_ends_training(tmp_path: Path) -> None:
+    """An error in the middle of a file is one line and leaves no output."""
     file = tmp_path / "corpus.txt"
     file.write_bytes(b"uno due\n" * 5 + b"\xff\n")
     ran = run("train", "--lines", file, "--output", tmp_path / "model")
@@ -277,8 +268,8 @@ def test_a_lost_temporary_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
         train(named_corpus("lee"), SimpleTokenizer(), TrainingParameters(vector_size=8, epochs=2))
 
 
-def test_a_full_disk_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room for the tokens is one line that names TMPDIR."""
+def test_a_full_temporary_disk_names_tmpdir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space for the token file is one line that names TMPDIR."""
 
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")

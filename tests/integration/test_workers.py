@@ -1,12 +1,10 @@
-"""Several workers behind one port: shared, replaced when they die or hang, drained together."""
+"""Several workers behind one port: shared, replaced when they die or hang, and stopped together."""
 
 import os
 import signal
 import socket
-import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +14,28 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paravec.inference.v2 import open_inference_pb2 as oip
-from paravec.v1 import embedding_pb2 as pb
-from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_server.services.open_inference import SERVICE
 
+from .. import calls
+from ..calls import connect, stub_of
 from ..scrapes import address_of
-from ..servers import PATIENCE, Server, command, running, until
+from ..servers import PATIENCE, Server, command, failure, running, until
 
 TEXT = "The fire in Sydney spread"
 
 
-def channel(server: Server) -> grpc.Channel:
-    """A connection of its own: it reaches one of the workers."""
-    return grpc.insecure_channel(server.target, options=[("grpc.use_local_subchannel_pool", 1)])
-
-
 def embed(server: Server) -> Any:
     """The vector of TEXT, over a new connection."""
-    with closing(channel(server)) as connection:
-        stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(connection)
-        request = pb.EmbedRequest(documents=[pb.Document(text=TEXT)])
-        return np.array(stub.Embed(request, timeout=PATIENCE).embeddings[0].vector, np.float32)
+    with stub_of(server.target) as stub:
+        return np.array(stub.Embed(calls.embed(TEXT), timeout=PATIENCE).embeddings[0].vector, np.float32)
 
 
 def answers_within(server: Server, seconds: float) -> bool:
     """Whether a probe as the kubelet's finds the process alive."""
-    with closing(channel(server)) as connection:
+    with connect(server.target) as connection:
         stub: Any = health_pb2_grpc.HealthStub(connection)
         try:
             status = stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds).status
@@ -56,8 +47,8 @@ def answers_within(server: Server, seconds: float) -> bool:
 
 
 def live(server: Server) -> bool | None:
-    """The same question in the words of the Open Inference Protocol; None if there is no answer."""
-    with closing(channel(server)) as connection:
+    """ServerLive of the Open Inference Protocol; None if there is no answer."""
+    with connect(server.target) as connection:
         ask: Any = connection.unary_unary(
             f"/{SERVICE}/ServerLive", response_deserializer=oip.ServerLiveResponse.FromString
         )
@@ -83,8 +74,8 @@ def workers(server: Server) -> list[int]:
     return [int(pid) for pid in children.read_text().split()]
 
 
-def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
-    """Connections are spread over the workers, and it makes no difference which is reached."""
+def test_workers_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
+    """Connections are spread over the workers, which all give the same vectors."""
     expected = encoder.encode([encoder.tokenize(TEXT)]).vectors[0]
     answered: set[int] = set()
     while len(answered) < 2:
@@ -92,8 +83,8 @@ def test_all_answer_with_the_same_bits(pair: Server, encoder: Encoder) -> None:
         answered.add(pair.wait_for("call")["worker"])
 
 
-def test_metrics_are_those_of_all(artifact: Artifact) -> None:
-    """One address tells what every worker did, and what one did that died."""
+def test_metrics_sum_all_workers(artifact: Artifact) -> None:
+    """One address exposes the counters of every worker, including one that died."""
     flags = ("--workers", "2", "--operations-listen", "127.0.0.1:0")
     with running(artifact.path, *flags, ready=False) as server:
         address = address_of(server)
@@ -113,8 +104,8 @@ def test_metrics_are_those_of_all(artifact: Artifact) -> None:
         assert value('paravec_calls_total{code="OK",method="Embed"}') == 20
 
 
-def test_a_worker_that_dies_is_replaced(pair: Server) -> None:
-    """Meanwhile whoever connects reaches the other, and calls with retries do not fail."""
+def test_a_killed_worker_is_replaced(pair: Server) -> None:
+    """While it restarts, new connections reach the other worker and calls with retries do not fail."""
     victim, other = workers(pair)
     with EmbeddingClient(pair.target) as client:
         os.kill(victim, signal.SIGKILL)
@@ -127,8 +118,8 @@ def test_a_worker_that_dies_is_replaced(pair: Server) -> None:
     assert other in workers(pair)
 
 
-def test_a_worker_that_hangs_turns_liveness_red(pair: Server) -> None:
-    """All say so, and it is replaced in the end."""
+def test_a_hanging_worker_fails_liveness_and_is_replaced(pair: Server) -> None:
+    """Liveness fails for all while one worker hangs, and the worker is replaced."""
     victim, _ = workers(pair)
     os.kill(victim, signal.SIGSTOP)
     # Which of them is reached is the kernel's choice, and the one that stands still answers nothing.
@@ -151,20 +142,20 @@ def test_no_worker_outlives_its_parent(artifact: Artifact) -> None:
 
 def ends(model: Path, *flags: str) -> tuple[int, list[str]]:
     """Exit code, and the lines that are no log, of a server that cannot begin."""
-    done = subprocess.run(command(model, *flags), capture_output=True, text=True, timeout=PATIENCE, check=False)
-    return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("paravec-server:")]
+    code, lines = failure(*command(model, *flags))
+    return code, [line for line in lines if line.startswith("paravec-server:")]
 
 
-def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
-    """By the first worker, not by each."""
+def test_a_wrong_model_is_reported_once(tmp_path: Path) -> None:
+    """A model that cannot be served is reported by one worker and not by each."""
     code, lines = ends(tmp_path / "none", "--workers", "3")
     assert code == 1
     assert len(lines) == 1
     assert "none" in lines[0]
 
 
-def test_workers_need_a_port(artifact: Artifact, tmp_path: Path) -> None:
-    """A Unix socket cannot be shared."""
+def test_several_workers_need_a_tcp_port(artifact: Artifact, tmp_path: Path) -> None:
+    """Several workers on a Unix socket are refused."""
     code, lines = ends(artifact.path, "--workers", "2", "--listen", f"unix:{tmp_path}/socket")
     assert code == 2
     assert "PARAVEC_WORKERS" in lines[0]
@@ -180,8 +171,8 @@ def test_a_port_is_not_shared_with_another_server(pair: Server, artifact: Artifa
     assert len(lines) == 1
 
 
-def test_a_port_that_anybody_listens_on_is_refused(artifact: Artifact) -> None:
-    """With one line."""
+def test_a_port_in_use_is_refused(artifact: Artifact) -> None:
+    """A port that any program listens on is refused with one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         target = f"127.0.0.1:{taken.getsockname()[1]}"
         assert ends(artifact.path, "--workers", "2", "--listen", target)[0] == 1

@@ -89,15 +89,15 @@ def run(program: Path, target: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([program], env=variables, capture_output=True, text=True, check=False)
 
 
-def test_go_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
-    """It gets the vector that our client gets."""
+def test_the_go_example_embeds(program: Path, server: Server, client: EmbeddingClient) -> None:
+    """The Go example gets the vector that our client gets."""
     ran = run(program, server.target)
     assert ran.returncode == 0, ran.stderr
     np.testing.assert_array_equal(np.array(json.loads(ran.stdout), np.float32), client.embed("bushfires near Sydney"))
 
 
-def test_gos_retry_policy_holds_out(program: Path) -> None:
-    """Two refusals are tried again; a fifth is the answer."""
+def test_the_go_example_retries(program: Path) -> None:
+    """Two refusals are retried, and the fifth is returned."""
     with fake_server() as server:
         server.fail("UNAVAILABLE", times=2)
         ran = run(program, server.target)
@@ -108,8 +108,8 @@ def test_gos_retry_policy_holds_out(program: Path) -> None:
         assert "Unavailable" in ran.stderr
 
 
-def test_grpcurl(server: Server) -> None:
-    """The commands of the page, where grpcurl is there."""
+def test_the_grpcurl_commands_run(server: Server) -> None:
+    """The grpcurl commands of the page run where grpcurl is installed."""
     if not shutil.which("grpcurl"):
         pytest.skip("no grpcurl: Debian has none; Go's own tools install it")
     lines = commands(PAGE, "grpcurl")

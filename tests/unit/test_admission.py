@@ -1,4 +1,4 @@
-"""How much work is taken on, and from whom."""
+"""Admission: limits of calls, bytes and work, and each caller's share."""
 
 from pathlib import Path
 
@@ -63,22 +63,22 @@ def test_calls_are_bounded(admission: Admission, row: WorkerCounters) -> None:
     admission.reserve("a", size=0, work=0)
 
 
-def test_short_texts_are_not_bounded_by_what_is_in_flight(admission: Admission) -> None:
-    """Whatever else is taken on."""
+def test_short_texts_are_admitted_whatever_is_in_flight(admission: Admission) -> None:
+    """A short text is admitted when all limits are reached."""
     admission.reserve("a", size=1000, work=1000)
     for _ in range(1000):
         admission.enter()
 
 
-def test_one_call_beyond_a_bound_is_taken_on_alone(admission: Admission) -> None:
-    """Else it could never be answered; but not the next of the same caller."""
+def test_a_call_larger_than_the_limit_is_admitted_alone(admission: Admission) -> None:
+    """A call that alone exceeds the limit is admitted if nothing is in flight, and the caller's next one is not."""
     admission.reserve("a", size=1000, work=1000)
     with pytest.raises(OverloadedError):
         admission.reserve("a", size=1, work=0)
 
 
-def test_a_caller_is_not_refused_within_its_share(admission: Admission) -> None:
-    """Though another has filled the bounds: that one has to wait until it is within its own."""
+def test_a_caller_within_its_share_is_admitted(admission: Admission) -> None:
+    """When another caller has filled the limits, a caller within its share is admitted and the other has to wait."""
     greedy = [admission.reserve("greedy", size=25, work=2.5) for _ in range(4)]
     for _ in range(2):
         admission.reserve("modest", size=25, work=2.5)
@@ -90,8 +90,8 @@ def test_a_caller_is_not_refused_within_its_share(admission: Admission) -> None:
         admission.reserve("greedy", size=25, work=2.5)
 
 
-def test_memory_has_an_end_however_many_callers_there_are(admission: Admission, row: WorkerCounters) -> None:
-    """Each gets one call, until twice the bound is reached."""
+def test_bytes_of_all_callers_are_bounded(admission: Admission, row: WorkerCounters) -> None:
+    """However many callers there are, twice the limit of bytes is never exceeded."""
     for caller in range(8):
         admission.reserve(str(caller), size=0, work=1000)
     with pytest.raises(OverloadedError, match="calls"):
@@ -99,8 +99,8 @@ def test_memory_has_an_end_however_many_callers_there_are(admission: Admission, 
     assert row["calls_in_flight"] == 8
 
 
-def test_an_answer_counts_until_it_is_sent(admission: Admission, row: WorkerCounters) -> None:
-    """In place of the message, against its caller, and nothing is left of either."""
+def test_a_response_counts_until_it_is_sent(admission: Admission, row: WorkerCounters) -> None:
+    """A response's bytes count against its caller in place of the message's, and nothing is left when it is sent."""
     admission.enter()
     held = admission.reserve("a", size=50, work=0.1 + 0.2)
     admission.set_work(held, 0.7)
@@ -112,8 +112,8 @@ def test_an_answer_counts_until_it_is_sent(admission: Admission, row: WorkerCoun
     assert not admission._connections
 
 
-def test_a_refusal_says_when_to_come_again(admission: Admission) -> None:
-    """In the form that clients of gRPC know."""
+def test_a_refusal_has_a_retry_delay(admission: Admission) -> None:
+    """The error carries a RetryInfo, which gRPC clients read."""
     admission.reserve("a", size=1000, work=0)
     with pytest.raises(OverloadedError) as caught:
         admission.reserve("a", size=1000, work=0)
@@ -122,8 +122,8 @@ def test_a_refusal_says_when_to_come_again(admission: Admission) -> None:
     assert 50 <= int(dict(caught.value.trailers)["grpc-retry-pushback-ms"]) < 150
 
 
-def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admission, row: WorkerCounters) -> None:
-    """Those in flight still count until they leave."""
+def test_draining_admits_no_call_and_waits_for_those_in_flight(admission: Admission, row: WorkerCounters) -> None:
+    """While draining, new calls are refused, and calls in flight count until they end."""
     admission.enter()
     admission.close()
     with pytest.raises(NotReadyError, match="stopping"):
@@ -136,8 +136,8 @@ def test_draining_lets_no_call_in_and_waits_for_those_inside(admission: Admissio
     assert admission.wait_until_idle(1)
 
 
-def test_workers_count_in_memory_that_is_shared() -> None:
-    """What one process counts, another that knows the file reads."""
+def test_counters_are_shared_between_processes() -> None:
+    """What one process counts, another with the same file descriptor reads."""
     ours = SharedCounters(2)
     theirs = SharedCounters(2, ours.fileno)
     theirs.workers[1]["documents"] = 3

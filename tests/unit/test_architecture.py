@@ -94,8 +94,8 @@ def test_imports_run_one_way() -> None:
     tuple(TopologicalSorter({name: set(imports(name)) - {name} for name in modules()}).static_order())
 
 
-def test_wire_and_model_meet_in_two_modules_a_contract() -> None:
-    """One turns messages into the model's types and back, one is the service that carries them."""
+def test_messages_and_model_meet_in_two_modules_per_contract() -> None:
+    """For each contract one module converts messages and one is the service; neither computes."""
     both = {
         name.removeprefix("paravec_server.services.")
         for name in modules()
@@ -124,10 +124,10 @@ def test_the_client_needs_neither_server_nor_model() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_clients_facade_is_its_list() -> None:
+def test_the_clients_public_names_are_its_all() -> None:
     """Every public name of the client is in __all__, in order, and exists."""
     public = {n for n in vars(paravec_client) if not n.startswith("_")} - {
-        "aio", "batch", "cli", "client", "config", "errors", "target", "testing", "types",
+        "aio", "batch", "cli", "client", "config", "errors", "testing", "types",
     }  # fmt: skip
     assert sorted(public) == sorted(paravec_client.__all__) == paravec_client.__all__
 
@@ -136,6 +136,14 @@ def tracked() -> list[Path]:
     """The files of the repository; those of the folder if it is no checkout."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_test_files_named_in_pages_exist() -> None:
+    """Every test file that README or a page of docs names exists."""
+    existing = {file.name for file in (ROOT / "tests").rglob("*.py")}
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"\btest_\w+\.py\b", page.read_text()):
+            assert name in existing, f"{page.name} names {name}"
 
 
 def test_no_file_names_a_registry_or_a_machines_path() -> None:
@@ -148,8 +156,8 @@ def test_no_file_names_a_registry_or_a_machines_path() -> None:
         assert not found, f"{file}: {found and found[0]}"
 
 
-def test_one_module_knows_the_inside_of_grpcio() -> None:
-    """What has no public name may change; there is one place to look, and a way around it."""
+def test_only_one_module_uses_grpcios_internals() -> None:
+    """grpcio's private names, which may change, are used in one module that has a fallback."""
     inside = re.compile(r"\bgrpc\._(?!_|utilities)|from grpc import _")
     assert [name for name, file in modules().items() if inside.search(file.read_text())] == [
         "paravec_server.rpc.fast_path.completion_queue"

@@ -1,4 +1,4 @@
-"""The model artifact: written whole, opened mapped, and damage found."""
+"""The model artifact: atomic writing, mapped opening and detection of damage."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paravec_model.artifact import Artifact, Manifest, read_manifest, verify
-from paravec_model.artifact.artifact import array_specs
+from paravec_model.artifact.arrays import array_specs
 from paravec_model.artifact.manifest import MANIFEST, FileEntry
 from paravec_model.artifact.noise import NOISE_TOTAL
 from paravec_model.artifact.writer import file_sha256
@@ -64,8 +64,8 @@ def test_what_was_written_is_read_back(hs_model: Doc2Vec, sound: Path) -> None:
     assert verify(sound) == []
 
 
-def test_only_data_is_in_it(sound: Path) -> None:
-    """An artifact is JSON and .npy that numpy reads without pickle."""
+def test_an_artifact_holds_only_json_and_npy(sound: Path) -> None:
+    """Every file is JSON or an .npy that numpy reads without pickle."""
     for file in sound.iterdir():
         if file.suffix == ".json":
             json.loads(file.read_text())
@@ -91,8 +91,8 @@ def test_rows_begin_at_cache_lines(sound: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_any_flipped_bit_is_found_and_its_file_named(sound: Path, data: st.DataObject) -> None:
-    """No byte of an artifact can change without verify naming the file it is in."""
+def test_verify_names_the_file_of_any_flipped_bit(sound: Path, data: st.DataObject) -> None:
+    """verify finds one flipped bit anywhere and names its file."""
     file = data.draw(st.sampled_from(sorted(sound.iterdir())))
     content = file.read_bytes()
     place = data.draw(st.integers(0, len(content) - 1))
@@ -124,19 +124,19 @@ def test_an_unknown_format_version_is_named(copy: Path, version: int) -> None:
     manifest = copy / MANIFEST
     manifest.write_text(manifest.read_text().replace('"format_version": 2', f'"format_version": {version}'))
     assert f"format version {version} is not known" in verify(copy)[0]
-    assert "install a paravec that knows it, or train or convert again" in verify(copy)[0]
+    assert "install a paravec that reads it, or train or convert again" in verify(copy)[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format_version": 2}', "[" * 100_000])
-def test_a_manifest_that_is_none_is_one_clear_error(copy: Path, text: str) -> None:
-    """Whatever lies at its place, the error names the manifest."""
+def test_an_invalid_manifest_is_one_clear_error(copy: Path, text: str) -> None:
+    """Whatever is in its place, the error names the manifest."""
     (copy / MANIFEST).write_text(text)
     with pytest.raises(ArtifactError, match=MANIFEST):
         Artifact.open(copy)
 
 
-def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
-    """The server never reads a pickle; given one, it says which command converts it."""
+def test_opening_a_gensim_file_names_the_convert_command(tmp_path: Path) -> None:
+    """A gensim file in place of an artifact is not read, and the error names the command that converts it."""
     file = tmp_path / "doc2vec.model"
     file.write_bytes(b"\x80\x04N.")
     with pytest.raises(ArtifactError, match="paravec-model convert"):
@@ -148,22 +148,22 @@ def test_a_gensim_file_is_told_how_to_be_converted(tmp_path: Path) -> None:
     [
         ("hs_points", lambda a: a * 0 + 2**31, "leaves the tree"),
         ("hs_codes", lambda a: a * 0 + 7, "leaves the tree"),
-        ("hs_offsets", lambda a: a[::-1].copy(), "does not cut"),
+        ("hs_offsets", lambda a: a[::-1].copy(), "does not split"),
         ("cum_table", lambda a: a[::-1].copy(), "not a cumulative distribution"),
         ("cum_table", lambda a: a * 0, "not a cumulative distribution"),
-        ("vocabulary_offsets", lambda a: a[::-1].copy(), "does not cut"),
-        ("vocabulary_offsets", lambda a: a + 1, "does not cut"),
+        ("vocabulary_offsets", lambda a: a[::-1].copy(), "does not split"),
+        ("vocabulary_offsets", lambda a: a + 1, "does not split"),
         ("vocabulary_offsets", lambda a: a.astype(np.int32), "the model needs <i8"),
         ("vocabulary_slots", lambda a: a[:-1], "the model needs <u8"),
-        ("vocabulary_slots", lambda a: a * 0, "needs its null word"),
+        ("vocabulary_slots", lambda a: a * 0, "lacks the null word"),
         ("noise_guide", lambda a: a[:-1], "the model needs <u4"),
         ("syn1neg", lambda a: a[:-1], "the model needs <f4"),
         ("syn1neg", lambda a: a.astype(np.float64), "the model needs <f4"),
         ("word_vectors", lambda a: np.asfortranarray(a), "not an array of numbers in C order"),
     ],
 )
-def test_a_forged_array_never_reaches_a_kernel(copy: Path, name: str, change: object, problem: str) -> None:
-    """With hashes that fit, an index that leads outside or an array of another shape is still refused."""
+def test_a_forged_array_is_refused(copy: Path, name: str, change: object, problem: str) -> None:
+    """An array with another shape or an index out of range is refused even when the hashes are right."""
     file = copy / f"{name}.npy"
     np.save(file, change(np.load(file)))  # type: ignore[operator]
     sign(copy)
@@ -171,8 +171,8 @@ def test_a_forged_array_never_reaches_a_kernel(copy: Path, name: str, change: ob
         Artifact.open(copy)
 
 
-def test_a_path_longer_than_any_trees_is_refused(copy: Path) -> None:
-    """A kernel would need room for so many nodes for each token."""
+def test_a_path_longer_than_the_tree_allows_is_refused(copy: Path) -> None:
+    """A Huffman path longer than any tree has is refused, since kernels reserve no room for it."""
     offsets = np.load(copy / "hs_offsets.npy")
     nodes = np.zeros(100_001, np.uint32)
     np.save(copy / "hs_offsets.npy", np.where(np.arange(len(offsets)) > 0, len(nodes), 0))
@@ -183,8 +183,8 @@ def test_a_path_longer_than_any_trees_is_refused(copy: Path) -> None:
         Artifact.open(copy)
 
 
-def test_numbers_that_are_not_aligned_are_refused(copy: Path) -> None:
-    """A header of an odd length puts them where no CPU reads them in one piece, and no kernel takes them."""
+def test_unaligned_arrays_are_refused(copy: Path) -> None:
+    """An .npy header of odd length, which misaligns the numbers, is refused."""
     data = bytearray((copy / "syn1neg.npy").read_bytes())
     length = int.from_bytes(data[8:10], "little")
     data[8:10] = (length + 1).to_bytes(2, "little")
@@ -226,8 +226,8 @@ def test_a_huge_shape_allocates_nothing(copy: Path) -> None:
         Artifact.open(copy)
 
 
-def test_a_path_that_cannot_be_is_one_clear_error() -> None:
-    """A name longer than the file system takes is an error of its own, not a traceback."""
+def test_a_path_too_long_for_the_file_system_is_one_clear_error() -> None:
+    """A name longer than the file system takes is an ArtifactError."""
     with pytest.raises(ArtifactError, match="too long"):
         Artifact.open("x" * 300)
 
@@ -249,10 +249,10 @@ def twice(text: np.ndarray) -> np.ndarray:
         ("noise_guide", lambda a: a * 0),
     ],
 )
-def test_a_forged_table_harms_nobody_and_is_found(
+def test_a_forged_hash_table_is_harmless_and_verify_finds_it(
     tmp_path: Path, artifact: Artifact, name: str, change: object
 ) -> None:
-    """Tables that lead astray are followed without harm where hashes are trusted, and refused where all is verified."""
+    """Lookups in a forged hash table end without harm, and verify refuses it."""
     copy = shutil.copytree(artifact.path, tmp_path / "model")
     file = copy / f"{name}.npy"
     np.save(file, change(np.load(file)))  # type: ignore[operator]
@@ -266,24 +266,24 @@ def test_a_forged_table_harms_nobody_and_is_found(
         Artifact.open(copy, verify=True)
 
 
-def test_files_cannot_lie_elsewhere(copy: Path) -> None:
-    """A manifest cannot list a file of another folder."""
+def test_a_manifest_cannot_list_files_of_another_folder(copy: Path) -> None:
+    """A file name with a folder in it is refused."""
     manifest = read_manifest(copy)
     forged = replace(manifest, digest="", files=manifest.files | {"../secret": FileEntry(1, "0")})
     (copy / MANIFEST).write_text(forged.to_json())
-    with pytest.raises(ArtifactError, match="other files than it lists"):
+    with pytest.raises(ArtifactError, match="lists other files than the model needs"):
         Artifact.open(copy)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "new\nline", "x" * 101])
-def test_a_name_that_cannot_be_a_folder_is_refused(hs_model: Doc2Vec, tmp_path: Path, name: str) -> None:
-    """Model names become folder names on the way to a pod."""
+def test_a_model_name_must_be_usable_as_a_folder(hs_model: Doc2Vec, tmp_path: Path, name: str) -> None:
+    """A model's name that cannot be a folder's name is refused."""
     with pytest.raises(ModelError, match="name"):
         replace(parity.to_artifact(hs_model, tmp_path / "m").manifest, name=name)
 
 
-def test_writing_replaces_nothing_and_leaves_nothing_half_done(hs_model: Doc2Vec, copy: Path) -> None:
-    """An output that exists is refused, and a failed write leaves no folder."""
+def test_writing_is_atomic_and_overwrites_nothing(hs_model: Doc2Vec, copy: Path) -> None:
+    """An existing output is refused, and a failed write leaves no folder."""
     with pytest.raises(ModelError, match="already exists"):
         parity.to_artifact(hs_model, copy)
     broken = parity.train(vector_size=8, epochs=1, dm=0)

@@ -71,8 +71,8 @@ def use(folder: Path) -> None:
 
 
 @given(st.data())
-def test_any_numbers_and_bytes_are_refused_or_give_vectors(sound: Path, data: st.DataObject) -> None:
-    """Nothing that a file may hold ends the process, or is an error that nobody expects."""
+def test_any_file_content_is_refused_or_gives_vectors(sound: Path, data: st.DataObject) -> None:
+    """Whatever an artifact's files hold, it is an ArtifactError or gives vectors."""
     files = {file.name: file.read_bytes() for file in sound.iterdir()}
     arrays = sorted(name for name in files if name.endswith(".npy"))
     for name in data.draw(st.lists(st.sampled_from(arrays), min_size=1, max_size=3, unique=True)):
@@ -94,6 +94,6 @@ def test_any_numbers_and_bytes_are_refused_or_give_vectors(sound: Path, data: st
             use(Path(folder))
 
 
-def test_what_is_forged_is_sound(sound: Path) -> None:
-    """As it was made, each of these artifacts gives vectors."""
+def test_the_unforged_artifacts_give_vectors(sound: Path) -> None:
+    """Each artifact that the tests forge gives vectors as it was made."""
     use(sound)

@@ -1,4 +1,4 @@
-"""How a client is configured, and that both clients are one."""
+"""The client's configuration, and that both clients have the same interface."""
 
 import copy
 import dataclasses
@@ -27,6 +27,7 @@ from paravec_client import (
     Tls,
 )
 from paravec_client._transport.proxy import find_proxy
+from paravec_client.errors import with_offset
 
 
 def public(kind: type) -> dict[str, inspect.Signature]:
@@ -61,7 +62,7 @@ def test_the_environment_configures_a_client() -> None:
         "PARAVEC_TOKEN_FILE": "token",
         "PARAVEC_TLS_KEY": "",
         "PARAVEC_BATCH_IN_FLIGHT": "7",
-        "PARAVEC_RETRY_PATIENCE": "0.5",
+        "PARAVEC_RETRY_TOTAL_BACKOFF": "0.5",
         "PARAVEC_KEEPALIVE_TIME": "20",
         "PARAVEC_HEALTH_CHECKS": "no",
     }
@@ -72,7 +73,7 @@ def test_the_environment_configures_a_client() -> None:
         tls=Tls(ca="ca.pem"),
         token_file="token",
         batch=Batch(in_flight=7),
-        retry=Retry(patience=0.5),
+        retry=Retry(total_backoff=0.5),
         keepalive=Keepalive(time=20.0),
         health_checks=False,
     )
@@ -100,8 +101,8 @@ def test_a_bad_value_is_one_clear_error(variable: str, value: str, problem: str)
     assert str(caught.value).startswith(problem)
 
 
-def test_a_configuration_is_copied_with_changes_and_does_not_change() -> None:
-    """dataclasses.replace makes another; no token is in what is printed of it."""
+def test_a_configuration_is_immutable_and_hides_tokens() -> None:
+    """dataclasses.replace copies it, fields cannot be set, and its repr shows no token."""
     config = ClientConfig(token="secret")
     assert dataclasses.replace(config, timeout=1).timeout == 1
     assert "secret" not in repr(config)
@@ -109,8 +110,8 @@ def test_a_configuration_is_copied_with_changes_and_does_not_change() -> None:
         config.timeout = 1  # type: ignore[misc]
 
 
-def test_interceptors_of_a_channel_of_asyncio_are_refused() -> None:
-    """Such a channel is made with its own; they would have no effect."""
+def test_interceptors_with_an_asyncio_channel_are_refused() -> None:
+    """Interceptors beside the caller's own grpc.aio channel, where they have no effect, are an error."""
     channel: Any = object()
     with pytest.raises(ConfigError, match="interceptors"):
         AsyncEmbeddingClient(channel=channel, interceptors=[object()])
@@ -125,7 +126,7 @@ def test_interceptors_of_a_channel_of_asyncio_are_refused() -> None:
         ({"target": "grpc://host:1"}, "target: must be host:port"),
         ({"target": "dns:///host"}, "target: must be host:port"),
         ({"target": "::1:50051"}, "target: must be host:port"),
-        ({"target": "ipv4:host:1"}, "target: 'host' is no address of ipv4"),
+        ({"target": "ipv4:host:1"}, "target: 'host' is not an ipv4 address"),
         ({"target": ""}, "target: must be host:port"),
         ({"target": 5}, "target: must be host:port, not 5"),
         ({"timeout": "5"}, "timeout: must be a number, more than 0, not '5'"),
@@ -138,17 +139,17 @@ def test_interceptors_of_a_channel_of_asyncio_are_refused() -> None:
         ({"token_file": 5}, "token_file: must be a path or None, not 5"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_named_at_once(given: dict[str, Any], problem: str) -> None:
-    """With what the field takes, before there is a client."""
+def test_a_value_of_the_wrong_type_is_named(given: dict[str, Any], problem: str) -> None:
+    """A wrong type raises when the configuration is made, with what the field takes."""
     with pytest.raises(ConfigError) as caught:
         ClientConfig(**given)
     assert str(caught.value).startswith(problem)
 
 
-def test_parts_and_clients_name_a_wrong_value_too() -> None:
-    """And no token is told."""
+def test_nested_parts_and_clients_name_a_wrong_value() -> None:
+    """Tls, Retry and the clients name a wrong value, and show no token."""
     for make, problem in (
-        (lambda: Retry(patience="4"), "retry.patience"),  # type: ignore[arg-type]
+        (lambda: Retry(total_backoff="4"), "retry.total_backoff"),  # type: ignore[arg-type]
         (lambda: Batch(documents=2.5), "batch.documents"),  # type: ignore[arg-type]
         (lambda: Tls(ca=5), "tls.ca"),  # type: ignore[arg-type]
         (lambda: EmbeddingClient(config={}), "config"),  # type: ignore[arg-type]
@@ -160,8 +161,8 @@ def test_parts_and_clients_name_a_wrong_value_too() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_help_tells_the_fields_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each field of a public dataclass, each method of both clients; nothing of the environment."""
+def test_help_documents_every_field_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """help() documents each field and method, and nothing of the environment."""
     monkeypatch.setenv("PARAVEC_TOKEN", "s3cret-token")
     for name in paravec_client.__all__:
         item = getattr(paravec_client, name)
@@ -198,7 +199,7 @@ def test_every_error_survives_pickle_and_copy() -> None:
         same: Any
         for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
             assert (type(same), str(same), vars(same)) == (kind, str(error), vars(error))
-        assert type(error.shifted(2)) is kind
+        assert type(with_offset(error, 2)) is kind
 
 
 def test_a_client_without_configuration_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +214,8 @@ def test_a_client_without_configuration_reads_the_environment(monkeypatch: pytes
     assert AsyncEmbeddingClient(config=ClientConfig("other:1")).config.timeout == 30
 
 
-def test_embeddings_are_equal_arrays_and_short_to_print() -> None:
-    """Equality is that of all numbers; numpy takes them for their vectors; a page of numbers is not printed."""
+def test_embeddings_compare_convert_and_print_well() -> None:
+    """Equality compares all numbers, numpy converts to the vectors, and the repr is short."""
     counts = np.array([3, 1])
     vectors = np.arange(600, dtype=np.float32).reshape(2, 300)
     model = ModelVersion("lee", "1", "sha256:0")
@@ -257,8 +258,8 @@ PROXY = {"http_proxy": "http://user:pass@proxy:3128"}
         ("ipv4:10.1.2.3:1,10.1.2.4:1", {"no_proxy": "10.1.2.3,10.1.2.4"}, False),
     ],
 )
-def test_when_a_proxy_is_used(target: str, environment: dict[str, str], proxied: bool) -> None:
-    """By gRPC's variables and rules; never for this machine, and for lists of addresses, too."""
+def test_proxy_variables_follow_grpcs_rules(target: str, environment: dict[str, str], proxied: bool) -> None:
+    """A proxy is used by gRPC's variables and rules, and never for this machine."""
     proxy = find_proxy(ClientConfig(target), PROXY | environment)
     assert bool(proxy) == proxied
     assert "pass" not in str(proxy)

@@ -1,4 +1,4 @@
-"""Slots to compute in, and how callers share them."""
+"""Compute slots, and how callers share them."""
 
 import threading
 import time
@@ -112,8 +112,8 @@ def test_callers_get_equal_shares_whatever_they_have_in_flight(monkeypatch: pyte
     assert 0.3 < portions["modest"] / sum(portions.values()) < 0.7
 
 
-def test_a_caller_that_comes_back_has_not_saved_up() -> None:
-    """Who was away does not hold the only slot for as long as it was away."""
+def test_an_idle_caller_gains_no_credit() -> None:
+    """A caller that was idle does not then hold the only slot for the time it missed."""
     slots = ComputeSlots(1)
     with slots.hold("steady", stays), slots._lock:
         slots._connections["steady"].clock = 1000.0
@@ -123,8 +123,8 @@ def test_a_caller_that_comes_back_has_not_saved_up() -> None:
         assert slot.connection.clock >= 1000.0
 
 
-def test_a_call_that_is_stopped_leaves_at_once() -> None:
-    """And the slot goes to the next; a call that is stopped already does not even wait."""
+def test_a_stopped_call_leaves_the_queue_at_once() -> None:
+    """A stopped call frees its slot for the next, and one already stopped does not wait."""
     slots, leave = ComputeSlots(1), list[Callable[[], None]]()
     stopped = threading.Event()
 
@@ -150,8 +150,8 @@ def test_a_call_that_is_stopped_leaves_at_once() -> None:
         pass
 
 
-def test_a_call_that_is_stopped_while_others_go_first_gives_no_slot_back_twice() -> None:
-    """It has none to give back."""
+def test_a_call_stopped_while_preempted_returns_no_slot() -> None:
+    """A call stopped while it has given its slot to others does not return a slot a second time."""
     slots = ComputeSlots(1)
     with slots.hold("greedy", lambda _: False) as slot:
         other = Work(slots, "other")
@@ -164,8 +164,8 @@ def test_a_call_that_is_stopped_while_others_go_first_gives_no_slot_back_twice()
     assert slots._free == 1
 
 
-def test_a_call_waits_no_longer_than_it_may() -> None:
-    """Then it is out of the queue."""
+def test_a_wait_ends_at_its_timeout() -> None:
+    """After its timeout a call raises and is out of the queue."""
     slots = ComputeSlots(1, timeout=0.05)
     with slots.hold("caller", stays):
         with pytest.raises(WaitedTooLongError), slots.hold("other", stays):
@@ -175,8 +175,8 @@ def test_a_call_waits_no_longer_than_it_may() -> None:
         pass
 
 
-def test_slots_in_which_nothing_moves_are_told() -> None:
-    """While one is free, or something moves, nothing is stuck."""
+def test_stuck_slots_are_reported() -> None:
+    """The slots are stuck when none is free and no work progresses."""
     slots = ComputeSlots(1)
     assert slots.stuck_seconds == 0
     with slots.hold("caller", stays) as slot:

@@ -2,10 +2,14 @@
 
 import runpy
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from paravec.v1 import embedding_pb2 as pb
+from paravec_client._protocol import calls
+from paravec_server.services.embedding import EmbeddingService
+from paravec_server.telemetry import counters
 
 PROTO = Path(__file__).parents[2] / "proto"
 
@@ -18,6 +22,16 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
     assert len(made) == 5
     for path in made:
         assert (tmp_path / path).read_bytes() == (PROTO / path).read_bytes(), f"{path}: run make proto"
+
+
+def test_each_method_is_served_counted_and_called() -> None:
+    """By the server, in its metrics and by the clients."""
+    service = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
+    names = {method.name for method in service.methods}
+    paths = {f"/{service.full_name}/{name}" for name in names}
+    assert EmbeddingService(Mock(), Mock(), Mock()).methods().keys() == paths
+    assert names <= set(counters.COUNTED_METHODS)
+    assert paths <= {method.path for method in calls.METHODS}
 
 
 def test_vectors_are_packed_little_endian_float32() -> None:

@@ -1,4 +1,4 @@
-"""Corpora: what each kind yields, and one line that names file and line when it cannot be read."""
+"""The corpus formats, and errors that name the file and the line."""
 
 import csv
 import json
@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from client.examples.libreoffice_help import ROOT, HelpError, page_text, pages
 from hypothesis import given
 from hypothesis import strategies as st
 
 from paravec_model.corpus.formats import (
-    HELP_ROOT,
-    NAMES,
-    ContentDigest,
     Corpus,
     CsvCorpus,
     FolderCorpus,
@@ -21,7 +19,7 @@ from paravec_model.corpus.formats import (
     LinesCorpus,
     named_corpus,
 )
-from paravec_model.corpus.libreoffice_help import page_text
+from paravec_model.corpus.streaming import ContentDigest
 from paravec_model.errors import CorpusError
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=5)
@@ -67,8 +65,8 @@ def test_a_corpus_can_be_read_again(tmp_path: Path) -> None:
     assert list(corpus) == [([0], "tre")]
 
 
-def test_jsonl_has_one_tag_several_tags_or_the_lines_number(tmp_path: Path) -> None:
-    """A tag field holds a string, an integer, or a list of these; without one, the tag is the line's number."""
+def test_jsonl_tags_are_a_value_a_list_or_the_line_number(tmp_path: Path) -> None:
+    """The tag field holds a string, an integer or a list of them; without one the tag is the line's number."""
     lines = [{"t": "uno", "id": "a"}, {"t": "due", "id": 7}, {"t": "  ", "id": 8}, {"t": "tre", "id": ["b", 7]}]
     file = write(tmp_path, "\n\n".join(json.dumps(line) for line in lines))
     assert list(JsonlCorpus(file, "t", "id")) == [(["a"], "uno"), ([7], "due"), (["b", 7], "tre")]
@@ -164,7 +162,7 @@ def test_a_wrong_encoding_is_named_with_its_line(tmp_path: Path) -> None:
         FolderCorpus(Path("gone")),
     ],
 )
-def test_what_does_not_exist_is_named(corpus: Corpus) -> None:
+def test_a_missing_corpus_is_named(corpus: Corpus) -> None:
     """A missing file or folder is named."""
     assert problem(corpus) == "gone: No such file or directory"
 
@@ -181,8 +179,8 @@ def test_a_corpus_without_documents_is_an_error(tmp_path: Path) -> None:
         assert problem(corpus) == f"{corpus.path}: holds no documents"
 
 
-def test_the_digest_tells_content_apart(tmp_path: Path) -> None:
-    """The same tags and texts give the same digest wherever they lie; another tag, text or order gives another."""
+def test_the_digest_depends_on_content_alone(tmp_path: Path) -> None:
+    """The same tags and texts have the same digest from any file; another tag, text or order has another."""
     contents = ("uno\ndue\n", "due\nuno\n", "uno\n\ndue\n", "unodue\n")
     digests = [digest(LinesCorpus(write(tmp_path, content, f"{i}.txt"))) for i, content in enumerate(contents)]
     assert len(set(digests)) == len(contents)
@@ -198,28 +196,22 @@ def test_the_lee_corpus_has_300_stories() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "300\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "word"), [("libreoffice-help-it", "foglio"), ("libreoffice-help-en-us", "spreadsheet")]
-)
-def test_libreoffices_help_is_prose(name: str, word: str) -> None:
+@pytest.mark.parametrize(("language", "word"), [("it", "foglio"), ("en-us", "spreadsheet")])
+def test_libreoffices_help_is_prose(language: str, word: str) -> None:
     """Each page of the installed help is a document of its own words, without menus and scripts."""
-    corpus = named_corpus(name)
-    if not corpus.path.is_dir():
-        pytest.skip(f"the Debian package {name} is not installed")
-    pages = {str(tags[0]): text for tags, text in corpus}
-    assert len(pages) > 1000
-    assert all(page.endswith(".html") for page in pages)
-    assert sum(word in text.lower() for text in pages.values()) > 100
-    assert not [page for page, text in pages.items() if "DisplayArea" in text or "Help content debug info" in text]
+    if not (ROOT / language.replace("us", "US")).is_dir():
+        pytest.skip(f"the Debian package libreoffice-help-{language} is not installed")
+    found = dict(pages(language))
+    assert len(found) > 1000
+    assert all(page.endswith(".html") for page in found)
+    assert sum(word in text.lower() for text in found.values()) > 100
+    assert not [page for page, text in found.items() if "DisplayArea" in text or "Help content debug info" in text]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "lee"])
-def test_help_that_is_not_installed_says_how_to_install_it(name: str, tmp_path: Path) -> None:
+def test_a_missing_help_corpus_names_its_debian_package(name: str, tmp_path: Path) -> None:
     """The error names the Debian package."""
-    says = problem(named_corpus(name, help_root=tmp_path))
-    assert says.startswith(f"{name}: no pages in {tmp_path}")
-    assert says.endswith(f"apt-get install {name}")
-    assert named_corpus(name).path.is_relative_to(HELP_ROOT)
+    with pytest.raises(HelpError, match=r"^no pages in .*it/text; install them: apt-get install libreoffice-help-it$"):
+        list(pages("it", tmp_path))
 
 
 def test_a_help_page_is_its_title_headings_paragraphs_cells_and_items() -> None:
@@ -242,5 +234,5 @@ def test_a_broken_page_is_no_error(page: str) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     """The error of a name that is not built in says which are."""
-    with pytest.raises(CorpusError, match="nope: is not a built-in corpus; these are lee, libreoffice-help-it"):
+    with pytest.raises(CorpusError, match="nope: is not a built-in corpus; the only one is lee"):
         named_corpus("nope")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import ServerError
-from paravec_client._protocol.decode import read_response
+from paravec_client._protocol.decode import decode_embed_response
 
 COUNTS = st.integers(0, 2**32 - 1)
 FLOATS = st.floats(width=32, allow_nan=True)
@@ -29,7 +29,7 @@ def responses(draw: st.DrawFn) -> pb.EmbedResponse:
 
 def check(data: bytes) -> None:
     """What is read is what protobuf reads, to the bit."""
-    message, made = pb.EmbedResponse.FromString(data), read_response(data)
+    message, made = pb.EmbedResponse.FromString(data), decode_embed_response(data)
     assert len(made) == len(message.embeddings)
     assert made.vectors.dtype == np.float32
     for one, other in zip(made, message.embeddings, strict=True):
@@ -41,8 +41,8 @@ def check(data: bytes) -> None:
 
 
 @given(responses())
-def test_what_protobuf_writes(message: pb.EmbedResponse) -> None:
-    """As our server writes it."""
+def test_responses_written_by_protobuf_are_decoded(message: pb.EmbedResponse) -> None:
+    """Responses in the bytes that our server writes decode to what protobuf reads."""
     check(message.SerializeToString())
 
 
@@ -64,8 +64,8 @@ UNKNOWN = st.sampled_from(
     st.lists(st.lists(FLOATS, min_size=6, max_size=6), max_size=4), st.sampled_from(["packed", "pieces", "single"]),
     UNKNOWN, UNKNOWN,
 )  # fmt: skip
-def test_what_protobuf_may_write(vectors: list[list[float]], way: str, first: bytes, last: bytes) -> None:
-    """Vectors packed, in pieces or not packed, fields that are unknown, fields in another order."""
+def test_any_valid_encoding_is_decoded(vectors: list[list[float]], way: str, first: bytes, last: bytes) -> None:
+    """Packed, split and unpacked vectors, unknown fields and fields in another order decode to what protobuf reads."""
     data = first
     for vector in vectors:
         numbers = [struct.pack("<f", number) for number in vector]
@@ -89,7 +89,7 @@ def test_what_protobuf_may_write(vectors: list[list[float]], way: str, first: by
         field(1, field(1, b"4444"))[:-1],
     ],
 )
-def test_what_is_no_answer_is_the_servers_fault(data: bytes) -> None:
-    """Damaged bytes, or vectors of several lengths, are one clear error."""
-    with pytest.raises(ServerError, match=r"no EmbedResponse of paravec\.v1"):
-        read_response(data)
+def test_a_damaged_response_is_a_server_error(data: bytes) -> None:
+    """Damaged bytes and vectors of different lengths are one ServerError."""
+    with pytest.raises(ServerError, match=r"not a paravec\.v1\.EmbedResponse"):
+        decode_embed_response(data)

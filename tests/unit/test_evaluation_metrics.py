@@ -6,9 +6,9 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import bootstrap, norm, pearsonr, spearmanr
 
 from paravec_model.evaluation.metrics import (
     Ranking,
@@ -19,6 +19,7 @@ from paravec_model.evaluation.metrics import (
     neighbours,
     overlap,
     own_rankings,
+    pearson,
     rankings,
     recall,
     reciprocal_rank,
@@ -59,8 +60,8 @@ def test_a_tie_counts_against_the_model() -> None:
     assert [r.positions.tolist() for r in own_rankings(np.zeros((3, 2), np.float32), at_angles(1, 2, 3))] == [[3]] * 3
 
 
-def test_what_is_not_a_number_is_not_found() -> None:
-    """Neither a query that holds NaN finds, nor is a target found; it takes no place from others, and is not stable."""
+def test_nan_vectors_find_nothing_and_are_not_found() -> None:
+    """A query or target with NaN finds nothing and is not found, takes no rank from others, and is not stable."""
     queries, targets = at_angles(5, 6), at_angles(10, 20)
     queries[1] = np.nan
     assert [recall(r, 10) for r in own_rankings(queries, targets)] == [1, 0]
@@ -74,8 +75,8 @@ def test_what_is_not_a_number_is_not_found() -> None:
     assert overlap(neighbours(vectors, 2), neighbours(vectors, 2)).tolist() == [0] * 4
 
 
-def test_of_relevant_targets_that_tie_the_least_relevant_comes_first() -> None:
-    """So their order among themselves cannot flatter either."""
+def test_tied_relevant_targets_rank_the_least_relevant_first() -> None:
+    """Among tied relevant targets the order is the least favourable."""
     (found,) = rankings(at_angles(5), at_angles(10, 10, 40), [{0: 3.0, 1: 1.0}])
     assert (found.positions.tolist(), found.grades.tolist()) == ([1, 2], [1.0, 3.0])
 
@@ -85,7 +86,7 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     left, right = random.normal(size=(2, 23, 5))
     whole, near = [r.positions.tolist() for r in own_rankings(left, right)], neighbours(left, 4)
-    monkeypatch.setattr("paravec_model.evaluation.metrics._BLOCK", 50)
+    monkeypatch.setattr("paravec_model.evaluation.metrics._BLOCK_COSINES", 50)
     assert [r.positions.tolist() for r in own_rankings(left, right)] == whole
     assert (neighbours(left, 4) == near).all()
 
@@ -111,8 +112,8 @@ def test_ndcg_worked_by_hand() -> None:
     st.integers(1, 12),
     st.randoms(use_true_random=False),
 )
-def test_ndcg_is_the_sum_over_all_ranks(grades: list[int], k: int, random: Random) -> None:
-    """The same as by the definition, which goes through the whole list in the order of its cosines."""
+def test_ndcg_equals_its_definition(grades: list[int], k: int, random: Random) -> None:
+    """nDCG equals its definition over the whole ranked list."""
     cosine = list(range(len(grades)))
     random.shuffle(cosine)
     targets = at_angles(*(2.0 * place for place in cosine))
@@ -128,34 +129,45 @@ def test_ndcg_is_the_sum_over_all_ranks(grades: list[int], k: int, random: Rando
 
 
 @given(SMALL, st.data())
-def test_spearman_is_scipys(left: list[int], data: st.DataObject) -> None:
+def test_correlations_are_scipys(left: list[int], data: st.DataObject) -> None:
     """Ties share their mean rank, as in an implementation that is not ours."""
     right = data.draw(st.lists(st.integers(-3, 3), min_size=len(left), max_size=len(left)))
     if len(set(left)) > 1 and len(set(right)) > 1:
         assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic, abs=1e-12)
+        numbers = np.array(left, np.float64), np.array(right, np.float64)
+        assert pearson(*numbers) == pytest.approx(pearsonr(left, right).statistic, abs=1e-12)
     else:
         assert spearman(left, right) == 0
 
 
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
+@settings(max_examples=20)
+def test_an_interval_is_scipys(values: list[float]) -> None:
+    """Of the same 1000 resamples, the same percentiles."""
+    random = np.random.Generator(np.random.PCG64(1))
+    drawn = bootstrap((values,), np.mean, n_resamples=1000, method="percentile", vectorized=False, rng=random)
+    found = mean(values)
+    assert (found.low, found.high) == pytest.approx(tuple(drawn.confidence_interval), abs=1e-12)
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
-def test_an_interval_holds_its_mean_and_is_always_the_same(values: list[float]) -> None:
-    """Between the least and the greatest value, around the mean, and seeded."""
+def test_a_confidence_interval_contains_the_mean_and_is_reproducible(values: list[float]) -> None:
+    """The interval is within the values, contains the mean, and is the same each time."""
     found = mean(values)
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
     assert found.value == pytest.approx(np.mean(values))
     assert (found, found.count) == (mean(values), len(values))
 
 
-def test_an_interval_is_as_wide_as_theory_has_it() -> None:
-    """Of 400 answers, a quarter of them right: 1.96 standard errors on either side."""
+def test_a_confidence_interval_has_the_theoretical_width() -> None:
+    """For 400 answers with a quarter right, it is 1.96 standard errors on either side."""
     found = mean([1.0, 0.0, 0.0, 0.0] * 100)
-    error = 1.96 * math.sqrt(0.25 * 0.75 / 400)
-    assert found.low == pytest.approx(0.25 - error, abs=0.01)
-    assert found.high == pytest.approx(0.25 + error, abs=0.01)
+    expected = norm.interval(0.95, 0.25, math.sqrt(0.25 * 0.75 / 400))
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.01)
 
 
-def test_an_interval_of_any_figure_resamples_whole_rows() -> None:
-    """Values that belong together stay together: a perfect agreement is perfect in every sample."""
+def test_the_bootstrap_resamples_whole_rows() -> None:
+    """Values of a row stay together, so a perfect correlation is perfect in every sample."""
     values = np.stack([np.arange(50.0), 2 * np.arange(50.0)], axis=1)
     found = estimate(values, lambda some: spearman(some[:, 0], some[:, 1]))
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
@@ -175,14 +187,14 @@ def test_neighbours_worked_by_hand() -> None:
     assert neighbours(np.ones((3, 2), np.float32), 2).tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
-def test_overlap_is_the_share_that_stays() -> None:
-    """Whatever the order."""
+def test_overlap_is_the_share_of_common_neighbours() -> None:
+    """The overlap ignores the order."""
     left, right = np.array([[1, 2], [0, 2]]), np.array([[2, 1], [3, 0]])
     assert overlap(left, right).tolist() == [1.0, 0.5]
 
 
-def test_zero_has_no_direction() -> None:
-    """It stays zero, and its cosine to anything is 0."""
+def test_a_zero_vector_has_cosine_zero() -> None:
+    """A zero vector stays zero when normalized, and its cosine to anything is 0."""
     zero = np.zeros((1, 2), np.float32)
     assert (unit(zero) == zero).all()
     assert cosines(zero, at_angles(3)).tolist() == [0.0]

@@ -145,8 +145,8 @@ class Documents:
 
 
 @given(st.data())
-def test_sgd(data: st.DataObject) -> None:
-    """Of all architectures: models, draws, words and offsets."""
+def test_sgd_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the model, draws, words and offsets, the kernel returns a result or an error."""
     forge = Forger(data)
     random = forge.random
     words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 12)), int(random.integers(2))
@@ -184,8 +184,8 @@ def test_sgd(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_map(data: st.DataObject) -> None:
-    """Models, words and offsets."""
+def test_map_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the model, words and offsets, the kernel returns a result or an error."""
     forge = Forger(data)
     random = forge.random
     words, negative, hs = int(random.integers(1, 9)), int(random.integers(0, 6)), int(random.integers(2))
@@ -206,8 +206,8 @@ def test_map(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_draws(data: st.DataObject) -> None:
-    """Whatever the distribution, noise words are words of it."""
+def test_draws_are_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Whatever the distribution, noise words are rows of it."""
     forge = Forger(data)
     count, shift = int(forge.random.integers(1, 9)), int(forge.random.integers(20, 31))
     cum_table = forge.items(np.sort(forge.random.integers(1, 2**31, count)).astype(np.uint32))
@@ -251,55 +251,57 @@ BYTES = st.text("ab é中😀\ud800\0", max_size=12).map(utf8) | st.binary(max_s
 
 
 @given(st.data())
-def test_tokens_are_looked_up(data: st.DataObject) -> None:
-    """Any bytes, cut in any way, in any table."""
+def test_token_lookup_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Any bytes cut anywhere are looked up in any hash table."""
     forge = Forger(data)
     known, words = vocabulary(forge)
     asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中\ud800"]), max_size=6))
     text = data.draw(BYTES) if forge.rarely() else utf8("".join(asked))
     tokens = array("I", forge.items(np.array([len(token) for token in asked], np.uint32)).tolist())
     ends = array("q", forge.items(np.array([0, len(tokens) // 2, len(tokens)])).tolist())
-    count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
+    count = len(words._members["offsets"]) - 1  # type: ignore[arg-type]
     bytes_ = min(len(text), forge.number(len(text)))
     arguments = (bytes_, *tokens.buffer_info(), *ends.buffer_info())
-    if call("look_up", forge.place(words.address), text, *arguments) is not None:
+    if call("tokens_to_ids", forge.place(words.address), text, *arguments) is not None:
         assert ends[0] <= ends[-1] <= len(tokens)
         assert all(row < count for row in tokens[: ends[-1]])
 
 
 @given(st.data())
-def test_hash_tables_are_filled(data: st.DataObject) -> None:
-    """Of words that lie anywhere, and into memory that was used before."""
+def test_filling_a_hash_table_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Words at any offsets fill a table in memory that was used before."""
     forge = Forger(data)
     _, words = vocabulary(forge)
-    count = len(words._kept["offsets"]) - 1  # type: ignore[arg-type]
+    count = len(words._members["offsets"]) - 1  # type: ignore[arg-type]
     slots = forge.random.integers(0, 2**63, forge.random.choice([0, 1, 3, 8, slot_count(count + 1)])).astype(np.uint64)
     size = len(slots) if forge.random.random() < 0.9 else min(len(slots), forge.draw(WILD))
-    if call("fill_slots", forge.place(words.address), forge.place(address(slots)), size) is not None:
+    if call("fill_hash_table", forge.place(words.address), forge.place(address(slots)), size) is not None:
         assert np.count_nonzero(slots[:size]) == count
 
 
 TABLE = np.zeros(0x110000, np.uint32)
-ENTRIES = st.sampled_from([CONSTANTS[name] for name in ("UNKNOWN", "GAP", "DEPENDS", "FIRST_SYMBOL")]) | st.builds(
-    lambda symbol: min(2**32 - 1, symbol + CONSTANTS["FIRST_SYMBOL"]),
+ENTRIES = st.sampled_from(
+    [CONSTANTS[name] for name in ("UNKNOWN", "SEPARATOR", "CONTEXTUAL", "FIRST_MAPPED")]
+) | st.builds(
+    lambda symbol: min(2**32 - 1, symbol + CONSTANTS["FIRST_MAPPED"]),
     st.sampled_from([*map(ord, "ab é中😀"), 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF, 2**32 - 1]),
 )
 
 
 @given(st.data())
-def test_texts_are_read(data: st.DataObject) -> None:
-    """Any bytes by any table of characters: one whose tokens are longer than the text must not write past its end."""
+def test_reading_text_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """With any bytes and any table of characters, nothing is written past the end of the output."""
     forge = Forger(data)
     known, words = vocabulary(forge)
     asked = data.draw(st.lists(st.sampled_from([*known, "a", "é", "中"]), max_size=6))
     text = array("B", data.draw(BYTES) if forge.rarely() else utf8(" ".join(asked)))
     letters = {ord(character) for character in bytes(text).decode("utf-8", "replace")}
     TABLE[[*letters]] = [
-        data.draw(ENTRIES) if forge.random.random() < 0.3 else CONSTANTS["FIRST_SYMBOL"] + letter for letter in letters
+        data.draw(ENTRIES) if forge.random.random() < 0.3 else CONSTANTS["FIRST_MAPPED"] + letter for letter in letters
     ]
-    TABLE[ord(" ")] = CONSTANTS["GAP"]
+    TABLE[ord(" ")] = CONSTANTS["SEPARATOR"]
     characters = Structure(
-        "characters",
+        "character_rules",
         table=TABLE[: forge.number(len(TABLE))] if forge.rarely() else TABLE,
         min_len=forge.number(1),
         max_len=forge.number(9),
@@ -309,7 +311,7 @@ def test_texts_are_read(data: st.DataObject) -> None:
     texts = len(ends) - 1
     counts, rows = array("q", bytes(8 * texts)), array("I", bytes(4 * data.draw(st.integers(0, 9))))
     outcome = call(
-        "read_texts",
+        "texts_to_ids",
         forge.place(characters.address),
         forge.place(words.address),
         text.buffer_info()[0],
@@ -320,20 +322,20 @@ def test_texts_are_read(data: st.DataObject) -> None:
         *rows.buffer_info(),
         forge.number(5),
     )
-    if outcome == CONSTANTS["READ"]:
+    if outcome == CONSTANTS["DONE"]:
         assert all(0 <= end <= len(rows) for end in ends[1:])
-        assert all(row < len(words._kept["offsets"]) - 1 for row in rows[: ends[-1]])  # type: ignore[arg-type]
+        assert all(row < len(words._members["offsets"]) - 1 for row in rows[: ends[-1]])  # type: ignore[arg-type]
     TABLE[[*letters]] = CONSTANTS["UNKNOWN"]
 
 
 @given(st.data())
-def test_the_nearest_are_searched(data: st.DataObject) -> None:
-    """Among vectors of any numbers and lengths, from any row to any."""
+def test_search_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Vectors of any numbers and any range of rows are searched."""
     forge = Forger(data)
     count, columns, queries, top_k = map(int, forge.random.integers((0, 1, 0, 1), (9, 70, 4, 12)))
     vectors, units = forge.floats(count, columns), forge.floats(queries, columns)
     norms = forge.length(np.abs(forge.floats(count)))
-    documents = Structure("candidates", vectors=None if forge.rarely() else vectors, norms=norms)
+    documents = Structure("document_vectors", vectors=None if forge.rarely() else vectors, norms=norms)
     cosines, rows = np.full((queries, top_k), -np.inf, np.float32), np.full((queries, top_k), count, np.uint32)
     # No array has so many items as the last ones ask for, and a kernel can tell.
     sizes = data.draw(st.sampled_from([(queries, top_k)] * 8 + [(-1, 1), (2**32, 2**32), (2**61, 8), (1, -(2**63))]))
@@ -352,13 +354,13 @@ def test_the_nearest_are_searched(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("symbol", [0x80, 0x800, 0x10000, 2**32 - 4])
-def test_a_token_never_outgrows_its_text(symbol: int) -> None:
-    """A table that makes characters longer is refused before anything is written past the text."""
-    table = np.full(0x110000, symbol + CONSTANTS["FIRST_SYMBOL"], np.uint32)
-    characters = Structure("characters", table=table, min_len=0, max_len=9, not_first=-1)
+def test_a_character_table_that_makes_text_longer_is_refused(symbol: int) -> None:
+    """A table whose characters are longer than their source is refused before anything is written."""
+    table = np.full(0x110000, symbol + CONSTANTS["FIRST_MAPPED"], np.uint32)
+    characters = Structure("character_rules", table=table, min_len=0, max_len=9, not_first=-1)
     words = Structure("vocabulary", **{name.partition("_")[2]: made for name, made in vocabulary_arrays(["a"]).items()})
     text, ends, counts, rows = array("B", b"aaaa"), array("q", [0, 2, 4]), array("q", [0, 0]), array("I", [0, 0])
     places = (*text.buffer_info(), ends.buffer_info()[0], *counts.buffer_info(), *rows.buffer_info(), 9)
     with pytest.raises(ValueError, match="BAD_TABLE"):
-        kernel("read_texts")(characters.address, words.address, *places)
+        kernel("texts_to_ids")(characters.address, words.address, *places)
     assert bytes(text) == b"aaaa"

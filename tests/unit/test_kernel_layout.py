@@ -7,6 +7,7 @@ import pytest
 
 from paravec_model.kernels import build, interface
 from paravec_model.kernels.levels import FOLDER
+from paravec_model.kernels.library import load
 
 
 def members(structure: str) -> dict[str, int]:
@@ -41,3 +42,8 @@ def test_python_and_c_agree_on_the_interface(tmp_path: Path) -> None:
     command = [*compiler.command, "-std=c11", f"-I{FOLDER}", "-c", "-o", str(source.with_suffix(".o")), str(source)]
     checked = subprocess.run(command, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_each_function_that_is_declared_is_there() -> None:
+    """A library is linked without a complaint if one is missing."""
+    assert [name for name in interface._FUNCTIONS if not hasattr(load(), name)] == []

@@ -85,8 +85,8 @@ def test_a_changed_source_is_compiled_again(tree: Tree) -> None:
     assert tree.run() == "43"
 
 
-def test_a_source_that_went_or_is_older_is_noticed(tree: Tree) -> None:
-    """An earlier commit has fewer files, and an archive gives them the times that they had."""
+def test_a_removed_or_older_source_is_compiled_again(tree: Tree) -> None:
+    """A removed source, or one with an older modification time, makes the next start compile."""
     other = tree.folder / "other.c"
     other.write_text("int other;\n")
     tree.run()
@@ -120,8 +120,8 @@ def test_an_installed_package_is_never_compiled(tree: Tree) -> None:
     assert tree.library.stat().st_mtime == 0
 
 
-def test_beside_the_build_hook_of_another_project_nothing_is_compiled(tree: Tree, tmp_path: Path) -> None:
-    """hatchling calls every project's hook so, and a project may have its packages installed into a folder."""
+def test_another_projects_build_hook_does_not_make_it_a_checkout(tree: Tree, tmp_path: Path) -> None:
+    """An installed package beside another project's hatch_build.py is not compiled."""
     tree.build()
     site = tmp_path / "vendor"
     shutil.copytree(tree.folder.parent, site / "paravec_model", ignore=shutil.ignore_patterns("*.c", "build.py"))
@@ -129,8 +129,8 @@ def test_beside_the_build_hook_of_another_project_nothing_is_compiled(tree: Tree
     assert tree.run(PYTHONPATH=str(site)) == "42"
 
 
-def test_a_missing_library_says_what_to_do(tree: Tree) -> None:
-    """A package that was built where there was no compiler; the command that the message names mends it."""
+def test_a_missing_library_names_the_build_command(tree: Tree) -> None:
+    """A package built without a compiler names the command that builds the library, and the command works."""
     tree.checkout.unlink()
     said = tree.run()
     assert said == (
@@ -140,8 +140,8 @@ def test_a_missing_library_says_what_to_do(tree: Tree) -> None:
     assert tree.run() == "42"
 
 
-def test_a_missing_library_without_sources_is_installed_again(tree: Tree) -> None:
-    """A file was deleted from an installed package."""
+def test_a_missing_library_without_sources_asks_for_reinstallation(tree: Tree) -> None:
+    """When the library was deleted from an installed package, the error says to install it again."""
     tree.checkout.unlink()
     tree.source.unlink()
     assert tree.run() == f"{tree.library} is missing: pip install --force-reinstall paravec"
@@ -173,8 +173,8 @@ def test_a_library_of_another_cpu_is_named(tree: Tree) -> None:
 @pytest.mark.parametrize(
     "patch", ["platform.machine = lambda: 'riscv64'", "levels._features = lambda: {'avx2', 'fma'}"]
 )
-def test_a_cpu_of_no_level_is_told_so(patch: str, tree: Tree) -> None:
-    """An old CPU, or one of another kind: what would run it is named."""
+def test_an_unsupported_cpu_is_one_clear_error(patch: str, tree: Tree) -> None:
+    """An old CPU or another architecture is refused with what is needed."""
     if "_features" in patch and platform.machine() != "x86_64":
         pytest.skip("about x86-64")
     said = tree.run(f"import platform\nfrom paravec_model.kernels import levels\n{patch}\n{PROGRAM}")
@@ -184,8 +184,8 @@ def test_a_cpu_of_no_level_is_told_so(patch: str, tree: Tree) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86-64")
-def test_a_level_has_all_levels_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two machines of different make have the same level, and one that lacks a feature of a level has the one below."""
+def test_cpu_levels_include_the_lower_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that lacks one feature of a level has the level below."""
     table = levels.LEVELS
     v2, v3 = (set(table[name].features.split()) for name in ("x86-64-v2", "x86-64-v3"))
     for features, level in [(v2 | v3, "x86-64-v3"), (v2 | v3 - {"fma"}, "x86-64-v2"), (v3, None), (set(), None)]:
@@ -193,20 +193,20 @@ def test_a_level_has_all_levels_below_it(monkeypatch: pytest.MonkeyPatch) -> Non
         assert levels.cpu_level.__wrapped__() == level
 
 
-def test_without_a_compiler_a_checkout_says_so(tree: Tree) -> None:
-    """A stale library is not used: its results would be those of other source."""
+def test_a_checkout_without_a_compiler_says_so(tree: Tree) -> None:
+    """Without a compiler a stale library is not used, and the error says what to install."""
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is missing, and ")
+    assert said.startswith(f"{tree.library} is missing and ")
     tree.library.touch()
     os.utime(tree.library, (0, 0))
     said = tree.run(HIDE_ZIG + PROGRAM, PATH="", CC="")
-    assert said.startswith(f"{tree.library} is not of this source, and ")
-    assert said.endswith("cannot be built: no C compiler is found: pip install ziglang, or set CC to one")
+    assert said.startswith(f"{tree.library} is outdated and ")
+    assert said.endswith("cannot be compiled: no C compiler is found: pip install ziglang, or set CC to a compiler")
     assert "\n" not in said
 
 
-def test_an_error_in_a_source_is_one_line(tree: Tree) -> None:
-    """It names the file and the line."""
+def test_a_compile_error_is_one_line(tree: Tree) -> None:
+    """The line has the file and the line number."""
     tree.source.write_text("int answer(void) { return nothing; }\n")
     said = tree.run()
     assert "answer.c:1:" in said
@@ -221,22 +221,22 @@ def test_cc_names_the_compiler(tree: Tree) -> None:
     assert b"GCC: (" in comment
 
 
-def test_cc_that_is_not_there_is_named(tree: Tree) -> None:
-    """A typing error, not another compiler."""
+def test_a_missing_cc_is_named(tree: Tree) -> None:
+    """A CC that does not exist is an error, and no other compiler is tried."""
     assert tree.run(CC="no-such-compiler -O2").endswith("CC names no-such-compiler, which is not found")
-    assert tree.run(CC="gcc '-O2").endswith("CC is no command: No closing quotation")
+    assert tree.run(CC="gcc '-O2").endswith("CC is not a command: No closing quotation")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """Here it is none; a checkout that is read-only is named by an editable installation in the same way."""
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    """A folder that the library cannot be written to is one line."""
     (tmp_path / "folder").touch()
     file = tmp_path / "folder" / "kernels.so"
     with pytest.raises(build.BuildError, match=rf"^{file} cannot be written: Not a directory"):
         build.compile_library(file, str(LEVEL), build.find_compiler())
 
 
-def test_the_same_source_gives_the_same_bytes(tree: Tree, tmp_path: Path) -> None:
-    """Wherever it lies, and where no home can be written to."""
+def test_builds_are_reproducible(tree: Tree, tmp_path: Path) -> None:
+    """The same source gives the same library in another folder and without a writable home."""
     other = Tree(tmp_path / "elsewhere")
     for each, environment in [(tree, {}), (other, {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": ""})]:
         each.build("--level", str(LEVEL), **environment)

@@ -87,24 +87,24 @@ def infer(
         ({"words": (0,) * 3000, "offsets": (0, 3000), "drawn": (4, 3000)}, "BAD_WORKSPACE"),
     ],
 )
-def test_documents_that_do_not_fit_are_refused(
+def test_invalid_words_or_offsets_are_refused(
     model: Callable[[], Structure], documents: dict[str, Any], status: str
 ) -> None:
-    """Words beyond the vocabulary, offsets that fall or leave the words, too little room: no vector is written."""
+    """Word rows beyond the vocabulary, bad offsets and a small workspace are a ValueError, and no vector is written."""
     assert infer(model()).any()
     with pytest.raises(ValueError, match=f"infer_.* refuses its arguments: {status}"):
         infer(model(), **documents)
 
 
 @pytest.mark.parametrize("drawn", [(3, 3), (4, 2), (0, 3)])
-def test_draws_for_less_are_refused(drawn: tuple[int, int]) -> None:
-    """For fewer epochs or shorter documents than are asked for."""
+def test_draws_for_fewer_epochs_or_tokens_are_refused(drawn: tuple[int, int]) -> None:
+    """Draws for fewer epochs or shorter documents than requested are a ValueError."""
     with pytest.raises(ValueError, match="BAD_DRAWS"):
         infer(sgd_model(), drawn=drawn)
 
 
-def test_draws_for_less_are_refused_where_only_one_kind_is_made() -> None:
-    """Those for sub-sampling, and those for the windows of DM, without noise words."""
+def test_short_draws_of_one_kind_are_refused() -> None:
+    """Short draws for sub-sampling alone, or for windows alone, are a ValueError."""
     sampled = output_layer(negative=0, sample=1, sample_int=np.full(WORDS, 2**31, np.uint32))
     windows = {"architecture": CONSTANTS["DM"], "word_vectors": ROWS}
     for model in (sgd_model(output=sampled), sgd_model(output=output_layer(negative=0), **windows)):
@@ -142,20 +142,20 @@ LAYERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("kind", "changes"), FAULTS, ids=[f"{kind.__name__} {[*c]}" for kind, c in FAULTS])
-def test_models_whose_arrays_do_not_belong_together_are_refused(
+def test_model_arrays_of_inconsistent_shapes_are_refused(
     kind: Callable[..., Structure], changes: dict[str, Any]
 ) -> None:
-    """Each array has the shape that the numbers say."""
+    """Each array must have the shape that the model's numbers imply."""
     with pytest.raises(ValueError, match="BAD_MODEL"):
         infer(kind(**changes))
 
 
 @pytest.mark.parametrize("kind", [sgd_model, map_model])
 @pytest.mark.parametrize("changes", LAYERS)
-def test_output_layers_whose_arrays_do_not_belong_together_are_refused(
+def test_output_layer_arrays_of_inconsistent_shapes_are_refused(
     kind: Callable[..., Structure], changes: dict[str, Any]
 ) -> None:
-    """The same of what both methods know of the words."""
+    """Each array of the output layer must have the shape that its numbers imply."""
     with pytest.raises(ValueError, match="BAD_MODEL"):
         infer(kind(output=output_layer(**changes)))
 
@@ -179,8 +179,8 @@ WILD = st.integers(-3, 40) | st.sampled_from([2**31, 2**32, 2**62, 2**63 - 1, -(
 
 
 @given(data=st.data(), kind=st.sampled_from([sgd_model, map_model]))
-def test_any_numbers_are_inferred_from_or_refused(data: st.DataObject, kind: Callable[..., Structure]) -> None:
-    """Whatever the members, words and offsets say, the process lives."""
+def test_any_numbers_give_vectors_or_a_value_error(data: st.DataObject, kind: Callable[..., Structure]) -> None:
+    """Whatever the numbers, words and offsets, the kernel returns or raises ValueError."""
     numbers = ("words", "negative", "hs", "sample", "longest_path")
     layer = output_layer(**data.draw(st.dictionaries(st.sampled_from(numbers), WILD, max_size=2)))
     names = ("columns", *(("used_columns", "architecture", "window", "null_word") if kind is sgd_model else ()))
@@ -200,31 +200,31 @@ def look_up(slots: int = 4, ends: Sequence[int] = (0, 2)) -> list[int]:
     members = {"text": np.array([97], np.uint8), "offsets": np.array([0, 1]), "slots": np.zeros(slots, np.uint64)}
     words = Structure("vocabulary", **members)
     tokens, bounds, text = array("I", [1, 1]), array("q", ends), array("B", b"ab")
-    kernel("look_up")(words.address, *text.buffer_info(), *tokens.buffer_info(), *bounds.buffer_info())
+    kernel("tokens_to_ids")(words.address, *text.buffer_info(), *tokens.buffer_info(), *bounds.buffer_info())
     return list(bounds)
 
 
-def test_tokens_that_do_not_fit_are_refused() -> None:
-    """Ends that fall or leave the tokens, and a hash table that is none."""
+def test_invalid_token_offsets_or_hash_tables_are_refused() -> None:
+    """Token ends that fall or pass the end, and an invalid hash table, are a ValueError."""
     assert look_up() == [0, 0]
     for ends in ((0, 3), (1, 2), (0, 2, 1), (), (0, -1)):
-        with pytest.raises(ValueError, match="look_up refuses its arguments: BAD_DOCUMENTS"):
+        with pytest.raises(ValueError, match="tokens_to_ids refuses its arguments: BAD_DOCUMENTS"):
             look_up(ends=ends)
     for slots in (0, 3):
         with pytest.raises(ValueError, match="BAD_TABLE"):
             look_up(slots=slots)
 
 
-def test_tables_and_ranges_that_do_not_fit_are_refused() -> None:
-    """Of words, characters, the noise distribution, and documents to search."""
+def test_invalid_tables_and_ranges_are_refused() -> None:
+    """Invalid tables of words or characters, noise distributions and row ranges are a ValueError."""
     out, seeds = np.zeros(64, np.uint32), np.ones(4, np.uint64)
     words = Structure("vocabulary", text=np.zeros(2, np.uint8), offsets=np.array([0, 1, 2]), slots=None)
     for slots in (np.zeros(2, np.uint64), np.zeros(5, np.uint64)):
-        with pytest.raises(ValueError, match="fill_slots refuses its arguments: BAD_TABLE"):
-            kernel("fill_slots")(words.address, address(slots), len(slots))
-    few = Structure("characters", table=np.zeros(128, np.uint32), min_len=1, max_len=9, not_first=-1)
-    with pytest.raises(ValueError, match="read_texts refuses its arguments: BAD_TABLE"):
-        kernel("read_texts")(few.address, words.address, address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0)
+        with pytest.raises(ValueError, match="fill_hash_table refuses its arguments: BAD_TABLE"):
+            kernel("fill_hash_table")(words.address, address(slots), len(slots))
+    few = Structure("character_rules", table=np.zeros(128, np.uint32), min_len=1, max_len=9, not_first=-1)
+    with pytest.raises(ValueError, match="texts_to_ids refuses its arguments: BAD_TABLE"):
+        kernel("texts_to_ids")(few.address, words.address, address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0)
     cum_table = np.array([10, 2**31 - 1], np.uint32)
     short = Structure("noise", cum_table=cum_table, guide=np.zeros(3, np.uint32), shift=4)
     with pytest.raises(ValueError, match="fill_draws refuses its arguments: BAD_TABLE"):
@@ -233,7 +233,7 @@ def test_tables_and_ranges_that_do_not_fit_are_refused() -> None:
         kernel("fill_windows")(0, address(seeds), 4, 4, address(out))
     cosines = np.zeros(4, np.float32)
     for norms, begin, end, status in ((2, 0, 3, "BAD_TABLE"), (3, 0, 4, "BAD_RANGE"), (3, -1, 2, "BAD_RANGE")):
-        documents = Structure("candidates", vectors=ROWS, norms=np.ones(norms, np.float32))
+        documents = Structure("document_vectors", vectors=ROWS, norms=np.ones(norms, np.float32))
         with pytest.raises(ValueError, match=f"find_nearest refuses its arguments: {status}"):
             kernel("find_nearest")(documents.address, begin, end, address(LINE), 1, address(cosines), address(out), 4)
 
@@ -255,14 +255,14 @@ def test_tables_and_ranges_that_do_not_fit_are_refused() -> None:
     ids=["float64", "uint32", "big-endian", "one dimension", "three", "every other column", "column by column",
          "not aligned", "list", "address"],
 )  # fmt: skip
-def test_arrays_of_another_kind_are_refused(rows: Any) -> None:
-    """A kernel would read other numbers, or past the end."""
+def test_arrays_of_another_dtype_or_layout_are_refused(rows: Any) -> None:
+    """An array of another dtype, rank or layout is a TypeError."""
     with pytest.raises(TypeError, match=r"sgd_model\.syn1neg is a float_matrix, not"):
         sgd_model(syn1neg=rows)
 
 
-def test_members_of_another_kind_are_refused() -> None:
-    """As are members that a structure has not, and those that it lacks."""
+def test_wrong_structure_members_are_refused() -> None:
+    """A member of another type, an unknown member and a missing one are a TypeError."""
     with pytest.raises(TypeError, match=r"sgd_model\.columns is a int64_t, not float"):
         sgd_model(columns=16.0)
     with pytest.raises(TypeError, match=r"sgd_model\.output is a output_layer, not Structure"):
@@ -271,12 +271,12 @@ def test_members_of_another_kind_are_refused() -> None:
         sgd_model(output=None)
     with pytest.raises(TypeError, match="draws has the members raw, noise, windows, not raw"):
         Structure("draws", raw=None)
-    with pytest.raises(TypeError, match="candidates has the members vectors, norms, not vectors, norms, more"):
-        Structure("candidates", vectors=ROWS, norms=LINE, more=1)
+    with pytest.raises(TypeError, match="document_vectors has the members vectors, norms, not vectors, norms, more"):
+        Structure("document_vectors", vectors=ROWS, norms=LINE, more=1)
 
 
-def test_a_kernel_takes_addresses_and_lengths_alone() -> None:
-    """An array in the place of an address, or too few arguments, do not reach it."""
+def test_a_kernel_checks_its_argument_types() -> None:
+    """An array in place of an address, or too few arguments, is a ctypes error."""
     with pytest.raises(ctypes.ArgumentError):
         kernel("fill_windows")(5, np.ones(1, np.uint64), 1, 1, 0)
     with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""How a server keeps memory."""
+"""The malloc tunables that a server starts itself again with."""
 
 import ctypes
 import os
@@ -31,8 +31,8 @@ print(libc.mallinfo2().hblks - before)
     [("", 1), ("glibc.malloc.arena_max=2", 1), ("glibc.malloc.mmap_threshold=999999", 0)],
     ids=["nothing is set", "the other is set", "it is set"],
 )
-def test_large_buffers_are_mapped_by_themselves(tunables: str, mapped: int) -> None:
-    """Among small ones they would make memory grow for hours. What an operator has set stays."""
+def test_malloc_maps_large_buffers_separately(tunables: str, mapped: int) -> None:
+    """Large buffers are mapped on their own, so that memory does not grow for hours; an operator's tunables stay."""
     environment = {**os.environ, "GLIBC_TUNABLES": tunables}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"{mapped}\n"

@@ -1,4 +1,4 @@
-"""paravec-model: its exit statuses, and its one line for whatever goes wrong."""
+"""`paravec-model`: exit statuses, and one line for each error."""
 
 import json
 import os
@@ -94,16 +94,16 @@ def test_help_of_train_has_every_parameter_with_its_default(capsys: Capture) -> 
         assert text in shown
 
 
-def test_version_is_the_tools(capsys: Capture) -> None:
-    """--version prints it."""
+def test_version_prints_the_version(capsys: Capture) -> None:
+    """--version prints the package's version."""
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out == f"paravec-model {__version__}\n"
 
 
-def test_the_command_line_loads_nothing_heavy() -> None:
-    """Help, usage errors and inspect come without numpy, gensim or tqdm."""
+def test_the_command_line_imports_nothing_heavy() -> None:
+    """Help, usage errors and inspect run without importing numpy, gensim or tqdm."""
     code = "import sys, paravec_model.cli; sys.exit(bool({'numpy', 'gensim', 'tqdm'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -114,7 +114,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
         (("--vector-size", "0"), "vector_size: must be 1 to 100000, not 0"),
         (("--dm", "0", "--dm-mean", "0"), "dm_mean: is for PV-DM"),
         (("--tokenizer", "whitespace", "--min-len", "3"), "min_len: is not an option of the whitespace tokenizer"),
-        (("--tokenizer", "regex"), "pattern: is what the regex tokenizer needs; name one with --pattern"),
+        (("--tokenizer", "regex"), "pattern: is missing: name the regex tokenizer's with --pattern"),
         (("--tokenizer", "regex", "--pattern", "("), "pattern: is not a regular expression"),
         (("--max-len", "1"), "max_len: must be min_len (2) to 2^31 - 1, not 1"),
         (("--infer-epochs", "0"), "infer_epochs: must be 1 to 100000, not 0"),
@@ -139,16 +139,18 @@ def test_an_output_that_cannot_be_written_is_found_before_training(
     file = tmp_path / "file"
     file.touch()
     flags = ("train", "--corpus", "lee", "--output")
-    assert complaint(capsys, *flags, file) == f"{file}: already exists; name another output, or remove it first"
-    assert complaint(capsys, *flags, file / "out").startswith(f"{file / 'out'}: cannot be made: {file} is not a folder")
+    assert complaint(capsys, *flags, file) == f"{file}: already exists; choose another output, or remove it first"
+    assert complaint(capsys, *flags, file / "out").startswith(
+        f"{file / 'out'}: cannot be created: {file} is not a writable"
+    )
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     assert complaint(capsys, *flags, tmp_path / "out").startswith("SOURCE_DATE_EPOCH: 'soon'")
 
 
-def test_kernels_that_are_missing_are_found_before_training(
+def test_missing_kernels_are_found_before_training(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hours of training are not lost for want of a compiler."""
+    """Without kernels, train fails before it reads the corpus."""
 
     def fail() -> None:
         raise ModelError("the library is missing")
@@ -159,8 +161,8 @@ def test_kernels_that_are_missing_are_found_before_training(
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])
-def test_what_is_no_artifact_is_one_line(command: str, tmp_path: Path, capsys: Capture) -> None:
-    """A missing folder, an empty one and a gensim file are named, each with what to do."""
+def test_a_path_that_is_no_artifact_is_one_line(command: str, tmp_path: Path, capsys: Capture) -> None:
+    """A missing folder, an empty one and a gensim file are each one line with what to do."""
     file = tmp_path / "doc2vec.model"
     file.write_bytes(pickle.dumps(1))
     assert complaint(capsys, command, tmp_path / "gone").startswith(f"{tmp_path / 'gone' / MANIFEST}: not found")
@@ -189,7 +191,7 @@ def test_inspect_json_is_the_manifest_itself(artifact: Artifact, capsys: Capture
     assert json.loads(shown)["digest"] == artifact.manifest.digest
 
 
-def test_verify_names_a_sound_artifact(artifact: Artifact, capsys: Capture) -> None:
+def test_verify_prints_a_sound_artifacts_identity(artifact: Artifact, capsys: Capture) -> None:
     """A sound artifact is one line with name, version and digest, and status 0."""
     assert main(["verify", str(artifact.path)]) == 0
     manifest = artifact.manifest
@@ -206,7 +208,7 @@ def test_verify_finds_a_flipped_byte_in_any_file(copy: Path, capsys: Capture) ->
     assert main(["verify", str(copy)]) == 0
 
 
-def test_verify_tells_all_that_is_wrong(copy: Path, capsys: Capture) -> None:
+def test_verify_reports_every_damaged_file(copy: Path, capsys: Capture) -> None:
     """Each damaged file has its line."""
     (copy / "vocabulary_text.npy").unlink()
     (copy / "syn1neg.npy").write_bytes(b"")
@@ -227,10 +229,8 @@ def test_convert_reports_what_it_wrote(gensim_model: Doc2Vec, tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("attributes", [{}, {"dv": None}, {"epochs": "many"}, {"wv": 3}, {"vector_size": "wide"}])
-def test_a_gensim_file_that_lacks_something_is_one_line(
-    attributes: dict[str, object], tmp_path: Path, capsys: Capture
-) -> None:
-    """A pickle of the right class without the right attributes is named, and leaves no output."""
+def test_an_incomplete_gensim_file_is_one_line(attributes: dict[str, object], tmp_path: Path, capsys: Capture) -> None:
+    """A pickle of the right class without its attributes is one line, and no output is left."""
     model = parity.train(vector_size=8, epochs=1) if attributes else Doc2Vec.__new__(Doc2Vec)
     vars(model).update(attributes)
     file = tmp_path / "doc2vec.model"
@@ -248,10 +248,10 @@ def test_a_gensim_file_that_lacks_something_is_one_line(
         (MemoryError("Unable to allocate 9 TiB"), 1, "paravec-model: not enough memory: Unable to allocate 9 TiB; "),
     ],
 )
-def test_an_interrupted_or_oversized_training_is_one_line(
+def test_an_interrupt_or_lack_of_memory_is_one_line(
     error: BaseException, status: int, says: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C exits 130 and a lack of memory 1, without a traceback and without an output."""
+    """Ctrl-C exits with 130 and a lack of memory with 1, with one line and no output."""
 
     def fail(*_arguments: object, **_options: object) -> None:
         raise error
@@ -264,8 +264,8 @@ def test_an_interrupted_or_oversized_training_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_reader_that_goes_away_is_no_error_of_ours(artifact: Artifact) -> None:
-    """When the other end of the pipe is closed, nothing is said."""
+def test_a_closed_output_pipe_is_silent(artifact: Artifact) -> None:
+    """When the reader of the output goes away, nothing is printed."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "paravec_model.cli", "inspect", str(artifact.path)]

@@ -1,4 +1,4 @@
-"""Files that are read again when they change, and file systems that do not answer."""
+"""Files that are reloaded when they change, and file systems that hang."""
 
 import logging
 import os
@@ -25,13 +25,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often, and lose patience soon."""
+    """Check files often, and take a read for hanging soon."""
     monkeypatch.setattr(reloaded_files, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(reloaded_files, "_RELOAD_TIMEOUT_SECONDS", 0.05)
 
 
-def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What was there before stands, a line says so once, and the file is read when it can be."""
+def test_a_hanging_file_system_blocks_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The old content stays, one line says so once, and the file is read when it can be."""
     file, answers = tmp_path / "file", threading.Event()
     file.write_text("old")
     answers.set()
@@ -51,8 +51,8 @@ def test_a_file_system_that_hangs_holds_nobody(tmp_path: Path, caplog: pytest.Lo
     assert caplog.messages == ["secret not reloaded", "secret reloaded"]
 
 
-def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The tokens that were there stand, and tokens that come later count."""
+def test_a_token_file_replaced_by_a_pipe_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The old tokens stay valid, and tokens written later count."""
     file = tmp_path / "tokens"
     file.write_text("one\n")
     tokens = BearerTokens(file)
@@ -68,7 +68,7 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path: Path, caplog: py
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "directory", "large"])
-def test_what_is_no_file_of_tokens_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_is_no_token_file_is_refused(tmp_path: Path, kind: str) -> None:
     """One line names the setting and the file."""
     file = {"fifo": tmp_path / "fifo", "device": Path("/dev/zero"), "directory": tmp_path}.get(kind, tmp_path / "large")
     if kind == "fifo":
@@ -82,8 +82,8 @@ def test_what_is_no_file_of_tokens_is_refused_at_once(tmp_path: Path, kind: str)
     assert str(caught.value).startswith(f"--tokens-file (PARAVEC_TOKENS_FILE): {file}: {told}")
 
 
-def test_many_tokens(tmp_path: Path) -> None:
-    """Each of many is known, and nothing else."""
+def test_each_of_many_tokens_is_known(tmp_path: Path) -> None:
+    """Each of many tokens is accepted, and nothing else."""
     file = tmp_path / "tokens"
     file.write_text("".join(f"token-{n}\n" for n in range(50_000)))
     tokens = BearerTokens(file)

@@ -1,4 +1,4 @@
-"""Texts in scripts without spaces: the usual tokenizers find no words in them, and who trains on them hears of it."""
+"""Training on a script without spaces is a warning, as the tokenizers find no words in it."""
 
 import logging
 from pathlib import Path

@@ -16,8 +16,8 @@ from paravec_server.settings import Settings
 SETTINGS = Settings(model=Path("m"))
 
 
-def test_this_grpcio_fast_path_works(caplog: pytest.LogCaptureFixture) -> None:
-    """And there is nothing to say about it."""
+def test_the_installed_grpcio_passes_the_trial(caplog: pytest.LogCaptureFixture) -> None:
+    """The installed grpcio passes the trial of the direct path, and nothing is logged."""
     assert fast_path_works(SETTINGS)
     assert not caplog.records
 
@@ -34,10 +34,10 @@ def gives_nothing(*_: Any) -> Any:
 
 @pytest.mark.parametrize("shape", [wants_more, gives_nothing])
 @pytest.mark.parametrize("name", [name for name in completion_queue._CLASSES if name.endswith("Operation")])
-def test_a_grpcio_of_another_shape_is_noticed(
+def test_an_incompatible_grpcio_falls_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, shape: Callable[..., Any]
 ) -> None:
-    """Whatever of it has changed: one line says so and where, and calls go by grpcio's own server."""
+    """When grpcio's internals differ, one line names the difference and calls use grpcio's own server."""
     monkeypatch.setattr(self_test, "_CALL_SECONDS", 0.5)
     monkeypatch.setattr(completion_queue, "cygrpc", SimpleNamespace(**{**vars(cygrpc), name: shape}))
     with caplog.at_level(logging.WARNING, "paravec_server.rpc.fast_path.self_test"):

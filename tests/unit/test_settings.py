@@ -8,16 +8,16 @@ import pytest
 from paravec_server.settings import Settings, SettingsError, read_settings
 
 
-def test_defaults_hold_where_nothing_is_said() -> None:
-    """Only the model must be named."""
+def test_only_the_model_is_required() -> None:
+    """Every setting but the model has a default."""
     settings = read_settings(["--model", "m"], {})
     assert settings == Settings(model=Path("m"))
     assert settings.listen == "[::]:50051"
     assert settings.inference_threads >= 1
 
 
-def test_a_flag_goes_before_a_variable() -> None:
-    """Each setting is a flag and a variable PARAVEC_NAME; the flag wins."""
+def test_a_flag_overrides_its_variable() -> None:
+    """Each setting is a flag and a variable PARAVEC_NAME, and the flag wins."""
     environ = {"PARAVEC_MODEL": "from-env", "PARAVEC_MAX_TOKENS": "7", "PARAVEC_REFLECTION": "false"}
     settings = read_settings(["--max-tokens", "8", "--drain-seconds", "1.5"], environ)
     assert (settings.model, settings.max_tokens, settings.reflection) == (Path("from-env"), 8, False)
@@ -37,8 +37,8 @@ def test_every_setting_can_be_a_variable() -> None:
     assert all(getattr(settings, f.name) != f.default for f in fields(Settings))
 
 
-def test_an_empty_variable_is_as_good_as_none() -> None:
-    """A variable that a manifest leaves empty keeps the default."""
+def test_an_empty_variable_counts_as_unset() -> None:
+    """An empty variable keeps the default."""
     assert read_settings(["--model", "m"], {"PARAVEC_MAX_TOKENS": ""}).max_tokens == 10_000
 
 
@@ -65,8 +65,8 @@ def test_a_wrong_setting_is_named_with_flag_and_variable(environ: dict[str, str]
 @pytest.mark.parametrize(
     "address", ["9464", "localhost", "localhost:", "localhost:http", "localhost:65536", "::1:9464", "[::1]", "unix:/x"]
 )
-def test_an_address_for_operations_is_host_and_port(address: str) -> None:
-    """Anything else is one line that names the setting and shows what it should be."""
+def test_the_operations_address_must_be_host_and_port(address: str) -> None:
+    """Anything else is one line with the setting and the form it takes."""
     with pytest.raises(
         SettingsError, match=r"^--operations-listen \(PARAVEC_OPERATIONS_LISTEN\) must be host:port, e.g. "
     ):

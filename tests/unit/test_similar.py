@@ -57,15 +57,15 @@ def brute_force(vectors: Vectors, query: Vectors) -> npt.NDArray[np.float64]:
     top_k=st.integers(1, 70),
     work=st.sampled_from([1, 64, 1000, 2**24]),
 )
-def test_the_nearest_are_those_of_all_cosines(
+def test_neighbours_equal_brute_force(
     artifact: Artifact, seed: int, count: int, size: int, queries: int, top_k: int, work: int
 ) -> None:
-    """Whatever the sizes and blocks, the largest cosines are found, in order, to 1e-6; among them are zero vectors."""
+    """For any sizes and blocks, the largest cosines come in order, to 1e-6, zero vectors included."""
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((count, size)).astype(np.float32) * (random.random((count, 1)) > 0.1)
     asked = random.standard_normal((queries, size)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_WORK", work)
+        patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         found = with_documents(artifact, vectors.astype(np.float32)).find(asked, top_k)
     for query, near in zip(asked, found, strict=True):
         cosines = brute_force(vectors, query)
@@ -75,28 +75,28 @@ def test_the_nearest_are_those_of_all_cosines(
 
 
 @given(seed=st.integers(0, 2**32), top_k=st.integers(1, 50), work=st.sampled_from([1, 7, 100]))
-def test_of_equals_the_earlier_is_nearer(artifact: Artifact, seed: int, top_k: int, work: int) -> None:
-    """Of documents with one cosine those that come first are taken, and in order, wherever blocks end."""
+def test_ties_go_to_the_earlier_document(artifact: Artifact, seed: int, top_k: int, work: int) -> None:
+    """Documents with equal cosines come in their order, wherever blocks end."""
     # Coordinates with exact lengths, so that equal cosines are equal bits.
     kinds = np.array([[3, 4], [4, 3], [-3, 4], [0, 0], [5, 0]], np.float32)
     vectors = kinds[np.random.default_rng(seed).integers(0, len(kinds), 40)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_WORK", work)
+        patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         ((*near,),) = with_documents(artifact, vectors).find(np.array([[1, 0]]), top_k)
     cosines = brute_force(vectors, np.array([1, 0], np.float32))
     assert [tag for tag, _ in near] == np.lexsort((np.arange(40), -cosines))[:top_k].tolist()
 
 
-def test_a_query_does_not_depend_on_those_beside_it(artifact: Artifact) -> None:
-    """Alone or among others, a vector has the same neighbours with the same bits."""
+def test_a_query_does_not_depend_on_its_batch(artifact: Artifact) -> None:
+    """A query has the same neighbours and bits alone and among others."""
     random = np.random.default_rng(3)
     neighbours = with_documents(artifact, random.standard_normal((500, 50)).astype(np.float32))
     queries = random.standard_normal((20, 50)).astype(np.float32)
     assert neighbours.find(queries, 7) == [neighbours.find([query], 7)[0] for query in queries]
 
 
-def test_what_has_no_direction_is_near_to_nothing(artifact: Artifact) -> None:
-    """A zero vector, and one that is no number, have no neighbours; a document that is no number is none."""
+def test_zero_and_nan_vectors_have_no_neighbours(artifact: Artifact) -> None:
+    """A zero or NaN query has no neighbours, and a NaN document is nobody's neighbour."""
     vectors = np.array([[1, 0], [np.nan, 1], [0, 0], [np.inf, 0], [-1e-30, 0]], np.float32)
     neighbours = with_documents(artifact, vectors)
     zero, right, infinite = neighbours.find([[0, 0], [1e-30, 0], [np.inf, 1]], 9)
@@ -108,7 +108,7 @@ def test_what_has_no_direction_is_near_to_nothing(artifact: Artifact) -> None:
 
 def test_a_search_can_be_stopped(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two blocks it asks whether anybody still waits."""
-    monkeypatch.setattr(module, "_WORK", 500)
+    monkeypatch.setattr(module, "_PORTION_MULTIPLY_ADDS", 500)
     answers = iter([False, False, True])
     with pytest.raises(StoppedError):
         DocumentIndex(artifact).find(artifact.arrays["doctag_vectors"][:1], 3, lambda: next(answers))
@@ -116,8 +116,8 @@ def test_a_search_can_be_stopped(artifact: Artifact, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("kind", [{"dm": 0}, {"dm": 1}, {"dm": 1, "dm_concat": 1}], ids=["dbow", "dm", "dm concat"])
-def test_neighbours_are_gensims(kind: dict[str, int], tmp_path: Path) -> None:
-    """Tags of both kinds and cosines are those of gensim's most_similar, to 1e-5."""
+def test_neighbours_match_gensims_most_similar(kind: dict[str, int], tmp_path: Path) -> None:
+    """Tags and cosines are those of most_similar, to 1e-5."""
     model = parity.train(**kind)
     encoder = Encoder(parity.to_artifact(model, tmp_path / "model", doctags=True))
     assert encoder.document_index
@@ -129,8 +129,8 @@ def test_neighbours_are_gensims(kind: dict[str, int], tmp_path: Path) -> None:
         assert all(abs(by_tag[tag] - cosine) < 1e-5 for tag, cosine in near)
 
 
-def test_an_artifact_made_before_there_was_a_search_has_neighbours(artifact: Artifact, copy: Path) -> None:
-    """Without the norms and the offsets of the tags, it is sound, and gives the same."""
+def test_an_artifact_without_norms_has_the_same_neighbours(artifact: Artifact, copy: Path) -> None:
+    """An older artifact without norms and tag offsets is sound and gives the same neighbours."""
     manifest = read_manifest(copy)
     for name in ("doctag_norms.npy", "doctag_offsets.npy"):
         (copy / name).unlink()
@@ -175,8 +175,8 @@ def write_tags(folder: Path, tags: list[Any]) -> None:
         ("doctags", lambda tags: tags[:-1]),
     ],
 )
-def test_forged_documents_harm_nobody_and_are_found(copy: Path, name: str, change: Any) -> None:
-    """Numbers that lead astray are followed without harm, to a clear error at most, and `verify` names the file."""
+def test_forged_doctag_arrays_are_harmless_and_verify_finds_them(copy: Path, name: str, change: Any) -> None:
+    """Forged numbers lead to an error at most, and verify names the file."""
     if name == "doctags":
         tags = change(list(Artifact.open(copy).doctags))
         write_tags(copy, tags)

@@ -1,4 +1,4 @@
-"""The threads that calls run on."""
+"""The elastic pool of threads that calls run on."""
 
 import threading
 
@@ -9,8 +9,8 @@ from ..servers import until
 PATIENCE = 30.0
 
 
-def test_threads_that_are_held_up_get_help() -> None:
-    """However many block, up to the most there may be, the next is run; beyond that it waits."""
+def test_the_pool_grows_while_threads_are_blocked() -> None:
+    """While threads block, new ones run the next work up to the maximum; beyond it, work waits."""
     threads, gate, begun = ElasticThreadPool(40, "test"), threading.Event(), threading.Semaphore(0)
 
     def block() -> None:
@@ -27,8 +27,8 @@ def test_threads_that_are_held_up_get_help() -> None:
     assert begun.acquire(timeout=PATIENCE)
 
 
-def test_work_that_fails_ends_no_thread() -> None:
-    """More such work than there are threads does not keep the next from being run."""
+def test_failing_work_does_not_end_its_thread() -> None:
+    """After more failures than there are threads, work still runs."""
     threads, done = ElasticThreadPool(2, "test"), threading.Event()
     for _ in range(50):
         threads.submit(int, "x")

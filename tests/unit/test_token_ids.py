@@ -42,10 +42,8 @@ def reader_of(tokenizer: Tokenizer, words: list[str]) -> TokenIdReader:
     st.lists(st.one_of(PLAIN, TEXT), min_size=1, max_size=5),
     st.sampled_from([1, 2, 5, NO_LIMIT]),
 )
-def test_it_finds_what_the_tokenizer_cuts(
-    data: st.DataObject, tokenizer: Tokenizer, texts: list[str], most: int
-) -> None:
-    """Whatever the texts, alone and beside lists of tokens: the known tokens' rows, and how many tokens there were."""
+def test_token_ids_match_the_tokenizer(data: st.DataObject, tokenizer: Tokenizer, texts: list[str], most: int) -> None:
+    """For any texts and token lists, the known tokens' rows and the token counts are the tokenizer's."""
     tokens = [tokenizer(text) for text in texts]
     words = data.draw(st.lists(st.sampled_from(sorted({"a", *chain(*tokens)})), min_size=1, unique=True))
     reader, listed = reader_of(tokenizer, words), data.draw(st.lists(st.sampled_from([*words, "?"]), max_size=9))
@@ -77,8 +75,8 @@ def test_every_character_is_read_as_the_tokenizer_reads_it(deaccent: bool, lower
         assert reader([text]).ids.tolist() == [rows[token] for token in some]
 
 
-def test_plain_text_is_read_without_cutting_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text of any script goes by the kernel, ten times as fast; only what depends on its neighbours does not."""
+def test_plain_text_takes_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain text of any script is read by the kernel; only characters that depend on their neighbours are not."""
     reader = reader_of(SimpleTokenizer(), ["fuoco"])
     monkeypatch.setattr(SimpleTokenizer, "__call__", lambda *_: pytest.fail("was cut"))
     for text in ("Fuoco, fuoco", "l’“ÈŒ” – 😀", "Διάταξη πεδίου", "огонь", "火事 불 आग"):
@@ -87,8 +85,8 @@ def test_plain_text_is_read_without_cutting_it(monkeypatch: pytest.MonkeyPatch) 
         reader(["ΦΩΣ"])
 
 
-def test_an_odd_text_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that must be cut, or a list of tokens, does not take those beside it with it."""
+def test_one_text_for_the_tokenizer_leaves_others_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that needs the Python tokenizer, or a token list, does not take its neighbours off the kernel."""
     reader, real = reader_of(WhitespaceTokenizer(lowercase=True), ["a", "i̇"]), WhitespaceTokenizer.__call__
     cut: list[str] = []
 
@@ -115,14 +113,14 @@ def test_threads_may_share_it() -> None:
         assert read == right * 4
 
 
-def test_it_stops_when_nobody_waits() -> None:
-    """What is cut by a pattern takes its time."""
+def test_reading_stops_when_stop_returns_true() -> None:
+    """Reading with a regex tokenizer ends when `stop` returns True."""
     with pytest.raises(StoppedError):
         reader_of(RegexTokenizer("a"), ["a"])(["a"] * 1000, stop=lambda: True)
 
 
-def test_no_document_is_nothing() -> None:
-    """An empty list is not an error, and neither is an empty text."""
+def test_no_documents_and_empty_texts_are_read() -> None:
+    """An empty list and empty texts are not an error."""
     reader = reader_of(SimpleTokenizer(), ["a"])
     assert reader([]).ends.tolist() == [0]
     assert reader(["", [], "\0"]).ends.tolist() == [0, 0, 0, 0]

@@ -37,9 +37,9 @@ def test_simple_equals_gensims_preprocessing_for_every_character(deaccent: bool,
     assert SimpleTokenizer(deaccent=deaccent)(text) == simple_preprocess(text, deacc=deaccent)
 
 
-def test_what_composes_is_known_to_compose() -> None:
-    """Whatever Unicode this Python has, a character that becomes one with that before it is followed as such."""
-    symbol = SimpleTokenizer(deaccent=True).characters.symbol
+def test_composing_characters_are_known() -> None:
+    """Every character that this Python's Unicode composes with the one before it is treated as composing."""
+    symbol = SimpleTokenizer(deaccent=True).rules.map_character
     parts = (unicodedata.decomposition(chr(code)).split() for code in range(0x110000))
     second = {chr(int(part[1], 16)) for part in parts if len(part) == 2 and not part[0].startswith("<")}
     assert len(second) > 50

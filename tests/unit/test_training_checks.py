@@ -1,4 +1,4 @@
-"""The known mistakes of training: each is told in one line, and what is right is not remarked upon."""
+"""Known mistakes of training are one warning or error each, and a sound corpus has none."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,16 +28,16 @@ WORDS = [f"word{number}" for number in range(50)]
         ([], "holds no documents; a generator that was read before is empty"),
     ],
 )
-def test_what_is_no_corpus_is_named(corpus: Iterable[Any], says: str) -> None:
-    """The error says which document and what is wrong with it, and shows nothing of its text."""
+def test_an_invalid_document_is_named(corpus: Iterable[Any], says: str) -> None:
+    """The error has the document's number and what is wrong with it, and nothing of its text."""
     with pytest.raises(CorpusError) as error:
         list(checked(corpus, "the corpus"))
     assert str(error.value).startswith(f"the corpus: {says}")
     assert not any(word in str(error.value) for word in ("uno", "due", "tre"))
 
 
-def test_numpys_text_and_integers_are_tags() -> None:
-    """They come out as Python's, which is what a model keeps; a truth value is no tag."""
+def test_numpy_strings_and_integers_are_tags() -> None:
+    """They become Python's str and int; a bool is not a tag."""
     documents: list[Any] = [([np.str_("a"), np.int64(3)], np.str_("uno due"))]
     ((tags, text),) = checked(documents, "it")
     assert (tags, text) == (["a", 3], "uno due")
@@ -65,28 +65,29 @@ def test_a_generator_is_a_corpus_once() -> None:
         ([WORDS, ["word1"], []] * 10, "67 % of the documents have one token that is learned, or none"),
     ],
 )
-def test_tokens_that_say_little_are_warned_of(
+def test_poor_tokenization_is_a_warning(
     sample: Sequence[Sequence[str]], says: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line for each mistake, none for a sound sample."""
+    """Each kind of poor tokenization is one warning, and a sound corpus has none."""
     with caplog.at_level(logging.WARNING):
         warn_of_tokens(sample, {*WORDS, *"unodetr "}, 5)
     assert [message.startswith(says) for message in caplog.messages if says] == ([True] if says else [])
     assert len(caplog.messages) == (says is not None)
 
 
-def test_documents_without_a_tag_of_their_own_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """As long ones are; where there is none of either, nothing is said."""
-    warn_of_documents(10, untagged=0, long=0)
+def test_documents_without_their_own_tag_or_too_long_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Documents without a tag of their own and documents too long are counted, and nothing is printed where there are
+    none."""
+    warn_of_documents(10, without_new_tag=0, too_long=0)
     assert not caplog.messages
-    warn_of_documents(10, untagged=4, long=0)
+    warn_of_documents(10, without_new_tag=4, too_long=0)
     assert caplog.messages == [
-        "4 of 10 documents have only tags that earlier ones have; what shares its tags is learned as one document"
+        "4 of 10 documents have only tags that earlier ones have; documents with equal tags are learned as one"
     ]
 
 
-def test_a_vocabulary_of_enough_words_is_not_remarked_upon(caplog: pytest.LogCaptureFixture) -> None:
-    """A hundred will do; fewer are a warning, fewer than two an error."""
+def test_a_small_vocabulary_is_a_warning_or_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Fewer than 100 words is a warning, fewer than two an error, and 100 are neither."""
     check_vocabulary("it", 1000, 100, 5)
     assert not caplog.messages
     check_vocabulary("it", 1000, 99, 5)

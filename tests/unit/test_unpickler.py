@@ -51,10 +51,10 @@ class Calls:
     ],
 )
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_a_hostile_pickle_is_refused_by_name_and_not_run(
+def test_a_hostile_pickle_is_refused_and_not_run(
     function: Any, arguments: Any, name: str, protocol: int, tmp_path: Path
 ) -> None:
-    """Whatever a file asks to call, the error names it and nothing happened."""
+    """A call to a function that is not allowed is refused with its name and has no effect."""
     trace = tmp_path / "was-here"
     filled = [a.format(trace) if isinstance(a, str) else a for a in arguments]
     filled = [[part.format(trace) for part in a] if isinstance(a, list) else a for a in filled]
@@ -68,8 +68,8 @@ def test_a_hostile_pickle_is_refused_by_name_and_not_run(
     assert not trace.exists()
 
 
-def test_what_stands_in_is_never_the_real_thing(tmp_path: Path) -> None:
-    """Names on the list resolve to inert objects: no real class or function of gensim or numpy is reached."""
+def test_allowed_names_resolve_to_inert_stubs(tmp_path: Path) -> None:
+    """Allowed names resolve to stubs, and no class or function of gensim or numpy is reached."""
     file = tmp_path / "model"
     file.write_bytes(pickle.dumps(Calls(builtins.hash, "x"), protocol=4))
     with pytest.raises(ConversionError, match="holds no gensim model"):
@@ -165,8 +165,8 @@ sys.addaudithook(_watch)
 codecs.lookup("raw_unicode_escape")
 
 
-def test_the_watch_sees_what_python_does(tmp_path: Path) -> None:
-    """Python's own unpickler, told to call os.system, is caught by what the tests below watch with."""
+def test_the_audit_hook_sees_pythons_own_unpickler(tmp_path: Path) -> None:
+    """Python's unpickler calling os.system is caught by the hook that the tests below use."""
     file = tmp_path / "hostile"
     file.write_bytes(pickle.dumps(Calls(os.system, "true")))
     with pytest.raises(AssertionError, match="find_class"), watched(file), file.open("rb") as opened:
@@ -228,8 +228,10 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 @settings(max_examples=400)
 @given(SEEDS)
-def test_no_file_makes_anything_run(pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    """Real files, changed at random: each gives a model or one clear line, and nothing is imported, run or opened."""
+def test_no_changed_file_runs_anything(
+    pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    """A real file changed at random gives a model or one line; nothing is imported, run or opened."""
     file, random = tmp_path_factory.getbasetemp() / "changed", Random(seed)
     file.write_bytes(random.choice((damaged, rewritten))(pickled, random))
     with watched(file):
@@ -242,10 +244,10 @@ def test_no_file_makes_anything_run(pickled: list[bytes], tmp_path_factory: pyte
 
 @settings(max_examples=60)
 @given(SEEDS)
-def test_no_file_makes_a_conversion_fail_in_another_way(
+def test_converting_a_changed_file_exits_with_0_or_1(
     pickled: list[bytes], tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
-    """The command ends with status 0 or 1, never in a traceback."""
+    """convert of a real file changed at random ends with status 0 or 1 and no traceback."""
     folder, random = tmp_path_factory.mktemp("fuzz"), Random(seed)
     (folder / "changed").write_bytes(random.choice((damaged, rewritten))(pickled, random))
     status = main(["convert", str(folder / "changed"), str(folder / "out"), "--name", "a", "--doctags"])
@@ -254,8 +256,8 @@ def test_no_file_makes_a_conversion_fail_in_another_way(
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_instruction_takes_neither_memory_nor_time(what: str, pickled: list[bytes], tmp_path: Path) -> None:
-    """In the middle of a real file it is refused, or does no harm."""
+def test_a_hostile_instruction_takes_no_memory(what: str, pickled: list[bytes], tmp_path: Path) -> None:
+    """A hostile instruction in the middle of a real file is refused or harmless, within the bound of memory."""
     parts = instructions(pickled[0])
     file = tmp_path / "hostile"
     file.write_bytes(b"".join([*parts[:20], HOSTILE[what], *parts[20:]]))
@@ -308,8 +310,8 @@ FLOATS = b"cnumpy\ndtype\nU\x02f4\x85R"
     }.items(),
     ids=lambda content: content[0],
 )  # fmt: skip
-def test_memory_and_time_grow_with_the_file_alone(content: tuple[str, bytes], tmp_path: Path) -> None:
-    """What a small file could ask for again and again, or what takes long to compare, costs what its bytes may cost."""
+def test_memory_is_bounded_by_the_files_size(content: tuple[str, bytes], tmp_path: Path) -> None:
+    """A small file that repeats itself or is slow to compare takes no more memory than its size allows."""
     file = tmp_path / "hostile"
     file.write_bytes(content[1])
     with bounded(file), pytest.raises(ConversionError):
@@ -325,8 +327,8 @@ def test_many_arguments_are_refused_at_the_first_call(tmp_path: Path) -> None:
         load.load(file)
 
 
-def test_a_compressed_file_that_grows_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
-    """It may grow to 20 times its size."""
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    """A compressed file that unpacks to more than 20 times its size is refused."""
     file = tmp_path / "bomb.gz"
     size = 200 * MEGABYTE
     file.write_bytes(gzip.compress(MODEL + b"B" + size.to_bytes(4, "little") + bytes(size)))
@@ -335,8 +337,8 @@ def test_a_compressed_file_that_grows_to_fill_the_memory_is_refused(tmp_path: Pa
         load.load(file)
 
 
-def test_a_compressed_array_that_grows_to_fill_the_memory_is_refused(tmp_path: Path) -> None:
-    """It is asked for its size before it is read."""
+def test_a_side_array_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    """A compressed side array is refused by its unpacked size before it is read."""
     model = parity.train(vector_size=10, epochs=1, dm=0)
     model.save(str(tmp_path / "model.gz"), sep_limit=100)
     beside = tmp_path / "model.gz.syn1neg.npz"
@@ -350,10 +352,10 @@ def test_a_compressed_array_that_grows_to_fill_the_memory_is_refused(tmp_path: P
 
 
 @pytest.mark.parametrize("shape", [(2**40, 2**20), (2**62, 2**62), (-1, 4), (0, 2**50), (3,) * 70, (10**15, 0)])
-def test_an_array_of_another_size_than_it_says_is_refused(
+def test_an_array_whose_shape_does_not_fit_its_data_is_refused(
     shape: tuple[int, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No memory is set aside for what is only said."""
+    """No memory is allocated for a shape that the data does not fill."""
     model = Doc2Vec(vector_size=4, min_count=1, dm=0)
     model.build_vocab_from_freq({"one": 1, "two": 2}, corpus_count=1)
     reconstruct, arguments, state = model.syn1neg.__reduce__()

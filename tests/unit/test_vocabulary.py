@@ -20,8 +20,8 @@ def vocabulary_of(words: list[str]) -> Vocabulary:
 
 
 @given(st.data(), st.lists(TOKENS, min_size=1, max_size=40, unique=True))
-def test_it_finds_what_a_dict_finds(data: st.DataObject, words: list[str]) -> None:
-    """Any string may be a word or a token: empty, NUL, half of a surrogate pair."""
+def test_lookup_equals_a_dict(data: st.DataObject, words: list[str]) -> None:
+    """Lookup equals a dict's for any strings: empty, with NUL, half of a surrogate pair."""
     vocabulary, index = vocabulary_of(words), {word: row for row, word in enumerate(words)}
     documents = data.draw(st.lists(st.lists(st.sampled_from(words) | TOKENS, max_size=8), max_size=5))
     known = [[index[token] for token in tokens if token in index] for tokens in documents]
@@ -33,8 +33,8 @@ def test_it_finds_what_a_dict_finds(data: st.DataObject, words: list[str]) -> No
     assert vocabulary.is_consistent()
 
 
-def test_tokens_are_not_taken_for_their_neighbours() -> None:
-    """Where one token ends and the next begins matters."""
+def test_tokens_are_told_apart_by_their_ends() -> None:
+    """Tokens with the same joined text and other ends are distinct."""
     vocabulary = vocabulary_of(["ab", "a", "b", "", "c" * 70_000])
     assert vocabulary.ids_of([["a", "b"], ["ab"], ["", "abc"], ["c" * 70_000, "c" * 69_999]])[0].tolist() == [
         1,
@@ -45,8 +45,8 @@ def test_tokens_are_not_taken_for_their_neighbours() -> None:
     ]
 
 
-def test_a_large_vocabulary_is_found_whole() -> None:
-    """Hashes that meet in the table lead on to the right word."""
+def test_every_word_of_a_large_vocabulary_is_found() -> None:
+    """Words whose hashes collide are all found."""
     vocabulary = vocabulary_of([f"w{n}" for n in range(20_000)])
     assert vocabulary.is_consistent()
     assert not vocabulary.ids_of([[f"x{n}" for n in range(20_000)]])[0]
@@ -54,11 +54,9 @@ def test_a_large_vocabulary_is_found_whole() -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_no_array_leads_it_astray(data: st.DataObject) -> None:
-    """Whatever the arrays hold, a search ends and gives rows that there are.
-
-    That it reads nothing outside of them is seen where the kernels are built with AddressSanitizer.
-    """
+def test_lookup_is_safe_with_any_arrays(data: st.DataObject) -> None:
+    """Whatever the arrays hold, a lookup ends and returns rows within the vocabulary. `make sanitize` checks reads out
+    of bounds."""
     words = data.draw(st.lists(st.text("ab", max_size=2), min_size=1, max_size=4, unique=True))
     made = vocabulary_arrays(words)
     text, offsets, slots = made["vocabulary_text"], made["vocabulary_offsets"].copy(), made["vocabulary_slots"].copy()
@@ -79,8 +77,8 @@ def test_no_array_leads_it_astray(data: st.DataObject) -> None:
         assert all(row < len(words) for row in rows)
 
 
-def test_a_table_has_room() -> None:
-    """A search for what is no word soon meets an empty slot."""
+def test_the_hash_table_has_free_slots() -> None:
+    """A lookup of an unknown word meets an empty slot after few steps."""
     for size in (1, 2, 3, 4, 7, 8, 1023, 1024):
         slots = slot_count(size)
         assert 2 * size <= slots <= 4 * size

@@ -1,2 +1,2 @@
-"""A small web service that answers questions from a list of frequently asked ones. It holds no model: a paravec server
-makes vectors of texts."""
+"""A small web service that answers questions from a list of frequently asked questions. It holds no model: a paravec
+server computes the vectors."""

@@ -1,5 +1,5 @@
-"""Run the service: python -m faq_engine --faq FILE. The paravec server is named by PARAVEC_TARGET, and what else
-`ClientConfig.from_environment` reads."""
+"""Runs the service: python -m faq_engine --faq FILE. PARAVEC_TARGET names the paravec server, and the other variables
+of `ClientConfig.from_environment` configure the client."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ from .faq import FaqError
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     environ = os.environ
     parser = argparse.ArgumentParser(prog="faq_engine", description=__doc__)
@@ -25,7 +25,7 @@ def main() -> int:
     default = environ.get("FAQ_LISTEN") or "127.0.0.1:8080"
     parser.add_argument("--listen", default=default, help="host:port (FAQ_LISTEN) [%(default)s]")
     default = environ.get("FAQ_THRESHOLD") or "0.1"
-    text = "how near an entry must be to be an answer, at most 1 (FAQ_THRESHOLD) [%(default)s]"
+    text = "least score of an answer, at most 1 (FAQ_THRESHOLD) [%(default)s]"
     parser.add_argument("--threshold", type=float, default=default, help=text)
     arguments = parser.parse_args()
     host, _, port = arguments.listen.rpartition(":")
@@ -37,7 +37,7 @@ def main() -> int:
     except (FaqError, ConfigError) as error:
         print(f"faq_engine: {error}", file=sys.stderr)
         return 1
-    # Questions stand in addresses, and are nobody's business: no access log.
+    # No access log: URLs contain the questions, which are private.
     uvicorn.run(app, host=host.strip("[]"), port=int(port), access_log=False, server_header=False, log_level="info")
     return 0
 

@@ -1,4 +1,4 @@
-"""The web service: a page, and the same as JSON."""
+"""The web service: the page, and the same search as JSON."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,17 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from paravec_client import AsyncEmbeddingClient, ClientConfig, InvalidArgumentError, ParavecError
 
 from .index import Index
-from .words import WORDS
+from .translations import TRANSLATIONS
 
 HERE = Path(__file__).parent
 
-LONGEST = 500
-"""Characters of a question."""
+MAX_QUESTION_CHARACTERS = 500
 
-SHOWN, MOST = 5, 50
-"""Entries that an answer has at most, unless it is asked for more; and how many can be asked for."""
+DEFAULT_MATCHES, MAX_MATCHES = 5, 50
+"""The default and the largest value of ?top=."""
 
-# Nothing but what comes from here, nothing inline, and no frame around it.
+# Only resources of this site, nothing inline, no framing.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
@@ -44,27 +43,27 @@ _HEADERS = {
 }
 
 
-class Guarded:
-    """Puts the headers of safety on every answer, and keeps questions and what is near to them out of caches."""
+class SecurityHeaders:
+    """Middleware: adds security headers to every response, and keeps questions and their answers out of caches."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, guarded if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 class Pages:
-    """What is answered to which address."""
+    """The handlers of all routes."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -72,7 +71,7 @@ class Pages:
         self._templates = Jinja2Templates(env=Environment(loader=loader, autoescape=True, trim_blocks=True))
 
     def routes(self) -> list[Route | Mount]:
-        """All of them."""
+        """Paths and their handlers."""
         return [
             Route("/", self.page),
             Route("/api/ask", self.ask),
@@ -82,48 +81,53 @@ class Pages:
         ]
 
     async def page(self, request: Request) -> Response:
-        """The page; with ?q= the answer to a question on it."""
+        """The page; with ?q= it shows the answer to a question."""
         faq, question = self._index.faq, request.query_params.get("q", "").strip()
-        words = WORDS[faq.language]
-        status, facts = 200, dict[str, Any]()
+        translation = TRANSLATIONS[faq.language]
+        status, result = 200, dict[str, Any]()
         if question:
-            status, facts = await self._answer(question, SHOWN)
-        said = _said(words, facts) if question else ""
-        context = {"faq": faq, "question": question, "words": words, "longest": LONGEST, "said": said, **facts}
+            status, result = await self._answer(question, DEFAULT_MATCHES)
+        context = {
+            "faq": faq,
+            "question": question,
+            "text": translation,
+            "max_question_characters": MAX_QUESTION_CHARACTERS,
+            "summary": _summary(translation, result) if question else "",
+            **result,
+        }
         return self._templates.TemplateResponse(request, "page.html", context, status_code=status)
 
     async def ask(self, request: Request) -> Response:
-        """?q=question, and ?top= entries at most."""
-        question, top = request.query_params.get("q", "").strip(), request.query_params.get("top", str(SHOWN))
+        """The answer to ?q= as JSON, with at most ?top= entries."""
+        question, top = request.query_params.get("q", "").strip(), request.query_params.get("top", str(DEFAULT_MATCHES))
         if not question:
-            return JSONResponse({"error": "missing", "message": WORDS["en"]["missing"]}, 400)
-        if not top.isascii() or not top.isdigit() or not 1 <= int(top[:4]) <= MOST:
-            return JSONResponse({"error": "top", "message": f"top must be 1 to {MOST}"}, 400)
-        status, facts = await self._answer(question, int(top))
-        if "error" in facts:
-            return JSONResponse({"error": facts["error"], "message": WORDS["en"][facts["error"]]}, status)
-        entries = [asdict(found.entry) | {"score": round(found.score, 4)} for found in facts["found"]]
-        told = {"understood": facts["understood"], "entries": entries, "model": asdict(facts["model"])}
-        return JSONResponse(told)
+            return JSONResponse({"error": "missing", "message": TRANSLATIONS["en"]["missing"]}, 400)
+        if not top.isascii() or not top.isdigit() or not 1 <= int(top[:4]) <= MAX_MATCHES:
+            return JSONResponse({"error": "top", "message": f"top must be 1 to {MAX_MATCHES}"}, 400)
+        status, result = await self._answer(question, int(top))
+        if "error" in result:
+            return JSONResponse({"error": result["error"], "message": TRANSLATIONS["en"][result["error"]]}, status)
+        entries = [asdict(match.entry) | {"score": round(match.score, 4)} for match in result["matches"]]
+        return JSONResponse({"understood": result["understood"], "entries": entries, "model": asdict(result["model"])})
 
-    async def _answer(self, question: str, most: int) -> tuple[int, dict[str, Any]]:
-        """The HTTP status, and what is to be told: an Answer's fields, or the error's name among the words."""
-        if len(question) > LONGEST:
-            return 400, {"error": "long"}
+    async def _answer(self, question: str, limit: int) -> tuple[int, dict[str, Any]]:
+        """The HTTP status, with the fields of an Answer or {"error": key of TRANSLATIONS}."""
+        if len(question) > MAX_QUESTION_CHARACTERS:
+            return 400, {"error": "too_long"}
         try:
-            answer = await self._index.search(question, most)
+            answer = await self._index.search(question, limit)
         except InvalidArgumentError:
-            return 400, {"error": "odd"}
+            return 400, {"error": "invalid"}
         except ParavecError:
-            return 503, {"error": "away"}
+            return 503, {"error": "unavailable"}
         return 200, vars(answer)
 
     async def alive(self, _: Request) -> Response:
-        """The process is well; whether paravec is, is not asked."""
+        """Liveness of this process, independent of the paravec server."""
         return PlainTextResponse("ok\n")
 
     async def ready(self, _: Request) -> Response:
-        """Whether there is something to answer questions from."""
+        """Readiness: whether the entries are embedded."""
         try:
             await self._index.ready()
         except ParavecError as error:
@@ -131,18 +135,18 @@ class Pages:
         return PlainTextResponse("ready\n")
 
 
-def _said(words: dict[str, str], facts: dict[str, Any]) -> str:
-    """What came of a question, in a sentence: it is shown, and read out to who does not see the page."""
-    if "error" in facts:
-        return words[facts["error"]]
-    if not facts["understood"]:
-        return words["unknown"]
-    count = len(facts["found"])
-    return words["several"].format(count) if count > 1 else words["one" if count else "none"]
+def _summary(translation: dict[str, str], result: dict[str, Any]) -> str:
+    """The result in a sentence, which the page shows and screen readers announce."""
+    if "error" in result:
+        return translation[result["error"]]
+    if not result["understood"]:
+        return translation["unknown"]
+    count = len(result["matches"])
+    return translation["several"].format(count) if count > 1 else translation["one" if count else "none"]
 
 
 def build(config: ClientConfig, file: Path, threshold: float) -> Starlette:
-    """The application; FaqError or ConfigError if it cannot be."""
+    """The application; FaqError if the file, ConfigError if the client's configuration is wrong."""
     client = AsyncEmbeddingClient(config=config)
     index = Index(client, file, threshold)
 
@@ -153,10 +157,10 @@ def build(config: ClientConfig, file: Path, threshold: float) -> Starlette:
         preparing.cancel()
         await client.close()
 
-    app = Starlette(routes=Pages(index).routes(), lifespan=lifespan, exception_handlers={404: _nothing})
-    app.add_middleware(Guarded)
+    app = Starlette(routes=Pages(index).routes(), lifespan=lifespan, exception_handlers={404: _not_found})
+    app.add_middleware(SecurityHeaders)
     return app
 
 
-async def _nothing(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return PlainTextResponse("there is nothing here; the page is at /\n", 404)
+async def _not_found(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return PlainTextResponse("not found; the page is at /\n", 404)

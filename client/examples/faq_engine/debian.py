@@ -1,8 +1,8 @@
-"""Makes an FAQ of what Debian's packages debian-faq and debian-faq-it hold, where they are installed.
+"""Writes an FAQ of the pages of Debian's packages debian-faq and debian-faq-it, if these are installed.
 
     python -m faq_engine.debian it faq.json
 
-Their text is read from the installed package and stays its authors'.
+The texts are read from the installed package; their copyright is their authors'.
 """
 
 import json
@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 ROOT = Path("/usr/share/doc/debian/FAQ")
-"""Where the packages put their pages."""
+"""Where the packages install their pages."""
 
 _TITLES = {"en": "Debian: frequently asked questions", "it": "Debian: domande frequenti"}
 _NUMBER = re.compile(r"^[\d.]+\s*")
@@ -21,7 +21,7 @@ _HEADINGS = {"h2", "h3"}
 
 
 class _Sections(HTMLParser):
-    """The headings of a page, and the paragraphs below each."""
+    """Collects the headings of a page and the paragraphs below each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,19 +30,19 @@ class _Sections(HTMLParser):
         self._skipped = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A heading or a paragraph begins; tables of contents are none."""
+        """Start a heading or a paragraph, except in a table of contents."""
         if tag == "div" and (self._skipped or ("class", "toc") in attrs):
             self._skipped += 1
         elif not self._skipped and tag in _HEADINGS | _BLOCKS:
             self._text = []
 
     def handle_data(self, data: str) -> None:
-        """Text of whatever has begun."""
+        """Add text to the heading or paragraph that is open."""
         if self._text is not None:
             self._text.append(data)
 
     def handle_endtag(self, tag: str) -> None:
-        """It ends."""
+        """Add the heading or paragraph that ends."""
         if tag == "div" and self._skipped:
             self._skipped -= 1
         elif self._text is not None and tag in _HEADINGS | _BLOCKS:
@@ -55,7 +55,7 @@ class _Sections(HTMLParser):
 
 
 def entries(language: str) -> list[dict[str, str]]:
-    """All questions of the package for en or it, with their answers."""
+    """All questions and answers of a language's package. `language`: en or it."""
     folder, suffix = (ROOT / "it", ".it.html") if language == "it" else (ROOT, ".en.html")
     made = []
     for page in sorted(folder.glob(f"*{suffix}")):
@@ -70,7 +70,7 @@ def entries(language: str) -> list[dict[str, str]]:
 
 
 def main() -> int:
-    """Write the file; the exit code."""
+    """Write the file; returns the exit status."""
     if len(sys.argv) != 3 or sys.argv[1] not in _TITLES:
         print("usage: python -m faq_engine.debian en|it FILE", file=sys.stderr)
         return 2
@@ -78,7 +78,7 @@ def main() -> int:
     made = entries(language)
     if not made:
         package = "debian-faq-it" if language == "it" else "debian-faq"
-        print(f"faq_engine.debian: nothing in {ROOT}; apt-get install {package}", file=sys.stderr)
+        print(f"faq_engine.debian: no pages in {ROOT}; install them: apt-get install {package}", file=sys.stderr)
         return 1
     content = {"title": _TITLES[language], "language": language, "entries": made}
     Path(file).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

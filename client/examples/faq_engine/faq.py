@@ -1,9 +1,9 @@
-"""The list of frequently asked questions, and the file that it lies in.
+"""The list of frequently asked questions, and its file format.
 
     {"title": "...", "language": "en", "entries": [
         {"question": "...", "answer": "...", "category": "...", "url": "https://..."}]}
 
-`category` and `url` may be left out. An answer's paragraphs are set apart by an empty line.
+`category` and `url` are optional. An empty line separates the paragraphs of an answer.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class FaqError(Exception):
-    """The file is not what it should be; one line that says where."""
+    """The file cannot be read or is malformed; one line that says where."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Entry:
     question: str
     answer: str
     category: str = ""
-    """What it is about, in a word or two."""
+    """The subject, in a word or two."""
     url: str = ""
-    """Where to read more."""
+    """A page with more about it."""
 
 
 @dataclass(frozen=True)
 class Faq:
-    """All of them."""
+    """A list of frequently asked questions."""
 
     title: str
     language: str
-    """en or it: what the page is written in."""
+    """The language of the page: en or it."""
     entries: tuple[Entry, ...]
 
     def by_category(self) -> dict[str, list[Entry]]:
@@ -46,7 +46,7 @@ class Faq:
 
 
 def read(file: Path) -> Faq:
-    """The FAQ in a file; FaqError if there is none."""
+    """Read an FAQ; FaqError if the file cannot be read or is malformed."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,7 +1,8 @@
-"""The entries' vectors, and the search among them.
+"""The vectors of the entries, and the search among them.
 
-Vectors of two models do not compare, and during a rolling update servers of both answer. So the entries' vectors are
-kept for each of the last models, and made in one list with the question's where the model that answered has none yet.
+Vectors of two models are not comparable, and during a rolling update servers of both models answer. So the entries'
+vectors are cached for each of the last models. If the model that answered has none yet, question and entries are
+embedded in one list.
 """
 
 import asyncio
@@ -24,146 +25,149 @@ from paravec_client import (
 
 from .faq import Entry, Faq, FaqError, read
 
-# Seconds between two looks whether the file has changed.
-_LOOK = 1.0
+# How often the file's modification time is checked.
+_POLL_SECONDS = 1.0
 
-# Models whose vectors are kept: a rolling update has two.
-_KEPT = 2
+# A rolling update has two.
+_CACHED_MODELS = 2
 
-# Tries at a list that one model makes alone, while servers of two answer.
-_TRIES = 5
+# Attempts to have one list embedded by one model while servers of two models answer.
+_MAX_ATTEMPTS = 5
 
-_UNIT = InferenceOptions(normalize=True, truncate=True)
+_OPTIONS = InferenceOptions(normalize=True, truncate=True)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
-    """An entry, and how near the question is to it."""
+class Match:
+    """An entry that was found."""
 
     entry: Entry
     score: float
-    """By how much its cosine is above that of the entries' mean: 0 is near to nothing."""
+    """Dot product of the question and the centred entry vector; 0 for an unrelated question."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is near to a question."""
+    """The result of a search."""
 
-    found: list[Found]
-    """The nearest first; none below the threshold."""
+    matches: list[Match]
+    """Best first; none below the threshold."""
     understood: bool
-    """The model knows at least one of the question's words."""
+    """Whether the model knows at least one of the question's words."""
     model: ModelVersion
-    """Whose vectors were compared."""
+    """The model of the vectors."""
 
 
 @dataclass(frozen=True)
-class _Vectors:
-    """An FAQ as one model sees it.
+class _IndexedFaq:
+    """An FAQ with its vectors by one model.
 
-    A question is like another question, or speaks of what an answer says: an entry lies halfway between its question
-    and both together. What all entries have in common, as the words of any question, says nothing of which one is
-    meant: their mean is taken off.
+    A question resembles another question, or uses the words of an answer; so an entry's vector is the mean of its
+    question's vector and that of question and answer together. The mean of all entries is subtracted: what all of them
+    have in common, such as the words of any question, does not tell entries apart.
     """
 
     faq: Faq
-    entries: Vector
+    vectors: Vector
+    """Shape (entries, vector_size)."""
 
 
 class Index:
-    """The entries of a file, searched by the vectors that servers make."""
+    """Searches the entries of a file by the vectors of a paravec server."""
 
     def __init__(self, client: AsyncEmbeddingClient, file: Path, threshold: float) -> None:
-        """FaqError if the file cannot be read. Nothing is asked of the server yet."""
+        """`threshold`: the least score of a match. FaqError if the file cannot be read. Does not call the server."""
         self.faq = read(file)
         self._client, self._file, self._threshold = client, file, threshold
-        self._changed, self._looked = file.stat().st_mtime_ns, time.monotonic()
-        self._made: dict[str, _Vectors] = {}
-        self._making = asyncio.Lock()
+        self._changed, self._checked = file.stat().st_mtime_ns, time.monotonic()
+        self._by_digest: dict[str, _IndexedFaq] = {}
+        self._embedding = asyncio.Lock()
 
     async def prepare(self) -> None:
-        """Embed the entries before the first question, if the server is there; else a line in the log."""
+        """Embed the entries before the first question; log a warning if the server does not answer."""
         try:
             await self.ready()
         except ParavecError as error:
             _log.warning("paravec does not answer yet: %s", error)
 
     async def ready(self) -> None:
-        """Return once the entries are embedded; ParavecError if the server cannot be asked.
+        """Return once the entries are embedded; ParavecError if the server cannot embed them.
 
-        Later the page is there whether the server is or not: it says so itself.
+        Afterwards it always returns: the page itself tells its readers if the server fails later.
         """
-        async with self._making:
-            if not self._made:
+        async with self._embedding:
+            if not self._by_digest:
                 await self._embed([])
 
-    async def search(self, question: str, most: int) -> Answer:
-        """The entries nearest to a question, `most` of them at most; ParavecError if the server cannot be asked."""
-        self._read_again()
-        asked = await self._client.embed_all([question], _UNIT)
-        vectors = self._vectors_of(asked.model)
-        if not vectors:
-            async with self._making:
-                asked, vectors = await self._caught_up(question, asked)
+    async def search(self, question: str, limit: int) -> Answer:
+        """At most `limit` entries for a question, best first; ParavecError if the server cannot embed it."""
+        self._reload_if_changed()
+        asked = await self._client.embed_all([question], _OPTIONS)
+        indexed = self._indexed_by(asked.model)
+        if not indexed:
+            async with self._embedding:
+                asked, indexed = await self._embed_together(question, asked)
         if not asked.known_token_counts[0]:
             return Answer([], False, asked.model)
-        scores = vectors.entries @ asked.vectors[0]
-        nearest = np.argsort(-scores, kind="stable")[:most]
-        entries = vectors.faq.entries
-        found = [Found(entries[i], float(scores[i])) for i in nearest if scores[i] >= self._threshold]
-        return Answer(found, True, asked.model)
+        scores = indexed.vectors @ asked.vectors[0]
+        nearest = np.argsort(-scores, kind="stable")[:limit]
+        entries = indexed.faq.entries
+        matches = [Match(entries[i], float(scores[i])) for i in nearest if scores[i] >= self._threshold]
+        return Answer(matches, True, asked.model)
 
-    async def _caught_up(self, question: str, asked: Embeddings) -> tuple[Embeddings, _Vectors]:
-        """The question and the entries by one model: the one that answered, if one of its servers can be reached again.
+    async def _embed_together(self, question: str, asked: Embeddings) -> tuple[Embeddings, _IndexedFaq]:
+        """The question and the entries, embedded by one model.
 
-        Calls go to servers by turns, so what it is asked for may be made by the other; that is as good an answer.
+        Calls are spread over servers, so the other model may embed them; its answer is as good. The model of `asked`
+        gets a few attempts first, because its entries are missing in the cache.
         """
-        if kept := self._vectors_of(asked.model):
-            return asked, kept  # whoever held the lock has made them
-        for _ in range(_TRIES):
-            made, vectors = await self._embed([question])
-            if made.model == asked.model:
+        if cached := self._indexed_by(asked.model):
+            return asked, cached  # the previous holder of the lock embedded them
+        for _ in range(_MAX_ATTEMPTS):
+            embedded, indexed = await self._embed([question])
+            if embedded.model == asked.model:
                 break
-        return made, vectors
+        return embedded, indexed
 
-    def _vectors_of(self, model: ModelVersion) -> _Vectors | None:
-        """This model's vectors of what the file says now."""
-        vectors = self._made.get(model.digest)
-        return vectors if vectors and vectors.faq is self.faq else None
+    def _indexed_by(self, model: ModelVersion) -> _IndexedFaq | None:
+        """The cached vectors of this model, if they are of the file's current content."""
+        indexed = self._by_digest.get(model.digest)
+        return indexed if indexed and indexed.faq is self.faq else None
 
-    async def _embed(self, first: list[str]) -> tuple[Embeddings, _Vectors]:
-        """Embed texts and the entries after them, all by one model; its vectors of the entries are kept."""
+    async def _embed(self, first: list[str]) -> tuple[Embeddings, _IndexedFaq]:
+        """Embed the texts `first` and the entries in one list, and cache the vectors of the entries."""
         faq = self.faq
         questions = [entry.question for entry in faq.entries]
         whole = [f"{entry.question} {entry.answer}" for entry in faq.entries]
-        made = await self._by_one_model([*first, *questions, *whole])
-        alone, together = np.split(made.vectors[len(first) :], 2)
+        embedded = await self._by_one_model([*first, *questions, *whole])
+        alone, together = np.split(embedded.vectors[len(first) :], 2)
         entries: Vector = (alone + together) * np.float32(0.5)
-        # One entry has nothing in common with others.
-        vectors = _Vectors(faq, entries - entries.mean(0) if len(entries) > 1 else entries)
-        self._made.pop(made.model.digest, None)
-        self._made[made.model.digest] = vectors
-        for oldest in list(self._made)[:-_KEPT]:
-            del self._made[oldest]
-        _log.info("%d entries embedded by model %s", len(faq.entries), made.model.digest)
-        return made, vectors
+        # The mean of a single entry is the entry itself.
+        indexed = _IndexedFaq(faq, entries - entries.mean(0) if len(entries) > 1 else entries)
+        # The last model is appended, the oldest removed.
+        self._by_digest.pop(embedded.model.digest, None)
+        self._by_digest[embedded.model.digest] = indexed
+        for oldest in list(self._by_digest)[:-_CACHED_MODELS]:
+            del self._by_digest[oldest]
+        _log.info("%d entries embedded by model %s", len(faq.entries), embedded.model.digest)
+        return embedded, indexed
 
     async def _by_one_model(self, texts: list[str]) -> Embeddings:
-        """The client cuts a long list into calls, and servers of two models may take them: then it raises."""
-        for _ in range(_TRIES - 1):
+        """Embed a list that may need several calls; the client raises ModelChangedError if two models answer them."""
+        for _ in range(_MAX_ATTEMPTS - 1):
             try:
-                return await self._client.embed_all(texts, _UNIT)
+                return await self._client.embed_all(texts, _OPTIONS)
             except ModelChangedError:
                 pass
-        return await self._client.embed_all(texts, _UNIT)
+        return await self._client.embed_all(texts, _OPTIONS)
 
-    def _read_again(self) -> None:
-        """What a half-written or damaged file says is not taken over; the entries stay as they were."""
-        if time.monotonic() - self._looked < _LOOK:
+    def _reload_if_changed(self) -> None:
+        """Read the file again if it changed; keep the entries if it is damaged or half-written."""
+        if time.monotonic() - self._checked < _POLL_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         try:
             changed = self._file.stat().st_mtime_ns
             if changed != self._changed:

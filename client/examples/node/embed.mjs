@@ -1,10 +1,10 @@
-// Embeds texts with a paravec server, from its .proto alone: a line of JSON for each text.
+// Embeds texts with a paravec server and prints a line of JSON for each. Needs only the server's .proto files.
 //
 //     npm ci
 //     node embed.mjs "how do I print a page?" "another text"
 //
-// PARAVEC_TARGET says where the server is, by default localhost:50051; PARAVEC_TOKEN is a bearer token, if it wants one;
-// PARAVEC_TLS_CA is a file of authorities, if it speaks TLS.
+// Variables: PARAVEC_TARGET, the server's address [localhost:50051]; PARAVEC_TOKEN, a bearer token, if the server
+// requires one; PARAVEC_TLS_CA, a PEM file of certificate authorities, if it uses TLS.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
@@ -19,8 +19,8 @@ const definition = loader.loadSync("paravec/v1/embedding.proto", {
 });
 const { paravec } = grpc.loadPackageDefinition(definition);
 
-// All pods of a headless Service, and another try where one is not ready. A refusal under overload says by a trailer
-// when to come again, which is honoured.
+// Balances calls over all pods of a headless Service and retries elsewhere if one is not ready. grpc-js waits as long
+// as an overloaded server asks it to by the trailer grpc-retry-pushback-ms.
 const config = {
   loadBalancingConfig: [{ round_robin: {} }],
   methodConfig: [
@@ -59,7 +59,7 @@ function embed(client, texts, { PARAVEC_TOKEN: token }) {
   });
 }
 
-// What is wrong with which field, from the status' google.rpc.BadRequest.
+// The invalid fields and what is wrong with them, from the google.rpc.BadRequest in the status details.
 function violations(error) {
   const decode = (type, bytes) => definition[type].deserialize(bytes);
   return error.metadata.get("grpc-status-details-bin").flatMap((bytes) =>

@@ -1,4 +1,4 @@
-"""What both clients do, without I/O: which call comes next, what its answer means, when to retry.
+"""What both clients do, without I/O: which call comes next, what its response means, when to retry.
 
-Public to this package: `Core` and its programs (programs), `Stream` (stream).
+Public to this package: `CallPrograms` (programs), `open_stream` (stream), the steps and methods (calls).
 """

@@ -1,4 +1,4 @@
-"""Between the client's types and the messages of paravec.v1."""
+"""Converts between the client's types and the messages of paravec.v1."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -10,21 +10,24 @@ import numpy as np
 from paravec.v1 import embedding_pb2 as pb
 
 from ..config import Batch
-from ..types import Document, InferenceOptions, Limits, ModelInfo, Neighbour, Query, Similar
+from ..types import Document, InferenceOptions, Limits, ModelInfo, Neighbour, Query, SimilarDocuments
 from .call_settings import invalid
 from .decode import enum_name, method_name
 
 Content = TypeVar("Content", pb.Document, pb.Query)
 Item = TypeVar("Item")
 
-# Room that a message needs beside its documents.
-_OVERHEAD = 1024
+# Bytes of a request message reserved for all but its documents.
+_ENVELOPE_BYTES = 1024
 
 
 def document_message(document: Document, path: str) -> pb.Document:
-    """The message for a text or a list of tokens; InvalidArgumentError for what cannot go over the wire."""
+    """The message for a text or a list of tokens; InvalidArgumentError for another type or text that is not UTF-8.
+
+    `path` names the document in errors, e.g. documents[3].
+    """
     if isinstance(document, np.ndarray):
-        # A cell of Parquet may be an array of tokens.
+        # pyarrow and pandas return a list of tokens in a Parquet cell as an array.
         document = cast(Document, document.tolist())
     try:
         if isinstance(document, str):
@@ -45,19 +48,19 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
 
 
-def checked_size(message: pb.Document | pb.Query, path: str, largest: int) -> int:
-    """The bytes of a document's message; InvalidArgumentError if the server, which takes `largest`, refuses so many."""
+def message_size(message: pb.Document | pb.Query, path: str, max_message_bytes: int) -> int:
+    """The size of a document or query in bytes; InvalidArgumentError if no request message can hold it."""
     size = message.ByteSize()
-    if size > largest - _OVERHEAD:
-        raise invalid(path, f"has {size} bytes, the server takes messages of {largest}")
+    if size > max_message_bytes - _ENVELOPE_BYTES:
+        raise invalid(path, f"has {size} bytes, the server accepts messages of {max_message_bytes} bytes")
     return size
 
 
 def query_message(query: Query, path: str) -> pb.Query:
-    """The message for a text, a list of tokens or a vector; InvalidArgumentError for what cannot go over the wire."""
+    """The message for a text, a list of tokens or a vector; InvalidArgumentError for another type."""
     if is_vector(query):
         try:
-            # What is too large for a float becomes infinite, and the server says so.
+            # A value beyond the range of float32 becomes infinity, which the server rejects.
             with np.errstate(over="ignore"):
                 return pb.Query(vector=pb.Vector(values=np.asarray(query, np.float32).tolist()))
         except (TypeError, ValueError):
@@ -69,14 +72,14 @@ def query_message(query: Query, path: str) -> pb.Query:
 
 
 def is_vector(value: object) -> bool:
-    """Whether it is a list or an array, (n,), of numbers."""
+    """Whether `value` is a list of numbers, or an array of them of shape (n,)."""
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "fiu"
     return _is_list(value) and isinstance(next(iter(cast(Sequence[object], value)), None), Real)
 
 
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
-    """The message for options; InvalidArgumentError for a value of the wrong type or range."""
+    """The message for options; InvalidArgumentError for a value of the wrong type or outside its field's range."""
     message = pb.InferenceOptions()
     if not isinstance(options, InferenceOptions | None):
         raise invalid("options", f"must be InferenceOptions(...) or None, not {type(options).__name__}")
@@ -89,11 +92,11 @@ def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:
             else:
                 setattr(message, name, value)
         except (ValueError, TypeError, AttributeError):
-            raise invalid(f"options.{name}", f"must be {_OPTIONS[name]}, not {value!r}") from None
+            raise invalid(f"options.{name}", f"must be {_OPTION_VALUES[name]}, not {value!r}") from None
     return message
 
 
-_OPTIONS = {
+_OPTION_VALUES = {
     "method": '"sgd" or "map"',
     "epochs": "a whole number, at least 1",
     "alpha": "a number in (0, 1]",
@@ -104,38 +107,38 @@ _OPTIONS = {
 }
 
 
-def similar_message(top_k: int, options: InferenceOptions | None) -> pb.FindSimilarRequest:
-    """The message of a search but its queries; InvalidArgumentError for a value of the wrong type or range."""
+def find_similar_message(top_k: int, options: InferenceOptions | None) -> pb.FindSimilarRequest:
+    """The request without its queries; InvalidArgumentError for a value of the wrong type or range."""
     try:
         return pb.FindSimilarRequest(top_k=top_k, options=options_message(options))
     except (ValueError, TypeError):
         raise invalid("top_k", f"must be a whole number, at least 1, not {top_k!r}") from None
 
 
-def one_text(documents: object) -> str | None:
-    """The text, if what should be embedded is one: a str, or an array of no dimension that holds one."""
+def single_text(documents: object) -> str | None:
+    """The text, if `documents` is a str or a 0-dimensional array with one; None for a list of documents."""
     if isinstance(documents, np.ndarray) and documents.ndim == 0:
         documents = documents.item()
     return documents if isinstance(documents, str) else None
 
 
-def one_query(queries: object) -> str | Sequence[float] | None:
-    """The text or vector, if it is to be one query."""
-    if (text := one_text(queries)) is not None:
+def single_query(queries: object) -> str | Sequence[float] | None:
+    """The text or vector, if `queries` is one query; None for a list of queries."""
+    if (text := single_text(queries)) is not None:
         return text
-    # Vectors of other libraries, torch's say, are as good as arrays.
+    # Other libraries, such as torch, have vectors with `ndim` and `tolist` too.
     plain = queries.tolist() if hasattr(queries, "tolist") and getattr(queries, "ndim", 1) == 1 else queries
     return cast(Sequence[float], plain) if is_vector(plain) else None
 
 
-def listed(items: Iterable[Item], path: str = "documents") -> Iterable[Item]:
-    """A list, a generator or a column of documents or queries, as plain values; InvalidArgumentError for what is none.
+def plain_values(items: Iterable[Item], path: str = "documents") -> Iterable[Item]:
+    """The documents or queries in a list, a generator or a column; InvalidArgumentError for a single one or a table.
 
-    The columns of pyarrow, polars, pandas and numpy give their plain values at once by a method of their own.
+    Columns of pyarrow, polars, pandas and numpy are converted to lists of plain Python values by their own method.
     """
     if isinstance(items, str):
         raise invalid(path, f"must be a list of {path}, not one text")
-    # A table, too, would be read: as the names of its columns.
+    # Iterating over a table or a dict would give the names of its columns.
     if (
         not isinstance(items, Iterable)
         or isinstance(items, Mapping | bytes | bytearray)
@@ -147,43 +150,44 @@ def listed(items: Iterable[Item], path: str = "documents") -> Iterable[Item]:
         return list(items)
     for name in ("to_pylist", "to_list", "tolist"):
         if values := getattr(items, name, None):
-            found: Iterable[Item] = values()
-            return found
+            converted: Iterable[Item] = values()
+            return converted
     return items
 
 
-def batches(
-    documents: Iterable[Content], limits: Limits, most: Batch, path: str = "documents"
+def split_into_batches(
+    documents: Iterable[Content], limits: Limits, config: Batch, path: str = "documents"
 ) -> Iterator[list[Content]]:
-    """Cut documents into lists that the server accepts in one call; InvalidArgumentError for one too large for any."""
+    """Documents or queries in lists of one call each; InvalidArgumentError for one that no request message can hold."""
+    max_bytes = min(limits.max_message_bytes - _ENVELOPE_BYTES, config.bytes)
+    max_documents = min(limits.max_documents, config.documents)
     batch: list[Content] = []
-    room = min(limits.max_message_bytes - _OVERHEAD, most.bytes)
-    count = min(limits.max_documents, most.documents)
-    size = 0
+    batch_bytes = 0
     for i, document in enumerate(documents):
-        # A field's tag and length take up to ten bytes.
-        need = checked_size(document, f"{path}[{i}]", limits.max_message_bytes) + 10
-        if batch and (len(batch) == count or size + need > room):
+        # The tag and length of a field take up to 10 bytes.
+        size = message_size(document, f"{path}[{i}]", limits.max_message_bytes) + 10
+        if batch and (len(batch) == max_documents or batch_bytes + size > max_bytes):
             yield batch
-            batch, size = [], 0
+            batch, batch_bytes = [], 0
         batch.append(document)
-        size += need
+        batch_bytes += size
     if batch:
         yield batch
 
 
-def read_similar(response: pb.FindSimilarResponse) -> Iterator[Similar]:
-    """What is near to each query."""
+def similar_documents(response: pb.FindSimilarResponse) -> Iterator[SimilarDocuments]:
+    """The result of each query."""
     method = method_name(response.method)
-    for found in response.results:
+    for result in response.results:
         neighbours = tuple(
-            Neighbour(getattr(near, near.WhichOneof("tag") or "name"), near.cosine) for near in found.neighbours
+            Neighbour(getattr(neighbour, neighbour.WhichOneof("tag") or "name"), neighbour.cosine)
+            for neighbour in result.neighbours
         )
-        yield Similar(neighbours, found.token_count, found.known_token_count, found.truncated, method)
+        yield SimilarDocuments(neighbours, result.token_count, result.known_token_count, result.truncated, method)
 
 
-def read_model(message: pb.ModelInfo) -> ModelInfo:
-    """The server's description of itself."""
+def model_info(message: pb.ModelInfo) -> ModelInfo:
+    """The ModelInfo of a message."""
     defaults = message.defaults
     return ModelInfo(
         name=message.version.name,

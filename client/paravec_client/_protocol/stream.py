@@ -1,4 +1,4 @@
-"""A stream of documents, cut into calls as they come; and their outcomes put in order again."""
+"""Splits a stream of documents into calls, and puts their outcomes in order again."""
 
 import time
 from collections import deque
@@ -9,97 +9,119 @@ import numpy as np
 
 from paravec.v1 import embedding_pb2 as pb
 
-from ..errors import InvalidArgumentError, ModelChangedError, ParavecError, ServerError, from_status
+from ..errors import (
+    InvalidArgumentError,
+    ModelChangedError,
+    ParavecError,
+    ServerError,
+    from_status,
+    with_document_number,
+    with_offset,
+)
 from ..types import Document, Embedding, Limits, ModelVersion
 from . import messages
 from .call_settings import CallSettings, invalid
-from .decode import method_name, read_version
-from .programs import EMBED_STREAM, Core, Pause, Program
+from .calls import EMBED_STREAM, Program, Sleep
+from .decode import method_name, model_version
+from .programs import CallPrograms
 
-Errors = Literal["raise", "return"]
+ErrorMode = Literal["raise", "return"]
+
+Outcome = Embedding | ParavecError
+"""What a stream yields for a document."""
+
+BatchResult = tuple[Sequence[Outcome], ModelVersion | None]
+"""The outcomes of a batch, and the model that made them; None if the batch needed no call."""
 
 
-def checked(errors: Errors) -> Errors:
-    """What is to become of the errors of documents; InvalidArgumentError for what cannot."""
+def check_error_mode(errors: ErrorMode) -> ErrorMode:
+    """`errors` itself; InvalidArgumentError for an unknown value."""
     if errors not in ("raise", "return"):
         raise invalid("errors", f'must be "raise" or "return", not {errors!r}')
     return errors
 
 
-Outcome = Embedding | ParavecError
-Answered = tuple[Sequence[Outcome], ModelVersion | None]
-"""The outcomes of a batch, and the model that made them, if one was asked."""
+class StreamBatcher:
+    """Collects documents, returns a program for each batch of them, and unpacks the results in order.
 
-
-class Stream:
-    """Takes documents, gives programs that embed a batch of them each, and tells the outcome of each document.
-
-    A batch is sent when it is full, or else when nothing is in flight: so documents that come fast go in few calls, and
-    one that comes alone goes at once. A batch is a call like any other and is tried again like any other; so there is
-    no broken stream to be resumed, nothing is lost and nothing is answered twice.
+    A batch is due when it is full, or when no call is in flight. So fast sources are sent in few calls, and a lone
+    document at once. A batch is an Embed call with the usual retries, so a failure never breaks the stream: no document
+    is lost or answered twice.
     """
 
     def __init__(
-        self, core: Core, limits: Limits, options: pb.InferenceOptions, errors: Errors, settings: CallSettings
+        self,
+        programs: CallPrograms,
+        limits: Limits,
+        options: pb.InferenceOptions,
+        errors: ErrorMode,
+        settings: CallSettings,
     ) -> None:
-        config = core.config
-        self._core, self._options, self._errors, self._settings = core, options, errors, settings
-        self._largest = limits.max_message_bytes
-        self._count = min(config.batch.documents, limits.max_documents)
-        self._bytes = min(config.batch.bytes, limits.max_message_bytes // 2)
-        whole = config.stream_timeout
-        self._end = float("inf") if whole is None else time.monotonic() + whole
-        self._waiting: deque[tuple[pb.Document | ParavecError, int]] = deque()
-        self._bytes_in = self._bytes_out = self._added = self._sent = 0
+        config = programs.config
+        self._programs, self._options, self._errors, self._settings = programs, options, errors, settings
+        self._max_message_bytes = limits.max_message_bytes
+        self._batch_documents = min(config.batch.documents, limits.max_documents)
+        self._batch_bytes = min(config.batch.bytes, limits.max_message_bytes // 2)
+        timeout = config.stream_timeout
+        self._deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        self._queue: deque[tuple[pb.Document | ParavecError, int]] = deque()
+        # Two counters instead of one, because `add` may run on another thread than the rest.
+        self._added_bytes = self._sent_bytes = self._added = self._sent = 0
         self._model: ModelVersion | None = None
-        self.ended = False
-        """No more documents will come."""
-        self.failure: BaseException | None = None
-        """What the documents' own iterator raised."""
+        self.source_ended = False
+        """Set when `add` will not be called again."""
+        self.source_error: BaseException | None = None
+        """What the caller's iterator of documents raised."""
 
     @property
     def empty(self) -> bool:
-        """Whether no document waits."""
-        return not self._waiting
+        """Whether no document is queued."""
+        return not self._queue
 
     @property
     def full(self) -> bool:
-        """Whether enough documents wait for now: two batches."""
-        return len(self._waiting) >= 2 * self._count or self._bytes_in - self._bytes_out >= 2 * self._bytes
+        """Whether two batches are queued, which is enough to read ahead."""
+        queued_bytes = self._added_bytes - self._sent_bytes
+        return len(self._queue) >= 2 * self._batch_documents or queued_bytes >= 2 * self._batch_bytes
 
     def add(self, document: Document) -> None:
-        """A document has come. One that cannot go over the wire keeps its place.
+        """Queue a document. An invalid one is queued as its error, to keep the order.
 
-        This may be called on a thread of its own, and needs no lock beside those who call the rest.
+        May be called on another thread than the other methods, without a lock.
         """
         item: pb.Document | ParavecError
         try:
             item = messages.document_message(document, "documents[0]")
-            size = messages.checked_size(item, "documents[0]", self._largest)
-        except ParavecError as fault:
-            item, size = fault.shifted(self._added), 0
+            size = messages.message_size(item, "documents[0]", self._max_message_bytes)
+        except ParavecError as error:
+            item, size = with_offset(error, self._added), 0
         self._added += 1
-        self._bytes_in += size
-        self._waiting.append((item, size))
+        self._added_bytes += size
+        self._queue.append((item, size))
 
-    def next(self, idle: bool) -> Program[Answered] | None:
-        """A program for the next batch, if it is time for one; `idle`: nothing is in flight."""
-        whole = len(self._waiting) >= self._count or self._bytes_in - self._bytes_out >= self._bytes
-        if not self._waiting or not (whole or idle or self.ended):
+    def next_batch(self, idle: bool) -> Program[BatchResult] | None:
+        """A program for the next batch, or None if none is due. `idle`: no call is in flight."""
+        queued_bytes = self._added_bytes - self._sent_bytes
+        full = len(self._queue) >= self._batch_documents or queued_bytes >= self._batch_bytes
+        if not self._queue or not (full or idle or self.source_ended):
             return None
         batch: list[pb.Document | ParavecError] = []
-        size = 0
-        while self._waiting and len(batch) < self._count and (not batch or size + self._waiting[0][1] <= self._bytes):
-            item, bytes_ = self._waiting.popleft()
+        batch_bytes = 0
+        while (
+            self._queue
+            and len(batch) < self._batch_documents
+            and (not batch or batch_bytes + self._queue[0][1] <= self._batch_bytes)
+        ):
+            item, size = self._queue.popleft()
             batch.append(item)
-            size += bytes_
-        self._bytes_out += size
-        first, self._sent = self._sent, self._sent + len(batch)
-        return self._embed(batch, first)
+            batch_bytes += size
+        self._sent_bytes += batch_bytes
+        offset, self._sent = self._sent, self._sent + len(batch)
+        return self._embed(batch, offset)
 
-    def outcomes(self, answered: Answered) -> Iterator[Outcome]:
-        """What the caller hears of a batch; raises an error in its place, if that is wanted, and ModelChangedError."""
-        outcomes, model = answered
+    def outcomes(self, result: BatchResult) -> Iterator[Outcome]:
+        """The outcomes of the next batch. Raises a document's error if errors="raise", and ModelChangedError."""
+        outcomes, model = result
         if model and self._model and model != self._model:
             raise ModelChangedError(self._model.version, model.version)
         self._model = model or self._model
@@ -108,40 +130,56 @@ class Stream:
                 raise outcome
             yield outcome
 
-    def _embed(self, batch: Sequence[pb.Document | ParavecError], first: int) -> Program[Answered]:
-        """The outcomes of a batch whose first document is number `first` of the stream."""
-        good = [item for item in batch if isinstance(item, pb.Document)]
-        if not good:
-            yield Pause(0)  # whoever runs programs counts on a step
+    def _embed(self, batch: Sequence[pb.Document | ParavecError], offset: int) -> Program[BatchResult]:
+        """The outcomes of a batch whose first document has number `offset` in the stream."""
+        valid = [item for item in batch if isinstance(item, pb.Document)]
+        if not valid:
+            yield Sleep(0)  # runners need at least one step
             return [item for item in batch if isinstance(item, ParavecError)], None
-        timeout = self._settings.timeout or self._core.config.timeout
-        trying: dict[str, Any] = {"settings": self._settings, "patience": timeout, "end": self._end}
-        if not self._core.config.retry.patience:
-            trying["patience"] = 0
-        made: Iterator[Outcome]
+        config = self._programs.config
+        arguments: dict[str, Any] = {
+            "settings": self._settings,
+            "deadline": self._deadline,
+            "total_backoff": (self._settings.timeout or config.timeout) if config.retry.total_backoff else 0,
+        }
+        outcomes: Iterator[Outcome]
         try:
-            embeddings = yield from self._core.embed(good, self._options, **trying)
-            made, model = iter(embeddings), embeddings.model
+            embeddings = yield from self._programs.embed(valid, self._options, **arguments)
+            outcomes, model = iter(embeddings), embeddings.model
         except InvalidArgumentError as error:
             if not any(violation.field.startswith("documents[") for violation in error.violations):
                 raise
-            # One document fails the whole call. The server's own stream has an outcome for each.
-            requests = [pb.EmbedStreamRequest(document=document, options=self._options) for document in good]
-            responses = yield from self._core.tried(EMBED_STREAM, requests, **trying)
-            if len(responses) != len(good):
-                raise ServerError(f"{len(responses)} answers to {len(good)} documents", code="INTERNAL") from None
-            model = read_version(responses[0].model)
-            numbers = (first + i for i, item in enumerate(batch) if not isinstance(item, ParavecError))
-            made = map(_outcome, responses, numbers)
-        if len(good) == len(batch):
-            return list(made), model
-        return [item if isinstance(item, ParavecError) else next(made) for item in batch], model
+            # One invalid document fails the whole Embed call. EmbedStream has an outcome for each document.
+            requests = [pb.EmbedStreamRequest(document=document, options=self._options) for document in valid]
+            responses = yield from self._programs.caller.call(EMBED_STREAM, requests, **arguments)
+            if len(responses) != len(valid):
+                problem = f"got {len(responses)} outcomes for {len(valid)} documents"
+                raise ServerError(problem, code="INTERNAL") from None
+            model = model_version(responses[0].model)
+            numbers = (offset + i for i, item in enumerate(batch) if not isinstance(item, ParavecError))
+            outcomes = map(_outcome, responses, numbers)
+        if len(valid) == len(batch):
+            return list(outcomes), model
+        return [item if isinstance(item, ParavecError) else next(outcomes) for item in batch], model
+
+
+def open_stream(
+    programs: CallPrograms, options: pb.InferenceOptions, errors: ErrorMode, settings: CallSettings
+) -> Program[StreamBatcher]:
+    """A batcher for a new stream; asks for the server's limits if they are unknown."""
+    limits = yield from programs.limits(settings)
+    return StreamBatcher(programs, limits, options, errors, settings)
 
 
 def _outcome(response: pb.EmbedStreamResponse, number: int) -> Outcome:
-    """What a response says of the document that has this number in the caller's stream."""
-    if response.WhichOneof("outcome") == "embedding":
-        made = response.embedding
-        vector = np.array(made.vector, np.float32)
-        return Embedding(vector, made.token_count, made.known_token_count, made.truncated, method_name(response.method))
-    return from_status(response.error).of_document(number)
+    """The outcome in a response, for the document with this number in the stream."""
+    if response.WhichOneof("outcome") != "embedding":
+        return with_document_number(from_status(response.error), number)
+    embedding = response.embedding
+    return Embedding(
+        np.array(embedding.vector, np.float32),
+        embedding.token_count,
+        embedding.known_token_count,
+        embedding.truncated,
+        method_name(response.method),
+    )

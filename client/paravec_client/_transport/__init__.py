@@ -1,4 +1,4 @@
-"""Channels: how calls reach a server. Credentials, proxies, and forks of the process.
+"""Performs the protocol's programs with gRPC: channels, credentials, proxies, forks, and a runner for each client.
 
-Public to this package: `Connection` (connection), `FORKS` (forks).
+Public to this package: `SyncRunner` (sync_runner), `AsyncRunner` (async_runner).
 """

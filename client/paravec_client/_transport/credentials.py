@@ -1,4 +1,4 @@
-"""How a client proves who it is, and knows that the server is: TLS, and a bearer token."""
+"""TLS credentials and the bearer token."""
 
 import re
 import ssl
@@ -11,49 +11,48 @@ from typing import Any
 import grpc
 
 from .._protocol.call_settings import Metadata
-from ..config import ClientConfig, File, Tls
+from ..config import ClientConfig, File, Tls, parse_target
 from ..errors import ConfigError
-from ..target import read_target
 
 _TOKEN = re.compile(r"[!-~]+")
 
 
-def channel_opener(config: ClientConfig, library: Any = grpc) -> Callable[..., Any]:
-    """What opens a channel to the server, by `grpc` or `grpc.aio`, given options and more; over TLS if so configured.
+def channel_factory(config: ClientConfig, library: Any = grpc) -> Callable[..., Any]:
+    """A function that opens a channel of `grpc` or `grpc.aio` to the target, with TLS if configured.
 
-    The files of certificates are read here, once; ConfigError if they will not do.
+    Reads the certificate files once, here; ConfigError if they are unusable.
     """
     if config.tls is None:
         return partial(library.insecure_channel, config.target)
     credentials, name = _credentials(config.tls), config.tls.server_name
 
-    def secure(options: Sequence[tuple[str, Any]], **more: Any) -> Any:
-        named = [] if name is None else [("grpc.ssl_target_name_override", name)]
-        return library.secure_channel(config.target, credentials, options=[*options, *named], **more)
+    def secure(options: Sequence[tuple[str, Any]], **arguments: Any) -> Any:
+        name_option = [] if name is None else [("grpc.ssl_target_name_override", name)]
+        return library.secure_channel(config.target, credentials, options=[*options, *name_option], **arguments)
 
     return secure
 
 
 class Authorization:
-    """What each call says in its metadata to be let in.
+    """Adds the bearer token to the metadata of calls.
 
-    gRPC's own call credentials refuse plain text altogether, and so could not be used on this machine, nor where a
-    service mesh does the encryption. The rule here: a token goes over TLS, to this machine, or where it was allowed.
+    gRPC's own call credentials refuse plain text altogether, even to this machine or in a service mesh that encrypts.
+    Here a token is sent over TLS, to this machine, or where `insecure_token` allows it.
     """
 
     def __init__(self, config: ClientConfig) -> None:
-        """ConfigError if the token must not be sent, or there is none where it should be."""
+        """ConfigError if the configuration forbids sending the token, or its file is unusable."""
         self._file = Path(config.token_file) if config.token_file is not None else None
-        self._state: tuple[int, ...] | None = None
+        self._file_version: tuple[int, ...] | None = None
         self._metadata: Metadata = ()
         if config.token is not None and self._file is not None:
-            raise ConfigError("token and token_file: one of them, not both")
+            raise ConfigError("token and token_file: set one of them, not both")
         if config.token is None and self._file is None:
             return
-        if config.tls is None and not config.insecure_token and not read_target(config.target).local:
+        if config.tls is None and not config.insecure_token and not parse_target(config.target).local:
             raise ConfigError(
-                f"the token would go to {config.target} over plain text, for all on the way to read: set tls, or "
-                "insecure_token if something else encrypts"
+                f"the token would go to {config.target} over plain text, readable on the way: set tls, or "
+                "insecure_token if the network encrypts by other means"
             )
         if config.token is not None:
             self._metadata = _bearer(config.token, "token")
@@ -61,51 +60,51 @@ class Authorization:
             self._read(self._file)
 
     def metadata(self, given: Metadata = ()) -> Metadata:
-        """Metadata for a call: what its caller gave, and the token that the file holds, or did while it was good."""
+        """The caller's metadata with the token. While its file is unusable, the last good token is used."""
         if any(key == "authorization" for key, _ in given):
             return given
         if self._file is not None:
-            # It may be in the middle of a change. If the old token is no longer good, the server says so.
+            # The file may be in the middle of a change. If the old token has expired, the server says so.
             with suppress(ConfigError):
                 self._read(self._file)
         return (*given, *self._metadata) if given else self._metadata
 
     def _read(self, file: Path) -> None:
         try:
-            found = file.stat()
-            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-            if state == self._state:
+            status = file.stat()
+            version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if version == self._file_version:
                 return
             token = file.read_text("ascii", "replace").strip()
         except OSError as error:
             raise ConfigError(f"token_file: {file}: {error.strerror}") from None
-        self._metadata, self._state = _bearer(token, f"token_file: {file}"), state
+        self._metadata, self._file_version = _bearer(token, f"token_file: {file}"), version
 
 
-def _bearer(token: str, where: str) -> Metadata:
+def _bearer(token: str, setting: str) -> Metadata:
     if not _TOKEN.fullmatch(token):
-        raise ConfigError(f"{where}: must be one token of printable ASCII characters")
+        raise ConfigError(f"{setting}: must be one token of printable ASCII characters")
     return (("authorization", f"Bearer {token}"),)
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if (tls.cert is None) != (tls.key is None):
         raise ConfigError("tls: a certificate needs its key, and a key its certificate")
-    # Tried out here: gRPC would say no more than that a handshake failed.
+    # Python's ssl checks the files first: gRPC would only report a failed handshake.
     ca, cert, key = map(_content, (tls.ca, tls.cert, tls.key))
-    tried = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if tls.ca is not None:
-            tried.load_verify_locations(tls.ca)
+            context.load_verify_locations(tls.ca)
     except ssl.SSLError:
-        raise ConfigError(f"tls: {tls.ca} holds no certificate, or is no PEM file") from None
+        raise ConfigError(f"tls: {tls.ca} holds no certificate, or is not a PEM file") from None
     try:
         if tls.cert is not None:
-            # A key behind a password would be asked for on the terminal.
-            tried.load_cert_chain(tls.cert, tls.key, password=lambda: b"")
+            # Without `password`, ssl would ask for the password of an encrypted key on the terminal.
+            context.load_cert_chain(tls.cert, tls.key, password=lambda: b"")
     except ssl.SSLError:
         raise ConfigError(
-            f"tls: {tls.key} is not the key of {tls.cert}, or one of them is no PEM file, or the key has a password"
+            f"tls: {tls.key} is not the key of {tls.cert}, or one of them is not a PEM file, or the key has a password"
         ) from None
     return grpc.ssl_channel_credentials(ca, key, cert)
 

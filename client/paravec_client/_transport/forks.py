@@ -1,12 +1,11 @@
-"""Forks of a process with clients: their channels are closed before it, and made anew on both sides at the next call.
+"""Lets clients survive a fork: their channels are closed before it and opened again at the next call, on both sides.
 
-gRPC runs threads of its own while it has a channel, and none of them is in a fork: calls there would wait for them for
-ever. Without a channel it ends its threads, and the fork begins afresh. gRPC's own support of forks
-(GRPC_ENABLE_FORK_SUPPORT) is not turned on: with a call in progress in another thread the fork hangs at once,
-whether it uses gRPC or not (seen with 1.85).
+gRPC runs threads as long as it has a channel. A fork has none of these threads, so calls in it would hang. Without
+channels gRPC stops its threads, and both processes start afresh. gRPC's own fork support (GRPC_ENABLE_FORK_SUPPORT) is
+left off: with a call in progress on another thread the fork hangs, even if the child never uses gRPC (seen with 1.85).
 
-What else keeps gRPC's threads: a call that goes on, a channel that is not the client's own, a server, grpc.aio. Then
-the fork has no use of gRPC, and clients there raise ForkedError.
+Other things keep gRPC's threads running: a long call, a channel of the caller's own, a server, grpc.aio. Then gRPC is
+unusable in the child, and clients there raise ForkedError.
 """
 
 import os
@@ -17,104 +16,108 @@ from threading import Condition
 from typing import Protocol
 from weakref import WeakSet
 
-_TASKS = Path("/proc/self/task")
+_THREADS_DIRECTORY = Path("/proc/self/task")
 
-# Beginnings of the names of gRPC's threads.
-_THREADS = ("event_engine", "grpc", "lifeguard", "resolver", "default-exec")
+# Prefixes of the names of gRPC's threads.
+_GRPC_THREAD_PREFIXES = ("event_engine", "grpc", "lifeguard", "resolver", "default-exec")
 
-# Seconds that a fork waits for calls in progress, and for the end of gRPC's threads, which takes some milliseconds.
-_PATIENCE = 2.0
-_LOOK = 0.001
+# How long a fork waits for calls in progress, and then for gRPC's threads to end, which takes a few milliseconds.
+_WAIT_SECONDS = 2.0
+_POLL_SECONDS = 0.001
 
 
-class Suspended(Protocol):
-    """What has channels, and can do without until the next call."""
+class Suspendable(Protocol):
+    """A connection that can close its channels and open them again at the next call."""
 
     def suspend(self) -> None:
         """Close the channels."""
 
 
-class Forks:
-    """The calls in progress in this process, and what becomes of its clients when it forks."""
+class ForkRegistry:
+    """Counts the calls in progress in this process, and suspends its connections when it forks."""
 
     def __init__(self) -> None:
-        self._clients: WeakSet[Suspended] = WeakSet()
-        self._begin_anew()
+        self._connections: WeakSet[Suspendable] = WeakSet()
+        self._reset()
         self.usable = True
-        """Whether gRPC can be used in this process; False in a fork of one that used it meanwhile."""
-        self._patient = True
-        self._clean = False
+        """Whether gRPC works in this process; False in a child whose parent used gRPC at the fork."""
+        self._waits = True
+        self._grpc_stopped = False
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._changed = Condition()
         self._calls = 0
         self._forking = False
 
-    def add(self, client: Suspended) -> None:
-        """Suspend it before each fork."""
-        self._clients.add(client)
+    def add(self, connection: Suspendable) -> None:
+        """Suspend this connection before each fork."""
+        self._connections.add(connection)
 
-    def enter(self) -> None:
-        """A call begins; not while the process forks."""
+    def begin_call(self) -> None:
+        """Count a call; waits while the process forks."""
         with self._changed:
             while self._forking:
                 self._changed.wait()
             self._calls += 1
 
-    def leave(self) -> None:
+    def end_call(self) -> None:
         """A call has ended."""
         with self._changed:
             self._calls -= 1
             if self._forking:
                 self._changed.notify_all()
 
-    def before(self) -> None:
-        """Bring gRPC to rest, if that can be."""
+    def before_fork(self) -> None:
+        """Stop gRPC's threads, if nothing else keeps them running."""
         if not _grpc_runs():
-            self._clean = True
+            self._grpc_stopped = True
             return
         with self._changed:
             self._forking = True
-            # Where gRPC did not come to rest before, something else uses it, and it will not now.
-            idle = self._patient and self._changed.wait_for(lambda: not self._calls, _PATIENCE)
+            # If gRPC kept running at an earlier fork, something else uses it, and waiting again is useless.
+            idle = self._waits and self._changed.wait_for(lambda: not self._calls, _WAIT_SECONDS)
         if idle:
-            for client in list(self._clients):
-                client.suspend()
-            end = time.monotonic() + _PATIENCE
+            for connection in list(self._connections):
+                connection.suspend()
+            end = time.monotonic() + _WAIT_SECONDS
             while _grpc_runs() and time.monotonic() < end:
-                time.sleep(_LOOK)
-            self._patient = not _grpc_runs()
-        self._clean = not _grpc_runs()
+                time.sleep(_POLL_SECONDS)
+            self._waits = not _grpc_runs()
+        self._grpc_stopped = not _grpc_runs()
 
     def after_in_parent(self) -> None:
         """Let calls begin again."""
         with self._changed:
-            self._forking = self._clean = False
+            self._forking = self._grpc_stopped = False
             self._changed.notify_all()
 
     def after_in_child(self) -> None:
-        """The only thread is this one, whatever locks others held."""
-        self._begin_anew()
-        # A process that forks otherwise than by Python has not called `before`.
-        self.usable = self.usable and (self._clean or outlives_forks())
-        self._clean = False
+        """Replace the locks, which threads of the parent may have held, and note whether gRPC works here."""
+        self._reset()
+        # Without `before_fork`, e.g. after a fork by C code, gRPC counts as running.
+        self.usable = self.usable and (self._grpc_stopped or grpc_supports_forks())
+        self._grpc_stopped = False
 
 
-def outlives_forks() -> bool:
-    """Whether gRPC was told to begin anew in forks by itself."""
+def grpc_supports_forks() -> bool:
+    """Whether gRPC's own fork support is on."""
     return os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in ("1", "yes", "true", "t", "y")
 
 
 def _grpc_runs() -> bool:
-    """Whether threads of gRPC run; where that cannot be told, they may."""
-    if not _TASKS.exists():
+    """Whether threads of gRPC run; True if the system does not list threads."""
+    if not _THREADS_DIRECTORY.exists():
         return True
-    for task in _TASKS.iterdir():
-        with suppress(OSError):  # it has ended
-            if (task / "comm").read_text().startswith(_THREADS):
+    for thread in _THREADS_DIRECTORY.iterdir():
+        with suppress(OSError):  # the thread has ended
+            if (thread / "comm").read_text().startswith(_GRPC_THREAD_PREFIXES):
                 return True
     return False
 
 
-FORKS = Forks()
-os.register_at_fork(before=FORKS.before, after_in_parent=FORKS.after_in_parent, after_in_child=FORKS.after_in_child)
+fork_registry = ForkRegistry()
+os.register_at_fork(
+    before=fork_registry.before_fork,
+    after_in_parent=fork_registry.after_in_parent,
+    after_in_child=fork_registry.after_in_child,
+)

@@ -1,4 +1,4 @@
-"""The command paravec: embed texts, find similar documents, describe the model, ask for health."""
+"""The command `paravec`: embeds texts, finds similar documents, describes the model, checks health."""
 
 import argparse
 import os
@@ -17,10 +17,10 @@ from .. import (
     UnavailableError,
 )
 from .commands import completion, embed, similar, status
-from .commands.flags import common
-from .problems import CommandError
+from .commands.flags import common_flags
+from .errors import CommandError
 
-# Exit codes by kind of failure; 2 is argparse's for a wrong command line, too, and 1 any other.
+# Exit code 1 is for other errors. argparse, too, exits with 2 for a wrong command line.
 EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
     (InvalidArgumentError, 3),
     (UnavailableError, 4),
@@ -32,7 +32,7 @@ EXIT_CODES: tuple[tuple[type[ParavecError], int], ...] = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command with arguments, by default those of the process. Returns the exit code."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = _parser().parse_args(argv)
     try:
@@ -43,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except ParavecError as error:
         print(f"paravec: {error or error.code}", file=sys.stderr)
-        return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+        return next((code for error_type, code in EXIT_CODES if isinstance(error, error_type)), 1)
     except BrokenPipeError:
+        # Without this, Python reports the broken pipe once more when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -57,13 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (embed, similar, status):
-        command.add(commands, common())
+        command.add(commands, common_flags())
     completion.add(commands, parser)
     return parser
 
 
 class _Version(argparse.Action):
-    """Asks for the version when it is wanted: it is not known where paravec runs from a folder."""
+    """Looks up the version only when asked for: without an installed distribution there is none."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_others: Any) -> None:
         print(f"paravec {version('paravec')}")

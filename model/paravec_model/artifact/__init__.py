@@ -1,6 +1,7 @@
-"""The model artifact: a directory of JSON and .npy files that processes map and share.
+"""The model artifact: a directory of JSON and .npy files that processes map into memory and share.
 
-Public: `Artifact` opens one, `verify` recomputes its hashes, `Manifest` describes it. `writer` makes one.
+Public: `Artifact` opens one, `verify` checks it with its hashes, `Manifest` describes it. `arrays` lists the .npy
+files, `writer` writes the files.
 """
 
 from .artifact import Artifact, verify

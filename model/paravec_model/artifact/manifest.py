@@ -1,4 +1,4 @@
-"""manifest.json: everything about an artifact but its numbers, and the hashes that hold the two together."""
+"""manifest.json: all facts about an artifact except its numbers, and a hash of each of its files."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from ..text.tokenizer import Tokenizer, tokenizer_from_dict, tokenizer_to_dict
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 2
 
-# What does not change a vector does not change the model's identity.
+# Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileEntry:
-    """Size in bytes and SHA-256 of one file of the artifact."""
+    """Size in bytes and SHA-256, in hexadecimal, of one file of the artifact."""
 
     size: int
     sha256: str
@@ -34,31 +34,31 @@ class Manifest:
     """The parsed manifest.json of an artifact."""
 
     name: str
-    """Name of the model, part of paths and labels."""
+    """Name of the model, used in paths and labels."""
     version: str
-    """Version that its maker gave it."""
+    """Version of the model, chosen by its maker."""
     created: str
     """When the artifact was made, ISO 8601 in UTC."""
     tool: str
-    """What made it, e.g. "paravec 0.1.0"."""
+    """The program that made it, e.g. "paravec 0.1.0"."""
     algorithm: Algorithm
     """Architecture and hyper-parameters."""
     vocabulary_size: int
-    """Words, and rows of each matrix."""
+    """Number of words, which is the number of rows of each matrix."""
     doctag_count: int
-    """Training documents' tags that the artifact carries; 0 if it carries none."""
+    """Number of training documents in the artifact; 0 if it has none."""
     defaults: InferenceOptions
-    """Options of inference that a caller leaves unset."""
+    """Options of inference for callers that set none."""
     tokenizer: Tokenizer
-    """The tokenizer of training."""
+    """The tokenizer that training used."""
     training: dict[str, Any]
-    """Where the model came from: parameters and source, for people; inference does not read it."""
+    """Parameters and source of the training, for people. Inference does not use it."""
     files: dict[str, FileEntry]
     """The other files of the artifact."""
     map_lambda: float | None = None
-    """λ of method `map`: precision of the prior, chosen for this model. None if the artifact is not made for it."""
+    """λ of method map, the precision of its prior. None if the artifact does not support the method."""
     digest: str = field(default="")
-    """Identity of the model: SHA-256 of all above but `created` and `tool`, as "sha256:<hex>"."""
+    """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -67,16 +67,16 @@ class Manifest:
             raise OptionError("vocabulary_size", f"must be 1 to 2^31 - 1, not {self.vocabulary_size}")
         if self.map_lambda is not None:
             if self.algorithm.mode != "dbow":
-                raise OptionError("map_lambda", f"must be null: method map is for DBOW, not for {self.algorithm.mode}")
+                raise OptionError("map_lambda", f"must be null: method map is for DBOW, not {self.algorithm.mode}")
             if not 1e-6 <= self.map_lambda <= 1e6:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
-            raise OptionError("method", "cannot be map by default: the artifact is not made for it")
+            raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
     def to_json(self) -> str:
-        """The text of manifest.json; the same manifest always gives the same text."""
+        """The text of manifest.json. Equal manifests give equal text."""
         content = self._to_dict()
         content["checksum"] = _hash(content, without=("checksum",))
         return _text(content)
@@ -87,15 +87,15 @@ class Manifest:
 
 
 def check_name(what: str, value: str) -> None:
-    """Names become folder names and labels: OptionError for one that cannot."""
+    """OptionError if a name cannot be a folder name and a label."""
     if not value or len(value) > 100 or value.startswith(".") or "/" in value or not value.isprintable():
         raise OptionError(what, f"{value!r} must be 1 to 100 printable characters, without '/', not starting with '.'")
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read and check the manifest of the artifact at `directory`; ArtifactError if it cannot be trusted."""
+    """Read and check the manifest of the artifact at `directory`; ArtifactError if it is missing or damaged."""
     path = directory / MANIFEST
-    # os.path's probe, unlike pathlib's, says no to a path that cannot be.
+    # os.path.isfile returns False for an invalid path, where Path.is_file raises.
     if os.path.isfile(directory):  # noqa: PTH113
         raise ArtifactError(
             f"{directory}: is a file, not an artifact directory; if gensim saved it, convert it first:"
@@ -115,12 +115,12 @@ def read_manifest(directory: Path) -> Manifest:
     if content.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this is paravec for format {FORMAT_VERSION}; install a paravec that knows it, or train or convert again"
+            f" this paravec reads version {FORMAT_VERSION}; install a paravec that reads it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or raw != _text(content):
-        raise ArtifactError(f"{path}: its checksum is wrong, the manifest was changed or damaged")
+        raise ArtifactError(f"{path}: its checksum is wrong: the manifest was changed or damaged")
     if content.get("digest") != _hash(content, without=_OUTSIDE_DIGEST):
-        raise ArtifactError(f"{path}: its digest is wrong, the manifest was changed or damaged")
+        raise ArtifactError(f"{path}: its digest is wrong: the manifest was changed or damaged")
     try:
         return _parse(content)
     except OptionError as error:
@@ -134,14 +134,14 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
-    # Artifacts made before there was a method map do not name it.
+    # Artifacts from before there was method map lack the field.
     rest.setdefault("map_lambda", None)
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 
 
 def _typed(kind: type[T], values: Any, where: str) -> T:
-    """Make a dataclass from parsed JSON; OptionError for a missing, unknown or wrongly typed field."""
+    """Make a dataclass from parsed JSON. OptionError for a missing or unknown field, or one of a wrong type."""
     if not isinstance(values, dict):
         raise OptionError(where, "must be an object")
     hints = get_type_hints(kind)

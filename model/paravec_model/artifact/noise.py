@@ -1,4 +1,4 @@
-"""The noise distribution of negative sampling, as an artifact keeps it."""
+"""The noise distribution of negative sampling, as artifacts store it."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ NOISE_TOTAL = 2**31 - 1
 
 
 def guide_shift(words: int) -> int:
-    """The guide has an entry for every 2^shift draws: four to eight a word."""
+    """The guide has an entry for every 2^shift draws; the shift is such that there are four to eight for each word."""
     return max(0, 29 - words.bit_length())
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise distribution, as gensim's `cum_table`, with a guide to search it from."""
+    """gensim's `cum_table`, and a guide: where to begin a linear search in it."""
 
     cum_table: Uints
-    """Words by cumulative frequency; ends with the number of draws that there are, `NOISE_TOTAL` in a model."""
+    """Cumulative frequency of each word, scaled so that the last entry is `NOISE_TOTAL`. uint32 of shape (words,)."""
     guide: Uints
-    """The first word at or after every 2^shift-th draw."""
+    """For every 2^shift-th draw, the first word whose entry is not less."""
 
     @classmethod
     def of(cls, cum_table: Uints) -> "Noise":
-        """Make the guide."""
+        """Compute the guide."""
         shift = guide_shift(len(cum_table))
         marks = np.arange((int(cum_table[-1]) >> shift) + 1, dtype=np.uint64) << np.uint64(shift)
         return cls(cum_table, np.searchsorted(cum_table, marks).astype(np.uint32))

@@ -1,4 +1,4 @@
-"""Writing an artifact: streamed, hashed and checked on the way, and seen under its name only when complete."""
+"""Writes the files of an artifact. They get their final directory name only when all are complete."""
 
 import contextlib
 import hashlib
@@ -18,17 +18,17 @@ from ..options import padded
 from .finite import count_unusable, unusable_problem
 from .manifest import FileEntry
 
-_CHUNK = 8 * 2**20
+_PIECE_BYTES = 8 * 2**20
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def creation_time() -> str:
-    """Now, or SOURCE_DATE_EPOCH where the environment sets it (reproducible-builds.org), ISO 8601 in UTC."""
+    """The current time, or SOURCE_DATE_EPOCH of the environment (reproducible-builds.org), as ISO 8601 in UTC."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
         when = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
@@ -38,35 +38,35 @@ def creation_time() -> str:
 
 
 def check_output(path: Path) -> None:
-    """ModelError if `new_directory(path)` would fail; to be asked before the long work whose result goes there."""
+    """ModelError if `new_directory(path)` would fail. Call it before long work whose result goes to `path`."""
     if path.exists() or path.is_symlink():
-        raise ModelError(f"{path}: already exists; name another output, or remove it first")
+        raise ModelError(f"{path}: already exists; choose another output, or remove it first")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ModelError(f"{path}: cannot be made: {parent} is not a folder that may be written to")
+        raise ModelError(f"{path}: cannot be created: {parent} is not a writable directory")
 
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A private directory that becomes `path` when the block ends well, and vanishes when it does not."""
+    """A temporary directory that is renamed to `path` when the block succeeds, and removed when it fails."""
     check_output(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        private = path.parent / f".{path.name}.{os.urandom(4).hex()}.part"
-        private.mkdir()
+        temporary = path.parent / f".{path.name}.{os.urandom(4).hex()}.part"
+        temporary.mkdir()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be made: {error.strerror}") from error
+        raise ModelError(f"{path}: cannot be created: {error.strerror}") from error
     try:
-        yield private
-        private.rename(path)
+        yield temporary
+        temporary.rename(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class _HashingFile:
-    """What numpy and json write to: hashes and counts what goes by."""
+    """A file to write to, which hashes and counts the bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -83,7 +83,7 @@ class _HashingFile:
 
 
 def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
-    """Write a list, one entry a line."""
+    """Write a JSON list, one entry a line."""
     with path.open("wb") as file:
         out = _HashingFile(file)
         out.write(b"[\n" + ",\n".join(json.dumps(value) for value in values).encode("ascii") + b"\n]\n")
@@ -93,10 +93,10 @@ def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
 def write_array(
     path: Path, array: npt.NDArray[Any], dtype: str, *, vectors_per_row: int = 1, pad: bool = False
 ) -> FileEntry:
-    """Write an array as .npy, piece by piece, so that a mapped source never has to fit in memory.
+    """Write an array as .npy in pieces, so that a mapped array need not fit in memory.
 
-    With `pad`, each of the `vectors_per_row` vectors side by side in a row is padded with zeros to whole cache lines.
-    ConversionError if it holds numbers that are not finite.
+    A row of a matrix holds `vectors_per_row` vectors side by side. With `pad`, each is padded with zeros to whole cache
+    lines. ConversionError if a number is NaN, infinite or too large for a model.
     """
     shape = array.shape
     if pad:
@@ -105,7 +105,7 @@ def write_array(
         shape = (rows, vectors_per_row * padded(size))
     header = {"descr": dtype, "fortran_order": False, "shape": shape}
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
-    step, bad = max(1, _CHUNK // row_bytes), 0
+    step, unusable = max(1, _PIECE_BYTES // row_bytes), 0
     with path.open("wb") as file:
         out = _HashingFile(file)
         np.lib.format.write_array_header_1_0(out, header)
@@ -113,14 +113,14 @@ def write_array(
             with np.errstate(over="ignore", invalid="ignore"):
                 piece = np.ascontiguousarray(array[start : start + step], dtype=dtype)
             if piece.dtype.kind == "f":
-                bad += count_unusable(piece)
+                unusable += count_unusable(piece)
             if pad:
                 piece = piece.reshape(len(piece), vectors_per_row, size)
                 piece = np.pad(piece, ((0, 0), (0, 0), (0, padded(size) - size)))
             out.write(piece.tobytes())
-    if bad:
+    if unusable:
         raise ConversionError(
-            f"{path.stem}: {unusable_problem(bad, int(np.prod(array.shape)))};"
-            " nothing can be inferred from such a model, train it again (with a lower alpha, if that is why)"
+            f"{path.stem}: {unusable_problem(unusable, int(np.prod(array.shape)))};"
+            " the model cannot be used: train it again, with a lower alpha if the training diverged"
         )
     return out.entry()

@@ -1,32 +1,32 @@
-"""The flags of paravec-model, and what they say in the terms of this package."""
+"""Parses the flags of paravec-model and turns them into the package's types."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from .. import __version__
 from ..errors import OptionError
-from ..options import Algorithm, InferenceOptions
+from ..options import Algorithm, InferenceOptions, Method
 from ..text.tokenizer import KINDS, Tokenizer, tokenizer_from_dict
 from ..training.parameters import TrainingParameters
 from .corpus_flags import add_corpus, check_corpus
-from .evaluation_flags import add_comparison, add_evaluation, check_evaluation
+from .evaluation_flags import add_compare, add_evaluate, check_evaluate
 
 if TYPE_CHECKING:
     from ..evaluation.map_lambda import Chooser
 
-# Name -> line in the list of commands, description, what follows the flags.
+# Name -> line in the list of commands, description, text after the flags.
 _COMMANDS = {
     "train": (
         "train a model on a corpus",
         "Train a model with gensim and write its artifact.",
         """\
 Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
-A corpus of a few thousand documents wants more epochs and a lower --min-count; docs/how-to/train-a-model.md says why.
-Ctrl-C while it trains ends training and keeps what is learned; pressed again, it drops it.
+A corpus of a few thousand documents needs more epochs and a lower --min-count; docs/how-to/train-a-model.md says why.
+Ctrl-C ends training and keeps the model learned so far; pressed again, it drops the model.
 
 examples:
   paravec-model train --corpus lee --min-count 2 --epochs 40 --output models/lee
@@ -35,10 +35,10 @@ examples:
     ),
     "convert": (
         "convert a model that gensim saved",
-        "Convert a Doc2Vec model that gensim saved, without running what is in its pickle.",
+        "Convert a Doc2Vec model that gensim saved, without running code of its pickle.",
         """\
-A gensim file does not say how its training cut text into tokens: say it here, or texts will be cut in another way
-than the model learned them. The default is that of gensim.utils.simple_preprocess.
+A gensim file does not record how its training cut text into tokens. Name the same tokenizer here, or the model will not
+know the tokens of texts. The default is that of gensim.utils.simple_preprocess.
 
 examples:
   paravec-model convert doc2vec.model models/news --model-version 2
@@ -46,20 +46,20 @@ examples:
 """,
     ),
     "inspect": (
-        "show what an artifact holds",
+        "show an artifact's manifest",
         "Show name, version, digest, parameters and files of an artifact.",
         "examples:\n  paravec-model inspect models/lee\n  paravec-model inspect models/lee --json | jq -r .digest\n",
     ),
     "verify": (
         "check an artifact's hashes",
-        "Read all of an artifact and check its hashes; exit 1 if any is wrong.",
+        "Read the whole artifact and check its hashes; exit with status 1 if one is wrong.",
         "example:\n  paravec-model verify models/lee\n",
     ),
     "evaluate": (
         "measure how good a model is",
-        "Measure what a model's vectors find, for each method, with intervals that hold in 95 of 100 such samples.",
+        "Measure how well a model's vectors find related texts, for each method, with 95 % confidence intervals.",
         """\
-A corpus is tried without labels. Your own labels: --pairs, or --queries with --documents and --judgements.
+A corpus needs no labels. For your own labels use --pairs, or --queries with --documents and --judgements.
 
 examples:
   paravec-model evaluate models/lee --corpus lee --json lee.json
@@ -68,8 +68,8 @@ examples:
 """,
     ),
     "compare": (
-        "tell whether one model may replace another",
-        "Tell whether model B may replace model A, on a corpus, or on the doctags that both artifacts hold.",
+        "check whether one model may replace another",
+        "Check whether model B may replace model A, on a corpus or on the doctags that both artifacts hold.",
         """\
 exit status: 0 B may replace A, 3 it may not, 1 they could not be compared, 2 wrong usage.
 
@@ -79,19 +79,19 @@ example:
     ),
 }
 
-_PARAMETERS = {
+_PARAMETER_HELP = {
     "vector_size": "numbers in a vector",
-    "dm": "1: PV-DM, 0: PV-DBOW, which finds better",
-    "dm_mean": "PV-DM with 1: the mean (as when unset), 0: the sum of the context's vectors",
-    "dm_concat": "PV-DM with 1: concatenate the context's vectors",
-    "dm_tag_count": "tags of each document with --dm-concat; only 1 is of use",
-    "dbow_words": "PV-DBOW with 1: learn word vectors as well",
+    "dm": "1: PV-DM, 0: PV-DBOW, which usually finds better",
+    "dm_mean": "for PV-DM, 1: the mean (default), 0: the sum of the context's vectors",
+    "dm_concat": "for PV-DM, 1: concatenate the context's vectors",
+    "dm_tag_count": "tags of each document with --dm-concat; must be 1",
+    "dbow_words": "for PV-DBOW, 1: learn word vectors as well",
     "window": "greatest distance between a word and its context",
     "min_count": "drop words that occur less often",
     "sample": "threshold of sub-sampling frequent words, 0: keep all",
     "negative": "noise words for each word, 0: no negative sampling",
     "hs": "1: hierarchical softmax",
-    "ns_exponent": "shape of the noise distribution",
+    "ns_exponent": "exponent of the noise distribution",
     "epochs": "passes over the corpus",
     "alpha": "learning rate at the start",
     "min_alpha": "learning rate at the end",
@@ -100,12 +100,11 @@ _PARAMETERS = {
     "workers": "threads; with more than 1, training cannot be reproduced",
 }
 
-_TOKENIZER = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
-_INFERENCE = ("method", "epochs", "alpha", "min_alpha", "seed", "normalize")
+_TOKENIZER_OPTIONS = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The flags of `argv`, and the command's name as `command`; exits with status 2 if they make no sense."""
+    """Parse `argv`; the command's name is in `command`. Exits with status 2 if the flags are wrong."""
     parser = argparse.ArgumentParser(
         prog="paravec-model", description="Make, check and compare artifacts of Doc2Vec models.", allow_abbrev=False
     )
@@ -114,76 +113,78 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     train, convert, inspect, verify, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
     add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
-    _add_artifact(train, like="training's", method="the one that finds documents' other halves better")
+    _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
     _add_training(train)
-    convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="what Doc2Vec.save() wrote")
+    convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="the file that Doc2Vec.save() wrote")
     convert.add_argument(
         "--allow-class", action="append", default=[], metavar="MODULE.CLASS",
         help="a class of your own, derived from Doc2Vec, that the file may hold; it is not imported (may be repeated)",
     )  # fmt: skip
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
-    _add_artifact(convert, like="the model's", method="sgd")
+    _add_artifact(convert, rates="the model's", method="sgd")
     for command in (inspect, verify, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
-    add_evaluation(evaluate)
-    add_comparison(compare)
+    add_evaluate(evaluate)
+    add_compare(compare)
     arguments = parser.parse_args(argv)
     reader = {"train": train, "evaluate": evaluate, "compare": compare}.get(arguments.command)
     if reader:
         check_corpus(reader, arguments)
     if reader is evaluate:
-        check_evaluation(evaluate, arguments)
+        check_evaluate(evaluate, arguments)
     return arguments
 
 
-def parameters_of(arguments: argparse.Namespace) -> TrainingParameters:
-    """gensim's parameters."""
-    return TrainingParameters(**{name: getattr(arguments, name) for name in _PARAMETERS})
+def training_parameters(arguments: argparse.Namespace) -> TrainingParameters:
+    """The parameters of training; OptionError if one is out of range."""
+    return TrainingParameters(**{field.name: getattr(arguments, field.name) for field in fields(TrainingParameters)})
 
 
-def tokenizer_of(arguments: argparse.Namespace) -> Tokenizer:
-    """The tokenizer; OptionError for a flag that its kind does not have."""
+def tokenizer_from(arguments: argparse.Namespace) -> Tokenizer:
+    """The tokenizer; OptionError for a flag that its kind does not take."""
     kind: str = arguments.tokenizer
-    options = {name: getattr(arguments, name) for name in _TOKENIZER if getattr(arguments, name) is not None}
+    options = {name: getattr(arguments, name) for name in _TOKENIZER_OPTIONS if getattr(arguments, name) is not None}
     for name in sorted(options.keys() - {field.name for field in fields(KINDS[kind])}):
         raise OptionError(name, f"is not an option of the {kind} tokenizer")
     if kind == "regex" and "pattern" not in options:
-        raise OptionError("pattern", "is what the regex tokenizer needs; name one with --pattern")
+        raise OptionError("pattern", "is missing: name the regex tokenizer's with --pattern")
     return tokenizer_from_dict({"kind": kind, **options})
 
 
-def inference_of(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
-    """Default options of inference: those of `base`, but for what the flags say."""
-    given = given_of(arguments)
+def inference_options(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
+    """The artifact's default options of inference: those of the flags, else of `base`, else of InferenceOptions."""
     try:
-        return InferenceOptions(**{**base, **given})
+        return InferenceOptions(**{**base, **inference_flags(arguments)})
     except OptionError as error:
         raise OptionError(f"infer_{error.field}", error.problem) from error
 
 
-def given_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of inference that the flags say."""
-    given = {name: getattr(arguments, f"infer_{name}") for name in _INFERENCE}
-    return {name: value for name, value in given.items() if value is not None}
+def inference_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values of the --infer-* flags that are set, by InferenceOptions' names."""
+    values = {field.name: getattr(arguments, f"infer_{field.name}") for field in fields(InferenceOptions)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def chooser_of(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":
-    """How λ of method map is chosen; None if the artifact is not to have it. OptionError for what the model cannot."""
-    given: str | float = arguments.map_lambda
+def lambda_chooser(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":
+    """How λ of method map is chosen; None for an artifact without method map.
+
+    `automatic`: the chooser for --map-lambda auto. OptionError if the flags ask for method map and the model has none.
+    """
+    map_lambda: str | float = arguments.map_lambda
     if algorithm.mode != "dbow":
         if arguments.infer_method == "map":
             raise OptionError("infer_method", f"cannot be map, which is for DBOW; this model is {algorithm.mode}")
-        if isinstance(given, float):
+        if isinstance(map_lambda, float):
             raise OptionError("map_lambda", f"is for DBOW; this model is {algorithm.mode}")
         return None
-    if given == "none":
+    if map_lambda == "none":
         if arguments.infer_method == "map":
             raise OptionError("infer_method", "cannot be map with --map-lambda none")
         return None
     from ..evaluation.map_lambda import fixed
 
-    return partial(fixed, given) if isinstance(given, float) else automatic
+    return partial(fixed, map_lambda) if isinstance(map_lambda, float) else automatic
 
 
 def _map_lambda(text: str) -> str | float:
@@ -204,33 +205,34 @@ def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
     return command
 
 
-def _add_artifact(command: argparse.ArgumentParser, like: str, method: str) -> None:
+def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> None:
+    """Flags of the artifact that a command writes. `rates`, `method`: text for the defaults of inference."""
     command.add_argument("--name", help="name of the model (default: the output's folder name)")
     command.add_argument("--model-version", default="1", metavar="V", help="version of the model (default %(default)s)")
     command.add_argument("--doctags", action="store_true", help="keep the training documents' tags and vectors")
     switch = argparse.BooleanOptionalAction
-    group = command.add_argument_group("tokenizer", "how text is cut, in training and in serving")
+    group = command.add_argument_group("tokenizer", "cuts text into tokens, in training and in serving")
     group.add_argument("--tokenizer", choices=KINDS, default="simple", help="its kind (default %(default)s)")
-    group.add_argument("--lowercase", action=switch, help="lower case first (default: simple does, the others do not)")
+    group.add_argument("--lowercase", action=switch, help="to lower case first (default: only simple does)")
     group.add_argument("--deaccent", action=switch, help="simple: remove accents (default: no)")
     group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
     group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
-    group.add_argument("--pattern", metavar="RE", help="regex: what a token matches")
-    group = command.add_argument_group("inference", "what a request gets that does not say otherwise")
-    group.add_argument("--infer-method", choices=("sgd", "map"), help=f"its method (default: {method})")
+    group.add_argument("--pattern", metavar="RE", help="regex: a regular expression that matches a token")
+    group = command.add_argument_group("inference", "the artifact's defaults, for requests that leave an option unset")
+    group.add_argument("--infer-method", choices=get_args(Method), help=f"the method (default: {method})")
     text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
     group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
-    group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {like})")
-    group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {like})")
-    group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {like})")
+    group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {rates})")
+    group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {rates})")
+    group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {rates})")
     group.add_argument("--infer-seed", type=int, metavar="N", help="seed of the random draws (default 1)")
     group.add_argument("--infer-normalize", action=switch, help="scale to unit length (default: no)")
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("training", "gensim's parameters, by gensim's names")
+    group = command.add_argument_group("training", "gensim's parameters, under gensim's names")
     for field in fields(TrainingParameters):
-        flag, text = f"--{field.name.replace('_', '-')}", _PARAMETERS[field.name]
+        flag, text = f"--{field.name.replace('_', '-')}", _PARAMETER_HELP[field.name]
         if isinstance(field.default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         elif field.default is None:

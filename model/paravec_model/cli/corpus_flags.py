@@ -1,4 +1,4 @@
-"""The flags that name a corpus, for each command that reads one."""
+"""The flags that name a corpus: for train, evaluate and compare."""
 
 import argparse
 from pathlib import Path
@@ -7,14 +7,14 @@ from ..corpus.formats import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus
 
 
 def add_corpus(command: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add them to a command."""
+    """Add the flags to a command. `required`: whether one of the corpora must be named."""
     group = command.add_argument_group("corpus", "text in UTF-8; one of --corpus, --lines, --jsonl, --csv, --folder")
     kinds = group.add_mutually_exclusive_group(required=required)
-    kinds.add_argument("--corpus", choices=NAMES, help="one that an installed package ships")
+    kinds.add_argument("--corpus", choices=NAMES, help="lee: 300 news stories, part of gensim")
     kinds.add_argument("--lines", type=Path, metavar="FILE", help="a document on each line; its tag is its number")
     kinds.add_argument("--jsonl", type=Path, metavar="FILE", help="a JSON object on each line")
     kinds.add_argument("--csv", type=Path, metavar="FILE", help="CSV with a header")
-    kinds.add_argument("--folder", type=Path, metavar="DIR", help="every *.txt file below; its tag is its path")
+    kinds.add_argument("--folder", type=Path, metavar="DIR", help="each *.txt file below; its tag is its path")
     group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
     group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
     group.add_argument("--column", metavar="C", help="column of the text, with --csv")
@@ -22,7 +22,7 @@ def add_corpus(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Exit with status 2 if one of them needs or excludes another."""
+    """Exit with status 2 if a flag is missing, or does not go with the others."""
     for kind, needed in (("jsonl", "field"), ("csv", "column")):
         given = getattr(arguments, kind) is not None
         if given and getattr(arguments, needed) is None:
@@ -32,12 +32,12 @@ def check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace
                 command.error(f"--{name.replace('_', '-')} is for --{kind} only")
 
 
-def names_corpus(arguments: argparse.Namespace) -> bool:
-    """Whether the flags name one."""
+def has_corpus(arguments: argparse.Namespace) -> bool:
+    """Whether the flags name a corpus."""
     return any(getattr(arguments, kind) is not None for kind in ("corpus", "lines", "jsonl", "csv", "folder"))
 
 
-def corpus_of(arguments: argparse.Namespace) -> Corpus:
+def corpus_from(arguments: argparse.Namespace) -> Corpus:
     """The corpus that the flags name."""
     if arguments.corpus is not None:
         return named_corpus(arguments.corpus)

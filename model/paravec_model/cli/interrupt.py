@@ -1,4 +1,4 @@
-"""Ctrl-C that first asks."""
+"""First SIGINT asks training to stop and keep its result; the second raises KeyboardInterrupt."""
 
 import signal
 import threading
@@ -7,29 +7,29 @@ from typing import Any
 
 
 class Interrupt:
-    """While entered, the first SIGINT is a question that a call of this answers; the second is KeyboardInterrupt.
+    """A context manager; calling it returns whether SIGINT arrived within the block.
 
-    Outside the main thread, which alone may handle signals, it never says yes.
+    Outside the main thread, where Python allows no signal handlers, it has no effect.
     """
 
     def __init__(self) -> None:
-        self._asked = False
-        self._before: Any = None
+        self._received = False
+        self._previous_handler: Any = None
 
     def __call__(self) -> bool:
-        """Whether somebody asked to stop."""
-        return self._asked
+        """Whether SIGINT arrived."""
+        return self._received
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._previous_handler = signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self._asked:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._received:
             raise KeyboardInterrupt
-        self._asked = True
+        self._received = True

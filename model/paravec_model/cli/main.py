@@ -1,6 +1,6 @@
-"""paravec-model: make, convert, look at, check, try and compare model artifacts.
+"""paravec-model: train, convert, inspect, verify, evaluate and compare model artifacts.
 
-What takes long to import (numpy, gensim) is imported by the command that needs it, so that `--help` is quick.
+numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
 
 import json
@@ -19,8 +19,8 @@ from ..artifact.manifest import check_name
 from ..errors import ConversionError, ModelError, StoppedError
 from ..text.scripts import warn_if_unspaced
 from ..training.train import train
-from .arguments import chooser_of, given_of, inference_of, parameters_of, parse, tokenizer_of
-from .corpus_flags import corpus_of, names_corpus
+from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
+from .corpus_flags import corpus_from, has_corpus
 from .interrupt import Interrupt
 from .tables import comparison_table, evaluation_table, manifest_table
 
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Status of what Ctrl-C ended, as shells have it, even where something was kept: scripts must not take it for whole.
-_INTERRUPTED = 130
+# Exit status after Ctrl-C: 128 + SIGINT, as shells report it. Also if a model was kept, so that scripts notice.
+_INTERRUPTED_STATUS = 130
 
-# Status of `compare` where B may not replace A.
-_DIFFERENT = 3
+# Exit status of `compare` if B may not replace A.
+_NOT_REPLACEABLE_STATUS = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, or 1 after one line on stderr that says what is wrong."""
+    """Run one command and return its exit status: 0, or 1 after one line on stderr that names the error.
+
+    130 after Ctrl-C; 3 if `compare` finds that B may not replace A. Wrong flags exit with status 2.
+    """
     arguments = parse(argv)
     logging.basicConfig(format="paravec-model: warning: %(message)s", level=logging.WARNING)
     try:
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except StoppedError as error:
         _complain(f"interrupted: {error}")
-        return _INTERRUPTED
+        return _INTERRUPTED_STATUS
     except ModelError as error:
         return _complain(str(error))
     except MemoryError as error:
@@ -53,28 +56,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"not enough memory: {problem}; a smaller vector_size or a larger min_count needs less")
     except KeyboardInterrupt:
         _complain("interrupted")
-        return _INTERRUPTED
+        return _INTERRUPTED_STATUS
     except BrokenPipeError:
-        # The reader has gone; Python would complain once more when it flushes stdout at its end.
+        # The reader of the pipe has gone. Python flushes stdout at exit and would report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
 
 
 def _train(arguments: Namespace) -> int:
-    name = _check_target(arguments)
-    corpus, tokenizer, parameters = corpus_of(arguments), tokenizer_of(arguments), parameters_of(arguments)
-    defaults = inference_of(arguments, asdict(parameters.defaults()))
+    name = _check_output(arguments)
+    corpus, tokenizer, parameters = corpus_from(arguments), tokenizer_from(arguments), training_parameters(arguments)
+    defaults = inference_options(arguments, asdict(parameters.defaults()))
     from ..convert.export import write_artifact
     from ..convert.gensim_model import GensimModel
     from ..evaluation import map_lambda
     from ..kernels.library import load
 
-    # Without kernels no artifact can be written: not to be found out when training is done.
+    # An artifact cannot be written without kernels, so a missing library must fail before training.
     load()
+    # Filled after training; flags that contradict each other must fail before.
     sample: list[list[str]] = []
     by_halves = partial(map_lambda.by_halves, sample, method=arguments.infer_method)
-    choose = chooser_of(arguments, parameters.algorithm(), by_halves)
+    choose = lambda_chooser(arguments, parameters.algorithm(), by_halves)
     with Interrupt() as stop:
         trained = train(corpus, tokenizer, parameters, stop=stop)
     sample += trained.sample
@@ -90,31 +94,31 @@ def _train(arguments: Namespace) -> int:
         choose=choose,
     )
     _report(arguments.output, manifest)
-    return _INTERRUPTED if trained.stopped else 0
+    return _INTERRUPTED_STATUS if trained.stopped else 0
 
 
 def _convert(arguments: Namespace) -> int:
-    name, tokenizer = _check_target(arguments), tokenizer_of(arguments)
+    name, tokenizer = _check_output(arguments), tokenizer_from(arguments)
     from ..convert.export import write_artifact
     from ..convert.gensim_file.load import load
     from ..convert.gensim_model import GensimModel
-    from ..convert.learning_rates import usable
+    from ..convert.learning_rates import inference_rates
     from ..evaluation import map_lambda
 
     source = GensimModel(load(arguments.gensim_file, arguments.allow_class))
     try:
         algorithm = source.algorithm()
         if not source.is_trained(algorithm):
-            _logger.warning("the model was never trained: its output weights are all zero, so its vectors say nothing")
-        choose = chooser_of(arguments, algorithm, partial(map_lambda.by_tags, source.tag_vectors()))
-        rates = usable(source.defaults(), given_of(arguments), has_map=algorithm.mode == "dbow")
+            _logger.warning("the model was never trained: its output weights are all zero, so its vectors are useless")
+        choose = lambda_chooser(arguments, algorithm, partial(map_lambda.by_tags, source.trained_vectors))
+        rates = inference_rates(source.defaults(), inference_flags(arguments), has_map=algorithm.mode == "dbow")
         manifest = write_artifact(
             arguments.output,
             source,
             name=name,
             version=arguments.model_version,
             tokenizer=tokenizer,
-            defaults=inference_of(arguments, rates),
+            defaults=inference_options(arguments, rates),
             training={"gensim": source.model.gensim},
             doctags=arguments.doctags,
             choose=choose,
@@ -122,7 +126,7 @@ def _convert(arguments: Namespace) -> int:
     except ConversionError as error:
         raise ConversionError(f"{arguments.gensim_file}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # A pickle may lack anything, or hold it in any type.
+        # A pickle may lack any attribute, or hold any type in it.
         raise ConversionError(f"{arguments.gensim_file}: is not a whole Doc2Vec model: {error}") from error
     return _report(arguments.output, manifest)
 
@@ -148,31 +152,31 @@ def _verify(arguments: Namespace) -> int:
 def _evaluate(arguments: Namespace) -> int:
     from ..artifact import Artifact
     from ..encoder import Encoder
-    from ..evaluation.evaluate import Figure, Trial, coverage, to_json
+    from ..evaluation.evaluate import Evaluator, Measurement, coverage, to_json
     from ..evaluation.tasks import read_judgements, read_pairs
 
     artifact = Artifact.open(arguments.artifact)
     artifact.check_finite()
     encoder = Encoder(artifact)
-    trial, figures, texts = Trial(encoder), list[Figure](), list[str]()
-    # Whatever cannot be read is found before the work.
+    evaluator, measurements, texts = Evaluator(encoder), list[Measurement](), list[str]()
+    # All files are read before the first measurement, so that errors in them come at once.
     pairs = read_pairs(arguments.pairs) if arguments.pairs else None
     judged = (
         read_judgements(arguments.queries, arguments.documents, arguments.judgements) if arguments.queries else None
     )
-    if documents := _drawn(arguments):
+    if documents := _sampled_documents(arguments):
         texts += (text for _, text in documents)
-        figures += trial.documents(documents, arguments.seeds)
+        measurements += evaluator.documents(documents, arguments.seeds)
     if pairs:
         texts += [*pairs.left, *pairs.right]
-        figures += trial.pairs(pairs)
+        measurements += evaluator.pairs(pairs)
     if judged:
         texts += [*judged.queries, *judged.documents]
-        figures += trial.judgements(judged)
+        measurements += evaluator.judgements(judged)
     warn_if_unspaced(texts, encoder.tokenize)
     covered = coverage(encoder, texts)
-    print(evaluation_table(encoder.manifest, covered, figures), end="")
-    _write_json(arguments.json, to_json(encoder, covered, figures))
+    print(evaluation_table(encoder.manifest, covered, measurements), end="")
+    _write_json(arguments.json, to_json(encoder, covered, measurements))
     return 0
 
 
@@ -184,13 +188,13 @@ def _compare(arguments: Namespace) -> int:
     for artifact in (a, b):
         artifact.check_finite()
     bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
-    documents = _drawn(arguments)
+    documents = _sampled_documents(arguments)
     for tokenizer in {artifact.manifest.tokenizer for artifact in (a, b)}:
         warn_if_unspaced((text for _, text in documents or ()), tokenizer)
     comparison = compare(a, b, documents, arguments.k, arguments.at_most, bounds)
     print(comparison_table(comparison), end="")
     _write_json(arguments.json, comparison.to_json())
-    return _DIFFERENT if comparison.reasons else 0
+    return _NOT_REPLACEABLE_STATUS if comparison.reasons else 0
 
 
 _COMMANDS = {
@@ -203,11 +207,11 @@ _COMMANDS = {
 }
 
 
-def _drawn(arguments: Namespace) -> "list[tuple[Tags, str]] | None":
-    """Documents of the corpus that the flags name; None if they name none."""
-    from ..evaluation.tasks import draw
+def _sampled_documents(arguments: Namespace) -> "list[tuple[Tags, str]] | None":
+    """A sample of the corpus that the flags name; None if they name none."""
+    from ..evaluation.tasks import sample_documents
 
-    return draw(corpus_of(arguments), arguments.at_most) if names_corpus(arguments) else None
+    return sample_documents(corpus_from(arguments), arguments.at_most) if has_corpus(arguments) else None
 
 
 def _write_json(path: Path | None, content: dict[str, Any]) -> None:
@@ -219,8 +223,8 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _check_target(arguments: Namespace) -> str:
-    """The model's name. Whatever would keep the artifact from being written is found before the work, not after."""
+def _check_output(arguments: Namespace) -> str:
+    """The model's name. Raises ModelError, before the work, if the artifact could not be written afterwards."""
     from ..artifact.writer import check_output, creation_time
 
     check_output(arguments.output)

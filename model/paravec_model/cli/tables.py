@@ -1,4 +1,4 @@
-"""What paravec-model prints: the tables of a manifest, an evaluation, a comparison."""
+"""The tables that paravec-model prints: a manifest, an evaluation, a comparison."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,14 @@ from ..text.tokenizer import tokenizer_to_dict
 
 if TYPE_CHECKING:
     from ..evaluation.compare import Comparison
-    from ..evaluation.evaluate import Coverage, Figure
+    from ..evaluation.evaluate import Coverage, Measurement
 
 
 def manifest_table(manifest: Manifest) -> str:
-    """Every part of a manifest, the files with their sizes."""
-    top = ("name", "version", "digest", "created", "tool", "vocabulary_size", "doctag_count")
+    """All parts of a manifest; the files with their sizes in bytes."""
+    model_fields = ("name", "version", "digest", "created", "tool", "vocabulary_size", "doctag_count")
     sections: dict[str, dict[str, Any]] = {
-        "model": {field: getattr(manifest, field) for field in top},
+        "model": {field: getattr(manifest, field) for field in model_fields},
         "algorithm": asdict(manifest.algorithm),
         "defaults": asdict(manifest.defaults),
         "tokenizer": tokenizer_to_dict(manifest.tokenizer),
@@ -31,22 +31,23 @@ def manifest_table(manifest: Manifest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def evaluation_table(manifest: Manifest, covered: "Coverage", figures: "Sequence[Figure]") -> str:
+def evaluation_table(manifest: Manifest, covered: "Coverage", measurements: "Sequence[Measurement]") -> str:
     """A line for each measure, a column for each method."""
-    methods = list(figures[0].methods) if figures else []
+    methods = list(measurements[0].methods) if measurements else []
     rows = [("task", "n", "measure", *methods)]
-    for figure in figures:
-        estimates = [figure.methods[method] for method in methods]
-        rows.append((figure.task, str(estimates[0].count), figure.measure, *map(str, estimates)))
-    lines = [_name(manifest)]
-    if covered:
-        lines.append(f"tokens that the vocabulary does not know: {covered.unknown_tokens}")
-        lines.append(f"documents of which it knows none: {covered.unknown_documents}")
+    for measurement in measurements:
+        estimates = [measurement.methods[method] for method in methods]
+        rows.append((measurement.task, str(estimates[0].count), measurement.measure, *map(str, estimates)))
+    lines = [
+        _name(manifest),
+        f"tokens that the vocabulary does not know: {covered.unknown_tokens}",
+        f"documents of which it knows none: {covered.unknown_documents}",
+    ]
     return "\n".join([*lines, "", *_aligned(rows)]) + "\n"
 
 
 def comparison_table(comparison: "Comparison") -> str:
-    """What differs, the figures, and the verdict as last line."""
+    """The differences, the figures, and the verdict in the last line."""
     parameters = [(f"  {name}", *map(_shown, pair)) for name, pair in comparison.parameters.items()]
     figures = [(f"  {name}", str(estimate)) for name, estimate in comparison.figures.items()]
     words = ", ".join(f"{name} {count:,}" for name, count in comparison.words.items())

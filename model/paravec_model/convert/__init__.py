@@ -1,4 +1,4 @@
-"""From gensim models, live or saved, to artifacts.
+"""Converts gensim models, in memory or saved, to artifacts.
 
 Public: `GensimModel` (gensim_model), `load` (gensim_file.load), `write_artifact` (export).
 """

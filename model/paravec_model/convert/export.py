@@ -1,4 +1,4 @@
-"""From a gensim model to an artifact."""
+"""Writes the artifact of a gensim model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact, Manifest
-from ..artifact.artifact import array_specs, check_files
+from ..artifact.arrays import array_specs
+from ..artifact.artifact import check_files
 from ..artifact.doctags import DOCTAGS, Doctags, Tag, row_norms
 from ..artifact.manifest import MANIFEST, FileEntry
 from ..artifact.writer import creation_time, new_directory, write_array, write_json
@@ -16,7 +17,7 @@ from ..options import InferenceOptions
 from ..text.tokenizer import Tokenizer
 from ..text.vocabulary import vocabulary_arrays
 from .gensim_model import GensimModel
-from .map_basis import LARGEST, map_arrays
+from .map_basis import MAX_VECTOR_SIZE, map_arrays
 
 
 def write_artifact(
@@ -31,20 +32,20 @@ def write_artifact(
     doctags: bool = False,
     choose: Chooser | None = default,
 ) -> Manifest:
-    """Write the artifact of a gensim model to the new directory `output`; its parts never fill memory at once.
+    """Write the artifact of a gensim model to the new directory `output`, copying arrays block by block.
 
-    `defaults`: options of inference, the model's own if None. `training`: facts to add to the manifest for people.
-    `doctags`: keep the training documents' tags and vectors, but for those that no document has trained. `choose`: how
-    λ of method map is chosen, for a model that can be used with it; None: leave method map out. ModelError if anything
-    is missing or not finite, or `output` exists.
+    `name`, `version`: recorded in the manifest. `tokenizer`: the one of training. `defaults`: options of inference, the
+    model's own if None. `training`: facts to add under `training` in the manifest. `doctags`: include the tags and
+    vectors of documents that were trained. `choose`: how λ of method map is chosen; None: no method map, as for models
+    other than DBOW. ModelError if a part is missing or not finite, or if `output` exists.
     """
     algorithm, words = source.algorithm(), source.vocabulary()
     matrices: dict[str, Any] = source.matrices(algorithm) | vocabulary_arrays(words)
-    if algorithm.mode != "dbow" or algorithm.vector_size > LARGEST:
+    if algorithm.mode != "dbow" or algorithm.vector_size > MAX_VECTOR_SIZE:
         choose = None
     tags, facts = list[Tag](), dict[str, Any]()
     if doctags:
-        tags, matrices["doctag_vectors"] = source.documents()
+        tags, matrices["doctag_vectors"] = source.doctags()
         if left_out := len(matrices["doctag_vectors"].matrix) - len(tags):
             facts["doctags_never_trained"] = left_out
     specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
@@ -59,7 +60,7 @@ def write_artifact(
             if file == "doctag_norms.npy":
                 matrices["doctag_norms"] = row_norms(matrices["doctag_vectors"])
             array = matrices[file.removesuffix(".npy")]
-            # Widths are compared below, once padded.
+            # `check_files` below checks the widths, which are padded then.
             if array.ndim != len(shape) or shape[0] not in (None, len(array)):
                 reason = " (build_vocab(update=True) leaves some models so)" if array.ndim == len(shape) else ""
                 raise ConversionError(

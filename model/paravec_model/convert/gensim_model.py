@@ -1,4 +1,4 @@
-"""A gensim model as inference sees it: live, or read by `gensim_files`."""
+"""Reads the parts of a gensim model that an artifact needs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,27 +14,38 @@ from ..artifact.finite import row_blocks
 from ..artifact.noise import NOISE_TOTAL, Noise
 from ..errors import ConversionError, OptionError
 from ..options import Algorithm, Mode
-from .gensim_file.stubs import ArraySource
-from .trained_tags import checked_tags, described, moved
+from .gensim_file.stubs import ArrayStub
+from .trained_tags import checked_tags, describe, trained_rows
 
 Array = npt.NDArray[Any]
 
-# What a manifest keeps of gensim's own parameters, for people; inference needs none of them.
-_TRAINING = ("dbow_words", "dm_tag_count", "epochs", "alpha", "min_alpha", "min_count", "ns_exponent", "seed",
-             "corpus_count", "corpus_total_words")  # fmt: skip
+# Attributes that the manifest records under `training`; inference needs none of them.
+_TRAINING_PARAMETERS = (
+    "dbow_words",
+    "dm_tag_count",
+    "epochs",
+    "alpha",
+    "min_alpha",
+    "min_count",
+    "ns_exponent",
+    "seed",
+    "corpus_count",
+    "corpus_total_words",
+)
 
-# No Huffman tree of counts below 2^64 is deeper: at each step up, the counts grow as Fibonacci's numbers at least.
-_LONGEST_PATH = 100
+# A Huffman tree of 64-bit counts is less deep: from leaf to root, counts grow at least as fast as Fibonacci's numbers.
+_MAX_TREE_DEPTH = 100
 
 
 @dataclass(frozen=True)
 class GensimModel:
-    """Read access to a gensim Doc2Vec model: a live one, or one that `gensim_files` read."""
+    """Read access to a gensim Doc2Vec model, in memory or loaded by `gensim_file.load`."""
 
     model: Any
+    """A gensim.models.doc2vec.Doc2Vec, or an object with its attributes."""
 
     def array(self, owner: str, name: str) -> Array:
-        """The array `name` of the model ("") or of its part `owner` ("wv", "dv"), mapped if it lies in a side file."""
+        """The array `name` of the model ("") or of its part `owner` ("wv", "dv"); memory-mapped if in a side file."""
         value = getattr(getattr(self.model, owner) if owner else self.model, name, None)
         where = ".".join(p for p in (owner, name) if p)
         if value is None:
@@ -42,9 +53,9 @@ class GensimModel:
         return _as_array(value, where)
 
     def algorithm(self) -> Algorithm:
-        """Architecture and hyper-parameters, by the attributes that gensim's own inference goes by.
+        """Architecture and hyper-parameters, from the attributes that gensim's infer_vector reads.
 
-        ConversionError if nothing can be inferred with them.
+        ConversionError if vectors cannot be inferred with them.
         """
         m = self.model
         mode: Mode
@@ -55,7 +66,7 @@ class GensimModel:
             if m.dm_tag_count != 1:
                 raise ConversionError(
                     f"the model concatenates {m.dm_tag_count} tags a document (dm_tag_count);"
-                    " gensim infers nothing from such a model, nor can paravec"
+                    " neither gensim nor paravec can infer vectors from such a model"
                 )
         else:
             mode = "dm_mean" if m.cbow_mean else "dm_sum"
@@ -73,32 +84,35 @@ class GensimModel:
             raise ConversionError(f"the model's {error}") from error
 
     def defaults(self) -> dict[str, Any]:
-        """What infer_vector does when it is given nothing but the words, by InferenceOptions' names; unchecked."""
+        """infer_vector's default epochs and learning rates, by InferenceOptions' names; not checked."""
         m = self.model
         return {"epochs": int(m.epochs), "alpha": float(m.alpha), "min_alpha": float(m.min_alpha)}
 
     def training(self) -> dict[str, Any]:
-        """Parameters of training that inference does not need."""
-        found = {name: getattr(self.model, name, None) for name in _TRAINING}
-        # JSON has no number for infinity.
+        """Finite parameters of training, for the manifest; inference does not need them."""
+        found = {name: getattr(self.model, name, None) for name in _TRAINING_PARAMETERS}
+        # JSON has neither NaN nor infinity.
         return {name: value for name, value in found.items() if isinstance(value, int | float) and isfinite(value)}
 
     def vocabulary(self) -> list[str]:
-        """The words by row."""
+        """The words in the order of their rows; ConversionError if one is not a string or there twice."""
         words = list(self.model.wv.index_to_key)
         if not words:
             raise ConversionError("the model has an empty vocabulary")
         for row, word in enumerate(words):
             if not isinstance(word, str):
-                raise ConversionError(f"the model has words that are not text: that of row {row} is {described(word)}")
-        # numpy's are Python's with something more.
+                raise ConversionError(f"the model has words that are not text: that of row {row} is {describe(word)}")
+        # numpy.str_ is a subclass of str.
         words = list(map(str, words))
         if len(set(words)) != len(words):
             raise ConversionError("the model has the same word twice")
         return words
 
     def matrices(self, algorithm: Algorithm) -> dict[str, Array]:
-        """All arrays of an artifact but the vocabulary's and the doctags', by `array_specs`' names, unpadded."""
+        """The artifact's arrays for inference, by `array_specs`' names, unpadded.
+
+        Those of the vocabulary, the doctags and method map are made elsewhere.
+        """
         arrays: dict[str, Array] = {}
         if algorithm.negative:
             counts = self._per_word("count", "word counts")
@@ -125,16 +139,16 @@ class GensimModel:
         return arrays
 
     def is_trained(self, algorithm: Algorithm) -> bool:
-        """Whether training has moved any of the output weights, which gensim makes zero."""
+        """Whether any output weight differs from 0, gensim's initial value."""
         names = [*(["syn1neg"] if algorithm.negative else []), *(["syn1"] if algorithm.hs else [])]
         return any(block.any() for name in names for block in row_blocks(self.array("", name)))
 
-    def documents(self) -> tuple[list[Tag], SelectedRows]:
-        """The training documents' tags, and the vectors of each, shape (tags, vector_size).
+    def doctags(self) -> tuple[list[Tag], SelectedRows]:
+        """The training documents' tags and their vectors, shape (tags, vector_size).
 
-        Without those that no document has trained, where that can be told. ConversionError if there are none.
+        Tags that no document trained are left out (see `trained_rows`). ConversionError if none is left.
         """
-        tags, rows = self.model.dv.index_to_key, self._trained
+        tags, rows = self.model.dv.index_to_key, self.trained_vectors
         if not len(tags) or not rows.matrix.size:
             raise ConversionError("the model has no document vectors, they may have been deleted; leave out --doctags")
         if len(tags) != len(rows.matrix):
@@ -147,12 +161,9 @@ class GensimModel:
         tags = checked_tags(tags)
         return [tags[row] for row in rows.selected.tolist()], rows
 
-    def tag_vectors(self) -> SelectedRows:
-        """The trained document vectors, shape (tags, vector_size); none if the model has lost them."""
-        return self._trained
-
     @cached_property
-    def _trained(self) -> SelectedRows:
+    def trained_vectors(self) -> SelectedRows:
+        """The trained document vectors, shape (tags, vector_size); no rows if the model has lost them."""
         size = self.model.vector_size
         try:
             vectors = self.array("dv", "vectors")
@@ -160,14 +171,14 @@ class GensimModel:
             vectors = np.empty((0, size), np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != size:
             vectors = np.empty((0, size), np.float32)
-        return SelectedRows(vectors, moved(vectors, getattr(self.model, "seed", None)))
+        return SelectedRows(vectors, trained_rows(vectors, getattr(self.model, "seed", None)))
 
     def _paths(self, attribute: str, what: str) -> list[Array]:
         paths = []
         for path in self._per_word(attribute, what):
             paths.append(_as_array(path, attribute))
-            if len(paths[-1]) > _LONGEST_PATH:
-                raise ConversionError(f"the model has {what} ({attribute}) that are longer than counts of words allow")
+            if len(paths[-1]) > _MAX_TREE_DEPTH:
+                raise ConversionError(f"the model has {what} ({attribute}) that are longer than word counts allow")
         return paths
 
     def _per_word(self, attribute: str, what: str) -> Array:
@@ -178,8 +189,8 @@ class GensimModel:
 
 
 def _as_array(value: Any, what: str) -> Array:
-    """An array of the model. numpy would take anything that says it is one, even an address in memory, at its word."""
-    if isinstance(value, ArraySource):
+    """The array itself. np.asarray would trust any object with __array_interface__, which holds a memory address."""
+    if isinstance(value, ArrayStub):
         return value.array()
     if not isinstance(value, np.ndarray):
         raise ConversionError(f"the model's {what} is not an array")
@@ -187,6 +198,9 @@ def _as_array(value: Any, what: str) -> Array:
 
 
 def cum_table(counts: Array, ns_exponent: float) -> npt.NDArray[np.uint32]:
-    """The cumulative noise distribution over words, scaled to 2^31 - 1, as gensim's make_cum_table computes it."""
-    cumulative = list(accumulate(float(count**ns_exponent) for count in counts.tolist()))
+    """The cumulative noise distribution over words, scaled to 2^31 - 1, as gensim's make_cum_table computes it.
+
+    `counts`: shape (words,). `ns_exponent`: a word's share is its count to this power.
+    """
+    cumulative = list(accumulate([float(count**ns_exponent) for count in counts.tolist()]))
     return np.array([round(c / cumulative[-1] * NOISE_TOTAL) for c in cumulative], np.uint32)

@@ -1,7 +1,7 @@
-"""What method map needs to know of a model with negative sampling beyond its rows; made once, when the artifact is.
+"""The arrays that method map needs for a model with negative sampling, computed once, when the artifact is written.
 
-With p the noise distribution and v_w the output rows: μ = Σ p_w v_w and C = Σ p_w v_w v_wᵀ = QΛQᵀ. Rows and μ are kept
-in the basis Q, where C is diagonal; Q turns an answer back.
+With p the noise distribution and v_w the output rows: μ = Σ p_w v_w and C = Σ p_w v_w v_wᵀ = QΛQᵀ. Rows and μ are
+stored in the basis Q, in which C is diagonal; multiplying by Q turns the solution back.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from ..options import padded
 
 Array = npt.NDArray[Any]
 
-LARGEST = 2048
-"""Dimensions beyond which the basis would be larger than most models; they have no method map."""
+MAX_VECTOR_SIZE = 2048
+"""Models of more dimensions have no method map: the basis would be larger than the model."""
 
-_ROWS = 16_384
+_BLOCK_ROWS = 16_384
 
 
 @dataclass(frozen=True)
-class Rotated:
-    """The rows of a matrix in another basis, made piece by piece as they are asked for."""
+class RotatedRows:
+    """The rows of a matrix in another basis, computed slice by slice when they are read."""
 
     rows: Array
     basis: Array
@@ -32,12 +32,12 @@ class Rotated:
 
     @property
     def ndim(self) -> int:
-        """As of an array."""
+        """As numpy.ndarray.ndim."""
         return self.rows.ndim
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of an array."""
+        """As numpy.ndarray.shape."""
         return self.rows.shape
 
     def __len__(self) -> int:
@@ -48,30 +48,34 @@ class Rotated:
 
 
 def map_arrays(matrices: dict[str, Array]) -> dict[str, Any]:
-    """The arrays `map_*` of `artifact.array_specs`, unpadded but for the basis, of a model with `syn1neg`."""
+    """The `map_*` arrays of `artifact.array_specs` for a model with negative sampling.
+
+    `matrices`: the model's arrays by name, of which `syn1neg`, `cum_table` and `syn1` are read. Rows are returned
+    unpadded, the basis and vectors padded.
+    """
     rows, cumulative = matrices["syn1neg"], matrices["cum_table"].astype(np.float64)
     size = rows.shape[1]
     for name in ("syn1neg", "syn1"):
         if name in matrices and matrices[name].shape != (len(cumulative), size):
             raise ConversionError(
-                f"{name}.npy: the model's array is of shape {matrices[name].shape}, not {(len(cumulative), size)}"
+                f"{name}.npy: the model's array has shape {matrices[name].shape}, not {(len(cumulative), size)}"
             )
     noise = np.diff(cumulative, prepend=0.0) / cumulative[-1]
     mean, moment = np.zeros(size), np.zeros((size, size))
-    for first in range(0, len(rows), _ROWS):
-        piece, weights = rows[first : first + _ROWS].astype(np.float64), noise[first : first + _ROWS]
-        mean += weights @ piece
-        moment += (piece * weights[:, None]).T @ piece
+    for first in range(0, len(rows), _BLOCK_ROWS):
+        block, weights = rows[first : first + _BLOCK_ROWS].astype(np.float64), noise[first : first + _BLOCK_ROWS]
+        mean += weights @ block
+        moment += (block * weights[:, None]).T @ block
     eigenvalues, basis = np.linalg.eigh(moment)
-    # An eigenvector's sign is nobody's choice; this makes it the same each time.
+    # An eigenvector's sign is arbitrary; making its largest component positive gives the same bytes each time.
     basis *= np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(size)])
     rest = padded(size) - size
     arrays: dict[str, Any] = {
-        "map_syn1neg": Rotated(rows, basis),
+        "map_syn1neg": RotatedRows(rows, basis),
         "map_basis": np.pad(basis, (0, rest)),
         "map_eigenvalues": np.pad(eigenvalues.clip(0), (0, rest)),
         "map_mean": np.pad(mean @ basis, (0, rest)),
     }
     if "syn1" in matrices:
-        arrays["map_syn1"] = Rotated(matrices["syn1"], basis)
+        arrays["map_syn1"] = RotatedRows(matrices["syn1"], basis)
     return arrays

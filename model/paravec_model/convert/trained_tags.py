@@ -1,4 +1,4 @@
-"""The training documents of a gensim model: their tags, and which of their vectors a document has trained."""
+"""The document tags of a gensim model, and which of their vectors were trained."""
 
 from collections.abc import Sequence
 from reprlib import Repr
@@ -10,57 +10,57 @@ import numpy.typing as npt
 from ..artifact.doctags import Tag
 from ..artifact.finite import row_blocks
 from ..errors import ConversionError
-from .gensim_file.stubs import Forgetful
+from .gensim_file.stubs import OpaqueStub
 
 Array = npt.NDArray[Any]
 
-# What gensim 4 adds to a model's seed for the vectors of its tags.
-_SEED_OF_TAGS = 7919
+# gensim 4 adds this to the model's seed to draw the initial document vectors.
+_TAG_SEED_OFFSET = 7919
 
 _short = Repr()
 _short.maxstring = _short.maxother = 60
 
 
-def moved(vectors: Array, seed: Any) -> npt.NDArray[np.intp]:
-    """The rows that are not as gensim 4 made them at the start: those that some document has trained.
+def trained_rows(vectors: Array, seed: Any) -> npt.NDArray[np.intp]:
+    """The rows of `vectors`, shape (tags, vector_size), that differ from gensim 4's initial values.
 
-    gensim has a vector for each integer up to the largest tag, whether it is a tag or not. Its start vectors are drawn
-    from the model's seed alone; in a model of another gensim, no row is like them.
+    gensim allocates a row for every integer up to the largest tag, whether it is a tag or not. gensim 4 draws initial
+    values from the model's `seed` alone; in a model of an earlier version no row matches them, so all are returned.
     """
-    if not isinstance(seed, int | np.integer) or seed + _SEED_OF_TAGS < 0:
+    if not isinstance(seed, int | np.integer) or seed + _TAG_SEED_OFFSET < 0:
         return np.arange(len(vectors))
-    random, moves = np.random.default_rng(int(seed) + _SEED_OF_TAGS), [np.empty(0, bool)]
+    random, differs = np.random.default_rng(int(seed) + _TAG_SEED_OFFSET), [np.empty(0, bool)]
     for block in row_blocks(vectors):
-        start = random.random(block.shape, np.float32)
-        start *= 2.0
-        start -= 1.0
-        start /= block.shape[1]
-        moves.append((block != start).any(axis=1))
-    return np.flatnonzero(np.concatenate(moves))
+        initial = random.random(block.shape, np.float32)
+        initial *= 2.0
+        initial -= 1.0
+        initial /= block.shape[1]
+        differs.append((block != initial).any(axis=1))
+    return np.flatnonzero(np.concatenate(differs))
 
 
 def checked_tags(tags: Sequence[Any]) -> list[Tag]:
-    """Tags as text and integers; ConversionError names the first that is neither, or is there twice."""
+    """Tags as strings and integers; ConversionError names the first that is neither, or is there twice."""
     found: dict[Tag, int] = {}
-    for place, tag in enumerate(tags):
+    for row, tag in enumerate(tags):
         if isinstance(tag, str):
             known: Tag = str(tag)
         elif isinstance(tag, int | np.integer):
             known = int(tag)
         else:
             raise ConversionError(
-                f"tag {place} of {len(tags)} is {described(tag)}, and only text and integers can be kept; leave out"
+                f"tag {row} of {len(tags)} is {describe(tag)}, and only text and integers can be kept; leave out"
                 " --doctags, or train with other tags"
             )
-        if found.setdefault(known, place) != place:
+        if found.setdefault(known, row) != row:
             raise ConversionError(f"the model has the tag {_short.repr(known)} twice")
     return list(found)
 
 
-def described(value: Any) -> str:
-    """The type of what should be text, and the value itself if it is of Python's own."""
-    if isinstance(value, Forgetful):
-        return f"a {value.kind}"
+def describe(value: Any) -> str:
+    """A value and its type for an error message; the type alone if it is not a built-in one."""
+    if isinstance(value, OpaqueStub):
+        return f"a {value.type_name}"
     kind = type(value)
     if value is None:
         return "None"

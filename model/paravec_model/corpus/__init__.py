@@ -1,4 +1,5 @@
 """Corpora: files of documents, read one document at a time.
 
-Public: `LinesCorpus`, `JsonlCorpus`, `CsvCorpus`, `FolderCorpus`, `named_corpus` (formats).
+Public: `LinesCorpus`, `JsonlCorpus`, `CsvCorpus`, `FolderCorpus`, `named_corpus` (formats), `ContentDigest`,
+`Reservoir` (streaming).
 """

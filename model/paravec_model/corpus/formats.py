@@ -1,11 +1,10 @@
-"""Corpora to learn from: read a document at a time, as often as wanted, and never held in memory.
+"""Corpora in files: iterated one document at a time, any number of times, without loading them into memory.
 
-A document is `(tags, text)`; where a corpus names no tags, the tag is the document's number, from 0. Documents of
-nothing but white space are skipped, but numbered. Whatever cannot be read is a CorpusError that names file and line.
+A document is `(tags, text)`. Without tags in the corpus, a document's tag is its number, from 0. Blank documents are
+numbered, but skipped. Errors are CorpusErrors that name the file and the line.
 """
 
 import csv
-import hashlib
 import importlib.util
 import json
 import os
@@ -16,25 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError
-from .libreoffice_help import page_text
 
 Tags = list[str | int]
 Document = tuple[Tags, str]
 
-HELP_ROOT = Path("/usr/share/libreoffice/help")
-"""Where Debian's libreoffice-help packages put their pages."""
-
-# The largest that the C library's long holds everywhere; a field is a document.
-_FIELD_LIMIT = 2**31 - 1
+# A field holds a whole document. The csv module takes a C long, which has 32 bits on some platforms.
+_MAX_FIELD_CHARACTERS = 2**31 - 1
 
 
 class Corpus(ABC):
-    """Documents that can be iterated over any number of times; each time the files are opened anew."""
+    """Documents that can be iterated any number of times; each iteration opens the files again."""
 
     kind: str
-    """What the manifest of a model calls this kind of corpus."""
+    """Name of the format, or of a built-in corpus, for the manifest."""
     path: Path
-    """The file or folder that it reads."""
+    """The file or folder."""
 
     def __iter__(self) -> Iterator[Document]:
         empty = True
@@ -50,7 +45,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def _documents(self) -> Iterator[Document]:
-        """All documents, blank ones too."""
+        """All documents, including blank ones."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,6 @@ class LinesCorpus(Corpus):
     path: Path
     """The file."""
     kind: str = "lines"
-    """What the manifest calls it; a built-in corpus has its own name."""
 
     def _documents(self) -> Iterator[Document]:
         for number, line in numbered_lines(self.path):
@@ -104,7 +98,7 @@ class CsvCorpus(Corpus):
     kind: str = "csv"
 
     def _documents(self) -> Iterator[Document]:
-        csv.field_size_limit(_FIELD_LIMIT)
+        csv.field_size_limit(_MAX_FIELD_CHARACTERS)
         rows = csv.reader((line for _, line in numbered_lines(self.path)), strict=True)
         try:
             if (header := next(rows, None)) is None:
@@ -136,79 +130,39 @@ class FolderCorpus(Corpus):
     kind: str = "folder"
 
     def _documents(self) -> Iterator[Document]:
-        for name in _names(self.path, ".txt"):
-            yield [name], _read(self.path / name)
+        for name in _text_files(self.path):
+            yield [name], _decode((self.path / name).read_bytes(), self.path / name, 0)
 
 
-@dataclass(frozen=True)
-class HelpCorpus(Corpus):
-    """LibreOffice's help, as Debian packages it; the tag is a page's path below the folder."""
-
-    path: Path
-    """The folder of the pages."""
-    kind: str
-    """Name of the package, and of the corpus."""
-
-    def _documents(self) -> Iterator[Document]:
-        names = _names(self.path, ".html") if self.path.is_dir() else []
-        if not names:
-            raise CorpusError(f"{self.kind}: no pages in {self.path}; install them: apt-get install {self.kind}")
-        for name in names:
-            yield [name], page_text(_read(self.path / name))
+NAMES = ("lee",)
+"""The corpora that installed packages contain."""
 
 
-NAMES = ("lee", "libreoffice-help-it", "libreoffice-help-en-us")
-"""The corpora that installed packages ship."""
-
-
-def named_corpus(name: str, *, help_root: Path = HELP_ROOT) -> Corpus:
-    """The built-in corpus called `name`."""
-    if name == "libreoffice-help-it":
-        return HelpCorpus(help_root / "it" / "text", name)
-    if name == "libreoffice-help-en-us":
-        return HelpCorpus(help_root / "en-US" / "text", name)
-    if name != "lee":
-        raise CorpusError(f"{name}: is not a built-in corpus; these are {', '.join(NAMES)}")
-    # Found, not imported: importing gensim takes seconds, and its data needs none of its code.
+def named_corpus(name: str) -> Corpus:
+    """The built-in corpus called `name`: "lee", 300 news stories of 2001 among gensim's test data."""
+    if name not in NAMES:
+        raise CorpusError(f"{name}: is not a built-in corpus; the only one is {', '.join(NAMES)}")
+    # find_spec does not import gensim, which takes seconds.
     spec = importlib.util.find_spec("gensim")
     if spec is None or not spec.submodule_search_locations:
         raise CorpusError("lee: is part of gensim, which is not installed: pip install 'paravec[model]'")
     return LinesCorpus(Path(spec.submodule_search_locations[0], "test", "test_data", "lee_background.cor"), "lee")
 
 
-class ContentDigest:
-    """SHA-256 over the tags and texts of documents, in order: equal corpora have equal digests."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def add(self, tags: Tags, text: str) -> None:
-        """Take in the next document."""
-        self._hash.update(json.dumps([tags, text], separators=(",", ":")).encode("ascii") + b"\n")
-
-    def hexdigest(self) -> str:
-        """The digest of all documents so far."""
-        return self._hash.hexdigest()
-
-
-def _names(folder: Path, suffix: str) -> list[str]:
+def _text_files(folder: Path) -> list[str]:
     def refuse(error: OSError) -> None:
         raise error
 
-    # Not rglob: it passes over a folder that it may not read, without a word.
+    # Path.rglob skips a folder without read permission silently.
     found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
-    return sorted(file.relative_to(folder).as_posix() for file in found if file.suffix == suffix)
+    return sorted(file.relative_to(folder).as_posix() for file in found if file.suffix == ".txt")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file in UTF-8 with their numbers, from 0; CorpusError where it is not UTF-8."""
+    """The lines of a UTF-8 file with their numbers, from 0; CorpusError names the first that is not UTF-8."""
     with path.open("rb") as file:
         for number, line in enumerate(file):
             yield number, _decode(line, path, number)
-
-
-def _read(path: Path) -> str:
-    return _decode(path.read_bytes(), path, 0)
 
 
 def _decode(raw: bytes, path: Path, line: int) -> str:
@@ -216,7 +170,7 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line += 1 + raw.count(b"\n", 0, error.start)
-        raise CorpusError(f"{path}, line {line}: is not UTF-8 ({error.reason}); convert it, iconv does") from None
+        raise CorpusError(f"{path}, line {line}: is not UTF-8 ({error.reason}); convert it with iconv") from None
     return text.removeprefix("\ufeff") if line == 0 else text
 
 
@@ -226,6 +180,7 @@ def _parse_json(line: str, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise CorpusError(f"{where}: is not JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
+        # An integer of too many digits, or nesting that is too deep.
         raise CorpusError(f"{where}: is not JSON that can be read: {error}") from error
     if not isinstance(record, dict):
         raise CorpusError(f"{where}: must be a JSON object, not {_excerpt(record)}")

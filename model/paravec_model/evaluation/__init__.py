@@ -1,4 +1,4 @@
-"""How good a model is, and whether one may replace another.
+"""Measures how good a model is, and whether one may replace another.
 
-Public: `Trial` (evaluate), `compare` (compare), and the choice of λ for method map (map_lambda).
+Public: `Evaluator` (evaluate), `compare` (compare), and the choice of λ for method map (map_lambda).
 """

@@ -1,7 +1,7 @@
-"""Whether one model may take another's place: what changes for its users, and by how much.
+"""Compares two models and judges whether one may replace the other.
 
-Each model is used as a server would use it, by its own default options. Vectors of two models never mix; so what is
-compared is what each says of the same documents: who is near to whom.
+Each model infers with its own default options, as a server would. Vectors of two models are not comparable, so the
+comparison is between each model's neighbours of the same documents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,38 +28,37 @@ from .metrics import (
     reciprocal_rank,
     spearman,
 )
-from .tasks import SHORTEST, Task, halves
+from .tasks import MIN_TOKENS_TO_CUT, Task, halves
 
-# Fewer documents say nothing of neighbours.
-_FEWEST = 20
+_MIN_DOCUMENTS = 20
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Beyond these, B may not replace A."""
+    """The bounds within which B may replace A."""
 
-    overlap: float
-    """Least share of a document's neighbours that stay."""
-    mrr_loss: float
-    """Most that halves of documents may find each other worse, as mean reciprocal rank."""
-    unknown_rise: float
-    """Most that the share of unknown tokens may rise."""
-    sizes: bool
-    """Whether vectors may have another length."""
+    min_overlap: float
+    """Minimum share of a document's neighbours that both models have."""
+    max_mrr_loss: float
+    """Maximum loss of mean reciprocal rank when halves of documents look for each other."""
+    max_unknown_rise: float
+    """Maximum rise of the share of unknown tokens."""
+    other_size: bool
+    """Whether the vectors of B may have another length."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, and what of it speaks against B."""
+    """How B differs from A, and the verdict."""
 
     a: Manifest
     b: Manifest
     documents: int
-    """Documents, or doctags, whose neighbours were compared."""
+    """Number of documents, or doctags, whose neighbours were compared."""
     parameters: dict[str, tuple[Any, Any]]
-    """What the manifests say otherwise: name -> (A's, B's)."""
+    """Parameters that differ: name -> (A's, B's)."""
     words: dict[str, int]
-    """Words that only A has, that only B has, that both have."""
+    """Vocabulary sizes: words that only A has, that only B has, that both have."""
     figures: dict[str, Estimate]
     reasons: list[str]
     """Why B may not replace A; empty if it may."""
@@ -72,10 +71,10 @@ class Comparison:
             return f"same: {b} is {a}, to the bit"
         if self.reasons:
             return f"no: {b} may not replace {a}: {'; '.join(self.reasons)}"
-        return f"yes: {b} may replace {a}, once all stored vectors are made anew"
+        return f"yes: {b} may replace {a}, once all stored vectors are computed again"
 
     def to_json(self) -> dict[str, Any]:
-        """What `compare --json` writes."""
+        """The content of the file of `compare --json`."""
         models = {
             side: {"name": m.name, "version": m.version, "digest": m.digest}
             for side, m in (("a", self.a), ("b", self.b))
@@ -92,23 +91,23 @@ class Comparison:
 
 
 def compare(
-    a: Artifact, b: Artifact, documents: Sequence[tuple[Tags, str]] | None, k: int, most: int, bounds: Bounds
+    a: Artifact, b: Artifact, documents: Sequence[tuple[Tags, str]] | None, k: int, max_doctags: int, bounds: Bounds
 ) -> Comparison:
-    """Compare on documents, or if None, on at most `most` of the doctags that both artifacts hold.
+    """Compare two models on documents, or if None, on at most `max_doctags` of the doctags that both artifacts hold.
 
-    `k`: neighbours of each. CorpusError if there is too little to compare on.
+    `k`: number of neighbours that are compared. CorpusError if there are too few documents.
     """
     figures: dict[str, Estimate] = {}
     if documents is None:
-        vectors = _doctag_vectors(a, b, most)
+        vectors = _doctag_vectors(a, b, max_doctags)
     else:
         encoders = Encoder(a), Encoder(b)
         vectors, figures = _inferred(*encoders, [text for _, text in documents], k)
     count = len(vectors[0])
-    if count < max(_FEWEST, k + 1):
+    if count < max(_MIN_DOCUMENTS, k + 1):
         raise CorpusError(
             f"{count} documents that both models know are too few to compare {k} neighbours on,"
-            f" {max(_FEWEST, k + 1)} are needed; name a corpus, or a larger one"
+            f" {max(_MIN_DOCUMENTS, k + 1)} are needed; name a corpus, or a larger one"
         )
     figures = dict(_neighbourhoods(*vectors, k)) | figures
     parameters = _parameters(a.manifest, b.manifest)
@@ -128,9 +127,9 @@ def _inferred(
         figures[f"overlap@{k} of A with another seed"] = mean(_overlap(left[known], again[known], k))
     for side, encoder in (("A", a), ("B", b)):
         figures[f"unknown tokens, {side}"] = coverage(encoder, texts).unknown_tokens
-    # The same documents for both, whatever each cuts them into.
-    long = [n for n, pair in enumerate(zip(*tokens, strict=True)) if min(map(len, pair)) >= SHORTEST]
-    if len(long) >= _FEWEST:
+    # Both models are measured on the same documents: those that both tokenizers cut into enough tokens.
+    long = [n for n, pair in enumerate(zip(*tokens, strict=True)) if min(map(len, pair)) >= MIN_TOKENS_TO_CUT]
+    if len(long) >= _MIN_DOCUMENTS:
         ranks = [_half_ranks(e, halves(some[n] for n in long)) for e, some in zip((a, b), tokens, strict=True)]
         for name, values in (("A", ranks[0]), ("B", ranks[1]), ("B - A", ranks[1] - ranks[0])):
             figures[f"half finds half, MRR, {name}"] = mean(values)
@@ -142,7 +141,7 @@ def _half_ranks(encoder: Encoder, task: Task) -> Numbers:
     return np.array([reciprocal_rank(ranking) for ranking in own_rankings(*sides)])
 
 
-def _doctag_vectors(a: Artifact, b: Artifact, most: int) -> tuple[Vectors, Vectors]:
+def _doctag_vectors(a: Artifact, b: Artifact, max_doctags: int) -> tuple[Vectors, Vectors]:
     rows = {tag: row for row, tag in enumerate(b.doctags)}
     both = [(row, rows[tag]) for row, tag in enumerate(a.doctags) if tag in rows]
     if not both:
@@ -150,7 +149,7 @@ def _doctag_vectors(a: Artifact, b: Artifact, most: int) -> tuple[Vectors, Vecto
             "the artifacts have no doctag in common; name a corpus to compare them on, as for train:"
             " --corpus, --lines, --jsonl, --csv or --folder"
         )
-    some = np.array(both[:: -(-len(both) // most)])
+    some = np.array(both[:: -(-len(both) // max_doctags)])
     return a.arrays["doctag_vectors"][some[:, 0]], b.arrays["doctag_vectors"][some[:, 1]]
 
 
@@ -165,7 +164,7 @@ def _overlap(left: Vectors, right: Vectors, k: int) -> Numbers:
 
 
 def _rank_correlations(left: Vectors, right: Vectors) -> list[float]:
-    """For each document, Spearman's correlation of its cosines to all others."""
+    """For each document, Spearman's correlation of its cosines to all others by the two models."""
     found = []
     for (start, ours), (_, theirs) in zip(cosine_blocks(left, left), cosine_blocks(right, right), strict=True):
         for number, rows in enumerate(zip(ours, theirs, strict=True), start):
@@ -198,16 +197,16 @@ def _words(a: Artifact, b: Artifact) -> dict[str, int]:
 def _reasons(
     parameters: dict[str, tuple[Any, Any]], figures: dict[str, Estimate], k: int, bounds: Bounds
 ) -> Iterator[str]:
-    if (sizes := parameters.get("algorithm.vector_size")) and not bounds.sizes:
+    if (sizes := parameters.get("algorithm.vector_size")) and not bounds.other_size:
         yield f"vectors have {sizes[1]} numbers, not {sizes[0]} (--other-size allows it)"
     kept = figures[f"overlap@{k}"].value
-    if kept < bounds.overlap:
-        yield f"of {k} neighbours a share of {kept:.3f} stays, less than {bounds.overlap:g}"
+    if kept < bounds.min_overlap:
+        yield f"of {k} neighbours a share of {kept:.3f} stays, less than {bounds.min_overlap:g}"
     change = figures.get("half finds half, MRR, B - A")
-    # Beyond the bound, and beyond chance.
-    if change and change.value < -bounds.mrr_loss and change.high < 0:
-        yield f"halves find each other worse, by {-change.value:.3f} in MRR, more than {bounds.mrr_loss:g}"
+    # The loss must exceed the bound and be significant: the interval of the difference lies below 0.
+    if change and change.value < -bounds.max_mrr_loss and change.high < 0:
+        yield f"halves find each other worse, by {-change.value:.3f} in MRR, more than {bounds.max_mrr_loss:g}"
     if "unknown tokens, A" in figures:
         rise = figures["unknown tokens, B"].value - figures["unknown tokens, A"].value
-        if rise > bounds.unknown_rise:
-            yield f"the share of unknown tokens rises by {rise:.3f}, more than {bounds.unknown_rise:g}"
+        if rise > bounds.max_unknown_rise:
+            yield f"the share of unknown tokens rises by {rise:.3f}, more than {bounds.max_unknown_rise:g}"

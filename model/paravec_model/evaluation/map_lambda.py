@@ -1,10 +1,13 @@
-"""How λ of method map is chosen when an artifact is made, and whether the model had better be used with it by default.
+"""Chooses λ, the precision of method map's prior, and the default method when an artifact is written.
 
-Too small a λ lets single words say too much, too large a λ hides what they say; what is right depends on how long the
-model was trained, on what, and at which size. With texts at hand, one half of a document (its even tokens) looks for
-the other half among all, and six of its tokens for all the others, since long texts and short ones want different λ.
-Without texts, documents are drawn word by word from what the model itself predicts for trained tags, and look for their
-tag. The λ that finds best is taken, by the mean reciprocal rank of what they look for.
+With too small a λ single words dominate a vector; too large a λ shrinks all vectors towards zero. The best value
+depends on the corpus, the vector size and the epochs of training. Each candidate is scored by a retrieval task, and the
+one with the highest mean reciprocal rank (MRR) is chosen:
+
+- With texts: one half of a document should find the other half, and six of its tokens the rest. There are two tasks
+  because long and short texts are best at different λ.
+- Without texts: synthetic documents, sampled from the words that the model predicts for a trained tag, should find that
+  tag.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,63 +22,64 @@ from ..artifact.doctags import SelectedRows
 from ..encoder import Encoder
 from ..options import InferenceOptions, Method
 from .metrics import own_rankings, reciprocal_rank
-from .tasks import SHORTEST, distinct, halves, pieces
+from .tasks import MIN_TOKENS_TO_CUT, distinct, halves, pieces
 
 Vectors = npt.NDArray[np.floating]
 
 DEFAULT_LAMBDA = 0.1
-"""Where there is nothing to choose by."""
+"""Used if there are too few documents to choose with."""
 
 CANDIDATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
-# Fewer documents say nothing.
-_FEWEST = 20
+_MIN_DOCUMENTS = 20
 
-# Documents that are drawn for tags: how many, and how long.
-_DRAWN, _DRAWN_TOKENS = 300, 50
+_SYNTHETIC_DOCUMENTS = 300
+_SYNTHETIC_TOKENS = 50
 
 _MAP = InferenceOptions(method="map")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was found best for a model."""
+    """The choice for a model."""
 
     map_lambda: float
     method: Method
     """The default method."""
     facts: dict[str, float] = field(default_factory=dict)
-    """How it was found, for the manifest."""
+    """MRR of each method, for the manifest."""
 
 
 Chooser = Callable[[Artifact], Choice]
 
 
 def default(artifact: Artifact) -> Choice:
-    """What does for most models, without a look at this one."""
+    """DEFAULT_LAMBDA, which suits most models, and the manifest's default method."""
     return fixed(DEFAULT_LAMBDA, artifact)
 
 
 def fixed(map_lambda: float, artifact: Artifact) -> Choice:
-    """This λ, and the default method as it is."""
+    """The given λ, and the manifest's default method."""
     return Choice(map_lambda, artifact.manifest.defaults.method)
 
 
 def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method: Method | None = None) -> Choice:
-    """The λ with which pieces of tokenized documents find the rest of their document best.
+    """The λ with which parts of tokenized documents find the rest of their document best.
 
-    The default method is `method`, or the one that finds better if None.
+    `method`: the default method; if None, the one with the higher MRR.
     """
     encoder = Encoder(artifact)
     words = set(artifact.vocabulary)
     known = distinct([token for token in tokens if token in words] for tokens in documents)
-    if sum(len(tokens) >= SHORTEST for tokens in known) < _FEWEST:
+    if sum(len(tokens) >= MIN_TOKENS_TO_CUT for tokens in known) < _MIN_DOCUMENTS:
         return Choice(DEFAULT_LAMBDA, method or "sgd")
-    tasks = halves(known), pieces(known)
+    tasks = [
+        [encoder.to_token_ids(documents) for documents in (task.queries, task.targets)]
+        for task in (halves(known), pieces(known))
+    ]
 
     def score(encoder: Encoder, options: InferenceOptions) -> float:
-        vectors = ([encoder.encode(part, options).vectors for part in (task.queries, task.targets)] for task in tasks)
-        return sum(_mean_reciprocal_rank(*sides) for sides in vectors) / len(tasks)
+        return sum(_mrr(*(encoder.infer(ids, options).vectors for ids in sides)) for sides in tasks) / len(tasks)
 
     map_lambda, best = _best(encoder, partial(score, options=_MAP))
     sgd = score(encoder, artifact.manifest.defaults)
@@ -84,22 +88,22 @@ def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method:
 
 
 def by_tags(tags: SelectedRows, artifact: Artifact) -> Choice:
-    """The λ with which documents drawn from the model find the trained tag that they were drawn for.
+    """The λ with which synthetic documents best find the trained tag that they were sampled for.
 
-    `tags`: trained vectors, shape (tags, vector_size). The default method stays as it is.
+    `tags`: trained vectors, shape (tags, vector_size). The default method remains the manifest's.
     """
     method = artifact.manifest.defaults.method
-    if len(tags) < _FEWEST:
+    if len(tags) < _MIN_DOCUMENTS:
         return Choice(DEFAULT_LAMBDA, method)
-    some = np.asarray(tags[:: -(-len(tags) // _DRAWN)], np.float32)
+    some = np.asarray(tags[:: -(-len(tags) // _SYNTHETIC_DOCUMENTS)], np.float32)
     if not np.isfinite(some).all():
         return Choice(DEFAULT_LAMBDA, method)
     random = np.random.Generator(np.random.PCG64(1))
     vocabulary = artifact.vocabulary
-    documents = [[vocabulary[word] for word in _draw(artifact, tag, random)] for tag in some]
-    map_lambda, best = _best(
-        Encoder(artifact), lambda encoder: _mean_reciprocal_rank(encoder.encode(documents, _MAP).vectors, some)
-    )
+    documents = [[vocabulary[word_id] for word_id in _sample_ids(artifact, tag, random)] for tag in some]
+    encoder = Encoder(artifact)
+    token_ids = encoder.to_token_ids(documents)
+    map_lambda, best = _best(encoder, lambda encoder: _mrr(encoder.infer(token_ids, _MAP).vectors, some))
     return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
 
 
@@ -109,12 +113,12 @@ def _best(encoder: Encoder, score: Callable[[Encoder], float]) -> tuple[float, f
     return best, scores[best]
 
 
-def _mean_reciprocal_rank(queries: Vectors, targets: Vectors) -> float:
+def _mrr(queries: Vectors, targets: Vectors) -> float:
     return float(np.mean([reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)]))
 
 
-def _draw(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Words of a document, before sub-sampling, as the model predicts them for a tag's vector."""
+def _sample_ids(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Word ids of a synthetic document: a sample of the model's prediction for the tag's vector."""
     arrays, size = artifact.arrays, artifact.manifest.algorithm.vector_size
     if artifact.manifest.algorithm.hs:
         offsets, signs = arrays["hs_offsets"], 1.0 - 2.0 * arrays["hs_codes"]
@@ -122,13 +126,14 @@ def _draw(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.
         paths = np.concatenate([[0.0], np.cumsum(-np.logaddexp(0, -margins))])
         likelihood = paths[offsets[1:]] - paths[offsets[:-1]]
     else:
-        # Where negative sampling is best: v·d = log(p(word | d) / (k p_noise(word))) (Levy and Goldberg 2014).
+        # At the optimum of negative sampling v·d = log(p(word | d) / (k p_noise(word))) (Levy and Goldberg 2014).
         noise = np.diff(arrays["cum_table"].astype(np.float64), prepend=0.0)
         likelihood = np.log(np.maximum(noise, 1e-30)) + arrays["syn1neg"][:, :size] @ tag
     probability = np.exp(likelihood - likelihood.max())
     if "sample_int" in arrays:
+        # The model learned from sub-sampled documents; texts to infer from are not sub-sampled yet.
         probability /= (arrays["sample_int"] + 1.0) / 2.0**32
     cumulative = np.cumsum(probability)
-    drawn = np.searchsorted(cumulative, random.random(_DRAWN_TOKENS) * cumulative[-1], side="right")
-    words: npt.NDArray[np.intp] = np.minimum(drawn, len(cumulative) - 1)
-    return words
+    sampled = np.searchsorted(cumulative, random.random(_SYNTHETIC_TOKENS) * cumulative[-1], side="right")
+    ids: npt.NDArray[np.intp] = np.minimum(sampled, len(cumulative) - 1)
+    return ids

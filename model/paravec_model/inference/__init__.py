@@ -1,6 +1,6 @@
 """From token ids to vectors: the methods `sgd` and `map`, and the search for similar documents.
 
-`reference` is the same in plain NumPy, which tests compare the kernels to.
+`reference` is method sgd in plain NumPy; tests compare the kernels with it.
 
 Public: `Sgd`, `Map`, `DocumentIndex`.
 """

@@ -1,25 +1,34 @@
-"""Method map: the optimum of the model's own objective, see kernels/map.c."""
+"""Method map: the optimum of the model's own objective. kernels/map.c has the formulas."""
 
 import numpy as np
 
 from ..artifact import Artifact
 from ..kernels.interface import LANES, Structure, kernel
 from ..options import InferenceOptions, Stop, padded, raise_if_stopped
-from .method import SHORT, Ids, Offsets, ScratchPool, Vectors, documents_argument, output_layer, portions
+from .method import (
+    HOLD_GIL_MULTIPLY_ADDS,
+    Ids,
+    Offsets,
+    Vectors,
+    WorkspacePool,
+    documents_argument,
+    output_layer,
+    portions,
+)
 
-# Products with all rows that a document takes, on average.
-_PRODUCTS = 20
+# Passes over the rows of a document's words and tree nodes until the solver converges, on average.
+_MEAN_PASSES = 20
 
 
 class Map:
-    """The optimum of the objective, see kernels/map.c."""
+    """Finds the optimum of the objective for each document. Implements `InferenceMethod`."""
 
     def __init__(self, artifact: Artifact, map_lambda: float) -> None:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         size = padded(algorithm.vector_size)
-        self._cost = (1 + artifact.longest_path) * size * _PRODUCTS
+        self._cost = (1 + artifact.longest_path) * size * _MEAN_PASSES
         zeros, k = np.zeros(size, np.float32), np.float32(algorithm.negative)
-        # Numbers that are too large become infinite here, and so do the vectors, of which the encoder tells.
+        # Huge numbers overflow to infinity here and make the vectors infinite, which the encoder reports.
         with np.errstate(over="ignore", invalid="ignore"):
             mean = k / 2 * arrays.get("map_mean", zeros)
             curvature = k / 4 * arrays.get("map_eigenvalues", zeros) + np.float32(map_lambda)
@@ -35,23 +44,23 @@ class Map:
             basis=arrays.get("map_basis"),
         )
         self._infer = kernel("infer_map")
-        self._scratch = ScratchPool("map_workspace_bytes", self._model)
+        self._workspaces = WorkspacePool("map_workspace_bytes", self._model)
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
-        """Solve for one document after the other."""
-        short = self.cost(len(ids), options) < SHORT
+        """Solve for each document on its own."""
+        hold_gil = self.cost(len(ids), options) < HOLD_GIL_MULTIPLY_ADDS
         for first, last, longest in portions(ends, self._cost):
             raise_if_stopped(stop)
-            workspace = self._scratch.take(longest)
+            workspace = self._workspaces.take(longest)
             self._infer(
                 self._model.address,
                 *documents_argument(ids, ends, vectors, first, last),
                 workspace.address,
                 workspace.size,
-                hold_gil=short,
+                hold_gil=hold_gil,
             )
-            self._scratch.give_back(workspace, longest)
+            self._workspaces.give_back(workspace, longest)
 
     def cost(self, tokens: int, _: InferenceOptions) -> int:
-        """By what a token takes."""
+        """Proportional to the number of tokens."""
         return tokens * self._cost

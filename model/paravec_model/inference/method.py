@@ -1,8 +1,7 @@
-"""What the methods of inference share: their protocol, portions of work, memory for kernels, the output layer.
+"""What the methods of inference share: their protocol, portions of work, workspaces of kernels, the output layer.
 
-A method is bound to a model. It takes several documents, end to end in `ids`, with document n from `ends[n]` to
-`ends[n + 1]`, and writes `vectors`, of shape (documents, padded vector_size). It hands the work to its kernel in
-portions and asks `stop` before each. The vector of a document does not depend on the others.
+A method belongs to one model. It takes several documents end to end in `ids`, document n from `ends[n]` to
+`ends[n + 1]`, and writes their vectors. It passes the work to its kernel in portions and calls `stop` before each.
 """
 
 from array import array
@@ -20,44 +19,47 @@ Vectors = npt.NDArray[np.float32]
 Ids: TypeAlias = "array[int]"
 Offsets: TypeAlias = "array[int]"
 
-PORTION = 10**8
-"""Multiply-adds between two calls of `stop`: 10 to 30 ms of one core."""
+PORTION_MULTIPLY_ADDS = 10**8
+"""Multiply-adds between two calls of `stop`: 10 to 30 ms on one core."""
 
-SHORT = 3 * 10**6
-"""Below so many multiply-adds, some tenths of a millisecond, a kernel keeps the GIL: to release it costs more."""
+HOLD_GIL_MULTIPLY_ADDS = 3 * 10**6
+"""Kernels keep the GIL for less work, up to 0.6 ms: to get it back can take longer than the work."""
 
-# Tokens of the longest document whose workspace is kept for the next call.
+# Workspaces for documents of at most this many tokens are kept for the next call.
 _KEPT_TOKENS = 1024
 
 
 class InferenceMethod(Protocol):
-    """Infers the vectors of documents."""
+    """Infers the vectors of documents with one model."""
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop, /) -> None:
-        """Write the documents' vectors; StoppedError once `stop` returns True."""
+        """Write `vectors`, float32 of shape (documents, padded vector_size); StoppedError once `stop` returns True.
+
+        The vector of a document does not depend on the other documents.
+        """
 
     def cost(self, tokens: int, options: InferenceOptions, /) -> int:
-        """About how many multiply-adds so many tokens take."""
+        """Estimated multiply-adds for `tokens` tokens."""
 
 
 def documents_argument(
     ids: Ids, ends: Offsets, vectors: Vectors, first: int, last: int
 ) -> tuple[int, int, int, int, int]:
-    """The documents [first, last) as a kernel takes them: addresses and lengths."""
+    """The documents [first, last) as arguments of a kernel: addresses and lengths."""
     first_end = ends.buffer_info()[0] + first * ends.itemsize
     return *ids.buffer_info(), first_end, last - first + 1, address(vectors) + first * vectors.strides[0]
 
 
-class ScratchPool:
-    """Memory that kernels work in. That for documents of usual length is kept for the next call."""
+class WorkspacePool:
+    """Keeps the workspaces of kernels between calls, one for each call at the same time."""
 
     def __init__(self, size_of: str, model: Structure) -> None:
-        """`size_of`: the kernel that says how many bytes documents of so many tokens need."""
+        """`size_of`: name of the kernel that returns the bytes for a document of given length."""
         self._size_of, self._model = kernel(size_of), model
         self._free: list[Workspace] = []
 
     def take(self, longest: int) -> Workspace:
-        """One that nobody else uses meanwhile, the one used last if it is free: most of it is in the cache then."""
+        """A workspace for documents of up to `longest` tokens. The last used is most likely in the CPU's cache."""
         try:
             if longest <= _KEPT_TOKENS:
                 return self._free.pop()
@@ -66,23 +68,26 @@ class ScratchPool:
         return Workspace(self._size_of(self._model.address, longest))
 
     def give_back(self, workspace: Workspace, longest: int) -> None:
-        """For the next call, unless it is large."""
+        """Return a workspace that was taken for `longest` tokens. Large ones are freed."""
         if longest <= _KEPT_TOKENS:
             self._free.append(workspace)
 
 
 def portions(ends: Offsets, cost: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a call into ranges of documents, of about a portion of work at `cost` a token; and the longest one's size."""
+    """Split documents into ranges of about one portion of work.
+
+    `cost`: multiply-adds for a token. Yields first and last document, last excluded, and tokens of the longest one.
+    """
     first, longest = 0, 1
     for i in range(1, len(ends)):
         longest = max(longest, ends[i] - ends[i - 1])
-        if (ends[i] - ends[first]) * cost >= PORTION or i == len(ends) - 1:
+        if (ends[i] - ends[first]) * cost >= PORTION_MULTIPLY_ADDS or i == len(ends) - 1:
             yield first, i, longest
             first, longest = i, 1
 
 
 def output_layer(artifact: Artifact) -> Structure:
-    """What both methods' kernels know of the words: their paths through the tree, and how likely they are kept."""
+    """The output layer for the kernels of both methods: Huffman paths and sub-sampling of the words."""
     arrays, algorithm = artifact.arrays, artifact.manifest.algorithm
     return Structure(
         "output_layer",

@@ -1,9 +1,9 @@
-"""Random draws as pure functions of (seed, epoch, position), so that a text has one vector everywhere.
+"""Random draws as pure functions of (seed, epoch, position), so that a text has the same vector everywhere.
 
-gensim draws from generators that all calls share, and starts from Python's salted `hash`. Here each epoch has two
-streams of its own, seeded by SplitMix64 of (seed, epoch): one for sub-sampling and noise, one for window sizes. Within
-an epoch the streams run through gensim's own 48-bit linear congruential generator, so gensim fed with these seeds
-makes the same draws. No stream depends on the document, so their values are laid out in tables once and shared.
+gensim draws from generators that all calls share, and starts vectors from Python's salted `hash`. Here each epoch has
+two streams, one for sub-sampling and noise and one for window sizes. SplitMix64 of (seed, epoch) seeds them. Within an
+epoch they run through gensim's 48-bit linear congruential generator, so gensim makes the same draws from these seeds.
+No stream depends on the document, so tables of the draws are computed once and shared.
 """
 
 import threading
@@ -19,15 +19,15 @@ from ..kernels.interface import Structure, address, kernel
 Uints = npt.NDArray[np.uint32]
 Seeds = npt.NDArray[np.uint64]
 
-TABLE_ENTRIES = 2**21
-"""Largest tables that are kept, in draws: 2^21 are 16 MiB of noise and sub-sampling. Larger ones are made each time."""
+MAX_KEPT_DRAWS = 2**21
+"""Tables of more draws are not kept: 2^21 draws for noise and sub-sampling take 16 MiB."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
-_KEPT_SEEDS = 4
+_MAX_KEPT_SEEDS = 4
 
 
 def _splitmix64(x: Seeds) -> Seeds:
-    """Output function of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    """The output function of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -42,7 +42,7 @@ def _stream(seed: int, salt: int, count: int) -> Seeds:
 
 @lru_cache(maxsize=64)
 def start_vector(seed: int, vector_size: int) -> npt.NDArray[np.float32]:
-    """The vector that inference starts from, shape (vector_size,): uniform in ±0.5 / vector_size, as gensim's is."""
+    """The initial vector, shape (vector_size,): uniform in ±0.5 / vector_size, as gensim's."""
     uniform = (_stream(seed, 0, vector_size) >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
     start = (uniform - np.float32(0.5)) / np.float32(vector_size)
     start.flags.writeable = False
@@ -50,29 +50,29 @@ def start_vector(seed: int, vector_size: int) -> npt.NDArray[np.float32]:
 
 
 def epoch_seeds(seed: int, epochs: int) -> Seeds:
-    """48-bit states that each epoch's stream of noise and sub-sampling starts from, shape (epochs,)."""
+    """The first 48-bit state of each epoch's stream for noise and sub-sampling, shape (epochs,)."""
     return _stream(seed, 1, epochs) >> np.uint64(16)
 
 
 def window_seeds(seed: int, epochs: int) -> Seeds:
-    """48-bit states that each epoch's stream of window sizes starts from, shape (epochs,)."""
+    """The first 48-bit state of each epoch's stream for window sizes, shape (epochs,)."""
     return _stream(seed, 2, epochs) >> np.uint64(16)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws for a range of epochs; each table has a row for an epoch and a column for a position of its stream."""
+    """Tables of draws for a range of epochs: a row for each epoch, a column for each position of the stream."""
 
     raw: Uints
     """32-bit draws, for sub-sampling."""
     noise: Uints
     """The same draws as noise words."""
     windows: Uints
-    """How much each position's window is reduced, 0 to window - 1."""
+    """By how much each position's window is reduced, 0 to window - 1."""
 
     @cached_property
     def structure(self) -> Structure:
-        """The tables as kernels take them."""
+        """The tables for kernels."""
         return Structure("draws", raw=self.raw, noise=self.noise, windows=self.windows)
 
     @property
@@ -85,44 +85,44 @@ class Draws:
         """Tokens covered."""
         return int(self.windows.shape[1])
 
-    def cover(self, epochs: int, tokens: int) -> bool:
-        """Whether these serve so many epochs of documents of so many tokens."""
+    def covers(self, epochs: int, tokens: int) -> bool:
+        """Whether the tables are large enough for documents of `tokens` tokens."""
         return epochs <= self.epochs and tokens <= self.tokens
 
 
 class RandomTables:
-    """Makes the tables of draws that one model's documents need, and keeps those of the latest seeds."""
+    """Computes the draws for documents of one model, and keeps those of the latest four seeds. Threads may share it."""
 
     def __init__(self, noise: Noise, negative: int, window: int) -> None:
-        """`negative`: draws for each position; `window`: 1 if windows are never reduced."""
+        """`negative`: noise words for each position. `window`: largest window; 1 if windows are never reduced."""
         self._negative, self._window = negative, window
         self._noise = Structure("noise", cum_table=noise.cum_table, guide=noise.guide, shift=noise.shift)
         self._kept: dict[int, Draws] = {}
         self._lock = threading.Lock()
 
     def draws(self, seed: int, first: int, last: int, tokens: int) -> Draws:
-        """Tables of the epochs [first, last) and perhaps later ones, for documents of up to `tokens` tokens."""
-        tokens = _rounded(tokens)
+        """Draws for the epochs [first, last), and perhaps more, for documents of up to `tokens` tokens."""
+        tokens = _rounded_up(tokens)
         kept = self._kept.get(seed)
-        if kept is None or not kept.cover(last, tokens):
+        if kept is None or not kept.covers(last, tokens):
             if not self._fits(last, tokens):
-                return self._make(seed, first, last, tokens)
+                return self._compute(seed, first, last, tokens)
             if kept is not None and self._fits(max(last, kept.epochs), max(tokens, kept.tokens)):
-                kept = self._make(seed, 0, max(last, kept.epochs), max(tokens, kept.tokens))
+                kept = self._compute(seed, 0, max(last, kept.epochs), max(tokens, kept.tokens))
             else:
-                kept = self._make(seed, 0, last, tokens)
-            # Made outside the lock: two threads may make the same, which costs time and changes nothing.
+                kept = self._compute(seed, 0, last, tokens)
+            # Computed outside the lock: two threads may compute the same tables, which are equal.
             with self._lock:
                 self._kept.pop(seed, None)
                 self._kept[seed] = kept
-                if len(self._kept) > _KEPT_SEEDS:
+                if len(self._kept) > _MAX_KEPT_SEEDS:
                     del self._kept[next(iter(self._kept))]
         return Draws(kept.raw[first:], kept.noise[first:], kept.windows[first:]) if first else kept
 
     def _fits(self, epochs: int, tokens: int) -> bool:
-        return epochs * tokens * (1 + self._negative) <= TABLE_ENTRIES
+        return epochs * tokens * (1 + self._negative) <= MAX_KEPT_DRAWS
 
-    def _make(self, seed: int, first: int, last: int, tokens: int) -> Draws:
+    def _compute(self, seed: int, first: int, last: int, tokens: int) -> Draws:
         shape = (last - first, tokens * (1 + self._negative))
         raw, noise = np.empty(shape, np.uint32), np.empty(shape, np.uint32)
         seeds = epoch_seeds(seed, last)[first:]
@@ -134,6 +134,6 @@ class RandomTables:
         return Draws(raw, noise, windows)
 
 
-def _rounded(tokens: int) -> int:
-    """Room for the next longer documents too, so that tables are not remade for each new length."""
+def _rounded_up(tokens: int) -> int:
+    """The next power of two, at least 64, so that tables do not grow with each slightly longer document."""
     return max(64, 1 << (tokens - 1).bit_length())

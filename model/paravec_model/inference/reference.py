@@ -1,7 +1,7 @@
-"""Inference written out slowly in NumPy, one step of gensim's algorithm a line: what the kernels are held to.
+"""Method sgd in plain NumPy, one step of gensim's algorithm a line. Tests compare the kernels with it.
 
-Sums run in double precision, noise is found by bisection and draws are made one at a time, so that it shares no trick
-with the kernels.
+It shares no optimization with the kernels: sums are in double precision, noise words are found by bisection, and draws
+are made one at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,16 @@ Floats = npt.NDArray[np.float64]
 
 
 def infer(artifact: Artifact, tokens: Sequence[str], options: InferenceOptions) -> npt.NDArray[np.float32]:
-    """The vector of one document, shape (vector_size,), without normalization."""
+    """The vector of one document, shape (vector_size,), not normalized."""
     model = _Model(artifact)
-    words = [model.index[t] for t in tokens if t in model.index]
+    ids = [model.index[t] for t in tokens if t in model.index]
     vector = start_vector(options.seed, model.vector_size).astype(np.float64)
-    if not words:
+    if not ids:
         return np.zeros(model.vector_size, np.float32)
     seeds, windows = epoch_seeds(options.seed, options.epochs), window_seeds(options.seed, options.epochs)
     for e, alpha in enumerate(np.linspace(options.alpha, options.min_alpha, options.epochs)):
         draws = _stream(int(seeds[e]))
-        kept = [w for w in words if not model.sample or model.sample_int[w] >= next(draws)]
+        kept = [w for w in ids if not model.sample or model.sample_int[w] >= next(draws)]
         reduced = [w % model.window for w in islice(_stream(int(windows[e])), len(kept))]
         for i, word in enumerate(kept):
             vector = model.step(vector, kept, i, word, reduced[i], float(alpha), draws)
@@ -61,7 +61,7 @@ class _Model:
     def step(
         self, vector: Floats, kept: list[int], i: int, word: int, reduced: int, alpha: float, draws: Iterator[int]
     ) -> Floats:
-        """One word of one epoch; returns the document's new vector."""
+        """One word of one epoch. Returns the document's new vector."""
         if self.mode == "dbow":
             for gradient in (self._hierarchical, self._negative):
                 vector = vector + gradient(word, vector, alpha, draws)
@@ -106,6 +106,6 @@ class _Model:
 
 
 def _sigmoid(x: float) -> float:
-    """σ as gensim has it: the value at the nearest of 1000 points below (its EXP_TABLE and its index into it)."""
+    """σ as gensim computes it: from the nearest lower of 1000 points (its EXP_TABLE and index)."""
     point = (int((x + 6) * 83) / 1000 * 2 - 1) * 6
     return float(1 / (1 + np.exp(-point)))

@@ -1,4 +1,4 @@
-"""Method sgd: gensim's stochastic gradient descent, see kernels/sgd.c."""
+"""Method sgd: gensim's stochastic gradient descent. kernels/sgd.c has the loops."""
 
 import math
 from array import array
@@ -12,14 +12,24 @@ from ..artifact import Artifact
 from ..artifact.noise import NO_NOISE, Noise
 from ..kernels.interface import BLOCK, CONSTANTS, LANES, Structure, kernel
 from ..options import InferenceOptions, Stop, padded, raise_if_stopped
-from .method import PORTION, SHORT, Ids, Offsets, ScratchPool, Vectors, documents_argument, output_layer, portions
+from .method import (
+    HOLD_GIL_MULTIPLY_ADDS,
+    PORTION_MULTIPLY_ADDS,
+    Ids,
+    Offsets,
+    Vectors,
+    WorkspacePool,
+    documents_argument,
+    output_layer,
+    portions,
+)
 from .random_tables import RandomTables, start_vector
 
 _ARCHITECTURES = {"dbow": "DBOW", "dm_mean": "DM", "dm_sum": "DM", "dm_concat": "DM_CONCAT"}
 
 
 class Sgd:
-    """gensim's stochastic gradient descent, see kernels/sgd.c."""
+    """Runs gensim's stochastic gradient descent. Implements `InferenceMethod`."""
 
     def __init__(self, artifact: Artifact) -> None:
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
@@ -33,7 +43,7 @@ class Sgd:
             output=output_layer(artifact),
             architecture=CONSTANTS[_ARCHITECTURES[algorithm.mode]],
             columns=size,
-            # The rest of a row's cache line would be nothing but zeros.
+            # The rest of a padded row is zeros.
             used_columns=padded(algorithm.vector_size, LANES),
             window=algorithm.window,
             mean=int(algorithm.mode == "dm_mean"),
@@ -44,23 +54,23 @@ class Sgd:
             word_vectors=arrays.get("word_vectors"),
         )
         self._infer = kernel("infer_sgd")
-        self._scratch = ScratchPool("sgd_workspace_bytes", self._model)
+        self._workspaces = WorkspacePool("sgd_workspace_bytes", self._model)
         around = 0 if algorithm.mode == "dbow" else 2 * algorithm.window
         targets = algorithm.negative + 1 + artifact.longest_path + BLOCK
         self._cost = (targets * (algorithm.vectors_per_row + 1) + around) * size
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
-        """Move all vectors from the same start through all epochs."""
+        """Start all vectors at the same point and run all epochs. Many epochs are split into portions too."""
         vectors[:, : self._vector_size] = start_vector(options.seed, self._vector_size)
         alphas = _alphas(options.epochs, options.alpha, options.min_alpha)
-        short = self.cost(len(ids), options) < SHORT
+        hold_gil = self.cost(len(ids), options) < HOLD_GIL_MULTIPLY_ADDS
         for first, last, longest in portions(ends, options.epochs * self._cost):
-            step = max(1, PORTION // (max(1, ends[last] - ends[first]) * self._cost))
+            step = max(1, PORTION_MULTIPLY_ADDS // (max(1, ends[last] - ends[first]) * self._cost))
             for epoch in range(0, options.epochs, step):
                 raise_if_stopped(stop)
                 end = min(epoch + step, options.epochs)
                 draws = self._random_tables.draws(options.seed, epoch, end, longest)
-                workspace = self._scratch.take(longest)
+                workspace = self._workspaces.take(longest)
                 self._infer(
                     self._model.address,
                     draws.structure.address,
@@ -69,18 +79,18 @@ class Sgd:
                     *documents_argument(ids, ends, vectors, first, last),
                     workspace.address,
                     workspace.size,
-                    hold_gil=short,
+                    hold_gil=hold_gil,
                 )
-                self._scratch.give_back(workspace, longest)
+                self._workspaces.give_back(workspace, longest)
 
     def cost(self, tokens: int, options: InferenceOptions) -> int:
-        """By what a token takes in each epoch."""
+        """Proportional to tokens and epochs."""
         return tokens * options.epochs * self._cost
 
 
 @lru_cache(maxsize=64)
 def _alphas(epochs: int, alpha: float, min_alpha: float) -> "array[float]":
-    """The learning rate of each epoch, falling in a line; subtracted step by step in double precision, as by gensim."""
+    """The learning rate of each epoch, falling linearly. Like gensim, it subtracts step by step in double precision."""
     step = (alpha - min_alpha) / max(epochs - 1, 1)
     return array("f", accumulate([alpha] + [-step] * (epochs - 1)))
 

@@ -1,4 +1,4 @@
-"""The training documents nearest to a vector, by cosine: all are looked at, none is copied."""
+"""Exact search for the training documents nearest to a vector by cosine. It scans the mapped vectors without a copy."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,30 +12,30 @@ from ..artifact.doctags import Tag, row_norms
 from ..kernels.interface import Structure, address, kernel
 from ..options import Stop, raise_if_stopped
 
-# Products between two questions whether to stop: some milliseconds, if the rows are in memory.
-_WORK = 2**24
+# Between two calls of `stop`: some milliseconds, if the vectors are in memory.
+_PORTION_MULTIPLY_ADDS = 2**24
 
 
 class Neighbour(NamedTuple):
-    """A training document near to a vector."""
+    """A training document that is near to a vector."""
 
     tag: Tag
-    """What it was trained with."""
+    """Its doctag."""
     cosine: float
-    """Cosine of the angle between its vector and the other, -1 to 1; 0 if its vector is zero."""
+    """Cosine similarity, -1 to 1; 0 if the document's vector is zero."""
 
 
 class DocumentIndex:
-    """The training documents that an artifact carries. Threads may share it."""
+    """Searches the training documents of an artifact. Threads may share it."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.tags = artifact.doctags
-        """Their tags, in order."""
+        """The documents' tags, in the order of their vectors."""
         self._arrays = artifact.arrays
 
     def warm_up(self) -> None:
-        """Load what a search needs."""
-        _ = self.tags[0], self._candidates
+        """Load what every search needs."""
+        _ = self.tags[0], self._document_vectors
 
     def find(
         self,
@@ -43,47 +43,47 @@ class DocumentIndex:
         top_k: int,
         stop: Stop = bool,
     ) -> list[list[Neighbour]]:
-        """The `top_k` documents with the largest cosines with each vector, the largest first, the earlier of equals.
+        """For each vector, the `top_k` documents of the largest cosine, largest first; of equals the earlier document.
 
-        `vectors`: shape (queries, vector_size). One that is zero or not finite has no neighbours. Cosines are rounded
-        as float32 is, and to the same bits however many are asked for at once. `stop` is asked every few milliseconds;
-        once it says True, StoppedError is raised.
+        `vectors`: shape (queries, vector_size). A vector that is zero or not finite has no neighbours. Cosines have
+        float32 precision and do not depend on the other queries. `stop` is called every few milliseconds; StoppedError
+        once it returns True.
         """
         queries = np.asarray(vectors, np.float64)
         found: list[list[Neighbour]] = [[] for _ in queries]
-        sizes = np.sqrt(np.square(queries).sum(axis=-1))
-        asked = np.flatnonzero((sizes > 0) & (sizes < np.inf))
-        units = (queries[asked] / sizes[asked, None]).astype(np.float32)
-        count, kept = len(self.tags), (len(asked), min(top_k, len(self.tags)))
-        cosines, rows = np.full(kept, -np.inf, np.float32), np.full(kept, count, np.uint32)
-        step = max(1, _WORK // max(1, units.size))
-        for begin in range(0, count if len(asked) else 0, step):
+        norms = np.sqrt(np.square(queries).sum(axis=-1))
+        valid = np.flatnonzero((norms > 0) & (norms < np.inf))
+        units = (queries[valid] / norms[valid, None]).astype(np.float32)
+        count, shape = len(self.tags), (len(valid), min(top_k, len(self.tags)))
+        cosines, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
+        step = max(1, _PORTION_MULTIPLY_ADDS // max(1, units.size))
+        for begin in range(0, count if len(valid) else 0, step):
             raise_if_stopped(stop)
             kernel("find_nearest")(
-                self._candidates.address,
+                self._document_vectors.address,
                 begin,
                 min(begin + step, count),
                 address(units),
                 len(units),
                 address(cosines),
                 address(rows),
-                kept[1],
+                shape[1],
             )
-        # A document's vector of huge numbers has none either.
+        # A product with huge numbers may overflow to infinity. Such a document is nobody's neighbour.
         rows[np.isinf(cosines)] = count
         order = np.lexsort((rows, -cosines))
         nearest = np.take_along_axis(rows, order, axis=1).tolist()
         cosines = np.take_along_axis(np.clip(cosines, -1, 1), order, axis=1)
-        for query, documents, near in zip(asked.tolist(), nearest, cosines.tolist(), strict=True):
+        for query, documents, similarities in zip(valid.tolist(), nearest, cosines.tolist(), strict=True):
             raise_if_stopped(stop)
-            # Where a document's vector is no number, a place may be left empty.
-            pairs = zip(documents, near, strict=True)
+            pairs = zip(documents, similarities, strict=True)
+            # NaN in documents' vectors leaves fewer than top_k neighbours; `count` fills the rest.
             found[query] = [Neighbour(self.tags[document], cosine) for document, cosine in pairs if document < count]
         return found
 
     @cached_property
-    def _candidates(self) -> Structure:
+    def _document_vectors(self) -> Structure:
         vectors = self._arrays["doctag_vectors"]
         norms = self._arrays.get("doctag_norms")
-        # Artifacts made before there was a search have none.
-        return Structure("candidates", vectors=vectors, norms=row_norms(vectors) if norms is None else norms)
+        # Artifacts from before there was a search lack norms.
+        return Structure("document_vectors", vectors=vectors, norms=row_norms(vectors) if norms is None else norms)

@@ -1,4 +1,4 @@
-"""The compiled kernels of inference: C11 sources, and what builds, loads and calls them.
+"""The compiled kernels of inference in C11, and the modules that build, load and call them.
 
-kernels.h declares what they offer, `interface` calls it, `library` finds the library for this CPU, `build` compiles it.
+kernels.h declares the functions, `interface` calls them, `library` loads the library for this CPU, `build` compiles it.
 """

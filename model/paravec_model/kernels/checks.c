@@ -1,10 +1,16 @@
-/* The checks of arguments, see checks.h. */
+/* Checks of arguments, see checks.h. */
 
 #include "checks.h"
 
 #include <stddef.h>
 
-enum { SIGMOID_POINTS = 1000, UNICODE = 0x110000, MOST = 100000, MOST_COLUMNS = 200000, LARGEST_ITEM = 8 };
+enum {
+    SIGMOID_POINTS = 1000,
+    CODE_POINTS = 0x110000,
+    MAX_PARAMETER = 100000,
+    MAX_COLUMNS = 200000,
+    MAX_ITEM_BYTES = 8
+};
 
 static int is_matrix(float_matrix matrix, int64_t rows, int64_t columns) {
     return matrix.data != NULL && matrix.rows == rows && matrix.columns == columns;
@@ -15,10 +21,10 @@ static int is_padded(int64_t size) {
 }
 
 static enum status check_output_layer(const output_layer *output) {
-    if (output->words < 1 || output->words > UINT32_MAX || output->negative < 0 || output->negative > MOST) {
+    if (output->words < 1 || output->words > UINT32_MAX || output->negative < 0 || output->negative > MAX_PARAMETER) {
         return BAD_MODEL;
     }
-    if (output->longest_path < 0 || output->longest_path > MOST_NODES || (!output->hs && output->longest_path)) {
+    if (output->longest_path < 0 || output->longest_path > MAX_PATH_NODES || (!output->hs && output->longest_path)) {
         return BAD_MODEL;
     }
     if (output->hs && (output->hs_offsets.data == NULL || output->hs_offsets.length != output->words + 1)) {
@@ -42,10 +48,11 @@ enum status check_sgd_model(const sgd_model *model) {
         return BAD_MODEL;
     }
     int64_t columns = model->columns, used = model->used_columns;
-    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > MOST_COLUMNS) {
+    if (!is_padded(columns) || !is_padded(used) || used > columns || columns > MAX_COLUMNS) {
         return BAD_MODEL;
     }
-    if (model->architecture < DBOW || model->architecture > DM_CONCAT || model->window < 1 || model->window > MOST) {
+    if (model->architecture < DBOW || model->architecture > DM_CONCAT || model->window < 1 ||
+        model->window > MAX_PARAMETER) {
         return BAD_MODEL;
     }
     int64_t row = model->architecture == DM_CONCAT ? (1 + 2 * model->window) * columns : columns;
@@ -98,10 +105,10 @@ enum status check_offsets(const int64_t *offsets, int64_t count, int64_t end) {
     return OK;
 }
 
-/* Offsets of a part of a call need not begin at 0. */
-enum status check_documents(const output_layer *output, const uint32_t *words, int64_t word_count,
-                            const int64_t *offsets, int64_t offset_count, const float *vectors, int64_t *longest) {
-    if (words == NULL || offsets == NULL || offset_count < 1 || vectors == NULL) {
+/* `offsets` may be a part of a call's and need not begin at 0. */
+enum status check_documents(const output_layer *output, const uint32_t *ids, int64_t id_count, const int64_t *offsets,
+                            int64_t offset_count, const float *vectors, int64_t *longest) {
+    if (ids == NULL || offsets == NULL || offset_count < 1 || vectors == NULL) {
         return BAD_DOCUMENTS;
     }
     int64_t first = offsets[0], last = offsets[0], most = 0;
@@ -115,16 +122,16 @@ enum status check_documents(const output_layer *output, const uint32_t *words, i
         most = offsets[n] - last > most ? offsets[n] - last : most;
         last = offsets[n];
     }
-    if (last > word_count || check_longest(most) != OK) {
+    if (last > id_count || check_longest(most) != OK) {
         return BAD_DOCUMENTS;
     }
     const int64_t *paths = output->hs_offsets.data;
     for (int64_t i = first; i < last; i++) {
-        if (words[i] >= output->words) {
+        if (ids[i] >= output->words) {
             return BAD_DOCUMENTS;
         }
         if (output->hs) {
-            int64_t begin = paths[words[i]], end = paths[words[i] + 1];
+            int64_t begin = paths[ids[i]], end = paths[ids[i] + 1];
             if (begin < 0 || end < begin || end - begin > output->longest_path || end > output->hs_points.length) {
                 return BAD_MODEL;
             }
@@ -139,7 +146,7 @@ enum status check_longest(int64_t longest) {
 }
 
 enum status check_size(int64_t rows, int64_t columns) {
-    int fits = rows >= 0 && columns >= 0 && (rows == 0 || columns <= INT64_MAX / LARGEST_ITEM / rows);
+    int fits = rows >= 0 && columns >= 0 && (rows == 0 || columns <= INT64_MAX / MAX_ITEM_BYTES / rows);
     return fits ? OK : BAD_RANGE;
 }
 
@@ -176,6 +183,6 @@ enum status check_vocabulary(const vocabulary *words) {
     return whole ? OK : BAD_TABLE;
 }
 
-enum status check_characters(const characters *tokenizer) {
-    return tokenizer != NULL && tokenizer->table.data != NULL && tokenizer->table.length == UNICODE ? OK : BAD_TABLE;
+enum status check_character_rules(const character_rules *rules) {
+    return rules != NULL && rules->table.data != NULL && rules->table.length == CODE_POINTS ? OK : BAD_TABLE;
 }

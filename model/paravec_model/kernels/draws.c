@@ -1,5 +1,4 @@
-/* Tables of random draws: gensim's 48-bit linear congruential generator (java.util.Random's), and what its draws stand
-   for. */
+/* Tables of random draws. The generator is gensim's: the 48-bit linear congruential generator of java.util.Random. */
 
 #include <stddef.h>
 
@@ -11,7 +10,7 @@ static uint64_t next_state(uint64_t state) {
     return (state * MULTIPLIER + INCREMENT) & LOW_48_BITS;
 }
 
-/* Fill a row for each epoch: `raw` with 32-bit draws, `words` with the noise words that they stand for. */
+/* Fill a row for each epoch: `raw` with 32-bit draws, `words` with the noise words for the same draws. */
 int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *raw,
                    uint32_t *words) {
     if (distribution == NULL) {
@@ -34,7 +33,7 @@ int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epo
             state = next_state(state);
             uint32_t draw = raw[p] % end, word = guide[draw >> shift];
             word = word < last ? word : last;
-            /* Ends at the last word, as draws are below `end`. */
+            /* Stops at the last word at the latest: draws are below `end`, its entry. */
             while (cum_table[word] < draw) {
                 word++;
             }
@@ -44,7 +43,7 @@ int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epo
     return OK;
 }
 
-/* Fill a row for each epoch with how much each position's window is reduced, 0 to window - 1. */
+/* Fill a row for each epoch: by how much the window at each position is reduced, 0 to window - 1. */
 int32_t fill_windows(int64_t window, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *windows) {
     if (seeds == NULL || windows == NULL || window < 1 || window > UINT32_MAX || check_size(epochs, positions) != OK) {
         return BAD_DRAWS;

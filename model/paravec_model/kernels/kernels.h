@@ -1,12 +1,12 @@
-/* The interface of the kernels: the one description of what they take.
+/* The interface of the kernels.
 
-   interface.py reads the structures, constants and functions from this file; keep a declaration in the form of its
-   neighbours. Matrices hold their rows one after the other. Documents lie end to end in `words`, document n from
-   offsets[n] to offsets[n + 1]; texts lie end to end in the same way.
+   interface.py parses this file, so keep new declarations in the same form. Matrices are stored row by row. Documents
+   lie end to end in `ids`, document n from offsets[n] to offsets[n + 1]; texts lie end to end in the same way. The id of
+   a word is its row in the matrices.
 
-   Every function checks its arguments first (checks.c) and returns OK, or what is wrong with them. What it does not
-   check are numbers inside a model's arrays that are followed: paths of the Huffman tree are checked when an artifact
-   is opened, and draws were made by fill_draws. Nothing here allocates, and nothing keeps state between two calls. */
+   Every function checks its arguments first (checks.c) and returns a status. It does not check the numbers inside arrays
+   of the model: `Artifact.open` has checked the paths of the Huffman tree, and fill_draws has made the draws. No function
+   allocates memory or keeps state between calls. */
 
 #ifndef PARAVEC_KERNELS_H
 #define PARAVEC_KERNELS_H
@@ -23,22 +23,22 @@ enum status {
     BAD_RANGE = 6
 };
 
-/* How read_texts ended. */
-enum reading { READ = 0, NEW_CHARACTER = 100, NEEDS_TOKENIZER = 101 };
+/* The result of texts_to_ids. */
+enum text_outcome { DONE = 0, NEW_CHARACTER = 100, NEEDS_TOKENIZER = 101 };
 
-/* What a table of characters says of one: nothing yet; it is in no token; that depends on its neighbours; or, from
-   FIRST_SYMBOL on, that character number entry - FIRST_SYMBOL stands for it in a token. */
-enum character { UNKNOWN = 0, GAP = 1, DEPENDS = 2, FIRST_SYMBOL = 3 };
+/* Entries of the table of character_rules: not filled in yet; the character separates tokens; its meaning depends on the
+   characters around. From FIRST_MAPPED on: a token gets the character with code entry - FIRST_MAPPED for it. */
+enum character { UNKNOWN = 0, SEPARATOR = 1, CONTEXTUAL = 2, FIRST_MAPPED = 3 };
 
 enum architecture { DBOW = 0, DM = 1, DM_CONCAT = 2 };
 
-/* LANES floats make a vector of the CPU; sizes that say "padded" are multiples of it. Addresses of workspaces are
-   multiples of ALIGNMENT bytes, a line of the cache. Method sgd takes BLOCK rows of the output layer together, as many
-   as a CPU has registers for. */
+/* LANES: floats in a SIMD vector; sizes called "padded" are multiples of it. ALIGNMENT: bytes of a cache line, to which
+   workspaces are aligned. BLOCK: rows of the output layer that method sgd handles at once, limited by the number of
+   registers. */
 enum layout { LANES = 8, ALIGNMENT = 64, BLOCK = 6 };
 
-/* Nodes above a word of the Huffman tree, at most: no count of words makes a tree of a thousandth of it. */
-enum limit { MOST_NODES = 100000 };
+/* Limit for the nodes on a path of the Huffman tree. Trees of real vocabularies have less than a thousandth of it. */
+enum limit { MAX_PATH_NODES = 100000 };
 
 /* clang-format off */
 typedef struct { const uint8_t *data; int64_t length; } uint8_array;
@@ -50,108 +50,109 @@ typedef struct { const uint32_t *data; int64_t rows; int64_t columns; } uint32_m
 typedef struct { const float *data; int64_t rows; int64_t columns; } float_matrix;
 /* clang-format on */
 
-/* The words of a model and the hash table that finds their rows, see hash_table.h. */
+/* The words of a model and their hash table, see hash_table.h. */
 typedef struct {
     uint8_array text;    /* UTF-8, end to end */
     int64_array offsets; /* words + 1 */
-    uint64_array slots;  /* a power of two */
+    uint64_array slots;  /* the hash table; their number is a power of two */
 } vocabulary;
 
-/* A tokenizer that looks at one character after the other. */
+/* A tokenizer as rules for single characters. */
 typedef struct {
-    uint32_array table; /* for each character of Unicode, see enum character */
+    uint32_array table; /* an entry for each character of Unicode, see enum character */
     int64_t min_len;    /* tokens of fewer characters are dropped */
     int64_t max_len;    /* tokens of more characters are dropped */
     int64_t not_first;  /* tokens that begin with this character are dropped; -1 if there is none */
-} characters;
+} character_rules;
 
-/* The Huffman tree of hierarchical softmax, and how likely sub-sampling keeps a word. */
+/* The Huffman tree of the hierarchical softmax, and the probabilities of sub-sampling. */
 typedef struct {
     int64_t words;
     int64_t negative;        /* noise words for each word; 0 without negative sampling */
     int64_t hs;              /* 1 with hierarchical softmax */
     int64_t sample;          /* 1 with sub-sampling */
-    int64_t longest_path;    /* nodes above a word, at most */
+    int64_t longest_path;    /* nodes on the longest path */
     int64_array hs_offsets;  /* words + 1; word w's path is from hs_offsets[w] to hs_offsets[w + 1] */
     uint32_array hs_points;  /* nodes of the paths, from the root down */
-    uint8_array hs_codes;    /* 0 or 1 for each */
-    uint32_array sample_int; /* words; of 2^32 - 1 */
+    uint8_array hs_codes;    /* 0 or 1 for each node of the paths */
+    uint32_array sample_int; /* words; the probability, times 2^32 - 1, that a word is kept */
 } output_layer;
 
-/* A model as method sgd uses it. A row of the output layer has `slots` parts of `columns` floats: one, or with
-   DM concat one for the document and one for each of 2 window words around. */
+/* A model for method sgd. A row of the output layer holds one vector of `columns` floats; with DM concat it holds
+   1 + 2 window vectors, for the document and for each word of the context. */
 typedef struct {
     output_layer output;
     int64_t architecture;
-    int64_t columns;      /* floats of a vector, padded to a line of the cache */
-    int64_t used_columns; /* of these, floats that can differ from zero, padded */
+    int64_t columns;      /* floats of a vector, padded to a cache line */
+    int64_t used_columns; /* floats of a vector without the zeros behind it, padded */
     int64_t window;
-    int64_t mean;              /* 1 for the mean of the context, 0 for its sum */
-    int64_t null_word;         /* stands where DM concat has no word */
+    int64_t mean;              /* 1 for DM mean, 0 for DM sum */
+    int64_t null_word;         /* the id for positions of DM concat's window outside the document */
     float_array sigmoid;       /* 1000 values, gensim's EXP_TABLE */
-    float_matrix syn1neg;      /* words x (slots x columns), or empty */
-    float_matrix syn1;         /* words x (slots x columns), or empty */
+    float_matrix syn1neg;      /* words x (vectors x columns), or empty */
+    float_matrix syn1;         /* words x (vectors x columns), or empty */
     float_matrix word_vectors; /* words x columns, or empty */
 } sgd_model;
 
-/* A model as method map uses it, see map.c for the symbols. */
+/* A model for method map; map.c explains the symbols. */
 typedef struct {
     output_layer output;
-    int64_t columns;       /* floats of a vector, padded to a line of the cache */
+    int64_t columns;       /* floats of a vector, padded to a cache line */
     float_matrix syn1neg;  /* words x columns, in the basis Q, or empty */
     float_matrix syn1;     /* words x columns, in the basis Q if there is one, or empty */
     float_array mean;      /* m, padded */
     float_array curvature; /* c, padded */
-    float_array prior;     /* lambda, padded; as many floats as can differ from zero */
+    float_array prior;     /* lambda, in each element of a vector without the zeros behind it, padded */
     float_matrix basis;    /* Q, columns x columns, or empty */
 } map_model;
 
 /* The noise distribution. */
 typedef struct {
-    uint32_array cum_table; /* words by cumulative frequency */
-    uint32_array guide;     /* the first word at or after every 2^shift-th draw */
+    uint32_array cum_table; /* cumulative frequency of each word */
+    uint32_array guide;     /* for every 2^shift-th draw, the first word whose cumulative frequency is not less */
     int64_t shift;
 } noise;
 
-/* Draws of some epochs, a row for each epoch and a column for each position. */
+/* Random draws: a row for each epoch, a column for each position. */
 typedef struct {
     uint32_matrix raw;     /* 32-bit draws, for sub-sampling */
     uint32_matrix noise;   /* the same draws as noise words */
     uint32_matrix windows; /* by how much each position's window is reduced */
 } draws;
 
-/* Vectors to search, and the length of each. */
+/* The vectors of documents to search. */
 typedef struct {
     float_matrix vectors;
-    float_array norms;
-} candidates;
+    float_array norms; /* the L2 norm of each vector */
+} document_vectors;
 
-/* What follows can be called from outside of the library. */
+/* The library exports the functions from here on. */
 #pragma GCC visibility push(default)
 
 int32_t fill_draws(const noise *distribution, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *raw,
                    uint32_t *words);
 int32_t fill_windows(int64_t window, const uint64_t *seeds, int64_t epochs, int64_t positions, uint32_t *windows);
 
-int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count);
-int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count,
-                int64_t *ends, int64_t end_count);
-int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes,
-                   int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *rows, int64_t row_count, int64_t most);
+int32_t fill_hash_table(const vocabulary *words, uint64_t *slots, int64_t slot_count);
+int32_t tokens_to_ids(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens,
+                      int64_t token_count, int64_t *ends, int64_t end_count);
+int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint8_t *text, int64_t text_bytes,
+                     int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *ids, int64_t id_count,
+                     int64_t max_tokens);
 
-/* What infer_sgd needs for documents of at most `longest` tokens; 0 if it refuses these or the model. */
+/* Bytes of workspace that infer_sgd needs for documents of at most `longest` tokens; 0 for a bad model or length. */
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest);
-int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs,
-                  const uint32_t *words, int64_t word_count, const int64_t *offsets, int64_t offset_count,
-                  float *vectors, void *workspace, int64_t workspace_bytes);
+int32_t infer_sgd(const sgd_model *model, const draws *tables, const float *alphas, int64_t epochs, const uint32_t *ids,
+                  int64_t id_count, const int64_t *offsets, int64_t offset_count, float *vectors, void *workspace,
+                  int64_t workspace_bytes);
 
-/* The same for infer_map. */
+/* Likewise for infer_map. */
 int64_t map_workspace_bytes(const map_model *model, int64_t longest);
-int32_t infer_map(const map_model *model, const uint32_t *words, int64_t word_count, const int64_t *offsets,
+int32_t infer_map(const map_model *model, const uint32_t *ids, int64_t id_count, const int64_t *offsets,
                   int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 
-int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, const float *units, int64_t queries,
-                     float *cosines, uint32_t *rows, int64_t top_k);
+int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
+                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k);
 
 #pragma GCC visibility pop
 

@@ -1,6 +1,6 @@
-"""The levels of CPU that the kernels are compiled for, and which one this machine has.
+"""The CPU levels that the kernels are compiled for, and the level of this machine.
 
-A level, not the CPU at hand: machines of different make then give the same bits.
+A library for a level, not for one CPU, computes the same bits on CPUs of every maker.
 """
 
 import platform
@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
-"""Where the C sources lie, and the libraries beside them."""
+"""The directory of the C sources and the compiled libraries."""
 
 
 class Level(NamedTuple):
-    """What a level asks of a CPU, and how compilers call it."""
+    """A CPU level, and its names for compilers and in /proc/cpuinfo."""
 
     machine: str
     march: str
-    """For gcc and clang."""
+    """-march of gcc and clang."""
     mcpu: str
-    """For zig."""
+    """-mcpu of zig."""
     features: str = ""
-    """What Linux calls the features that this level adds to the one before."""
+    """CPU flags of Linux that this level needs beyond the level before."""
 
 
-# The lowest level of a machine comes first.
+# Of each machine, the lowest level first.
 LEVELS = {
     "x86-64-v2": Level("x86_64", "x86-64-v2", "x86_64_v2", "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"),
     "x86-64-v3": Level("x86_64", "x86-64-v3", "x86_64_v3", "abm avx2 bmi1 bmi2 f16c fma movbe"),
@@ -33,19 +33,19 @@ LEVELS = {
 
 
 def machine() -> str:
-    """What kind of CPU this is: x86_64, aarch64, or another that has no kernels."""
+    """The architecture of this CPU: x86_64, aarch64, or another, for which there are no kernels."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
 def levels_of(machine: str) -> list[str]:
-    """The levels of a kind of CPU, the lowest first."""
+    """The levels of a CPU architecture, the lowest first."""
     return [name for name, level in LEVELS.items() if level.machine == machine]
 
 
 @cache
 def cpu_level() -> str | None:
-    """The highest level that this CPU has; None if it has none."""
+    """The highest level that this CPU supports; None if it supports none."""
     found = None
     features = _features()
     for name in levels_of(machine()):
@@ -56,9 +56,9 @@ def cpu_level() -> str | None:
 
 
 def _features() -> set[str]:
-    """The features of this CPU, as far as the system names them."""
+    """The flags of this CPU, as far as the system lists them."""
     if platform.system() == "Darwin":
-        # Every Mac that runs a system with Python 3.11 wheels has the second level; Rosetta has no more.
+        # All Macs with a system that Python 3.11 supports have this level, and Rosetta has no higher one.
         return set(LEVELS["x86-64-v2"].features.split())
     try:
         with open("/proc/cpuinfo") as lines:
@@ -68,17 +68,17 @@ def _features() -> set[str]:
 
 
 def library_path(level: str, folder: Path = FOLDER) -> Path:
-    """Where the library of a level lies."""
+    """The library of a level."""
     return folder / f"kernels-{level}.so"
 
 
 def state_path(library: Path) -> Path:
-    """Where `sources_hash` of what a library was compiled from lies, in a checkout."""
+    """The file, in a checkout, with the `sources_hash` that a library was compiled from."""
     return library.with_suffix(".sources")
 
 
 def sources_hash() -> str:
-    """A hash of all that libraries are compiled from: sources, flags and levels."""
+    """A hash of the C sources, and of the modules with compiler flags and levels."""
     import hashlib
 
     files = [*sorted(FOLDER.glob("*.[ch]")), FOLDER / "build.py", FOLDER / "levels.py"]

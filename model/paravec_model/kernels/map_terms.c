@@ -1,83 +1,83 @@
-/* The terms of a document, see map_terms.h. */
+/* Collects the terms of a document, see map_terms.h. */
 
 #include "map_terms.h"
 
-/* Shell's sort, which takes no room. */
-static void sort(uint32_t *words, int64_t length) {
+/* Shell sort, which needs no memory. */
+static void sort(uint32_t *ids, int64_t length) {
     int64_t gap = 1;
     while (gap * 3 < length) {
         gap = gap * 3 + 1;
     }
     for (; gap > 0; gap /= 3) {
         for (int64_t i = gap; i < length; i++) {
-            uint32_t word = words[i];
+            uint32_t word = ids[i];
             int64_t j = i;
-            for (; j >= gap && words[j - gap] > word; j -= gap) {
-                words[j] = words[j - gap];
+            for (; j >= gap && ids[j - gap] > word; j -= gap) {
+                ids[j] = ids[j - gap];
             }
-            words[j] = word;
+            ids[j] = word;
         }
     }
 }
 
-/* Add a word's path to the terms; how many terms there are then. */
-static int64_t add_path(const map_model *model, uint32_t word, float weight, int64_t count, const terms *found) {
+/* Add the nodes of a word's path to the terms. Returns the new number of terms. */
+static int64_t add_path(const map_model *model, uint32_t word, float weight, int64_t count, const terms *terms) {
     const output_layer *output = &model->output;
     const uint32_t *points = output->hs_points.data;
     const uint8_t *codes = output->hs_codes.data;
     const float *nodes = model->syn1.data;
     int64_t j = output->hs_offsets.data[word], end = output->hs_offsets.data[word + 1];
-    /* Down from the root as far as the paths of words before went; from where they did not, none went further. A stale
-       entry of term_of_node is past `count` or belongs to another row. */
+    /* The first nodes may be terms already, from paths of earlier words; below the first new node, all are new. A stale
+       entry of term_of_node is past `count` or is the index of another row. */
     for (; j < end; j++) {
-        int64_t term = found->term_of_node[points[j]];
-        if (term >= count || found->rows[term] != nodes + model->columns * points[j]) {
+        int64_t term = terms->term_of_node[points[j]];
+        if (term >= count || terms->rows[term] != nodes + model->columns * points[j]) {
             break;
         }
-        found->weights[term] += weight;
-        found->yes[term] += codes[j] ? 0.0f : weight;
+        terms->weights[term] += weight;
+        terms->positive_weights[term] += codes[j] ? 0.0f : weight;
     }
     for (; j < end; j++) {
-        found->term_of_node[points[j]] = (uint32_t)count;
-        found->rows[count] = nodes + model->columns * points[j];
-        found->weights[count] = weight;
-        found->yes[count] = codes[j] ? 0.0f : weight;
+        terms->term_of_node[points[j]] = (uint32_t)count;
+        terms->rows[count] = nodes + model->columns * points[j];
+        terms->weights[count] = weight;
+        terms->positive_weights[count] = codes[j] ? 0.0f : weight;
         count++;
     }
     return count;
 }
 
-int64_t collect_terms(const map_model *model, const uint32_t *words, int64_t length, const float *zeros,
-                      const terms *found, float *total) {
+int64_t collect_terms(const map_model *model, const uint32_t *ids, int64_t length, const float *zeros,
+                      const terms *terms, float *total_weight) {
     const output_layer *output = &model->output;
     for (int64_t i = 0; i < length; i++) {
-        found->sorted[i] = words[i];
+        terms->sorted[i] = ids[i];
     }
-    sort(found->sorted, length);
+    sort(terms->sorted, length);
     int64_t count = 0;
-    *total = 0.0f;
+    *total_weight = 0.0f;
     for (int64_t i = 0; i < length;) {
-        uint32_t word = found->sorted[i];
+        uint32_t word = terms->sorted[i];
         float weight = 0.0f;
-        for (; i < length && found->sorted[i] == word; i++) {
+        for (; i < length && terms->sorted[i] == word; i++) {
             weight += 1.0f;
         }
         if (output->sample) {
             weight *= (float)output->sample_int.data[word] * 0x1p-32f;
         }
-        *total += weight;
+        *total_weight += weight;
         if (output->negative) {
-            found->rows[count] = model->syn1neg.data + model->columns * word;
-            found->weights[count] = found->yes[count] = weight;
+            terms->rows[count] = model->syn1neg.data + model->columns * word;
+            terms->weights[count] = terms->positive_weights[count] = weight;
             count++;
         }
         if (output->hs) {
-            count = add_path(model, word, weight, count, found);
+            count = add_path(model, word, weight, count, terms);
         }
     }
     for (; count % LANES; count++) {
-        found->rows[count] = zeros;
-        found->weights[count] = found->yes[count] = 0.0f;
+        terms->rows[count] = zeros;
+        terms->weights[count] = terms->positive_weights[count] = 0.0f;
     }
     return count;
 }

@@ -1,7 +1,7 @@
-/* The search for the nearest of many vectors: every cosine is computed, the largest are kept in heaps.
+/* Exact search for the nearest vectors: computes every cosine and keeps the largest in a heap for each query.
 
-   Documents' rows are not padded. The numbers that are left behind the last whole vector are taken with those before
-   them, as the last eight of the row, where the query has zeros for what was counted already. */
+   Rows of documents are not padded. The rest of a row behind its last whole SIMD vector is covered by a load of the last
+   eight numbers, some of them for the second time; the query's tail is zero there. */
 
 #include <math.h>
 #include <stddef.h>
@@ -9,13 +9,13 @@
 #include "checks.h"
 #include "vector.h"
 
-/* Whether the first of two goes after the second: its cosine is less, or it comes later among equals. */
+/* Whether the first document ranks after the other: its cosine is less or, of equals, its row is later. */
 static int is_farther(float cosine, uint32_t row, float other_cosine, uint32_t other_row) {
     return cosine < other_cosine || (cosine == other_cosine && row > other_row);
 }
 
-/* Put a row into a heap in place of the farthest there, which lies at 0: what lies at i is no nearer than what lies at
-   2i + 1 and 2i + 2. */
+/* Replace the root of a heap, which is the farthest row in it, and restore the order: the entry at i is not nearer than
+   those at 2i + 1 and 2i + 2. */
 static void replace_farthest(float *cosines, uint32_t *rows, int64_t size, float cosine, uint32_t row) {
     int64_t at = 0;
     for (int64_t child = 1; child < size; child = 2 * at + 1) {
@@ -33,32 +33,32 @@ static void replace_farthest(float *cosines, uint32_t *rows, int64_t size, float
     rows[at] = row;
 }
 
-/* Documents that all queries meet before the next ones come into the cache. */
-enum { DOCUMENTS = 64 };
+/* All queries are compared with this many documents before the next documents are loaded into the cache. */
+enum { DOCUMENTS_PER_BLOCK = 64 };
 
-/* Up to eight queries, and of each the last eight numbers, zero where they belong to a whole vector before. */
+/* Up to eight queries. `tails` are their last eight numbers, with zeros for those that whole vectors cover. */
 typedef struct {
-    const float *units[LANES];
+    const float *queries[LANES];
     v8 tails[LANES];
-    int64_t whole; /* numbers of a row in whole vectors */
+    int64_t whole; /* numbers of a row that whole vectors cover */
     int64_t size;
 } query_block;
 
-static void prepare(query_block *block, const float *units, int64_t size, int count) {
+static void prepare(query_block *block, const float *queries, int64_t size, int count) {
     block->size = size;
     block->whole = size / LANES * LANES;
     for (int k = 0; k < LANES; k++) {
-        /* A query too few is one of those that are there; its products are not looked at. */
-        block->units[k] = units + (k < count ? k : 0) * size;
+        /* In a block of fewer queries, the first one fills up; its products are not used. */
+        block->queries[k] = queries + (k < count ? k : 0) * size;
         float tail[LANES] = {0};
         for (int64_t q = block->whole; q < size; q++) {
-            tail[LANES - size + q] = block->units[k][q];
+            tail[LANES - size + q] = block->queries[k][q];
         }
         block->tails[k] = load(tail);
     }
 }
 
-/* The last eight numbers of a row; of a shorter row, all of it behind zeros. */
+/* The last eight numbers of a row; a shorter row is preceded by zeros. */
 INLINE v8 load_last(const float *row, int64_t size) {
     if (size >= LANES) {
         return load(row + size - LANES);
@@ -70,16 +70,16 @@ INLINE v8 load_last(const float *row, int64_t size) {
     return load(padded);
 }
 
-/* The products of a row with so many queries; in one order of sums, however many there are. */
+/* The dot products of a row with `count` queries. The order of sums does not depend on `count`. */
 INLINE v8 products(const query_block *block, const float *row, int count) {
     v8 sums[LANES];
-    const float *units[LANES];
-    copy_rows(units, block->units, LANES);
+    const float *queries[LANES];
+    copy_rows(queries, block->queries, LANES);
     for (int k = 0; k < LANES; k++) {
-        sums[k] = spread(0.0f);
+        sums[k] = broadcast(0.0f);
     }
     for (int64_t q = 0; q < block->whole; q += LANES) {
-        add_products(sums, load(row + q), units, q, count);
+        add_products(sums, load(row + q), queries, q, count);
     }
     if (block->whole < block->size) {
         v8 last = load_last(row, block->size);
@@ -87,15 +87,15 @@ INLINE v8 products(const query_block *block, const float *row, int count) {
             sums[k] += last * block->tails[k];
         }
     }
-    return count == 1 ? spread(total(sums[0])) : totals(sums);
+    return count == 1 ? broadcast(lane_sum(sums[0])) : lane_sums(sums);
 }
 
-/* Go on with a search, over the documents from `begin` to `end`.
+/* Continue a search over the documents from `begin` to `end`.
 
-   `units`: queries of length 1. `cosines`, `rows`: the heap of each, of the `top_k` that are nearest so far. A document
-   of length 0 has the cosine 0. A cosine that is NaN is not greater than any. */
-int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, const float *units, int64_t queries,
-                     float *cosines, uint32_t *rows, int64_t top_k) {
+   `queries`: vectors of norm 1. `cosines`, `rows`: a heap for each query, of its `top_k` nearest documents so far. The
+   cosine of a document of norm 0 is 0. NaN is not greater than any cosine, so such documents are never found. */
+int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
+                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k) {
     if (documents == NULL) {
         return BAD_TABLE;
     }
@@ -104,29 +104,29 @@ int32_t find_nearest(const candidates *documents, int64_t begin, int64_t end, co
     if (vectors.data == NULL || norms == NULL || vectors.columns < 1 || documents->norms.length != vectors.rows) {
         return BAD_TABLE;
     }
-    if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || top_k < 1 || units == NULL ||
-        cosines == NULL || rows == NULL || check_size(queries, top_k) != OK ||
-        check_size(queries, vectors.columns) != OK) {
+    if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || top_k < 1 || queries == NULL ||
+        cosines == NULL || rows == NULL || check_size(query_count, top_k) != OK ||
+        check_size(query_count, vectors.columns) != OK) {
         return BAD_RANGE;
     }
-    for (int64_t first = begin; first < end; first += DOCUMENTS) {
-        int64_t last = first + DOCUMENTS < end ? first + DOCUMENTS : end;
-        for (int64_t query = 0; query < queries; query += LANES) {
-            int count = queries - query < LANES ? (int)(queries - query) : LANES;
+    for (int64_t first = begin; first < end; first += DOCUMENTS_PER_BLOCK) {
+        int64_t last = first + DOCUMENTS_PER_BLOCK < end ? first + DOCUMENTS_PER_BLOCK : end;
+        for (int64_t query = 0; query < query_count; query += LANES) {
+            int count = query_count - query < LANES ? (int)(query_count - query) : LANES;
             query_block block;
-            prepare(&block, units + query * vectors.columns, vectors.columns, count);
-            v8 least = spread(INFINITY);
+            prepare(&block, queries + query * vectors.columns, vectors.columns, count);
+            v8 least = broadcast(INFINITY);
             for (int k = 0; k < count; k++) {
                 least[k] = cosines[(query + k) * top_k];
             }
             for (int64_t row = first; row < last; row++) {
                 const float *document = vectors.data + row * vectors.columns;
                 v8 dots = count == 1 ? products(&block, document, 1) : products(&block, document, LANES);
-                v8 found = spread(0.0f);
+                v8 found = broadcast(0.0f);
                 if (norms[row] != 0.0f) {
-                    found = dots / spread(norms[row]);
+                    found = dots / broadcast(norms[row]);
                 }
-                if (!any(found > least)) {
+                if (!any_lane(found > least)) {
                     continue;
                 }
                 for (int k = 0; k < count; k++) {

@@ -1,54 +1,54 @@
-/* Text to the rows of known words. */
+/* Texts and tokens to token ids. */
 
 #include <stddef.h>
 
 #include "checks.h"
 #include "hash_table.h"
 
-/* Fill a hash table, which has more slots than there are words. */
-int32_t fill_slots(const vocabulary *words, uint64_t *slots, int64_t slot_count) {
+/* Fill a hash table that has more slots than there are words. */
+int32_t fill_hash_table(const vocabulary *words, uint64_t *slots, int64_t slot_count) {
     if (words == NULL) {
         return BAD_TABLE;
     }
     const int64_t *offsets = words->offsets.data;
     int64_t count = words->offsets.length - 1;
     if (slots == NULL || words->text.data == NULL || slot_count <= count || (slot_count & (slot_count - 1)) != 0 ||
-        count > (int64_t)HASH_ROW - 1 || check_offsets(offsets, words->offsets.length, words->text.length) != OK) {
+        count > (int64_t)HASH_ID - 1 || check_offsets(offsets, words->offsets.length, words->text.length) != OK) {
         return BAD_TABLE;
     }
     uint64_t mask = (uint64_t)slot_count - 1;
     for (int64_t slot = 0; slot < slot_count; slot++) {
         slots[slot] = 0;
     }
-    for (int64_t row = 0; row < count; row++) {
+    for (int64_t id = 0; id < count; id++) {
         uint64_t hash = HASH_BASIS;
-        for (int64_t i = offsets[row]; i < offsets[row + 1]; i++) {
+        for (int64_t i = offsets[id]; i < offsets[id + 1]; i++) {
             hash = hash_byte(hash, words->text.data[i]);
         }
         uint64_t slot = hash & mask;
         while (slots[slot] != 0) {
             slot = (slot + 1) & mask;
         }
-        slots[slot] = (hash & ~(uint64_t)HASH_ROW) | ((uint64_t)row + 1);
+        slots[slot] = (hash & ~(uint64_t)HASH_ID) | ((uint64_t)id + 1);
     }
     return OK;
 }
 
-/* Whether a byte is not the first of its character. */
+/* Whether this byte of UTF-8 is not the first of its character. */
 static int continues(uint8_t byte) {
     return (byte & 0xC0) == 0x80;
 }
 
-/* Find the rows of the documents' tokens, whose UTF-8 is `text`. The answer overwrites the question.
+/* Look up the tokens of documents. `text` holds the tokens as UTF-8, end to end.
 
-   `tokens`: the length of each token in characters; then the rows of the known ones. `ends`: 0 and where each
-   document's tokens end; then where its known ones do. */
-int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens, int64_t token_count,
-                int64_t *ends, int64_t end_count) {
+   The results overwrite the inputs. `tokens`: in, the characters of each token; out, the ids of the known tokens.
+   `ends`: in, 0 and where each document's tokens end; out, where its ids end. */
+int32_t tokens_to_ids(const vocabulary *words, const uint8_t *text, int64_t text_bytes, uint32_t *tokens,
+                      int64_t token_count, int64_t *ends, int64_t end_count) {
     if (check_vocabulary(words) != OK) {
         return BAD_TABLE;
     }
-    /* An array without items may have no address. */
+    /* The address of an empty array may be NULL. */
     if (text_bytes < 0 || token_count < 0 || (text == NULL && text_bytes > 0) || (tokens == NULL && token_count > 0) ||
         check_offsets(ends, end_count, token_count) != OK) {
         return BAD_DOCUMENTS;
@@ -65,9 +65,9 @@ int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes
                 hash = hash_byte(hash, text[end]);
                 end++;
             }
-            uint64_t row = find_word(words, hash, text + begin, end - begin);
-            if (row < count) {
-                tokens[known] = (uint32_t)row;
+            uint64_t id = find_word(words, hash, text + begin, end - begin);
+            if (id < count) {
+                tokens[known] = (uint32_t)id;
                 known++;
             }
         }
@@ -77,7 +77,7 @@ int32_t look_up(const vocabulary *words, const uint8_t *text, int64_t text_bytes
     return OK;
 }
 
-/* Bytes of the character that begins with this one. */
+/* Bytes of the character that begins with this byte. */
 static inline int64_t character_length(uint8_t byte) {
     if (byte < 0x80) {
         return 1;
@@ -88,7 +88,7 @@ static inline int64_t character_length(uint8_t byte) {
     return byte < 0xF0 ? 3 : 4;
 }
 
-/* The character of so many bytes. */
+/* The code of a character of `length` bytes. */
 static inline uint32_t decode(const uint8_t *at, int64_t length) {
     uint32_t code = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
     for (int64_t i = 1; i < length; i++) {
@@ -97,7 +97,7 @@ static inline uint32_t decode(const uint8_t *at, int64_t length) {
     return code;
 }
 
-/* Write a character above 0x7F; how many bytes it has, or 0 if there is no room for so many. */
+/* Write a character above 0x7F. Returns its bytes, or 0 if it needs more than `room` bytes. */
 static inline int64_t encode(uint32_t code, uint8_t *at, int64_t room) {
     if (code < 0x800) {
         if (room < 2) {
@@ -120,20 +120,20 @@ static inline int64_t encode(uint32_t code, uint8_t *at, int64_t room) {
     return length;
 }
 
-/* Cut texts into tokens, and find the rows of the known words among the first `most` tokens of each.
+/* Tokenize texts, and look up the first `max_tokens` tokens of each.
 
-   `text` is the texts' UTF-8 and is written over: a token of changed characters lies where it was read, as none may
-   be longer than those it stands for. `ends`: 0 and where each text ends; then where its `rows` end. `counts`: all tokens
-   of each. NEW_CHARACTER or NEEDS_TOKENIZER if a character is not known or depends on its neighbours; then nothing
-   that was written holds. */
-int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t *text, int64_t text_bytes,
-                   int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *rows, int64_t row_count,
-                   int64_t most) {
-    if (check_vocabulary(words) != OK || check_characters(tokenizer) != OK) {
+   `text` holds the texts as UTF-8, end to end. It is overwritten: a mapped token is written over the characters it comes
+   from, and must not be longer. `ends`: in, 0 and where each text ends; out, where its `ids` end. `counts`: out, all
+   tokens of each text. Returns NEW_CHARACTER or NEEDS_TOKENIZER for a character whose entry is UNKNOWN or CONTEXTUAL; the
+   arrays are then undefined. */
+int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint8_t *text, int64_t text_bytes,
+                     int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *ids, int64_t id_count,
+                     int64_t max_tokens) {
+    if (check_vocabulary(words) != OK || check_character_rules(rules) != OK) {
         return BAD_TABLE;
     }
-    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || row_count < 0 ||
-        (text == NULL && text_bytes > 0) || (counts == NULL && text_count > 0) || (rows == NULL && row_count > 0) ||
+    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || id_count < 0 ||
+        (text == NULL && text_bytes > 0) || (counts == NULL && text_count > 0) || (ids == NULL && id_count > 0) ||
         check_offsets(ends, text_count + 1, text_bytes) != OK) {
         return BAD_DOCUMENTS;
     }
@@ -145,34 +145,34 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
         uint64_t hash = HASH_BASIS;
         end = ends[n + 1];
         for (;;) {
-            uint32_t entry = GAP;
+            uint32_t entry = SEPARATOR;
             int64_t size = 0;
             if (at < end) {
                 size = character_length(text[at]); /* NOLINT(clang-analyzer-core.NullDereference): likewise */
                 uint32_t character = size <= end - at ? decode(text + at, size) : UINT32_MAX;
-                if (character >= tokenizer->table.length) {
+                if (character >= rules->table.length) {
                     return BAD_DOCUMENTS;
                 }
-                entry = tokenizer->table.data[character];
+                entry = rules->table.data[character];
                 at += size;
-                if (entry == UNKNOWN || entry == DEPENDS) {
+                if (entry == UNKNOWN || entry == CONTEXTUAL) {
                     return entry == UNKNOWN ? NEW_CHARACTER : NEEDS_TOKENIZER;
                 }
             }
-            if (entry != GAP) {
-                uint32_t symbol = entry - FIRST_SYMBOL;
+            if (entry != SEPARATOR) {
+                uint32_t mapped = entry - FIRST_MAPPED;
                 if (length == 0) {
                     begin = write = at - size;
-                    first = symbol;
+                    first = mapped;
                     hash = HASH_BASIS;
                 }
                 length++;
-                if (symbol < 0x80) {
-                    text[write] = (uint8_t)symbol;
-                    hash = hash_byte(hash, (uint8_t)symbol);
+                if (mapped < 0x80) {
+                    text[write] = (uint8_t)mapped;
+                    hash = hash_byte(hash, (uint8_t)mapped);
                     write++;
                 } else {
-                    int64_t left = encode(symbol, text + write, at - write);
+                    int64_t left = encode(mapped, text + write, at - write);
                     if (left == 0) {
                         return BAD_TABLE;
                     }
@@ -183,22 +183,21 @@ int32_t read_texts(const characters *tokenizer, const vocabulary *words, uint8_t
                 }
                 continue;
             }
-            if (length > 0 && tokenizer->min_len <= length && length <= tokenizer->max_len &&
-                first != tokenizer->not_first) {
+            if (length > 0 && rules->min_len <= length && length <= rules->max_len && first != rules->not_first) {
                 count++;
-                if (count <= most) {
-                    uint64_t row = find_word(words, hash, text + begin, write - begin);
-                    if (row < word_count) {
-                        if (known >= row_count) {
+                if (count <= max_tokens) {
+                    uint64_t id = find_word(words, hash, text + begin, write - begin);
+                    if (id < word_count) {
+                        if (known >= id_count) {
                             return BAD_DOCUMENTS;
                         }
-                        rows[known] = (uint32_t)row;
+                        ids[known] = (uint32_t)id;
                         known++;
                     }
                 }
             }
             length = 0;
-            /* An end is a gap. */
+            /* The end of a text ends a token too. */
             if (at >= end) {
                 break;
             }

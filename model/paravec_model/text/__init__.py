@@ -1,4 +1,4 @@
 """From text to token ids: tokenizers and the vocabulary.
 
-Public: `Tokenizer` and its kinds (tokenizer), `Vocabulary`, `TokenIdReader` and `TokenIds` (token_ids).
+Public: `Tokenizer` and its kinds (tokenizer), `Vocabulary` (vocabulary), `TokenIdReader` and `TokenIds` (token_ids).
 """

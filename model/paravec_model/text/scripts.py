@@ -1,4 +1,4 @@
-"""Scripts that are written without spaces between words, of which the usual tokenizers find no words."""
+"""A warning for texts in scripts without spaces between words, which the tokenizers cannot split into words."""
 
 import logging
 import re
@@ -21,15 +21,15 @@ _RANGES = {
 _RUN = re.compile(f"[{''.join(_RANGES.values())}]+")
 _SCRIPTS = {name: re.compile(f"[{letters}]") for name, letters in _RANGES.items()}
 
-# Beyond this share of the letters, the texts are of these scripts; names and quotations alone are less.
-_SHARE = 0.3
+# Texts with a greater share of letters in these scripts are written in them; names and quotations make up less.
+_MIN_SHARE = 0.3
 
-# Letters that stand together, on average, in texts that were cut into words before.
-_WORD = 4
+# Runs of letters are at most this long on average if another program has put spaces between the words.
+_MAX_MEAN_WORD_LENGTH = 4
 
 
 def warn_if_unspaced(texts: Iterable[str], tokenizer: Tokenizer) -> None:
-    """Warn if texts are in a script without spaces, and the tokenizer cuts at spaces. Of the texts, nothing is told."""
+    """Log a warning if texts are in a script without spaces and the tokenizer needs spaces. It quotes no text."""
     if not isinstance(tokenizer, SimpleTokenizer | WhitespaceTokenizer):
         return
     letters, runs, found = 0, 0, Counter[str]()
@@ -39,13 +39,15 @@ def warn_if_unspaced(texts: Iterable[str], tokenizer: Tokenizer) -> None:
         runs += len(pieces)
         found.update({name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()})
     total = found.total()
-    # What was cut into words keeps them by white space; the other tokenizer drops words of one letter.
-    cut = isinstance(tokenizer, WhitespaceTokenizer) and total <= _WORD * runs
-    if total <= _SHARE * letters or cut:
+    # The simple tokenizer drops words of one letter, so spaces between words are enough only for `whitespace`.
+    has_spaces = isinstance(tokenizer, WhitespaceTokenizer) and total <= _MAX_MEAN_WORD_LENGTH * runs
+    if total <= _MIN_SHARE * letters or has_spaces:
         return
-    names = " and ".join(name for name, count in found.most_common(2) if count > _SHARE / 3 * total)
+    names = " and ".join(name for name, count in found.most_common(2) if count > _MIN_SHARE / 3 * total)
     _logger.warning(
-        "the texts are in %s, which has no spaces between words, and the tokenizer %s takes what stands between spaces"
-        " for a word; cut texts into words before, here and where they are sent (jieba, MeCab, PyThaiNLP and others"
-        " do), with spaces between them for --tokenizer whitespace, or send tokens", names, tokenizer.kind
-    )  # fmt: skip
+        "the texts are in %s, which has no spaces between words, so the tokenizer %s takes whole phrases for words;"
+        " split texts into words first, in training and in requests (jieba, MeCab or PyThaiNLP do): put spaces between"
+        " the words and use --tokenizer whitespace, or send tokens",
+        names,
+        tokenizer.kind,
+    )

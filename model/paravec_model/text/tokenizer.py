@@ -1,4 +1,4 @@
-"""Tokenizers, declared in a model's manifest so that training and serving cut text the same way."""
+"""Tokenizers. The manifest declares the model's tokenizer, so that training and serving split text the same way."""
 
 import re
 import unicodedata
@@ -8,28 +8,30 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..errors import OptionError
 
-# Runs of letters (and marks and underscores that Python counts as word characters) without digits:
-# the same language as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+, in a form that needs no look-ahead.
+# Word characters of Python's `re` without digits. It matches the same as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+,
+# without a look-ahead.
 _ALPHABETIC = re.compile(r"[^\W\d]+")
 
-# What composes with the character before it and is no mark: vowels and last consonants of Korean, a vowel of Kirat Rai.
+# Characters that NFC composes with the one before them although they are no marks: medial vowels and final consonants
+# of Hangul, and a vowel of Kirat Rai.
 _COMPOSING = {*range(0x1160, 0x1200), 0x16D67}
 
 
-class Characters(NamedTuple):
-    """A tokenizer that looks at one character after the other: how it can be followed without it, see kernels/text.c.
+class CharacterRules(NamedTuple):
+    """A tokenizer as rules for single characters, which kernels/text.c follows without calling Python.
 
-    Tokens are runs of characters, of which some stand for others: as "a" for "A" where case is not kept.
+    Tokens are the runs of characters between separators, each character mapped, for example to lower case.
     """
 
-    symbol: Callable[[str], str | None]
-    """The character that stands for this one in a token, or "" if it is in none; None if that depends on those beside
-    it."""
+    map_character: Callable[[str], str | None]
+    """The character to put into a token for this one; "" for a separator; None if that depends on the characters
+    around."""
     min_len: int
+    """Tokens of fewer characters are dropped."""
     max_len: int
-    """Characters of a token. Shorter and longer ones are dropped."""
+    """Tokens of more characters are dropped."""
     not_first: str
-    """A token is dropped that begins with it."""
+    """Tokens that begin with this character are dropped; "" drops none."""
 
 
 def _deaccent(text: str) -> str:
@@ -38,22 +40,22 @@ def _deaccent(text: str) -> str:
 
 
 def _lower(character: str) -> str | None:
-    """The one character that stands for it in lower case; None if there are more, or if it depends on those beside."""
+    """The character in lower case; None if that is several characters, or depends on the characters around."""
     lower = character.lower()
-    # A sigma at the end of a word is another letter.
+    # At the end of a word, str.lower makes a final sigma.
     return lower if len(lower) == 1 and character != "\N{GREEK CAPITAL LETTER SIGMA}" else None
 
 
 @dataclass(frozen=True)
 class SimpleTokenizer:
-    """Equal to `gensim.utils.simple_preprocess`: runs of letters of a bounded length."""
+    """Runs of letters of a bounded length, equal to `gensim.utils.simple_preprocess`."""
 
     kind: ClassVar[str] = "simple"
 
     lowercase: bool = True
-    """Put the text in lower case first (gensim always does)."""
+    """Lower-case the text first, as gensim always does."""
     deaccent: bool = False
-    """Remove accents (combining marks of Unicode category Mn)."""
+    """Remove accents: combining marks of Unicode category Mn."""
     min_len: int = 2
     """Drop tokens of fewer characters."""
     max_len: int = 15
@@ -74,54 +76,54 @@ class SimpleTokenizer:
         return [t for t in _ALPHABETIC.findall(text) if low <= len(t) <= high and t[0] != "_"]
 
     @property
-    def characters(self) -> Characters:
-        """How to follow it."""
-        return Characters(self._symbol, self.min_len, self.max_len, "_")
+    def rules(self) -> CharacterRules:
+        """Rules for the kernel."""
+        return CharacterRules(self._map_character, self.min_len, self.max_len, "_")
 
-    def _symbol(self, character: str) -> str | None:
-        symbol = _lower(character) if self.lowercase else character
-        if symbol and self.deaccent:
-            composes = unicodedata.category(symbol).startswith("M") or ord(symbol) in _COMPOSING
-            symbol = None if composes else _deaccent(symbol)
-        if symbol is None or len(symbol) != 1:
+    def _map_character(self, character: str) -> str | None:
+        mapped = _lower(character) if self.lowercase else character
+        if mapped and self.deaccent:
+            composes = unicodedata.category(mapped).startswith("M") or ord(mapped) in _COMPOSING
+            mapped = None if composes else _deaccent(mapped)
+        if mapped is None or len(mapped) != 1:
             return None
-        return symbol if _ALPHABETIC.match(symbol) else ""
+        return mapped if _ALPHABETIC.match(mapped) else ""
 
 
 @dataclass(frozen=True)
 class WhitespaceTokenizer:
-    """Splits at white space, as `str.split` does."""
+    """Splits at white space as `str.split` does."""
 
     kind: ClassVar[str] = "whitespace"
 
     lowercase: bool = False
-    """Put the text in lower case first."""
+    """Lower-case the text first."""
 
     def __call__(self, text: str) -> list[str]:
         return (text.lower() if self.lowercase else text).split()
 
     @property
-    def characters(self) -> Characters:
-        """How to follow it."""
-        return Characters(self._symbol, 1, 2**31 - 1, "")
+    def rules(self) -> CharacterRules:
+        """Rules for the kernel."""
+        return CharacterRules(self._map_character, 1, 2**31 - 1, "")
 
-    def _symbol(self, character: str) -> str | None:
+    def _map_character(self, character: str) -> str | None:
         return "" if character.isspace() else _lower(character) if self.lowercase else character
 
 
 @dataclass(frozen=True)
 class RegexTokenizer:
-    """Takes every match of a pattern of Python's `re`."""
+    """Every match of a pattern of Python's `re` is a token."""
 
     kind: ClassVar[str] = "regex"
 
     pattern: str
-    """What a token matches; with non-capturing groups only."""
+    """The pattern. Its groups must be non-capturing."""
     lowercase: bool = False
-    """Put the text in lower case first."""
+    """Lower-case the text first."""
 
-    characters: ClassVar[None] = None
-    """A pattern may look anywhere."""
+    rules: ClassVar[None] = None
+    """A pattern may match across any characters."""
 
     def __post_init__(self) -> None:
         try:
@@ -142,12 +144,12 @@ KINDS: dict[str, type[Tokenizer]] = {t.kind: t for t in (SimpleTokenizer, Whites
 
 
 def tokenizer_to_dict(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The declaration that `tokenizer_from_dict` reads back."""
+    """The tokenizer as the manifest declares it."""
     return {"kind": tokenizer.kind, **asdict(tokenizer)}
 
 
 def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that a manifest declares; OptionError if this version does not know it."""
+    """The tokenizer that a manifest declares; OptionError if this version of paravec does not know it."""
     options = dict(declared)
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
@@ -155,7 +157,7 @@ def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
     try:
         tokenizer = KINDS[kind](**options)
     except TypeError as error:
-        raise OptionError("tokenizer", f"{kind} takes other options: {error}") from error
+        raise OptionError("tokenizer", f"{kind} does not take these options: {error}") from error
     for field in fields(tokenizer):
         if type(getattr(tokenizer, field.name)) is not field.type:
             raise OptionError("tokenizer", f"{kind}'s {field.name} has the wrong type")

@@ -1,4 +1,4 @@
-"""The words of a model in arrays that are mapped: none is read, nor held by a process, before it is asked for."""
+"""The words of a model, in memory-mapped arrays: the operating system reads only the pages that a look-up touches."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -14,81 +14,84 @@ from ..kernels.interface import Structure, address, kernel
 
 Array = npt.NDArray[Any]
 
-# Bytes of a call that is not worth letting other threads of the interpreter run meanwhile: a tenth of one ms.
-_BRIEF = 20_000
+HOLD_GIL_BYTES = 20_000
+"""Kernels of text keep the GIL for shorter inputs, about 0.1 ms: to get it back can take longer than the work."""
 
 
 def slot_count(size: int) -> int:
-    """Slots of the hash table for so many words: a power of two, two to four times as many."""
+    """Slots of the hash table for `size` words: a power of two, two to four times `size`."""
     return 2 << size.bit_length()
 
 
 def vocabulary_arrays(words: Sequence[str]) -> dict[str, Array]:
-    """The arrays of an artifact that hold these words, which must differ; by name, see kernels/hash_table.h."""
+    """The arrays of an artifact, by name, that hold these distinct words; kernels/hash_table.h describes them."""
     encoded = [utf8(word) for word in words]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     offsets = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64)
     slots = np.zeros(slot_count(len(words)), np.uint64)
-    unfilled = Structure("vocabulary", text=text, offsets=offsets, slots=None)
-    kernel("fill_slots")(unfilled.address, address(slots), len(slots))
+    unhashed = Structure("vocabulary", text=text, offsets=offsets, slots=None)
+    kernel("fill_hash_table")(unhashed.address, address(slots), len(slots))
     return {"vocabulary_text": text, "vocabulary_offsets": offsets, "vocabulary_slots": slots}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words by row, and the row of each word, in the arrays that `vocabulary_arrays` makes."""
+    """Maps words to token ids and back, in the arrays of `vocabulary_arrays`. A token id is a row of the matrices."""
 
     text: npt.NDArray[np.uint8]
+    """All words as UTF-8, end to end."""
     offsets: npt.NDArray[np.int64]
+    """Where each word begins in `text`, and where the last ends; shape (words + 1,)."""
     slots: npt.NDArray[np.uint64]
+    """The hash table."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> str:
-        """The word of a row of 0 to len - 1; UnicodeDecodeError if the arrays are damaged."""
-        return self.text[self.offsets[row] : self.offsets[row + 1]].tobytes().decode("utf-8", "surrogatepass")
+    def __getitem__(self, token_id: int) -> str:
+        """The word of a token id from 0 to len - 1; UnicodeDecodeError if the arrays are damaged."""
+        return self.text[self.offsets[token_id] : self.offsets[token_id + 1]].tobytes().decode("utf-8", "surrogatepass")
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
 
     def id_of(self, word: str) -> int | None:
-        """The row of a word; None if it is not known."""
-        rows, _ = self.ids_of([[word]])
-        return rows[0] if rows else None
+        """The token id of a word; None if the vocabulary lacks it."""
+        ids, _ = self.ids_of([[word]])
+        return ids[0] if ids else None
 
     def ids_of(self, documents: Sequence[Sequence[str]]) -> tuple["array[int]", "array[int]"]:
-        """The rows of the documents' known tokens, end to end; and 0 and where each document ends among them."""
+        """The token ids of the documents' known tokens, as `ids` and `ends` of `TokenIds`."""
         if len(documents) == 1:
             tokens, ends = documents[0], array("q", (0, len(documents[0])))
         else:
             tokens, ends = list(chain.from_iterable(documents)), array("q", accumulate(map(len, documents), initial=0))
-        text, rows = utf8("".join(tokens)), array("I", map(len, tokens))
-        kernel("look_up")(
+        text, ids = utf8("".join(tokens)), array("I", map(len, tokens))
+        kernel("tokens_to_ids")(
             self.structure.address,
             text,
             len(text),
-            *rows.buffer_info(),
+            *ids.buffer_info(),
             *ends.buffer_info(),
-            hold_gil=len(text) < _BRIEF,
+            hold_gil=len(text) < HOLD_GIL_BYTES,
         )
-        del rows[ends[-1] :]
-        return rows, ends
+        del ids[ends[-1] :]
+        return ids, ends
 
     @cached_property
     def structure(self) -> Structure:
-        """The arrays as kernels take them."""
+        """The arrays for kernels."""
         return Structure("vocabulary", text=self.text, offsets=self.offsets, slots=self.slots)
 
     def is_consistent(self) -> bool:
-        """Whether each row's word is text, and found in that row. Takes time and memory for each word."""
+        """Whether every word is valid text and the hash table finds it. Reads all words into memory."""
         try:
-            rows, _ = self.ids_of([list(self)])
+            ids, _ = self.ids_of([list(self)])
         except UnicodeDecodeError:
             return False
-        return rows == array("I", range(len(self)))
+        return ids == array("I", range(len(self)))
 
 
 def utf8(text: str) -> bytes:
-    """Bytes that stand for one string only, which may hold surrogates on their own."""
+    """UTF-8 that also encodes lone surrogates, so that every string of Python has its own bytes."""
     return text.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""The known mistakes of training Doc2Vec: an error for what nobody can mean, a line of warning for what few do."""
+"""Checks for common mistakes in training Doc2Vec: errors for what cannot be meant, warnings for what rarely is."""
 
 import logging
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -10,20 +10,22 @@ from ..errors import CorpusError
 
 _logger = logging.getLogger(__name__)
 
-LONGEST = 10_000
-"""gensim's compiled loops keep this many words of a document and drop the rest without a word."""
+GENSIM_MAX_TOKENS = 10_000
+"""gensim's compiled loops read this many tokens of a document and drop the rest silently (MAX_DOCUMENT_LEN)."""
 
-# Below this many words, what was learned is noise.
-_SMALL_VOCABULARY = 100
+# Vectors learned from fewer words are noise.
+_MIN_VOCABULARY_WORDS = 100
 
-# Beyond these shares something is wrong with tokenizer, min_count or corpus.
-_SINGLE_CHARACTERS, _LEFT_OUT, _ALL_BUT_EMPTY = 0.5, 0.5, 0.1
+# Above these shares, tokenizer, min_count and corpus do not fit each other.
+_MAX_SINGLE_CHARACTER_SHARE = 0.5
+_MAX_DROPPED_TOKEN_SHARE = 0.5
+_MAX_EMPTY_DOCUMENT_SHARE = 0.1
 
 
 def checked(corpus: Iterable[Document], where: str) -> Iterator[Document]:
-    """The documents of a corpus, which a program may have put together in other forms than `(tags, text)`.
+    """The documents of a corpus; CorpusError for the first that is not `(tags, text)`.
 
-    CorpusError says which document it is and what is wrong with it, but not what it says.
+    `where`: name of the corpus in errors. Errors do not quote the text of documents, which may be confidential.
     """
     if isinstance(corpus, str | bytes):
         raise CorpusError(f"{where}: is a string, which would be read as characters; give (tags, text) pairs")
@@ -32,7 +34,7 @@ def checked(corpus: Iterable[Document], where: str) -> Iterator[Document]:
         if problem := _problem(document):
             raise CorpusError(f"{where}: document {count}: {problem}")
         tags, text = document
-        # numpy's text and integers are Python's with something more.
+        # numpy's strings and integers become Python's, which JSON can hold.
         yield [str(tag) if isinstance(tag, str) else int(tag) for tag in tags], str(text)
     if not count:
         raise CorpusError(f"{where}: holds no documents; a generator that was read before is empty, make a new one")
@@ -54,60 +56,61 @@ def _is_tag(tag: Any) -> bool:
 
 
 def check_vocabulary(where: str, distinct: int, known: int, min_count: int) -> None:
-    """CorpusError for a vocabulary that nothing can be learned of, a warning for one of which little can.
+    """Raise CorpusError if fewer than two words survive min_count; warn below 100.
 
-    `distinct` tokens were seen, `known` of them often enough.
+    `where`: name of the corpus in errors. `distinct`: distinct tokens of the corpus. `known`: those of them that occur
+    `min_count` times or more.
     """
     if not distinct:
         raise CorpusError(f"{where}: the tokenizer finds no token in it; choose another tokenizer")
-    # With a single word gensim has nothing to tell apart, and with hs it never returns.
+    # A single word leaves nothing to predict, and with hs gensim never returns.
     if known < 2:
         raise CorpusError(
             f"{where}: {known} of its {distinct} distinct tokens occur min_count={min_count} times or more,"
             " learning needs 2; lower min_count or take a larger corpus"
         )
-    if known < _SMALL_VOCABULARY:
+    if known < _MIN_VOCABULARY_WORDS:
         _logger.warning(
             "only %d of %d distinct tokens occur min_count=%d times or more; so few say little about a document,"
             " lower min_count or take a larger corpus", known, distinct, min_count
         )  # fmt: skip
 
 
-def warn_of_documents(count: int, untagged: int, long: int) -> None:
-    """Warn of documents that will be learned otherwise than each on its own and whole.
+def warn_of_documents(count: int, without_new_tag: int, too_long: int) -> None:
+    """Warn if documents share all their tags with others, or are longer than gensim reads.
 
-    Of `count` documents, `untagged` have no tag that no earlier one has, `long` more tokens than gensim reads.
+    Of `count` documents, `without_new_tag` have only tags of earlier ones, `too_long` more than GENSIM_MAX_TOKENS.
     """
-    if untagged:
+    if without_new_tag:
         _logger.warning(
-            "%d of %d documents have only tags that earlier ones have; what shares its tags is learned as one document",
-            untagged, count
+            "%d of %d documents have only tags that earlier ones have; documents with equal tags are learned as one",
+            without_new_tag, count
         )  # fmt: skip
-    if long:
+    if too_long:
         _logger.warning(
             "%d documents have more than %d tokens, and gensim learns from the first %d only;"
-            " split them, the pieces may share a tag", long, LONGEST, LONGEST
+            " split them, the pieces may share a tag", too_long, GENSIM_MAX_TOKENS, GENSIM_MAX_TOKENS
         )  # fmt: skip
 
 
 def warn_of_tokens(sample: Sequence[Sequence[str]], vocabulary: Container[str], min_count: int) -> None:
-    """Warn of tokens that say little, by a sample of the tokenized documents."""
-    known = [sum(token in vocabulary for token in tokens) for tokens in sample]
-    tokens = sum(map(len, sample))
-    single = sum(len(token) == 1 for tokens in sample for token in tokens)
-    if single > _SINGLE_CHARACTERS * tokens:
+    """Warn if a sample of tokenized documents shows that tokenizer, `min_count` and corpus do not fit each other."""
+    known = [len([token for token in tokens if token in vocabulary]) for tokens in sample]
+    total = sum(map(len, sample))
+    single = sum(len([token for token in tokens if len(token) == 1]) for tokens in sample)
+    if single > _MAX_SINGLE_CHARACTER_SHARE * total:
         _logger.warning(
-            "%.0f %% of the tokens are single characters; choose a tokenizer that finds words", 100 * single / tokens
+            "%.0f %% of the tokens are single characters; choose a tokenizer that finds words", 100 * single / total
         )
-    left_out = tokens - sum(known)
-    if left_out > _LEFT_OUT * tokens:
+    dropped = total - sum(known)
+    if dropped > _MAX_DROPPED_TOKEN_SHARE * total:
         _logger.warning(
             "%.0f %% of the tokens are of words that occur less than min_count=%d times, and are left out;"
-            " lower min_count or take a larger corpus", 100 * left_out / tokens, min_count
+            " lower min_count or take a larger corpus", 100 * dropped / total, min_count
         )  # fmt: skip
-    empty = sum(count < 2 for count in known)
-    if empty > _ALL_BUT_EMPTY * len(sample):
+    almost_empty = len([count for count in known if count < 2])
+    if almost_empty > _MAX_EMPTY_DOCUMENT_SHARE * len(sample):
         _logger.warning(
-            "%.0f %% of the documents have one token that is learned, or none; from so few nothing can be told",
-            100 * empty / len(sample)
+            "%.0f %% of the documents have one token that is learned, or none, and so no useful vector",
+            100 * almost_empty / len(sample)
         )  # fmt: skip

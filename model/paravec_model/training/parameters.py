@@ -1,4 +1,4 @@
-"""What a model can be trained with."""
+"""The parameters of training."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,13 @@ from ..options import Algorithm, InferenceOptions, Mode
 
 @dataclass(frozen=True)
 class TrainingParameters:
-    """Parameters of gensim's Doc2Vec, by its names and with its defaults, but for three.
+    """Parameters of gensim's Doc2Vec, with its names and, except for three, its defaults.
 
-    DBOW is what Lau and Baldwin (2016) found better, and 20 epochs what they took for it; one worker is reproducible.
-    docs/how-to/train-a-model.md says more.
+    The exceptions: `dm` is 0 and `epochs` 20, as Lau and Baldwin (2016) recommend; `workers` is 1, for reproducible
+    models. docs/how-to/train-a-model.md says more.
 
-    Checked here, before hours of training. A parameter that gensim would ignore beside the others is refused.
+    OptionError if a value is out of range, or if gensim would ignore it beside the others: found before hours of
+    training, not after.
     """
 
     vector_size: int = 100
@@ -21,13 +22,13 @@ class TrainingParameters:
     dm: int = 0
     """1: PV-DM; 0: PV-DBOW."""
     dm_mean: int | None = None
-    """For PV-DM, 1 (or None): the mean of the context's vectors; 0: their sum."""
+    """For PV-DM. 1 or None: the mean of the context's vectors; 0: their sum."""
     dm_concat: int = 0
-    """For PV-DM, 1: concatenate the context's vectors; the model is much larger."""
+    """For PV-DM. 1: concatenate the context's vectors; the model is much larger."""
     dm_tag_count: int = 1
-    """For PV-DM with concatenation, tags of each document; nothing can be inferred from a model of more than one."""
+    """For PV-DM with dm_concat, the tags of each document. Must be 1: gensim cannot infer vectors with more."""
     dbow_words: int = 0
-    """For PV-DBOW, 1: learn word vectors as well (skip-gram)."""
+    """For PV-DBOW. 1: learn word vectors as well (skip-gram)."""
     window: int = 5
     """Greatest distance between a word and its context, in words."""
     min_count: int = 5
@@ -39,7 +40,7 @@ class TrainingParameters:
     hs: int = 0
     """1: hierarchical softmax."""
     ns_exponent: float = 0.75
-    """Shape of the noise distribution; 1: by frequency, 0: uniform."""
+    """Exponent of the noise distribution. 1: by frequency; 0: uniform."""
     epochs: int = 20
     """Passes over the corpus."""
     alpha: float = 0.025
@@ -49,9 +50,9 @@ class TrainingParameters:
     shrink_windows: bool = True
     """Draw each position's window from 1 to `window`."""
     seed: int = 1
-    """Seed of all random draws."""
+    """Seed of all random draws, an unsigned 32-bit number."""
     workers: int = 1
-    """Threads; with more than one, no two models are the same."""
+    """Threads. With more than one, every training gives another model."""
 
     def __post_init__(self) -> None:
         for field in ("dm", "dm_concat", "dbow_words", "hs"):
@@ -73,13 +74,13 @@ class TrainingParameters:
             raise OptionError("dbow_words", "is for PV-DBOW only, set dm to 0")
         if self.dm_tag_count != 1:
             raise OptionError(
-                "dm_tag_count", "must be 1: gensim infers nothing from a model that concatenates more tags"
+                "dm_tag_count", "must be 1: gensim cannot infer vectors from a model that concatenates more tags"
             )
         self.algorithm()
         self.defaults()
 
     def algorithm(self) -> Algorithm:
-        """What inference will need to know of these; OptionError if it cannot be."""
+        """The parameters that inference needs; OptionError if one is out of range."""
         mode: Mode = "dbow"
         if self.dm:
             mode = "dm_concat" if self.dm_concat else "dm_sum" if self.dm_mean == 0 else "dm_mean"
@@ -94,5 +95,5 @@ class TrainingParameters:
         )
 
     def defaults(self) -> InferenceOptions:
-        """Inference as gensim does it when told nothing else: with training's epochs and learning rates."""
+        """gensim's defaults of inference: training's epochs and learning rates."""
         return InferenceOptions(epochs=self.epochs, alpha=self.alpha, min_alpha=self.min_alpha)

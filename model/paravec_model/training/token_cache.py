@@ -1,4 +1,4 @@
-"""The documents of a training as gensim wants them, tokenized in a file: an epoch costs no parsing and no memory."""
+"""The tokenized documents of a training, in a temporary file: epochs neither parse the corpus nor hold it in memory."""
 
 import contextlib
 import json
@@ -6,93 +6,98 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
-from ..corpus.formats import ContentDigest, Document
-from ..corpus.reservoir import Sample
+from ..corpus.formats import Document
+from ..corpus.streaming import ContentDigest, Reservoir
 from ..errors import CorpusError, ModelError, StoppedError
 from ..options import Stop
 from ..text.tokenizer import Tokenizer
-from .checks import LONGEST
+from .checks import GENSIM_MAX_TOKENS
 from .parameters import TrainingParameters
 
-# Documents that are kept to try the model on.
-_SAMPLE = 1000
+# Documents that are kept for warnings and for the choice of λ.
+_SAMPLE_DOCUMENTS = 1000
 
 
-class Tagged(NamedTuple):
-    """What gensim reads of a document."""
+class TaggedTokens(NamedTuple):
+    """A document as gensim reads it; gensim names the fields."""
 
     words: list[str]
+    """The document's tokens."""
     tags: list[int]
+    """Rows of its tags."""
 
 
-class Spool:
-    """Reads a corpus once, and gives its documents as often as wanted. What grows with the corpus is the tags alone."""
+class TokenCache:
+    """Reads and tokenizes a corpus once, then yields its documents any number of times. Memory grows with tags only."""
 
     def __init__(self, file: IO[str], stop: Stop) -> None:
-        """`file`: where the tokens go. `stop`: once it says True, no more documents come."""
+        """`file`: where the tokens are written. `stop`: once it returns True, iteration ends."""
         self.digest = ContentDigest()
-        self.sample = Sample[list[str]](_SAMPLE)
+        self.sampled_tokens = Reservoir[list[str]](_SAMPLE_DOCUMENTS)
         """Some of the tokenized documents."""
-        self.texts = Sample[str](_SAMPLE)
-        """The same, before."""
-        self.long = 0
-        """Documents with more tokens than gensim reads."""
-        self.untagged = 0
-        """Documents all of whose tags belong to earlier ones too."""
-        self.given = 0
-        """Documents that were given out, over all epochs."""
+        self.sampled_texts = Reservoir[str](_SAMPLE_DOCUMENTS)
+        """The texts of the same documents."""
+        self.too_long = 0
+        """Documents of which gensim drops tokens."""
+        self.without_new_tag = 0
+        """Documents all of whose tags earlier documents have."""
+        self.yielded = 0
+        """Documents yielded over all epochs."""
         self.advance: Callable[[], object] = lambda: None
         """Called for each document of an epoch."""
         self.failure: Exception | None = None
-        """What ended an epoch early."""
+        """The error that ended an epoch early."""
         self._file, self._stop = file, stop
-        # gensim makes a row for every integer up to the largest tag, so it gets rows and never sees the tags.
+        # gensim sees row numbers instead of tags: it allocates a row for every integer up to the largest tag.
         self._rows: dict[str | int, int] = {}
 
-    def read(
+    def fill(
         self,
         corpus: Iterable[Document],
         where: str,
         tokenizer: Tokenizer,
         parameters: TrainingParameters,
         advance: Callable[[], object],
-    ) -> Iterator[Tagged]:
-        """Read the corpus, called `where` in errors, into the file; gensim's vocabulary scan looks on."""
+    ) -> Iterator[TaggedTokens]:
+        """Tokenize the corpus into the file, and yield each document for gensim's vocabulary scan.
+
+        `where`: name of the corpus in errors. `advance`: called for each document.
+        """
         for tags, text in corpus:
             if self._stop():
                 raise StoppedError("the corpus was still being read, so nothing is learned yet")
-            words = tokenizer(text)
+            tokens = tokenizer(text)
             if parameters.dm_concat and len(tags) != 1:
                 raise CorpusError(f"{where}: document {tags!r} has {len(tags)} tags, but dm_concat needs one each")
-            if parameters.dm_concat and "\0" in words:
+            if parameters.dm_concat and "\0" in tokens:
                 raise CorpusError(f"{where}: document {tags!r} has the token '\\0', which dm_concat pads with")
             self.digest.add(tags, text)
-            self.long += len(words) > LONGEST
-            self.sample.add(words)
-            self.texts.add(text)
-            before = len(self._rows)
+            self.too_long += len(tokens) > GENSIM_MAX_TOKENS
+            self.sampled_tokens.add(tokens)
+            self.sampled_texts.add(text)
+            known_tags = len(self._rows)
             rows = [self._rows.setdefault(tag, len(self._rows)) for tag in tags]
-            self.untagged += len(self._rows) == before
-            self._file.write(json.dumps([words, rows]) + "\n")
+            self.without_new_tag += len(self._rows) == known_tags
+            self._file.write(json.dumps([tokens, rows]) + "\n")
             advance()
-            yield Tagged(words, rows)
+            yield TaggedTokens(tokens, rows)
         self._file.flush()
 
-    def __iter__(self) -> Iterator[Tagged]:
-        # gensim iterates in a thread of its own, and if that dies of an exception the others wait for ever.
+    def __iter__(self) -> Iterator[TaggedTokens]:
+        # gensim iterates in a thread of its own. If an exception ended that, its other threads would wait forever.
         try:
             self._file.seek(0)
             for line in self._file:
                 if self._stop():
                     return
-                yield Tagged(*json.loads(line))
-                self.given += 1
+                yield TaggedTokens(*json.loads(line))
+                self.yielded += 1
                 self.advance()
         except Exception as error:
             self.failure = self.failure or ModelError(f"training lost its temporary file: {error}")
 
-    def name_rows(self, vectors: Any) -> None:
-        """Give the rows of gensim's document vectors their tags."""
+    def restore_tags(self, vectors: Any) -> None:
+        """Give gensim's KeyedVectors of documents the corpus's tags instead of row numbers."""
         tags = list(self._rows)
         if tags != list(range(len(tags))):
             vectors.index_to_key, vectors.key_to_index = tags, self._rows
@@ -100,7 +105,7 @@ class Spool:
 
 @contextlib.contextmanager
 def temporary_file() -> Iterator[IO[str]]:
-    """A file for a `Spool`, gone when the block ends; ModelError that names TMPDIR where there is no room."""
+    """A file for a `TokenCache`, deleted when the block ends; ModelError that names TMPDIR if the disk is full."""
     try:
         with tempfile.TemporaryFile("w+", encoding="ascii") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Training with gensim; the only module that needs it, and it imports it only when training starts."""
+"""Trains with gensim. No other module needs gensim, and this one imports it only when training starts."""
 
 import contextlib
 import logging
@@ -14,23 +14,23 @@ from ..text.scripts import warn_if_unspaced
 from ..text.tokenizer import Tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .parameters import TrainingParameters
-from .token_cache import Spool, temporary_file
+from .token_cache import TokenCache, temporary_file
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives."""
+    """A trained model."""
 
     model: Any
-    """The gensim Doc2Vec."""
+    """A gensim.models.doc2vec.Doc2Vec."""
     facts: dict[str, Any]
-    """What belongs in the manifest."""
+    """What the manifest records under `training`."""
     sample: list[list[str]]
-    """Some of the tokenized documents, drawn evenly, to try the model on."""
+    """A random sample of at most 1000 tokenized documents, to choose λ with."""
     stopped: bool
-    """Whether it was stopped before all epochs were done."""
+    """Whether `stop` ended training early."""
 
 
 def train(
@@ -40,13 +40,15 @@ def train(
     progress: bool = True,
     stop: Stop = lambda: False,
 ) -> Trained:
-    """Train a Doc2Vec with gensim.
+    """Train a Doc2Vec model with gensim.
 
-    The corpus, a `Corpus` or anything that gives `(tags, text)`, is read and tokenized once, into a temporary file that
-    the epochs read; so a generator will do, and memory grows with words, tags and their vectors only. `progress` shows
-    a bar on stderr if that is a terminal. `stop` is asked before each document: once it says True, what is learned so
-    far is the model; StoppedError if that is nothing. With one worker, the same corpus and parameters give the same
-    model in every process.
+    `corpus`: a `Corpus` or any iterable of `(tags, text)`, even a generator: it is read and tokenized once, into a
+    temporary file that the epochs read. Memory grows only with the vocabulary, the tags and their vectors. `progress`:
+    show a bar on stderr if that is a terminal. `stop`: called before each document; once it returns True, training ends
+    and keeps what is learned. With one worker, the same corpus and parameters give the same model in every process.
+
+    CorpusError if the corpus cannot be read or has too few words; StoppedError if nothing was learned before the stop;
+    ModelError if gensim is not installed or the temporary file cannot be written.
     """
     try:
         from gensim import __version__ as gensim_version
@@ -58,45 +60,46 @@ def train(
     where, kind = str(getattr(corpus, "path", "the corpus")), getattr(corpus, "kind", "given by a program")
     with _quiet_gensim(), temporary_file() as file:
         model = Doc2Vec(**{name: value for name, value in asdict(parameters).items() if name != "dm_mean"})
-        # The constructor takes dm_mean, but gensim 4 then overwrites it with 1.
+        # gensim 4's constructor accepts dm_mean and then overwrites it with 1.
         model.cbow_mean = int(parameters.dm_mean != 0)
-        spool = Spool(file, stop)
+        cache = TokenCache(file, stop)
         with bar(desc="reading") as shown:
-            documents = spool.read(checked(corpus, where), where, tokenizer, parameters, shown.update)
+            documents = cache.fill(checked(corpus, where), where, tokenizer, parameters, shown.update)
             model.build_vocab(documents, keep_raw_vocab=True)
-        warn_if_unspaced(spool.texts.items, tokenizer)
+        warn_if_unspaced(cache.sampled_texts.items, tokenizer)
         distinct, model.raw_vocab = len(model.raw_vocab), None
+        # With dm_concat the vocabulary also holds the padding token.
         check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, parameters.min_count)
-        warn_of_documents(model.corpus_count, spool.untagged, spool.long)
-        warn_of_tokens(spool.sample.items, model.wv, parameters.min_count)
+        warn_of_documents(model.corpus_count, cache.without_new_tag, cache.too_long)
+        warn_of_tokens(cache.sampled_tokens.items, model.wv, parameters.min_count)
         with bar(desc="training", total=model.corpus_count * model.epochs) as shown:
-            spool.advance = shown.update
-            model.train(spool, total_examples=model.corpus_count, epochs=model.epochs)
-        if spool.failure:
-            raise spool.failure
-    spool.name_rows(model.dv)
+            cache.advance = shown.update
+            model.train(cache, total_examples=model.corpus_count, epochs=model.epochs)
+        if cache.failure:
+            raise cache.failure
+    cache.restore_tags(model.dv)
     facts = {
         "source": f"corpus {kind}",
-        "corpus_sha256": spool.digest.hexdigest(),
+        "corpus_sha256": cache.digest.hexdigest(),
         "distinct_tokens": distinct,
         "workers": parameters.workers,
         "gensim": gensim_version,
     }
-    done = spool.given / model.corpus_count
-    if stopped := done < model.epochs:
-        if not spool.given:
+    epochs_done = cache.yielded / model.corpus_count
+    if stopped := epochs_done < model.epochs:
+        if not cache.yielded:
             raise StoppedError("training had not begun, so nothing is learned yet")
         _logger.warning(
             "stopped after %.1f of %d epochs; what is learned so far is kept, interrupt again to drop it",
-            done, model.epochs
+            epochs_done, model.epochs
         )  # fmt: skip
-        facts["stopped_after_epochs"] = round(done, 2)
-    return Trained(model, facts, spool.sample.items, stopped)
+        facts["stopped_after_epochs"] = round(epochs_done, 2)
+    return Trained(model, facts, cache.sampled_tokens.items, stopped)
 
 
 @contextlib.contextmanager
 def _quiet_gensim() -> Iterator[None]:
-    """Keep gensim's log, which tells of its inner workings, from whatever handlers the process has."""
+    """Keep gensim's log records, which describe its internals, from the process's log handlers."""
     logger = logging.getLogger("gensim")
     before, logger.propagate = logger.propagate, False
     try:

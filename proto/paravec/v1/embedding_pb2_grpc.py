@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub(object):
-    """Infers Doc2Vec (paragraph vector) embeddings with the one model that the server holds.
+    """Infers Doc2Vec (paragraph vector) embeddings with the server's model.
     """
 
     def __init__(self, channel):
@@ -58,30 +58,30 @@ class EmbeddingServiceStub(object):
 
 
 class EmbeddingServiceServicer(object):
-    """Infers Doc2Vec (paragraph vector) embeddings with the one model that the server holds.
+    """Infers Doc2Vec (paragraph vector) embeddings with the server's model.
     """
 
     def Embed(self, request, context):
-        """Embeds 1 to Limits.max_documents documents; the answer has one Embedding for each, in order.
-        A document at fault fails the whole call and is named in the error.
+        """Embeds 1 to Limits.max_documents documents. The response has one Embedding per document, in
+        order. An invalid document fails the whole call; the error names it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EmbedStream(self, request_iterator, context):
-        """Embeds documents as they come; one answer for each, in order. A document at fault gets an
-        error of its own and the stream goes on.
+        """Embeds each document as it arrives. There is one response per document, in order. An invalid
+        document gets an error of its own, and the stream continues.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindSimilar(self, request, context):
-        """Finds the training documents nearest to 1 to Limits.max_documents queries, by cosine, exactly;
-        the answer has one result for each, in order. A query at fault fails the whole call and is
-        named in the error. FAILED_PRECONDITION if the model carries no documents
-        (ModelInfo.document_count is 0).
+        """Finds the training documents nearest to each of 1 to Limits.max_documents queries, by cosine
+        similarity. The search is exact. The response has one result per query, in order. An invalid
+        query fails the whole call; the error names it. FAILED_PRECONDITION if the model has no
+        training documents (ModelInfo.document_count is 0).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService(object):
-    """Infers Doc2Vec (paragraph vector) embeddings with the one model that the server holds.
+    """Infers Doc2Vec (paragraph vector) embeddings with the server's model.
     """
 
     @staticmethod

@@ -1,25 +1,25 @@
-// Without this the page works as well: a form that loads it anew. With it, only what came of the question is put in.
+// The page works without this script: its form loads a new page. With it, only status and results are replaced.
 const form = document.querySelector("form");
-const said = document.querySelector("#status");
+const statusLine = document.querySelector("#status");
 const results = document.querySelector("#results");
 let latest = 0;
 
 async function show(address) {
   const mine = ++latest;
   results.setAttribute("aria-busy", "true");
-  said.className = "";
-  said.textContent = form.dataset.asking;
+  statusLine.className = "";
+  statusLine.textContent = form.dataset.asking;
   try {
     const answer = await fetch(address);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // Who asks again before the answer is there wants the later one.
+    // A later question makes this answer obsolete.
     if (mine !== latest) return;
     results.replaceChildren(...page.querySelector("#results").childNodes);
-    said.className = page.querySelector("#status").className;
-    said.textContent = page.querySelector("#status").textContent;
+    statusLine.className = page.querySelector("#status").className;
+    statusLine.textContent = page.querySelector("#status").textContent;
     document.title = page.title;
   } catch {
-    // No network: the browser's own page says so better.
+    // No network: the browser's own error page explains it better.
     if (mine === latest) location.assign(address);
   } finally {
     if (mine === latest) results.removeAttribute("aria-busy");
@@ -29,7 +29,7 @@ async function show(address) {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const address = `/?${new URLSearchParams(new FormData(form))}`;
-  // On a telephone the keyboard would cover the answers.
+  // On a phone the keyboard would cover the answers.
   if (matchMedia("(pointer: coarse)").matches) form.elements.q.blur();
   history.pushState(null, "", address);
   show(address);

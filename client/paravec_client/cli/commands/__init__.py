@@ -1,1 +1,1 @@
-"""The commands of paravec, a module each, and what they share."""
+"""One module per command, with the flags and tables that they share."""

@@ -1,20 +1,20 @@
-"""paravec completion: a script that makes a shell complete commands, flags and files."""
+"""paravec completion: prints a completion script for a shell."""
 
 import argparse
 from functools import partial
 from typing import Any
 
-from ..problems import missing
+from ..optional import import_shtab
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def add(commands: Any, parser: argparse.ArgumentParser) -> None:
-    """Add the command; it completes what `parser` takes."""
+    """Add the command. Its script completes the arguments of `parser`."""
     command = commands.add_parser(
-        "completion", help="print a script for the shell's completion",
+        "completion", help="print a completion script for a shell",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Print a script that makes a shell complete commands, flags and files.",
+        description="Print a script that lets a shell complete commands, flags and file names.",
         epilog='examples:\n  eval "$(paravec completion bash)"    # in ~/.bashrc\n'
                "  paravec completion fish > ~/.config/fish/completions/paravec.fish",
     )  # fmt: skip
@@ -23,10 +23,7 @@ def add(commands: Any, parser: argparse.ArgumentParser) -> None:
 
 
 def _completion(parser: argparse.ArgumentParser, commands: Any, arguments: argparse.Namespace) -> int:
-    try:
-        import shtab
-    except ImportError:
-        raise missing("shtab", "completion", "'paravec[cli]'") from None
+    shtab = import_shtab()
     for command in commands.choices.values():
         for action in command._actions:
             if action.metavar == "FILE":

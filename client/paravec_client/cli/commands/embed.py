@@ -1,4 +1,4 @@
-"""paravec embed: texts or files of documents in, vectors out."""
+"""paravec embed: embeds texts, lines or the documents of a file."""
 
 import argparse
 import sys
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import CommandError
 from ..files import inputs, outputs
-from ..files.compression import compression_of, inner_suffix
-from ..files.inputs import Record, Source, given
-from ..files.outcomes import Faults, outcomes
-from ..files.parquet import import_pyarrow
-from ..files.partial_output import Unfinished
+from ..files.compression import compression_of, format_suffix
+from ..files.inputs import Record, Source, text_records
+from ..files.outcomes import FailureSummary, embed_records
+from ..files.partial_output import PartialOutput
 from ..files.write import write
-from ..problems import CommandError
-from .flags import add_inference, client_of, for_people, options_of
-from .tables import HEADER, row
+from ..optional import import_pyarrow
+from .flags import add_inference_flags, make_client, make_options
+from .tables import HEADER, table_row, wants_table
 
 _EXAMPLES = """examples:
   paravec embed "how do I print a page?"
@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
   paravec embed --input texts.txt --output vectors.npy
   paravec embed --input pages.jsonl --field body --id-field url --output vectors.parquet
   paravec embed --input pages.csv.gz --on-error null --output vectors.jsonl.gz
-  paravec embed --input texts.txt --output vectors.npy --resume    # go on after an interruption"""
+  paravec embed --input texts.txt --output vectors.npy --resume    # after an interruption"""
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -34,49 +34,51 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Embed texts given as arguments, the documents of a file, or those of standard input.",
     )  # fmt: skip
     command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each document of the input")
-    add_inference(command)
+    add_inference_flags(command)
 
-    group = command.add_argument_group("input", "UTF-8")
+    group = command.add_argument_group("input", "text is UTF-8")
     group.add_argument("--input", type=Path, metavar="FILE", help="read documents from it, - for standard input;"
                        " .gz, .bz2, .xz and .zst are decompressed [standard input]")  # fmt: skip
-    group.add_argument("--input-format", choices=tuple(inputs.FORMATS), help="what it is [by its suffix, else lines]")
+    group.add_argument(
+        "--input-format", choices=tuple(inputs.FORMATS), help="format of the input [by its suffix, else lines]"
+    )
     group.add_argument("--field", default="text", metavar="NAME", help="field or column of the document: a text, or a"
                        " list of tokens [%(default)s]")  # fmt: skip
-    group.add_argument("--id-field", metavar="NAME", help="field or column of its id [its number, from 0]")
+    group.add_argument("--id-field", metavar="NAME", help="field or column of the document's id [number, from 0]")
 
-    group = command.add_argument_group("output", "FILE.partial and FILE.state are there until it is whole")
+    group = command.add_argument_group("output", "FILE.partial and FILE.state exist until FILE is complete")
     group.add_argument("--output", type=Path, metavar="FILE", help="write vectors to it, - for standard output;"
-                       " .jsonl may be compressed, .jsonl.gz say [standard output]")  # fmt: skip
-    group.add_argument("--output-format", choices=tuple(outputs.FORMATS), help="what to write [by its suffix]")
-    group.add_argument("--on-error", choices=("fail", "skip", "null"), default="fail", help="what comes of a document"
-                       " at fault, or a line that cannot be read: the end, no record, one without a vector (NaN in"
-                       " .npy) [%(default)s]")  # fmt: skip
-    group.add_argument("--resume", action="store_true", help="go on with an output that was interrupted")
-    group.add_argument("--force", action="store_true", help="overwrite an output that is there")
+                       " .jsonl can be compressed, e.g. .jsonl.gz [standard output]")  # fmt: skip
+    group.add_argument("--output-format", choices=tuple(outputs.FORMATS), help="format of the output [by its suffix]")
+    group.add_argument("--on-error", choices=("fail", "skip", "null"), default="fail", help="on an invalid"
+                       " document or a line that cannot be read: stop, write no record, or write a record without a"
+                       " vector (NaN in .npy) [%(default)s]")  # fmt: skip
+    group.add_argument("--resume", action="store_true", help="continue an output that was interrupted")
+    group.add_argument("--force", action="store_true", help="overwrite an existing output")
     command.set_defaults(run=_embed)
 
 
 def _embed(arguments: argparse.Namespace) -> int:
     if arguments.texts and arguments.input:
-        raise CommandError("texts are given as arguments or by --input, not both")
+        raise CommandError("give texts as arguments or with --input, not both")
     source = _source(arguments)
-    records = source.records() if source else given(arguments.texts)
+    records = source.records() if source else text_records(arguments.texts)
     if str(arguments.output) == "-":
-        _write_out(records, arguments)
+        _write_to_stdout(records, arguments)
     elif arguments.output:
-        _write(source, records, arguments)
+        _write_to_file(source, records, arguments)
     elif arguments.output_format or arguments.resume or arguments.force:
         raise CommandError("--output-format, --resume and --force are for --output FILE")
     else:
-        _print(records, arguments)
+        _print_vectors(records, arguments)
     return 0
 
 
 def _source(arguments: argparse.Namespace) -> Source | None:
     if arguments.texts:
         return None
-    suffix = inner_suffix(arguments.input)
-    by_suffix = next((kind for kind, suffixes in inputs.FORMATS.items() if suffix in suffixes), "lines")
+    suffix = format_suffix(arguments.input)
+    by_suffix = next((name for name, suffixes in inputs.FORMATS.items() if suffix in suffixes), "lines")
     return Source(
         None if str(arguments.input) == "-" else arguments.input,
         arguments.input_format or by_suffix,
@@ -85,62 +87,63 @@ def _source(arguments: argparse.Namespace) -> Source | None:
     )
 
 
-def _print(records: Iterator[Record], arguments: argparse.Namespace) -> None:
-    table = for_people(arguments)
-    faults = Faults()
-    with client_of(arguments) as client:
+def _print_vectors(records: Iterator[Record], arguments: argparse.Namespace) -> None:
+    table = wants_table(arguments)
+    failures = FailureSummary()
+    with make_client(arguments) as client:
         if table:
             print(HEADER)
-        for outcome in outcomes(client, records, options_of(arguments), fail=arguments.on_error == "fail"):
-            faults.note(outcome)
+        for outcome in embed_records(client, records, make_options(arguments), fail=arguments.on_error == "fail"):
+            failures.add(outcome)
             if outcome.embedding is None and arguments.on_error == "skip":
                 continue
             record = outcome.record
             if table:
-                print(row(outcome))
+                print(table_row(outcome))
             else:
-                called = {"id": record.id} if arguments.id_field else {}
-                print(outputs.json_line(called | {"text": record.document}, outcome))
-    faults.tell()
+                fields = {"id": record.id} if arguments.id_field else {}
+                print(outputs.json_line(fields | {"text": record.document}, outcome))
+    failures.print()
 
 
-def _write(source: Source | None, records: Iterator[Record], arguments: argparse.Namespace) -> None:
-    kind = _output_kind(arguments)
-    unfinished = Unfinished(arguments.output, resume=arguments.resume, force=arguments.force)
-    if unfinished.whole:
-        print(f"paravec: {arguments.output}: is there already, and whole", file=sys.stderr)
+def _write_to_file(source: Source | None, records: Iterator[Record], arguments: argparse.Namespace) -> None:
+    output_format = _output_format(arguments)
+    partial_output = PartialOutput(arguments.output, resume=arguments.resume, force=arguments.force)
+    if partial_output.complete:
+        print(f"paravec: {arguments.output}: is already complete", file=sys.stderr)
         return
-    expected = source.expected if source else lambda: len(arguments.texts)
-    with client_of(arguments) as client:
-        write(client, records, options_of(arguments), unfinished, kind, arguments.on_error, expected)
+    expected_count = source.expected_count if source else lambda: len(arguments.texts)
+    options = make_options(arguments)
+    with make_client(arguments) as client:
+        write(client, records, options, partial_output, output_format, arguments.on_error, expected_count)
 
 
-def _write_out(records: Iterator[Record], arguments: argparse.Namespace) -> None:
-    """Write the records of a file to standard output."""
+def _write_to_stdout(records: Iterator[Record], arguments: argparse.Namespace) -> None:
+    """Write the records of a file to standard output, as JSONL."""
     if arguments.output_format not in (None, "jsonl"):
         raise CommandError(f"--output -: {arguments.output_format} cannot be written to a pipe; jsonl can")
     if arguments.resume or arguments.force:
         raise CommandError("--resume and --force are for a file, not for --output -")
-    faults = Faults()
-    with client_of(arguments) as client:
-        for outcome in outcomes(client, records, options_of(arguments), fail=arguments.on_error == "fail"):
-            faults.note(outcome)
+    failures = FailureSummary()
+    with make_client(arguments) as client:
+        for outcome in embed_records(client, records, make_options(arguments), fail=arguments.on_error == "fail"):
+            failures.add(outcome)
             if outcome.embedding or arguments.on_error == "null":
                 print(outputs.json_line({"id": outcome.record.id}, outcome))
-    faults.tell()
+    failures.print()
 
 
-def _output_kind(arguments: argparse.Namespace) -> str:
-    """The format to write; CommandError if it cannot be."""
-    suffix = inner_suffix(arguments.output)
-    by_suffix = next((kind for kind, output in outputs.FORMATS.items() if suffix in output.suffixes), None)
-    kind: str | None = arguments.output_format or by_suffix
-    if kind is None:
-        raise CommandError(f"{arguments.output}: no suffix says what to write; --output-format does")
-    if compression_of(arguments.output) and not outputs.FORMATS[kind].appends:
-        raise CommandError(f"{arguments.output}: {kind} is not written compressed; jsonl is")
-    if arguments.on_error == "skip" and not outputs.FORMATS[kind].has_ids:
-        raise CommandError(f"--on-error skip: nothing in .{kind} says which documents are left out; take null")
-    if kind == "parquet":
+def _output_format(arguments: argparse.Namespace) -> str:
+    """The format to write, by flag or suffix; CommandError if other flags do not fit it."""
+    suffix = format_suffix(arguments.output)
+    by_suffix = next((name for name, output in outputs.FORMATS.items() if suffix in output.suffixes), None)
+    name: str | None = arguments.output_format or by_suffix
+    if name is None:
+        raise CommandError(f"{arguments.output}: its suffix names no format; --output-format does")
+    if compression_of(arguments.output) and not outputs.FORMATS[name].append_only:
+        raise CommandError(f"{arguments.output}: {name} is not written compressed; jsonl is")
+    if arguments.on_error == "skip" and not outputs.FORMATS[name].has_ids:
+        raise CommandError(f"--on-error skip: .{name} has no ids that show which documents are skipped; use null")
+    if name == "parquet":
         import_pyarrow()
-    return kind
+    return name

@@ -1,4 +1,4 @@
-"""paravec similar: the training documents that are nearest to texts."""
+"""paravec similar: finds the training documents nearest to texts."""
 
 import argparse
 import json
@@ -6,12 +6,12 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from ..files.inputs import LINES, given
-from .flags import add_inference, client_of, for_people, options_of
-from .tables import shown
+from ..files.inputs import STANDARD_INPUT_LINES, text_records
+from .flags import add_inference_flags, make_client, make_options
+from .tables import printable, wants_table
 
-# Lines of standard input that are looked for in one call.
-_TOGETHER = 64
+# Lines of standard input that are sent in one call.
+_QUERIES_PER_CALL = 64
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -25,20 +25,20 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each line of standard input")
     command.add_argument("--top-k", type=int, default=10, metavar="N", help="documents for each text [%(default)s]")
-    add_inference(command)
+    add_inference_flags(command)
     command.set_defaults(run=_similar)
 
 
 def _similar(arguments: argparse.Namespace) -> int:
-    records = given(arguments.texts) if arguments.texts else LINES.records()
-    options, table = options_of(arguments), for_people(arguments)
-    with client_of(arguments) as client:
-        while some := [record.document for record in islice(records, _TOGETHER)]:
-            for text, similar in zip(some, client.find_similar(some, arguments.top_k, options), strict=True):
+    records = text_records(arguments.texts) if arguments.texts else STANDARD_INPUT_LINES.records()
+    options, table = make_options(arguments), wants_table(arguments)
+    with make_client(arguments) as client:
+        while texts := [record.document for record in islice(records, _QUERIES_PER_CALL)]:
+            for text, similar in zip(texts, client.find_similar(texts, arguments.top_k, options), strict=True):
                 if not table:
                     print(json.dumps({"text": text} | asdict(similar)))
                     continue
-                print(f"{similar.known_token_count}/{similar.token_count} tokens known  {shown(text, 60)}")
-                for near in similar.neighbours:
-                    print(f"{near.cosine:8.3f}  {shown(str(near.tag), 100)}")
+                print(f"{similar.known_token_count}/{similar.token_count} tokens known  {printable(text, 60)}")
+                for neighbour in similar.neighbours:
+                    print(f"{neighbour.cosine:8.3f}  {printable(str(neighbour.tag), 100)}")
     return 0

@@ -1,4 +1,4 @@
-"""paravec model and paravec health: what a server says of itself."""
+"""paravec model and paravec health: describe the model, check whether the server is ready."""
 
 import argparse
 import json
@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ... import ModelInfo
-from .flags import client_of, for_people
+from .flags import make_client
+from .tables import wants_table
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -16,28 +17,28 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     model.set_defaults(run=_model)
 
     health = commands.add_parser(
-        "health", parents=[common], help="ask whether the server is ready",
+        "health", parents=[common], help="check whether the server is ready",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Ask whether the server is ready to embed: exit code 0 if it is, 4 if not.",
+        description="Check whether the server is ready to embed. The exit code is 0 if it is, else 4.",
         epilog="examples:\n  paravec health --wait 60 && paravec embed < texts.txt\n"
                "  paravec health --timeout 1 >/dev/null    # as an exec probe",
     )  # fmt: skip
-    health.add_argument("--wait", type=float, metavar="SECONDS", help="wait that long for it to become ready")
+    health.add_argument("--wait", type=float, metavar="SECONDS", help="wait up to SECONDS until it is ready")
     health.set_defaults(run=_health)
 
 
 def _model(arguments: argparse.Namespace) -> int:
-    with client_of(arguments) as client:
+    with make_client(arguments) as client:
         model = client.model()
-    if not for_people(arguments):
+    if not wants_table(arguments):
         print(json.dumps(asdict(model)))
         return 0
-    for name, value in _flat(model):
+    for name, value in _flatten(model):
         print(f"{name:<28} {value}")
     return 0
 
 
-def _flat(model: ModelInfo) -> Iterator[tuple[str, Any]]:
+def _flatten(model: ModelInfo) -> Iterator[tuple[str, Any]]:
     for name, value in asdict(model).items():
         if isinstance(value, dict):
             yield from ((f"{name}.{key}", inner) for key, inner in value.items() if inner is not None)
@@ -46,11 +47,11 @@ def _flat(model: ModelInfo) -> Iterator[tuple[str, Any]]:
 
 
 def _health(arguments: argparse.Namespace) -> int:
-    with client_of(arguments) as client:
+    with make_client(arguments) as client:
         if arguments.wait is not None:
             client.wait_until_ready(arguments.wait)
         process, service = client.health(""), client.health()
-    if for_people(arguments):
+    if wants_table(arguments):
         print(f"process {process}\nembedding {service}")
     else:
         print(json.dumps({"process": process, "embedding": service}))

@@ -1,4 +1,4 @@
-"""Documents from files and vectors to files, so that an interrupted run can continue.
+"""Reads documents from files and writes vectors to files. An interrupted run can be resumed.
 
-Public to this package: `given` (inputs), `write` (write).
+Public to this package: `Source` and `text_records` (inputs), `embed_records` (outcomes), `write` (write).
 """

@@ -1,4 +1,4 @@
-"""Compressed files, by their suffix: gzip, bzip2, xz and zstd, read and appended to."""
+"""Files compressed with gzip, bzip2, xz or zstd, as their suffix says."""
 
 import bz2
 import gzip
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from ..problems import missing
+from ..optional import import_zstd
 
 
 class Compression(NamedTuple):
-    """How a format is read and written."""
+    """How to read and write a compression format."""
 
-    opener: Callable[[Any], Any]
-    """A file of what a compressed file holds."""
+    open: Callable[[Any], Any]
+    """Opens a compressed file for reading; the result reads the decompressed content."""
     compressor: Callable[[], Any]
-    """Something with `compress` and `flush`, which make one member of a file; members may follow each other."""
+    """Makes an object with `compress` and `flush`, which writes one member. A file is one or more members."""
 
 
 def _gzip() -> Compression:
@@ -33,63 +33,57 @@ def _xz() -> Compression:
 
 
 def _zstd() -> Compression:
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # of Python 3.14
-    except ImportError:
-        try:
-            from backports import zstd
-        except ImportError:
-            raise missing("backports.zstd", ".zst before Python 3.14", "'paravec[cli]'") from None
+    zstd = import_zstd()
     return Compression(zstd.open, zstd.ZstdCompressor)
 
 
-_FORMATS = {".gz": _gzip, ".bz2": _bzip2, ".xz": _xz, ".zst": _zstd}
+_BY_SUFFIX = {".gz": _gzip, ".bz2": _bzip2, ".xz": _xz, ".zst": _zstd}
 
 
-def inner_suffix(path: Path | None) -> str:
-    """The suffix that tells the format of what a file holds: of x.jsonl.gz it is .jsonl."""
+def format_suffix(path: Path | None) -> str:
+    """The suffix of the format inside the compression: .jsonl for x.jsonl.gz and for x.jsonl."""
     if path is None:
         return ""
     return Path(path.stem if is_compressed(path) else path).suffix.lower()
 
 
 def is_compressed(path: Path | None) -> bool:
-    """Whether a file's suffix says so."""
-    return path is not None and path.suffix.lower() in _FORMATS
+    """Whether the file's suffix is that of a compression format."""
+    return path is not None and path.suffix.lower() in _BY_SUFFIX
 
 
 def compression_of(path: Path) -> Compression | None:
-    """The compression that a file's suffix says, if any; CommandError if what it needs is not installed."""
-    made = _FORMATS.get(path.suffix.lower())
-    return made() if made else None
+    """The compression format of the file's suffix, if any; CommandError if its package is missing."""
+    make = _BY_SUFFIX.get(path.suffix.lower())
+    return make() if make else None
 
 
-def opened(path: Path) -> BinaryIO:
-    """The file's content, decompressed; OSError if it cannot be opened."""
+def open_decompressed(path: Path) -> BinaryIO:
+    """The file, decompressed, for reading; OSError if it cannot be opened."""
     compression = compression_of(path)
-    return cast(BinaryIO, compression.opener(path)) if compression else path.open("rb")
+    return cast(BinaryIO, compression.open(path)) if compression else path.open("rb")
 
 
-class Members:
-    """Appends to a file in compressed members, each of which ends where the file can be cut."""
+class MemberWriter:
+    """Appends to a compressed file. Each flush ends a member, so the file can be truncated there and continued."""
 
     def __init__(self, file: BinaryIO, compression: Compression) -> None:
-        """`file` is at its end."""
+        """`file` is positioned at its end."""
         self._file, self._compression = file, compression
-        self._open: Any = None
+        self._member: Any = None
 
     def write(self, data: bytes) -> None:
-        """Append."""
-        self._open = self._open or self._compression.compressor()
-        self._file.write(self._open.compress(data))
+        """Append data to the current member."""
+        self._member = self._member or self._compression.compressor()
+        self._file.write(self._member.compress(data))
 
     def flush(self) -> None:
-        """End the member."""
-        if self._open:
-            self._file.write(self._open.flush())
-            self._open = None
+        """End the current member."""
+        if self._member:
+            self._file.write(self._member.flush())
+            self._member = None
         self._file.flush()
 
     def tell(self) -> int:
-        """The length of the file, which is at the end of a member after `flush`."""
+        """The size of the file in bytes; right after `flush` it is the end of a member."""
         return self._file.tell()

@@ -1,4 +1,4 @@
-"""Documents from lines, JSONL, CSV, TSV or Parquet, read one at a time."""
+"""Reads documents from text lines, JSONL, CSV, TSV or Parquet, one at a time."""
 
 import csv
 import json
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..problems import CommandError
-from .compression import is_compressed, opened
-from .parquet import import_pyarrow
+from ..errors import CommandError
+from ..optional import import_pyarrow
+from .compression import is_compressed, open_decompressed
 
 FORMATS = {
     "lines": (),
@@ -19,80 +19,82 @@ FORMATS = {
     "tsv": (".tsv",),
     "parquet": (".parquet", ".pq"),
 }
-"""What can be read, and the suffixes that say so; a file with another suffix has a document on each line."""
+"""Input formats with their suffixes. Files with other suffixes are read as lines."""
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-# The largest that the C library's long holds everywhere; a field is a document.
-_FIELD_LIMIT = 2**31 - 1
+# csv's default limit is too low for a document. This is the largest value that fits a C long on every platform.
+_CSV_FIELD_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Record:
-    """A document, and what it is called."""
+    """One document of an input."""
 
     id: str | int | None
-    """What its id field holds, or its number, from 0; None if that cannot be read."""
-    place: str
-    """Where it stands, for people."""
+    """The value of the id field; without an id field, the document's number from 0. None if it cannot be read."""
+    location: str
+    """File and line or row, for messages."""
     document: Any
-    """A text or a list of tokens; whatever else the field holds is for the client to refuse, None if there is none."""
+    """A text or a list of tokens. None if there is none; the client rejects other values."""
     problem: str | None = None
-    """Why it cannot be read, if it cannot."""
+    """Why the record cannot be read; None if it can."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where documents are read from."""
+    """An input: a file and how to read it."""
 
     path: Path | None
     """The file; None for standard input."""
-    kind: str
-    """One of FORMATS."""
+    format: str
+    """A key of FORMATS."""
     field: str
-    """Field or column of the document, unless it is a line."""
+    """Field or column of the document; unused for lines."""
     id_field: str | None
-    """Field or column of its id."""
+    """Field or column of the document's id; None to number documents."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """The input's name in messages."""
         return str(self.path or "standard input")
 
     def records(self) -> Iterator[Record]:
-        """The documents in order. CommandError for a file that cannot be opened, at once, or read any further, where
-        that is met; a line that cannot be read is a record with a problem."""
-        if self.kind == "parquet":
+        """The documents in order. A line that cannot be read is a record with a problem.
+
+        Raises CommandError at once if the file cannot be opened, and while iterating if it cannot be read further.
+        """
+        if self.format == "parquet":
             return self._parquet()
         try:
-            file = opened(self.path) if self.path else sys.stdin.buffer
+            file = open_decompressed(self.path) if self.path else sys.stdin.buffer
         except OSError as error:
             raise CommandError(f"{self.name}: {error.strerror}") from error
-        lines = _Lines(file, self.name)
-        if self.kind in _DELIMITERS:
-            return self._csv(lines, _DELIMITERS[self.kind])
-        return self._jsonl(lines) if self.kind == "jsonl" else self._plain(lines)
+        lines = _LineReader(file, self.name)
+        if self.format in _DELIMITERS:
+            return self._csv(lines, _DELIMITERS[self.format])
+        return self._jsonl(lines) if self.format == "jsonl" else self._plain(lines)
 
-    def expected(self) -> int | None:
-        """About how many documents there are, if that is quickly told."""
+    def expected_count(self) -> int | None:
+        """The number of lines, for formats with a document per line; None for others and for compressed files."""
         if (
             self.path is None
             or not self.path.is_file()
-            or self.kind not in ("lines", "jsonl")
+            or self.format not in ("lines", "jsonl")
             or is_compressed(self.path)
         ):
             return None
         with self.path.open("rb") as file:
             return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(2**20), b""))
 
-    def _plain(self, lines: "_Lines") -> Iterator[Record]:
+    def _plain(self, lines: "_LineReader") -> Iterator[Record]:
         for number, line in enumerate(lines):
-            problem = lines.problem()
-            yield Record(number, lines.place, None if problem else line.rstrip("\r\n"), problem)
+            problem = lines.take_problem()
+            yield Record(number, lines.location, None if problem else line.rstrip("\r\n"), problem)
 
-    def _jsonl(self, lines: "_Lines") -> Iterator[Record]:
+    def _jsonl(self, lines: "_LineReader") -> Iterator[Record]:
         for number, line in enumerate(line for line in lines if line.strip()):
-            problem, fields = lines.problem(), None
+            problem, fields = lines.take_problem(), None
             if problem is None:
                 try:
                     fields = json.loads(line)
@@ -101,17 +103,17 @@ class Source:
                 else:
                     if not isinstance(fields, dict):
                         problem = f"must be a JSON object, not {type(fields).__name__}"
-            yield self._record(number, lines.place, fields, problem)
+            yield self._record(number, lines.location, fields, problem)
 
-    def _csv(self, lines: "_Lines", delimiter: str) -> Iterator[Record]:
-        csv.field_size_limit(_FIELD_LIMIT)
+    def _csv(self, lines: "_LineReader", delimiter: str) -> Iterator[Record]:
+        csv.field_size_limit(_CSV_FIELD_LIMIT)
         rows = csv.reader(lines, strict=True, delimiter=delimiter)
         try:
             header = next(rows, [])
         except csv.Error as error:
-            raise CommandError(f"{lines.place}: is not {self.kind.upper()}: {error}", 1) from error
-        if problem := lines.problem():
-            raise CommandError(f"{lines.place}: {problem}", 1)
+            raise CommandError(f"{lines.location}: is not {self.format.upper()}: {error}", 1) from error
+        if problem := lines.take_problem():
+            raise CommandError(f"{lines.location}: {problem}", 1)
         for name in filter(None, (self.field, self.id_field)):
             if header.count(name) != 1:
                 problem = "no column" if name not in header else "more than one column"
@@ -123,15 +125,17 @@ class Source:
             except StopIteration:
                 return
             except csv.Error as error:
-                row, problem = [], f"is not {self.kind.upper()}: {error}"
+                row, problem = [], f"is not {self.format.upper()}: {error}"
             else:
                 if not row:
                     continue
                 problem = None
                 if len(row) != len(header):
                     problem = f"has {len(row)} columns, the header has {len(header)}"
-            problem = lines.problem() or problem
-            yield self._record(number, lines.place, None if problem else dict(zip(header, row, strict=True)), problem)
+            problem = lines.take_problem() or problem
+            yield self._record(
+                number, lines.location, None if problem else dict(zip(header, row, strict=True)), problem
+            )
             number += 1
 
     def _parquet(self) -> Iterator[Record]:
@@ -151,27 +155,28 @@ class Source:
         rows = (row for batch in file.iter_batches(1024, columns=names) for row in batch.to_pylist())
         return (self._record(number, f"{self.name}, row {number + 1}", row) for number, row in enumerate(rows))
 
-    def _record(self, number: int, place: str, fields: dict[str, Any] | None, problem: str | None = None) -> Record:
+    def _record(self, number: int, location: str, fields: dict[str, Any] | None, problem: str | None = None) -> Record:
         if problem is not None or fields is None:
-            return Record(number if self.id_field is None else None, place, None, problem)
-        called = number if self.id_field is None else fields.get(self.id_field)
-        if not isinstance(called, str | int) or isinstance(called, bool):
-            return Record(None, place, None, f"field {self.id_field!r} must hold a string or a whole number, as its id")
-        return Record(called, place, fields.get(self.field))
+            return Record(number if self.id_field is None else None, location, None, problem)
+        id_value = number if self.id_field is None else fields.get(self.id_field)
+        if not isinstance(id_value, str | int) or isinstance(id_value, bool):
+            problem = f"field {self.id_field!r} must hold a string or a whole number, as the document's id"
+            return Record(None, location, None, problem)
+        return Record(id_value, location, fields.get(self.field))
 
 
-LINES = Source(None, "lines", "text", None)
-"""The lines of standard input."""
+STANDARD_INPUT_LINES = Source(None, "lines", "text", None)
+"""The lines of standard input as documents."""
 
 
-def given(texts: list[str]) -> Iterator[Record]:
-    """Texts of the command line."""
+def text_records(texts: list[str]) -> Iterator[Record]:
+    """Records for texts of the command line."""
     for number, text in enumerate(texts):
         yield Record(number, f"text {number + 1}", text)
 
 
-class _Lines:
-    """The lines of a file, and what is wrong with those that were read last."""
+class _LineReader:
+    """Decodes the lines of a file, and remembers the problem and location of the last ones."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self._name = file, name
@@ -179,30 +184,30 @@ class _Lines:
         self._problem: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the last line stands."""
+    def location(self) -> str:
+        """File and number of the last line."""
         return f"{self._name}, line {self._number}"
 
-    def problem(self) -> str | None:
-        """What is wrong with the lines since this was asked before."""
+    def take_problem(self) -> str | None:
+        """The problem of the lines since the last call, such as those of one CSV row; None if they are fine."""
         problem, self._problem = self._problem, None
         return problem
 
     def __iter__(self) -> Iterator[str]:
         with self._file:
-            while raw := self._next():
+            while raw := self._read_line():
                 self._number += 1
                 try:
                     line = raw.decode()
                 except UnicodeDecodeError as error:
-                    self._problem = f"is not UTF-8 ({error.reason}); convert it, iconv does"
+                    self._problem = f"is not UTF-8 ({error.reason}); convert it, e.g. with iconv"
                     line = raw.decode(errors="replace")
                 yield line.removeprefix("\ufeff") if self._number == 1 else line
 
-    def _next(self) -> bytes:
+    def _read_line(self) -> bytes:
         try:
             return self._file.readline()
         except Exception as error:
-            # Each compression has errors of its own kind.
-            problem = "is cut off or damaged, or is not compressed as its suffix says"
+            # Each compression library has its own exception types.
+            problem = "is cut off or damaged, or not compressed as its suffix says"
             raise CommandError(f"{self._name}: {getattr(error, 'strerror', None) or problem}", 1) from error

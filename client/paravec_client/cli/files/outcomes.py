@@ -1,4 +1,4 @@
-"""What becomes of each document, in order, and at the end a word on those that have no vector."""
+"""Embeds records in order, and summarizes those that fail."""
 
 import sys
 from collections import deque
@@ -7,65 +7,68 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import Embedding, EmbeddingClient, InferenceOptions, ParavecError
-from ..problems import CommandError
+from ..errors import CommandError
 from .inputs import Record
 
-# Documents without a vector that are named at the end.
-_NAMED = 5
+# Failed documents that the summary lists.
+_LISTED_FAILURES = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A document, and its embedding or why it has none."""
+class RecordOutcome:
+    """A record, and its embedding or the reason why it has none."""
 
     record: Record
     embedding: Embedding | None
     problem: str | None
 
 
-def outcomes(
+def embed_records(
     client: EmbeddingClient, records: Iterator[Record], options: InferenceOptions, *, fail: bool
-) -> Iterator[Outcome]:
-    """The outcome of each record. The error of a document at fault is raised if it is to `fail`; that of options is
-    every document's, and always raised. Errors say where a document stands, not what is in it."""
-    asked: deque[Record] = deque()
+) -> Iterator[RecordOutcome]:
+    """The outcome of each record, in order.
+
+    With `fail`, the error of an invalid document is raised. An error of the options is raised always, because every
+    document would fail. Errors name the location of a document, never its content.
+    """
+    sent: deque[Record] = deque()
 
     def documents() -> Iterator[Any]:
         for record in records:
-            asked.append(record)
+            sent.append(record)
             yield record.document
 
-    told = False
+    warned = False
     for outcome in client.embed_stream(documents(), options, errors="return"):
-        record = asked.popleft()
+        record = sent.popleft()
         if isinstance(outcome, Embedding):
-            if not told:
-                told = _tell_unused(options, outcome)
-            yield Outcome(record, outcome, None)
+            if not warned:
+                _warn_of_unused_options(options, outcome)
+                warned = True
+            yield RecordOutcome(record, outcome, None)
             continue
-        problem = _problem(record, outcome)
+        problem = _document_problem(record, outcome)
         if problem is None:
             raise outcome
         if fail and record.problem:
-            raise CommandError(f"{record.place}: {problem}", 1)
+            raise CommandError(f"{record.location}: {problem}", 1)
         if fail:
-            outcome.args = (f"{record.place}: {problem}",)
+            outcome.args = (f"{record.location}: {problem}",)
             raise outcome
-        yield Outcome(record, None, problem)
+        yield RecordOutcome(record, None, problem)
 
 
-def _tell_unused(options: InferenceOptions, embedding: Embedding) -> bool:
-    """Say on standard error which options had no effect, where the method was left to the model; True: it is said."""
+def _warn_of_unused_options(options: InferenceOptions, embedding: Embedding) -> None:
+    """Warn on standard error of options that the model's default method ignores."""
     if embedding.method == "map":
         for name in ("epochs", "alpha", "min_alpha", "seed"):
             if getattr(options, name) is not None:
                 flag = name.replace("_", "-")
                 print(f"paravec: --{flag} has no effect: this model's method is map (--method)", file=sys.stderr)
-    return True
 
 
-def _problem(record: Record, error: ParavecError) -> str | None:
-    """What is wrong with a document; None if it is not the document."""
+def _document_problem(record: Record, error: ParavecError) -> str | None:
+    """What is wrong with the document; None if the error is not about it."""
     if record.problem:
         return record.problem
     if record.document is None:
@@ -76,22 +79,22 @@ def _problem(record: Record, error: ParavecError) -> str | None:
     return violation.description if violation.field.startswith("document") else None
 
 
-class Faults:
+class FailureSummary:
     """Counts documents without a vector."""
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
         self._first: list[str] = []
 
-    def note(self, outcome: Outcome) -> None:
-        """Take an outcome in."""
+    def add(self, outcome: RecordOutcome) -> None:
+        """Count an outcome if it is a failure."""
         if outcome.embedding is None:
             self.count += 1
-            if len(self._first) < _NAMED:
-                self._first.append(f"{outcome.record.place}: {outcome.problem}")
+            if len(self._first) < _LISTED_FAILURES:
+                self._first.append(f"{outcome.record.location}: {outcome.problem}")
 
-    def tell(self) -> None:
-        """Say on standard error how many there were, and where the first stand."""
+    def print(self) -> None:
+        """Print the number of failures and the first of them to standard error; nothing if there are none."""
         if self.count:
             more = ["..."] if self.count > len(self._first) else []
             lines = [f"paravec: documents without a vector: {self.count:,}", *self._first, *more]

@@ -1,7 +1,7 @@
-"""A file that is being written, and how far it is good, so that a later run can go on where this one stopped.
+"""An output file while it is written, with the state that a later run needs to resume it.
 
-OUTPUT.partial becomes OUTPUT when it is whole: nobody takes a part for the whole. OUTPUT.state beside it says which
-documents of which input, model and options are in its first bytes; what is beyond them is cut off by the next run.
+The file is OUTPUT.partial until it is complete; then it becomes OUTPUT. OUTPUT.state records how many documents of
+which input, with which model and options, are in its first bytes. A resumed run truncates the file to these.
 """
 
 import hashlib
@@ -12,93 +12,95 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..problems import CommandError
+from ..errors import CommandError
 from .inputs import Record
 
 
 @dataclass
-class State:
-    """How far it is good."""
+class ResumeState:
+    """The content of OUTPUT.state."""
 
-    begun: dict[str, Any]
-    """What must not change: model, options, formats."""
+    parameters: dict[str, Any]
+    """Model, options and format, which must be the same when the run is resumed."""
     documents: int = 0
     """Documents of the input that are done."""
-    read: str = ""
+    input_digest: str = ""
     """Digest of these documents."""
     failed: int = 0
-    """How many of them have no vector."""
+    """Documents of these without a vector."""
     size: int = 0
-    """Bytes of the file that hold them."""
+    """Bytes of the output for these documents."""
 
 
-class Unfinished:
-    """The file on its way to `path`."""
+class PartialOutput:
+    """The files OUTPUT.partial and OUTPUT.state for an output at `path`."""
 
     def __init__(self, path: Path, *, resume: bool, force: bool) -> None:
-        """CommandError if that would overwrite something, unless `force`."""
+        """CommandError if the output or a part of it exists, unless `resume` or `force`."""
         self.path = path
-        self.partial, self._state = (path.with_name(path.name + end) for end in (".partial", ".state"))
-        self.whole = resume and path.exists() and not self.partial.exists()
-        """Nothing is left to do."""
-        self._continues = resume and not force and self.partial.exists()
+        self.partial, self._state = (path.with_name(path.name + suffix) for suffix in (".partial", ".state"))
+        self.complete = resume and path.exists() and not self.partial.exists()
+        """Whether an earlier run has finished the output."""
+        self._resumes = resume and not force and self.partial.exists()
         if force or resume:
             return
         if path.exists():
-            raise CommandError(f"{path}: is there already; --force overwrites it")
+            raise CommandError(f"{path}: exists already; --force overwrites it")
         if self.partial.exists():
-            raise CommandError(f"{path}: was begun and not finished; --resume continues it, --force begins anew")
+            raise CommandError(f"{path}: is unfinished; --resume continues it, --force starts again")
 
-    def state(self, begun: dict[str, Any]) -> State:
-        """Where to go on; CommandError if it was begun with something else."""
-        if not self._continues:
-            return State(begun)
+    def load_state(self, parameters: dict[str, Any]) -> ResumeState:
+        """The state to continue from; CommandError if the output was started with other parameters."""
+        if not self._resumes:
+            return ResumeState(parameters)
         try:
-            state = State(**json.loads(self._state.read_text()))
+            state = ResumeState(**json.loads(self._state.read_text()))
         except (OSError, ValueError, TypeError):
-            raise CommandError(f"{self._state}: does not say how to go on; --force begins anew") from None
-        for name, value in begun.items():
-            if (before := state.begun.get(name)) != value:
-                raise CommandError(f"{self.path}: was begun with {name} {before}, this is {value}; --force begins anew")
+            raise CommandError(f"{self._state}: is missing or damaged; --force starts again") from None
+        for name, value in parameters.items():
+            if (before := state.parameters.get(name)) != value:
+                raise CommandError(
+                    f"{self.path}: was started with {name} {before}, this run has {value}; --force starts again"
+                )
         if self.partial.stat().st_size < state.size:
-            raise CommandError(f"{self.partial}: has fewer than {state.size} bytes; --force begins anew")
+            raise CommandError(f"{self.partial}: has fewer than {state.size} bytes; --force starts again")
         return state
 
     @contextmanager
-    def opened(self, state: State) -> Iterator[BinaryIO]:
-        """The file, cut to what is good, to be appended to."""
+    def open(self, state: ResumeState) -> Iterator[BinaryIO]:
+        """The partial file, truncated to the state's size, for appending."""
         try:
-            with self.partial.open("r+b" if self._continues else "w+b") as file:
+            with self.partial.open("r+b" if self._resumes else "w+b") as file:
                 file.truncate(state.size)
                 file.seek(state.size)
                 yield file
         except OSError as error:
             raise CommandError(f"{error.filename or self.partial}: {error.strerror}") from error
 
-    def keep(self, state: State) -> None:
-        """Remember how far it is good."""
+    def save_state(self, state: ResumeState) -> None:
+        """Write the state file, atomically."""
         new = self._state.with_name(self._state.name + ".new")
         new.write_text(json.dumps(asdict(state)) + "\n")
         new.replace(self._state)
 
     def discard(self) -> None:
-        """Nothing is in it."""
+        """Delete both files."""
         self.partial.unlink()
-        self.forget()
+        self.delete_state()
 
-    def forget(self) -> None:
-        """It is whole: there is nothing to remember."""
+    def delete_state(self) -> None:
+        """Delete the state file, because the output is complete."""
         self._state.unlink(missing_ok=True)
 
 
-class DocumentsDigest:
-    """Tells whether the documents that a later run passes over are those that an earlier one did."""
+class InputDigest:
+    """A digest of documents, which shows whether a resumed run reads the same input."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, record: Record) -> None:
-        """Take the next document in."""
+        """Add the next document."""
         self._hash.update(json.dumps([record.id, record.document], default=repr).encode() + b"\n")
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Reads what gensim 0.12 to 4 saved, without running any code that a pickle holds.
+"""Loads Doc2Vec models that gensim 0.12 to 4 saved, without running code of their pickles.
 
 Public: `load`.
 """

@@ -1,4 +1,4 @@
-"""The names in gensim's files, and what each stands for."""
+"""The globals (modules and classes) that a gensim pickle may name, and the stub for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,68 +6,68 @@ from functools import partial
 from typing import Any
 
 from ...errors import ConversionError, UnsafePickleError
-from .stubs import Foreign, Forgetful, Inert, PickledArray, PickledDtype
-
-
-def _scalar(dtype: Any, data: Any) -> Any:
-    if not isinstance(dtype, PickledDtype):
-        raise ConversionError("a number is told in a way that is not numpy's")
-    return dtype.scalar(data)
-
-
-def _encode(text: Any, encoding: Any) -> str:
-    """How pickles of protocol 2 write bytes: as text of the same numbers. It stays text until it is needed."""
-    if encoding != "latin1" or not isinstance(text, str):
-        raise ConversionError("bytes are told in a way that is not Python's")
-    return text
+from .stubs import ForeignStub, GensimStub, OpaqueStub, PickledArray, PickledDtype
 
 
 @dataclass(frozen=True)
-class Name:
-    """What a name in a pickle resolves to."""
+class AllowedGlobal:
+    """How a global of a pickle is replaced."""
 
     call: Callable[..., Any]
-    """Makes what stands for that which calling the name would give."""
+    """Returns the stub of what a call of the global would return (REDUCE)."""
     new: Callable[..., Any] | None = None
-    """Makes what stands for an instance of the class of this name, if that is not the same."""
+    """Returns the stub of an instance made without a call (NEWOBJ); `call` if None."""
 
     def instance(self, *args: Any) -> Any:
-        """What stands for an instance that is made without a call."""
+        """The stub of an instance made without a call."""
         return (self.new or self.call)(*args)
 
 
-def _reconstructed(name: Any, *_args: Any) -> Any:
-    """How pickles of protocols 0 and 1 make instances."""
-    if not isinstance(name, Name):
-        raise ConversionError("an object is told in a way that is not Python's")
-    return name.instance()
+def gensim_stub(class_name: str) -> AllowedGlobal:
+    """A class whose instances matter by their attributes only."""
+    return AllowedGlobal(partial(GensimStub, class_name))
 
 
-def inert(gensim_class: str) -> Name:
-    """The name of a class of which only the attributes matter."""
-    return Name(partial(Inert, gensim_class))
-
-
-def foreign(name: str) -> Name:
-    """The name of something of others: an instance is as good as none, and a call is refused."""
+def foreign_global(name: str) -> AllowedGlobal:
+    """A class of another library: instances become stubs, calls are refused."""
 
     def refuse(*_args: Any) -> Any:
-        raise unneeded(name)
+        raise not_needed(name)
 
-    return Name(refuse, partial(Foreign, name))
-
-
-def forgotten(name: str) -> Name:
-    """The name of something that inference does not need."""
-    return Name(partial(Forgetful, name))
+    return AllowedGlobal(refuse, partial(ForeignStub, name))
 
 
-def unneeded(name: str) -> UnsafePickleError:
-    """The refusal of a name."""
+def ignored_global(name: str) -> AllowedGlobal:
+    """A global that inference does not need."""
+    return AllowedGlobal(partial(OpaqueStub, name))
+
+
+def not_needed(name: str) -> UnsafePickleError:
+    """The error for a global that is not allowed."""
     return UnsafePickleError(f"asks for {name}, which no gensim Doc2Vec model needs; nothing of it was run")
 
 
-_INERT = (
+def _copyreg_reconstructor(name: Any, *_args: Any) -> Any:
+    """Protocols 0 and 1 make instances by this function."""
+    if not isinstance(name, AllowedGlobal):
+        raise ConversionError("an object is not pickled as Python does it")
+    return name.instance()
+
+
+def _multiarray_scalar(dtype: Any, data: Any) -> Any:
+    if not isinstance(dtype, PickledDtype):
+        raise ConversionError("a number is not pickled as numpy does it")
+    return dtype.scalar(data)
+
+
+def _codecs_encode(text: Any, encoding: Any) -> str:
+    """Protocol 2 writes bytes as latin1 text. The text is kept: arrays encode it when they are read."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise ConversionError("bytes are not pickled as Python does it")
+    return text
+
+
+_GENSIM_CLASSES = (
     "gensim.models.doc2vec.Doc2Vec",
     "gensim.models.doc2vec.Doc2VecTrainables",
     "gensim.models.doc2vec.Doc2VecVocab",
@@ -80,7 +80,7 @@ _INERT = (
     "gensim.models.word2vec.Vocab",
 )
 
-_FORGOTTEN = (
+_IGNORED = (
     "builtins.frozenset",
     "builtins.hash",
     "builtins.int",
@@ -97,8 +97,8 @@ _FORGOTTEN = (
     "numpy.random._pickle.__randomstate_ctor",
 )
 
-# What people hang on a model, or take for tags.
-_HUNG = (
+# Types of attributes that users add to a model, and of tags.
+_USER_TYPES = (
     "argparse.Namespace",
     "builtins.bytearray",
     "builtins.complex",
@@ -130,15 +130,15 @@ _HUNG = (
     "zlib.crc32",
 )
 
-NAMES = {
-    **{name: inert(name) for name in _INERT},
-    **{name: forgotten(name) for name in (*_FORGOTTEN, *_HUNG)},
-    "_codecs.encode": Name(_encode),
-    "builtins.bytes": Name(lambda: b""),
-    "copyreg._reconstructor": Name(_reconstructed),
-    "numpy.dtype": Name(PickledDtype),
-    "numpy.core.multiarray._reconstruct": Name(PickledArray),
-    "numpy.core.multiarray.scalar": Name(_scalar),
-    "numpy.core.numeric._frombuffer": Name(PickledArray.of),
+ALLOWED_GLOBALS = {
+    **{name: gensim_stub(name) for name in _GENSIM_CLASSES},
+    **{name: ignored_global(name) for name in (*_IGNORED, *_USER_TYPES)},
+    "_codecs.encode": AllowedGlobal(_codecs_encode),
+    "builtins.bytes": AllowedGlobal(lambda: b""),
+    "copyreg._reconstructor": AllowedGlobal(_copyreg_reconstructor),
+    "numpy.dtype": AllowedGlobal(PickledDtype),
+    "numpy.core.multiarray._reconstruct": AllowedGlobal(PickledArray),
+    "numpy.core.multiarray.scalar": AllowedGlobal(_multiarray_scalar),
+    "numpy.core.numeric._frombuffer": AllowedGlobal(PickledArray.of),
 }
-"""All names that gensim's Doc2Vec files hold, and those of what people hang on a model; tests show each is needed."""
+"""By full name. The tests remove one at a time and show that a real file then fails."""

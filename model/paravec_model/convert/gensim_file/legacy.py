@@ -1,9 +1,12 @@
-"""Models of gensim 0.12 to 3.8, in the form of gensim 4's.
+"""Maps the attributes of models of gensim 0.12 to 3.8 to those of gensim 4.
 
-gensim has kept its matrices and moved them about. What a model infers is the same wherever they lie, but for two
-things. A word's threshold of sub-sampling was of 2^32, and is of 2^32 - 1; a word that is always kept had 2^32, which
-gensim 4 takes for 0 when it loads words of 3.8. And before 3.5, infer_vector did not go by the model's own epochs and
-learning rates; here each model does. The noise distribution is made from the counts, as gensim makes it on loading.
+Versions store the same matrices under different names. Vectors inferred from them are the same, with two exceptions:
+
+- `sample_int`, a word's sub-sampling threshold, is out of 2^32 - 1 in gensim 4 and was out of 2^32. A word that was
+  always kept had 2^32, which gensim 4 turns into 0 when it loads a model of 3.8; here it becomes 2^32 - 1.
+- Before 3.5, infer_vector ignored the model's own epochs and learning rates. Here they are the defaults.
+
+The noise distribution is computed from the counts, as gensim does on loading.
 """
 
 import re
@@ -14,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConversionError
-from .stubs import Array, ArraySource, Foreign, Inert
+from .stubs import Array, ArrayStub, ForeignStub, GensimStub
 
-_LARGEST_SAMPLE = 2**32 - 1
+_MAX_SAMPLE_INT = 2**32 - 1
 
-# By what of a model its gensim is told: the first that holds.
-_SIGNS = (
+# The first class or attribute that a model has gives the version of gensim that saved it.
+_VERSION_SIGNS = (
     ("3.3 to 3.8", "gensim.models.keyedvectors.Doc2VecKeyedVectors"),
     ("3.2", "gensim.models.keyedvectors.EuclideanKeyedVectors"),
     ("2.3 to 3.1", "compute_loss"),
@@ -34,8 +37,8 @@ _SIGNS = (
 )
 
 
-class TrainedTags:
-    """The tags of a model's documents before gensim 4: numbers from 0, then names."""
+class LegacyTags:
+    """The document tags of a model before gensim 4: integers from 0, then strings."""
 
     def __init__(self, vectors: Any, named: Any) -> None:
         self.vectors = vectors
@@ -44,61 +47,61 @@ class TrainedTags:
     @property
     def index_to_key(self) -> list[Any]:
         """The tags by row."""
-        if not isinstance(self.vectors, ArraySource):
+        if not isinstance(self.vectors, ArrayStub):
             raise ConversionError("is not a whole Doc2Vec model: its tags' vectors are lost; leave out --doctags")
         return [*range(len(self.vectors.array()) - len(self._named)), *self._named]
 
 
-def modern(model: Inert) -> SimpleNamespace:
-    """The attributes that inference goes by, where gensim 4 has them; one that the model has not is missing.
+def modern(model: GensimStub) -> SimpleNamespace:
+    """The attributes that inference needs, under gensim 4's names; those that the model lacks are missing.
 
-    `gensim` among them is the version by which it was saved, as far as the file tells.
+    `gensim` is the version that saved it, "unknown" if the file does not tell.
     """
     found: dict[str, Any] = {}
     for part in (model.get("vocabulary"), model.get("trainables"), model):
-        if isinstance(part, Inert):
+        if isinstance(part, GensimStub):
             found |= {name: value for name, value in part.attributes.items() if type(name) is str}
     if "iter" in found:
         found.setdefault("epochs", found["iter"])
     wv = model.get("wv", model)
     for name in ("wv", "vocabulary", "trainables", "dv", "docvecs"):
-        if isinstance(part := model.get(name), Foreign):
+        if isinstance(part := model.get(name), ForeignStub):
             raise ConversionError(
-                f"its {name} is a {part.kind}; if that is a class of your own, derived from gensim's, add"
-                f" --allow-class {part.kind}"
+                f"its {name} is a {part.type_name}; if that is a class of your own, derived from gensim's, add"
+                f" --allow-class {part.type_name}"
             )
-    if not isinstance(wv, Inert):
+    if not isinstance(wv, GensimStub):
         raise ConversionError("is not a whole Doc2Vec model: its words (wv) are missing")
     words = _first(wv, "index_to_key", "index2word")
     if type(words) is not list:
         raise ConversionError("is not a whole Doc2Vec model: it has no list of words")
     vocab = wv.get("vocab")
-    expandos = _by_attribute(words, vocab) if type(vocab) is dict else wv.get("expandos", {})
+    expandos = _expandos_from_vocab(words, vocab) if type(vocab) is dict else wv.get("expandos", {})
     found["wv"] = SimpleNamespace(index_to_key=words, vectors=_first(wv, "vectors", "syn0"), expandos=expandos)
     found["dv"] = _tags(_first(model, "dv", "docvecs"))
     found["gensim"] = _version(model, wv, vocab)
     return SimpleNamespace(**found)
 
 
-def _first(part: Inert, *names: str) -> Any:
+def _first(part: GensimStub, *names: str) -> Any:
     return next((part.get(name) for name in names if part.get(name) is not None), None)
 
 
 def _tags(dv: Any) -> Any:
-    if not isinstance(dv, Inert):
-        return TrainedTags(None, None)
+    if not isinstance(dv, GensimStub):
+        return LegacyTags(None, None)
     if (tags := dv.get("index_to_key")) is not None:
         return SimpleNamespace(index_to_key=tags, vectors=dv.get("vectors"))
-    # Their `vectors` are of no use: an empty matrix.
-    return TrainedTags(_first(dv, "vectors_docs", "doctag_syn0"), _first(dv, "offset2doctag", "index2doctag"))
+    # The attribute `vectors` of these versions is an empty matrix.
+    return LegacyTags(_first(dv, "vectors_docs", "doctag_syn0"), _first(dv, "offset2doctag", "index2doctag"))
 
 
-def _by_attribute(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Array]:
-    """Counts, thresholds, paths and codes by the words' rows, from an object for each word."""
-    entries: list[Inert] = []
+def _expandos_from_vocab(words: Sequence[Any], vocab: dict[Any, Any]) -> dict[str, Array]:
+    """Arrays of counts, thresholds, paths and codes by row, from `vocab`, which has an object for each word."""
+    entries: list[GensimStub] = []
     for row, word in enumerate(words):
         entry = vocab.get(word) if type(word) is str else None
-        if not isinstance(entry, Inert) or entry.get("index") != row:
+        if not isinstance(entry, GensimStub) or entry.get("index") != row:
             raise ConversionError(f"is not a whole Doc2Vec model: its vocabulary lacks the word of row {row}")
         entries.append(entry)
     arrays: dict[str, Array] = {}
@@ -120,22 +123,22 @@ def _numbers(values: list[Any], name: str) -> Array:
         raise ConversionError(f"is not a whole Doc2Vec model: a word's {name} is not a number of 0 or more")
     if name == "count":
         return np.array(values, np.int64)
-    return np.array([min(value, _LARGEST_SAMPLE) for value in values], np.uint32)
+    return np.array([min(value, _MAX_SAMPLE_INT) for value in values], np.uint32)
 
 
-def _version(model: Inert, wv: Inert, vocab: Any) -> str:
+def _version(model: GensimStub, wv: GensimStub, vocab: Any) -> str:
     events = model.get("lifecycle_events")
     last = events[-1] if type(events) is list and events else None
-    told = last.get("gensim") if type(last) is dict else None
-    if isinstance(told, str) and re.fullmatch(r"\d[\w.]{0,19}", told):
-        return told
+    version = last.get("gensim") if type(last) is dict else None
+    if isinstance(version, str) and re.fullmatch(r"\d[\w.]{0,19}", version):
+        return version
     if "dv" in model.attributes:
         return "4"
     docvecs = model.get("docvecs")
     first = next(iter(vocab.values()), None) if type(vocab) is dict else None
-    signs = {part.gensim_class for part in (wv, docvecs, first) if isinstance(part, Inert)}
+    signs = {part.class_name for part in (wv, docvecs, first) if isinstance(part, GensimStub)}
     signs |= {name for name in model.attributes if type(name) is str}
     for prefix, part in (("wv", wv), ("docvecs", docvecs)):
-        if isinstance(part, Inert) and part is not model:
+        if isinstance(part, GensimStub) and part is not model:
             signs |= {f"{prefix}.{name}" for name in part.attributes}
-    return next((version for version, sign in _SIGNS if sign in signs), "unknown")
+    return next((version for version, sign in _VERSION_SIGNS if sign in signs), "unknown")

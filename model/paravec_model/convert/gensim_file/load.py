@@ -1,11 +1,8 @@
-"""Opens what gensim saved: the pickle, compressed or not, and the arrays beside it."""
+"""Loads a model that gensim saved: the pickle, and the arrays beside it."""
 
-import bz2
-import gzip
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,148 +11,117 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from ...errors import ConversionError, UnsafePickleError
-from .allowed_globals import NAMES, Name, foreign, forgotten, inert, unneeded
-from .file_kind import HEAD, kind_of, writer_of
+from .allowed_globals import ALLOWED_GLOBALS, AllowedGlobal, foreign_global, gensim_stub, ignored_global, not_needed
 from .legacy import modern
-from .stubs import Array, ArraySource, Foreign, Inert
+from .open_file import open_file, recognize, size_limit
+from .stubs import Array, ArrayStub, ForeignStub, GensimStub
 from .unpickler import BoundedFile, unpickle
-from .xz import XzFile
 
-DOC2VEC = "gensim.models.doc2vec.Doc2Vec"
+_DOC2VEC = "gensim.models.doc2vec.Doc2Vec"
 
-# Numbers hardly shrink, and words to a quarter or so; a file that grows more than this was made to fill the memory.
-_GROWTH, _GROWTH_FREE = 20, 2**20
+# Globals of these modules must be in ALLOWED_GLOBALS: the file is of another model, or the real function could do harm.
+_CHECKED_PREFIXES = (
+    "gensim.models.doc2vec.",
+    "gensim.models.keyedvectors.",
+    "gensim.models.word2vec.",
+    "gensim.utils.",
+    "numpy.",
+)
 
-# Whose names must be on the list: those that models are made of, and those that could do harm if they were real.
-_KNOWN = ("gensim.models.doc2vec.", "gensim.models.keyedvectors.", "gensim.models.word2vec.", "gensim.utils.", "numpy.")
+# Libraries that write pickles with helpers of their own.
+_PICKLE_LIBRARIES = ("cloudpickle", "dill", "joblib")
 
-# Of a class with its module, in letters; a longer one is damage.
-_LONGEST_NAME = 200
+# Module and class together; a longer name means damage.
+_MAX_NAME_CHARACTERS = 200
 
 
 def load(path: Path, allowed: Collection[str] = ()) -> SimpleNamespace:
-    """The Doc2Vec model in the gensim file at `path`, in the form of gensim 4's (see `eras.modern`).
+    """Load the Doc2Vec model in the gensim file at `path`, with the attributes of gensim 4 (see `legacy.modern`).
 
-    `allowed`: classes of others, "module.Class", whose instances may be in the file; none of them is imported. Arrays
-    beside the file are opened when they are asked for. ConversionError if it cannot be read, UnsafePickleError if it
-    names what is not allowed.
+    `allowed`: subclasses of Doc2Vec, as "module.Class", that the file may hold; they are not imported. Arrays beside
+    the file are opened when they are needed. ConversionError if the file cannot be read, UnsafePickleError if it names
+    a global that is not allowed.
     """
-    with _told_of(path):
-        with _opened(path) as file:
-            model = unpickle(BoundedFile(file, _size(path)), lambda name: _resolve(name, allowed))
-        if isinstance(model, Foreign):
-            raise _refusal(model.kind)
-        if not isinstance(model, Inert):
+    with _naming_file(path):
+        with open_file(path) as (file, size):
+            model = unpickle(BoundedFile(file, size), lambda name: _resolve(name, allowed))
+        if isinstance(model, ForeignStub):
+            raise _refusal(model.type_name)
+        if not isinstance(model, GensimStub):
             raise ConversionError("holds no gensim model")
-        if model.gensim_class not in (DOC2VEC, *allowed):
-            raise ConversionError(f"holds a {model.gensim_class}, not a Doc2Vec model: nothing can be inferred from it")
-        _find_side_arrays(model, str(path), "npz" if path.suffix in (".gz", ".bz2") else "npy", is_model=True)
+        if model.class_name not in (_DOC2VEC, *allowed):
+            raise ConversionError(f"holds a {model.class_name}, not a Doc2Vec model: nothing can be inferred from it")
+        _add_side_arrays(model, str(path), "npz" if path.suffix in (".gz", ".bz2") else "npy", is_model=True)
         return modern(model)
 
 
 @contextmanager
-def _told_of(path: Path) -> Iterator[None]:
+def _naming_file(path: Path) -> Iterator[None]:
+    """Turn every error into a ConversionError that begins with the path."""
     try:
         yield
     except ConversionError as error:
-        raise type(error)(f"{path}: {_kind_of(path) or error}") from error
+        raise type(error)(f"{path}: {recognize(path) or error}") from error
     except MemoryError:
         raise ConversionError(f"{path}: asks for more memory than there is") from None
     except EOFError:
-        raise ConversionError(f"{path}: {_kind_of(path) or 'is damaged: it ends early'}") from None
+        raise ConversionError(f"{path}: {recognize(path) or 'is damaged: it ends early'}") from None
     except OSError as error:
         raise ConversionError(f"{path}: {error.strerror or error}") from error
     except Exception as error:
-        # A damaged file fails in as many ways as there are instructions; what they say may be pages of the file.
-        raise ConversionError(f"{path}: {_kind_of(path) or 'is not a gensim model file, or is damaged'}") from error
+        # Opcodes fail in many ways on damaged operands, and the message may quote pages of the file.
+        raise ConversionError(f"{path}: {recognize(path) or 'is not a gensim model file, or is damaged'}") from error
 
 
-def _kind_of(path: Path) -> str | None:
-    """What a file is that could not be read, if it is something else that people take for a model."""
-    try:
-        with _opened(path) as file:
-            return kind_of(file.read(HEAD))
-    except Exception:
-        # What is packed may be damaged in as many ways as there are packers.
-        return None
-
-
-_PACKED: dict[bytes, Callable[[BufferedReader], BufferedIOBase]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\0": lambda file: BufferedReader(XzFile(file)),
-}
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BufferedIOBase]:
-    with path.open("rb") as file:
-        yield unpack(file) if (unpack := _packing(file)) else file
-
-
-def _size(path: Path) -> int:
-    """Bytes that may be read of a file."""
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        return _grown(size) if _packing(file) else size
-
-
-def _packing(file: BufferedReader) -> Callable[[BufferedReader], BufferedIOBase] | None:
-    magic = file.read(6)
-    file.seek(0)
-    return next((unpack for start, unpack in _PACKED.items() if magic.startswith(start)), None)
-
-
-def _grown(size: int) -> int:
-    return _GROWTH * size + _GROWTH_FREE
-
-
-def _resolve(name: str, allowed: Collection[str]) -> Name:
-    if name in NAMES:
-        return NAMES[name]
+def _resolve(name: str, allowed: Collection[str]) -> AllowedGlobal:
+    if name in ALLOWED_GLOBALS:
+        return ALLOWED_GLOBALS[name]
     if name in allowed:
-        return inert(name)
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise UnsafePickleError("asks for what is not the name of a class; nothing of it was run")
-    if writer := writer_of(name):
-        raise ConversionError(f"was written by {writer}, not by gensim; load it with that, and save it with model.save")
+        return gensim_stub(name)
+    if len(name) > _MAX_NAME_CHARACTERS or not name.isprintable():
+        raise UnsafePickleError("asks for a name that no class has; nothing of it was run")
+    for library in _PICKLE_LIBRARIES:
+        if name.startswith((f"{library}.", f"_{library}.")):
+            raise ConversionError(
+                f"was written by {library}, not by gensim; load it with that, and save it with model.save"
+            )
     if name.startswith("gensim.models.callbacks."):
-        return forgotten(name)
-    if name.startswith(_KNOWN):
+        return ignored_global(name)
+    if name.startswith(_CHECKED_PREFIXES):
         raise _refusal(name)
     if name.partition(".")[0] in sys.stdlib_module_names:
-        raise unneeded(name)
-    return foreign(name)
+        raise not_needed(name)
+    return foreign_global(name)
 
 
 def _refusal(name: str) -> UnsafePickleError:
-    """Why a file that holds an instance of this class is no model."""
+    """The error for a file that holds an instance of this class instead of a model."""
     if name.startswith("gensim.models."):
         return UnsafePickleError(f"holds a {name}, which is no Doc2Vec model: nothing can be inferred from it")
     if name.startswith(("gensim.", "numpy.")):
-        return unneeded(name)
+        return not_needed(name)
     return UnsafePickleError(
         f"holds a {name}, which is no gensim model; if it is a class of your own, derived from Doc2Vec,"
         f" add --allow-class {name}"
     )
 
 
-class _SideArray(ArraySource):
-    """An array that gensim saved beside the pickle."""
+class _SideArray(ArrayStub):
+    """An array that gensim saved in a file beside the pickle."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def array(self) -> Array:
-        """The array: mapped, or read if it is compressed."""
+        """The array: memory-mapped, or read if it is compressed."""
         try:
             array = _unzipped(self._path) if self._path.suffix == ".npz" else np.load(self._path, "r")
         except FileNotFoundError:
             raise ConversionError(f"{self._path}: is missing; gensim saved it beside the model") from None
         except (ValueError, OSError, EOFError, BadZipFile, LookupError, MemoryError) as error:
-            # A compressed array of gensim's is a zip archive, whatever is wrong inside.
+            # A compressed array is a zip archive by design, so that signature explains nothing.
             is_zip = self._path.suffix == ".npz" and not isinstance(error, BadZipFile)
-            kind = "" if is_zip else _kind_of(self._path)
+            kind = None if is_zip else recognize(self._path)
             problem = kind or f"is not an array that gensim saved: {error}"
             raise ConversionError(f"{self._path}: {problem}") from error
         if not isinstance(array, np.ndarray):
@@ -165,26 +131,26 @@ class _SideArray(ArraySource):
 
 def _unzipped(path: Path) -> Array:
     with ZipFile(path) as archive:
-        packed = archive.getinfo("val.npy")
-        if packed.file_size > _grown(path.stat().st_size):
-            raise ValueError(f"it would grow to {packed.file_size} bytes, and no array of numbers grows so much")
-        with archive.open(packed) as file:
+        member = archive.getinfo("val.npy")
+        if member.file_size > size_limit(path.stat().st_size):
+            raise ValueError(f"it would grow to {member.file_size} bytes, and no array of numbers grows so much")
+        with archive.open(member) as file:
             array: Array = np.lib.format.read_array(file, allow_pickle=False)
             return array
 
 
-def _find_side_arrays(part: Inert, prefix: str, suffix: str, *, is_model: bool) -> None:
-    """Put those of a model and of its parts among their attributes, as gensim does when it loads.
+def _add_side_arrays(part: GensimStub, prefix: str, suffix: str, *, is_model: bool) -> None:
+    """Add the arrays beside the file to the attributes of the model and of its parts, as gensim does on loading.
 
-    What is there is right: the lists stay in a model that was saved, and is pickled whole then.
+    Attributes that the pickle holds win: the lists of side arrays stay in a model that is later pickled as a whole.
     """
     for name in _identifiers(part.get("__numpys")):
         part.attributes.setdefault(name, _SideArray(Path(f"{prefix}.{name}.{suffix}")))
     for name in _identifiers(part.get("__recursive_saveloads")) if is_model else ():
-        if isinstance(inner := part.get(name), Inert):
-            _find_side_arrays(inner, f"{prefix}.{name}", suffix, is_model=False)
+        if isinstance(inner := part.get(name), GensimStub):
+            _add_side_arrays(inner, f"{prefix}.{name}", suffix, is_model=False)
 
 
 def _identifiers(names: Any) -> list[str]:
-    """The names of attributes in a list; what is none could lead to another folder."""
+    """The attribute names in a list. Anything else, as "../x", could lead to a file in another folder."""
     return [name for name in names if isinstance(name, str) and name.isidentifier()] if type(names) is list else []

@@ -1,10 +1,9 @@
-"""Reads a pickle instruction by instruction, and does what they say with data only.
+"""An unpickler that runs no code of the pickle: it builds lists, dicts and stubs only.
 
-Python's own unpickler calls what a pickle names, and sets aside as much memory as one declares. Here the standard
-library's `pickletools` cuts the file into instructions, and the few dozen that gensim's files are made of work on
-lists, dicts and the stand-ins of `stand_ins`; no other instruction or name is taken. Nothing is copied that a pickle
-could have copied again and again, and only text and numbers are keys of a dict, the others are left out unhashed; so
-time and memory grow with the file alone.
+The standard library's unpickler imports and calls what a pickle names, and allocates as much memory as one declares.
+Here `pickletools` decodes the opcodes, and a machine executes the few dozen that gensim's files contain; every other
+opcode or global is refused. Time and memory stay proportional to the file: no opcode copies what a pickle could have
+copied repeatedly, and only strings and integers become dict keys; items with other keys are dropped, unhashed.
 """
 
 import pickletools
@@ -13,13 +12,13 @@ from io import BufferedIOBase
 from typing import Any
 
 from ...errors import ConversionError
-from .allowed_globals import Name
-from .stubs import BIG_NUMBER, Forgetful, StandIn
+from .allowed_globals import AllowedGlobal
+from .stubs import OVERSIZED_INT, OpaqueStub, Stub
 
-Resolve = Callable[[str], Name]
+Resolve = Callable[[str], AllowedGlobal]
 
-# Names of other Pythons and numpys, and how they are told here.
-_RENAMED = {
+# Prefixes that other versions of Python and numpy use, and the one that `allowed_globals` lists.
+_RENAMED_PREFIXES = {
     "__builtin__.": "builtins.",
     "builtins.unicode": "builtins.str",
     "builtins.xrange": "builtins.range",
@@ -29,18 +28,19 @@ _RENAMED = {
     "pathlib._local.": "pathlib.",
 }
 
-_LARGEST_NUMBER = 2**63
+_INT_LIMIT = 2**63
 
-# No object of gensim's or numpy's is made from more; a long tuple of arguments could be copied at no cost.
-_MOST_ARGUMENTS = 16
+# gensim and numpy pass fewer. The limit stops a pickle that unpacks one long tuple again and again.
+_MAX_ARGUMENTS = 16
 
-# The longest line that an instruction takes: a module, a class, a decimal number. In protocol 0 a text is one, too, and
-# so are the bytes of an array.
-_LONGEST_LINE, _TEXT = 1000, b"V"
+# Text opcodes end their argument (a module, a class, a decimal number) with a newline. Only that of UNICODE may be
+# longer than this: protocol 0 keeps strings and the data of arrays in it.
+_MAX_LINE_BYTES = 1000
+_UNICODE_OPCODE = b"V"
 
 
 class BoundedFile:
-    """A file that is never read beyond so many bytes, nor asked for more than it may still give."""
+    """A file of which at most `size` bytes are read, and never more requested than are left."""
 
     def __init__(self, file: BufferedIOBase, size: int) -> None:
         self._file = file
@@ -48,26 +48,26 @@ class BoundedFile:
         self._last = b""
 
     def read(self, count: int) -> bytes:
-        """Exactly so many bytes."""
+        """Exactly `count` bytes; ConversionError if fewer are left."""
         data = self._file.read(count) if count <= self._left else b""
         if len(data) != count:
-            raise ConversionError(f"is damaged, or made to fill the memory: {count} more bytes are not to be had")
+            raise ConversionError(f"is damaged, or made to fill the memory: it has no {count} more bytes")
         self._left -= count
         self._last = data
         return data
 
     def readline(self) -> bytes:
-        """A line, or the beginning of one that is too long."""
-        line = self._file.readline(self._left if self._last == _TEXT else min(self._left, _LONGEST_LINE))
+        """The next line, cut at the limit of the opcode that was read last."""
+        line = self._file.readline(self._left if self._last == _UNICODE_OPCODE else min(self._left, _MAX_LINE_BYTES))
         self._left -= len(line)
         return line
 
 
 def unpickle(file: BoundedFile, resolve: Resolve) -> Any:
-    """The object in a pickle, made of Python's own data and of what `resolve` has for a name, "module.name".
+    """The object in a pickle, made of built-in types and of the stubs that `resolve` returns for "module.name".
 
-    Text and bytes of Python 2 are text, each byte a letter (latin1), as gensim reads them. ConversionError if it asks
-    for anything else; any error that a wrong operand gives (LookupError, TypeError, ValueError) if it is damaged.
+    Python 2's str and bytes become str by latin1, as gensim loads them. ConversionError for an opcode or global that is
+    not allowed. A damaged file may also raise LookupError, TypeError or ValueError.
     """
     machine = _Machine(resolve)
     for opcode, argument, _position in pickletools.genops(file):  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def unpickle(file: BoundedFile, resolve: Resolve) -> Any:
 
 
 class _Machine:
-    """The stack and the memory that a pickle's instructions work on."""
+    """The stack, marks and memo that opcodes work on, as in the pickle virtual machine."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
@@ -94,65 +94,65 @@ class _Machine:
         self._stack.append(value)
 
     def push_number(self, value: int) -> None:
-        # Larger ones could be made to take long together: as keys, in products.
-        self.push(value if -_LARGEST_NUMBER <= value < _LARGEST_NUMBER else BIG_NUMBER)
+        # Arithmetic and hashing of huge integers could be made slow.
+        self._stack.append(value if -_INT_LIMIT <= value < _INT_LIMIT else OVERSIZED_INT)
 
-    def nothing(self, _argument: Any) -> None:
+    def ignore(self, _argument: Any) -> None:
         pass
 
     def mark(self, _argument: None) -> None:
         self._marks.append(len(self._stack))
 
-    def take(self, count: int) -> list[Any]:
+    def pop_many(self, count: int) -> list[Any]:
         return [self.pop() for _ in range(count)][::-1]
 
-    def take_marked(self) -> list[Any]:
+    def pop_to_mark(self) -> list[Any]:
         start = self._marks.pop()
         items = self._stack[start:]
         del self._stack[start:]
         return items
 
     def get(self, index: int) -> None:
-        self.push(self._memo[index])
+        self._stack.append(self._memo[index])
 
     def put(self, index: int) -> None:
         self._memo[index] = self._stack[-1]
 
     def memoize(self, _argument: None) -> None:
-        self.put(len(self._memo))
+        self._memo[len(self._memo)] = self._stack[-1]
 
     def append(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if isinstance(target, Forgetful):
+        if isinstance(target, OpaqueStub):
             return
         if type(target) is not list:
-            raise TypeError("what is appended to is not a list")
+            raise TypeError("APPEND to a value that is not a list")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if isinstance(target, Forgetful):
+        if isinstance(target, OpaqueStub):
             return
         if type(target) is not dict:
-            raise TypeError("what has its items set is not a dict")
+            raise TypeError("SETITEM on a value that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # A tag may be anything that Python can hash, and gensim has a dict of them, which we do not need.
+            # Tags of any hashable type are keys of gensim's dict of tags, which is not needed.
             if type(key) in (str, int):
                 target[key] = value
 
     def make_dict(self, _argument: None) -> None:
-        items = self.take_marked()
+        items = self.pop_to_mark()
         self.push({})
         self.set_items(items)
 
     def resolve(self, name: str) -> None:
-        for prefix, now in _RENAMED.items():
+        for prefix, canonical in _RENAMED_PREFIXES.items():
             if name.startswith(prefix):
-                name = now + name.removeprefix(prefix)
+                name = canonical + name.removeprefix(prefix)
         self.push(self._resolve(name))
 
     def resolve_pair(self, _argument: None) -> None:
-        module, name = self.take(2)
+        module, name = self.pop_many(2)
         if type(module) is not str or type(name) is not str:
             raise TypeError("a name is not text")
         self.resolve(f"{module}.{name}")
@@ -165,19 +165,19 @@ class _Machine:
         name, arguments = self._name_and_arguments()
         self.push(name.instance(*arguments))
 
-    def _name_and_arguments(self) -> tuple[Name, tuple[Any, ...]]:
-        name, arguments = self.take(2)
-        if not isinstance(name, Name) or type(arguments) is not tuple:
-            raise TypeError("what is called is not a name")
-        if len(arguments) > _MOST_ARGUMENTS:
+    def _name_and_arguments(self) -> tuple[AllowedGlobal, tuple[Any, ...]]:
+        name, arguments = self.pop_many(2)
+        if not isinstance(name, AllowedGlobal) or type(arguments) is not tuple:
+            raise TypeError("REDUCE or NEWOBJ of a value that is not a global")
+        if len(arguments) > _MAX_ARGUMENTS:
             raise ConversionError("makes an object from more arguments than gensim does")
         return name, arguments
 
     def build(self, _argument: None) -> None:
         state = self.pop()
         target = self._stack[-1]
-        if not isinstance(target, StandIn):
-            raise TypeError("what has its state set is not an object")
+        if not isinstance(target, Stub):
+            raise TypeError("BUILD of a value that is not an object")
         target.build(state)
 
 
@@ -189,7 +189,7 @@ def _constant(value: Any) -> _Instruction:
 
 
 INSTRUCTIONS: Mapping[str, _Instruction] = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.nothing),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.ignore),
     **dict.fromkeys(
         ("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
          "BYTEARRAY8", "BINFLOAT", "FLOAT", "UNICODE"),
@@ -202,20 +202,20 @@ INSTRUCTIONS: Mapping[str, _Instruction] = {
     "EMPTY_TUPLE": _constant(()),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_SET": lambda machine, _: machine.push(Forgetful("set")),
+    "EMPTY_SET": lambda machine, _: machine.push(OpaqueStub("set")),
     "MARK": _Machine.mark,
-    "LIST": lambda machine, _: machine.push(machine.take_marked()),
+    "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
     "DICT": _Machine.make_dict,
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.take_marked())),
-    "TUPLE1": lambda machine, _: machine.push(tuple(machine.take(1))),
-    "TUPLE2": lambda machine, _: machine.push(tuple(machine.take(2))),
-    "TUPLE3": lambda machine, _: machine.push(tuple(machine.take(3))),
-    "FROZENSET": lambda machine, _: machine.push(tuple(machine.take_marked())),
-    "APPEND": lambda machine, _: machine.append(machine.take(1)),
-    "APPENDS": lambda machine, _: machine.append(machine.take_marked()),
-    "ADDITEMS": lambda machine, _: machine.append(machine.take_marked()),
-    "SETITEM": lambda machine, _: machine.set_items(machine.take(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.take_marked()),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
+    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop_many(1))),
+    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop_many(2))),
+    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop_many(3))),
+    "FROZENSET": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
+    "APPEND": lambda machine, _: machine.append(machine.pop_many(1)),
+    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
+    "ADDITEMS": lambda machine, _: machine.append(machine.pop_to_mark()),
+    "SETITEM": lambda machine, _: machine.set_items(machine.pop_many(2)),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.put),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.get),
     "MEMOIZE": _Machine.memoize,
@@ -225,4 +225,4 @@ INSTRUCTIONS: Mapping[str, _Instruction] = {
     "REDUCE": _Machine.call,
     "BUILD": _Machine.build,
 }  # fmt: skip
-"""What a pickle may ask for; each is tried on real files by the tests, and none is more than they need."""
+"""Opcode -> operation. The tests remove one at a time and show that a real file then fails."""

@@ -1,6 +1,6 @@
-"""What the page says, in each language; the keys of failures are also the names of errors in JSON."""
+"""The texts of the page in each language; the keys of error texts are also the error names in JSON."""
 
-WORDS = {
+TRANSLATIONS = {
     "en": {
         "label": "Your question",
         "hint": "A few words will do.",
@@ -10,14 +10,14 @@ WORDS = {
         "several": "{} answers, the nearest first.",
         "score": "match",
         "more": "Read more",
-        "none": "Nothing here is near to that. Try other words.",
+        "none": "No entry is close to that. Try other words.",
         "unknown": "None of these words is known. Try others, or check the spelling.",
-        "missing": "Ask something.",
-        "long": "That is too long; a question may have 500 characters.",
-        "odd": "That cannot be read as text.",
-        "away": "Answers are not to be had right now. Please try again in a moment.",
+        "missing": "Ask a question.",
+        "too_long": "That is too long; a question may have 500 characters.",
+        "invalid": "That cannot be read as text.",
+        "unavailable": "There are no answers right now. Please try again in a moment.",
         "all": "All questions",
-        "asking": "Looking …",
+        "asking": "Searching …",
     },
     "it": {
         "label": "La tua domanda",
@@ -31,9 +31,9 @@ WORDS = {
         "none": "Qui non c’è niente di simile. Prova con altre parole.",
         "unknown": "Nessuna di queste parole è conosciuta. Provane altre, o controlla come sono scritte.",
         "missing": "Fai una domanda.",
-        "long": "È troppo lunga: una domanda può avere 500 caratteri.",
-        "odd": "Non si può leggere come testo.",
-        "away": "In questo momento non ci sono risposte. Riprova tra poco.",
+        "too_long": "È troppo lunga: una domanda può avere 500 caratteri.",
+        "invalid": "Non si può leggere come testo.",
+        "unavailable": "In questo momento non ci sono risposte. Riprova tra poco.",
         "all": "Tutte le domande",
         "asking": "Un momento …",
     },

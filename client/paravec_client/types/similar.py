@@ -1,0 +1,42 @@
+"""Queries of `find_similar` and their results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .embeddings import Vector
+
+Query = str | Sequence[str] | Sequence[float] | Vector
+"""A text, a list of tokens, or a vector of shape (vector_size,)."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training document near a query.
+
+    Attributes:
+        tag: The document's tag in training: a str or an int.
+        cosine: Cosine similarity of its vector and the query's, -1 to 1; 0 if its vector is zero.
+    """
+
+    tag: str | int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class SimilarDocuments:
+    """The training documents nearest to one query.
+
+    Attributes:
+        neighbours: `top_k` documents, nearest first; fewer if the model has fewer; empty if the query's vector is zero.
+        token_count: Tokens in the query, before truncation; 0 if the query is a vector.
+        known_token_count: Tokens of the query, after truncation, that are in the model's vocabulary. If this is 0 for a
+            text or tokens, there are no neighbours.
+        truncated: True if the query had more than `Limits.max_tokens` tokens and only the first were used.
+        method: Inference method of texts and tokens, sgd or map; None if the server does not report it.
+    """
+
+    neighbours: tuple[Neighbour, ...]
+    token_count: int
+    known_token_count: int
+    truncated: bool
+    method: str | None = None

@@ -1,0 +1,58 @@
+"""Helpers for the tests of install-model: models to install, and checks of the store."""
+
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from paravec_model.artifact import read_manifest
+from paravec_model.artifact.manifest import FileEntry
+from paravec_model.artifact.writer import file_sha256
+
+SCRIPT = Path(__file__).parents[2] / "model/image/install-model"
+
+
+Install = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def variant(source: Path, target: Path, *, payload: int = 0, **changes: str) -> Path:
+    """Another model beside `source`: other fields in the manifest, and `payload` random bytes in one file more."""
+    shutil.copytree(source, target)
+    manifest = read_manifest(source)
+    files = dict(manifest.files)
+    if payload:
+        (target / "payload.npy").write_bytes(random.Random(1).randbytes(payload))
+        files["payload.npy"] = FileEntry(payload, file_sha256(target / "payload.npy"))
+    manifest = replace(manifest, files=files, digest="", **changes)  # type: ignore[arg-type]
+    (target / "manifest.json").write_text(manifest.to_json())
+    return target
+
+
+def entry_of(source: Path) -> str:
+    """The name of a model's folder in the store, if its name and version are plain."""
+    manifest = read_manifest(source)
+    return f"{manifest.name}-{manifest.version}-{manifest.digest.removeprefix('sha256:')[:12]}"
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether all files in the manifest at `one` have the same bytes in both folders."""
+    names = ["manifest.json", *read_manifest(one).files]
+    return all((other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def one_line(result: "subprocess.CompletedProcess[str]") -> str:
+    """The single line on standard error of a run that failed."""
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("install-model: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
