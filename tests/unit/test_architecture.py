@@ -1,4 +1,4 @@
-"""The architecture: which package may import which, as the table in docs/architecture.md says."""
+"""The architecture: which package may import which, as the table in docs/explanation/architecture.md says."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ PACKAGES = {
     "paravec_server": ROOT / "server/paravec_server",
 }
 
-TABLE = ROOT / "docs/architecture.md"
+TABLE = ROOT / "docs/explanation/architecture.md"
 
 
 @cache
@@ -84,7 +84,7 @@ def table() -> dict[str, set[str]]:
 
 
 def test_packages_import_what_the_table_says() -> None:
-    """The table in docs/architecture.md has every arrow of the code, and no other."""
+    """The table in docs/explanation/architecture.md has every arrow of the code, and no other."""
     assert arrows() == table()
 
 

@@ -25,7 +25,7 @@ _COMMANDS = {
         "Train a model with gensim and write its artifact.",
         """\
 Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
-A corpus of a few thousand documents needs more epochs and a lower --min-count; docs/models.md says why.
+A corpus of a few thousand documents needs more epochs and a lower --min-count; docs/how-to/train-a-model.md says why.
 Ctrl-C ends training and keeps the model learned so far; pressed again, it drops the model.
 
 examples:
