@@ -14,7 +14,7 @@ MODEL_TAG   ?= 1.0.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint format dist release check-tag images server-image model-image manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,11 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check format, lint, types, the C ker
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
 	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 	@$(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .
+
+docs: $(VENV)/.ready ## Build the site into build/site; a dead link or an example that does not run fails
+	@$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/site
+	@$(RUN) docs/check_links.py build/site $(wildcard *.md)
+	@$(RUN) -m pytest -rs tests/docs/run_examples.py $(ARGS)
 
 VERSION = $(shell $(RUN) -c 'import paravec_model; print(paravec_model.__version__)')
 

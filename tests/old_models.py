@@ -87,7 +87,7 @@ def convert(file: Path, output: Path) -> Outcome:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """The table in docs/models.md."""
+    """The table in docs/reference/gensim-versions.md."""
     head = ("| file | gensim | kind | words × dimensions | tags | outcome |", "| --- | --- | --- | --- | --- | --- |")
     return "\n".join([*head, *(outcome.row() for outcome in outcomes)]) + "\n"
 

@@ -19,7 +19,7 @@ from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo,
 
 
 class AsyncEmbeddingClient:
-    """`EmbeddingClient` for asyncio, with the same methods as coroutines.
+    """`EmbeddingClient` for asyncio, with the same methods as coroutines::
 
         async with AsyncEmbeddingClient("localhost:50051") as client:
             vector = await client.embed("a text")

@@ -17,7 +17,7 @@ from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo,
 
 
 class EmbeddingClient:
-    """Embeds documents with the model of a paravec server.
+    """Embeds documents with the model of a paravec server::
 
         with EmbeddingClient("localhost:50051") as client:
             vector = client.embed("a text")             # float32, (vector_size,)

@@ -4,7 +4,6 @@ make manifests
 """
 
 import os
-import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
+
+from ..pages import commands
 
 ROOT = Path(__file__).parents[2]
 KUSTOMIZE = ROOT / "kustomize"
@@ -113,8 +114,8 @@ def replicas(objects: Objects) -> str:
 
 
 def roll(path: Path, tag: str) -> None:
-    """Change an overlay's model by the command that docs/delivery.md gives for it."""
-    (command,) = re.findall(r"^    (sed .*kustomization.yaml)$", (ROOT / "docs/delivery.md").read_text(), re.MULTILINE)
+    """Change an overlay's model by the command that docs/how-to/deploy-on-kubernetes.md gives for it."""
+    (command,) = commands("docs/how-to/deploy-on-kubernetes.md", "sed")
     *words, script, _ = shlex.split(command)
     subprocess.run([*words, script.replace("1.1.0", tag), path / "kustomization.yaml"], check=True)
 

@@ -96,7 +96,7 @@ class Environment:
         return int(status), content.strip()
 
     def roll(self, tag: str) -> None:
-        """Change the model by the command of docs/delivery.md, and apply."""
+        """Change the model by the command of docs/how-to/deploy-on-kubernetes.md, and apply."""
         roll(self.path, tag)
         self.apply()
 

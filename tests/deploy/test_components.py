@@ -130,11 +130,11 @@ def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> No
 
 
 def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
-    """A component with another FAQ file, as docs/faq.md shows, changes the example's pod template."""
+    """A component with another FAQ file, as the page of the example shows, changes its pod template."""
     mine, plain = tmp_path / "faq", tmp_path / "plain"
     for folder in (mine, plain):
         folder.mkdir()
-    shown = (ROOT / "docs/faq.md").read_text().split("```yaml\n")
+    shown = (ROOT / "docs/how-to/run-the-faq-example.md").read_text().split("```yaml\n")
     (mine / "kustomization.yaml").write_text(shown[1].partition("```")[0])
     (mine / "faq.json").write_text('{"entries": [{"question": "Q?", "answer": "A."}]}')
     assert shown[2].partition("```")[0] == "components:\n  - ../../components/faq-engine\n  - faq\n"

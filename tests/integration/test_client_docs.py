@@ -1,50 +1,15 @@
-"""The Python of docs/client.md runs, and a user's program passes strict type checkers."""
+"""A user's program passes strict type checkers."""
 
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trustme
-
-from paravec_client import EmbeddingClient
-from paravec_client.testing import fake_server
-
-from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests/typed_program.py"
-
-
-def test_the_python_examples_of_the_docs_run(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The Python blocks of docs/client.md run in order against a live server."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "client.crt")
-    issued.private_key_pem.write_to_path(tmp_path / "client.key")
-    (tmp_path / "token").write_text("a-token\n")
-    (tmp_path / "texts.txt").write_text("fire in sydney\ncricket\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PARAVEC_TARGET", server.target)
-    page = (ROOT / "docs/client.md").read_text().partition("## Python")[2].partition("\n## Shell")[0]
-    names: dict[str, Any] = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    for block in blocks:
-        # A client that an example makes and does not close serves the examples after it.
-        exec(block.replace("localhost:50051", server.target), names)  # noqa: S102  our own page
-        if isinstance(names.get("client"), EmbeddingClient) and names["client"]._runner.closed:
-            names["client"] = EmbeddingClient(server.target)
-    with fake_server() as fake:
-        names["test_mine"](fake)
-    assert len(blocks) == 9
-    assert "documents[1]\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

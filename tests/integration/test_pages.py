@@ -1,14 +1,10 @@
-"""The examples of README and docs run, from the text itself (those of Spark and Go: tests/languages)."""
+"""The examples of docs that need an environment of their own run (all others: tests/docs, tests/languages)."""
 
 import bz2
 import gzip
 import json
 import lzma
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,76 +13,18 @@ from paravec_client import EmbeddingClient
 
 from ..commands import paravec
 from ..environments import environment
-from ..pages import batch_program, blocks, commands, run_in
+from ..pages import batch_program, blocks, run_in
 from ..servers import Server
 
 TEXTS = ["The fire in Sydney spread", "xyzzy", "fire and rain", "cricket in Melbourne"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the files that the examples name."""
-    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in TEXTS))
-    lines = (json.dumps({"url": f"u{i}", "body": text}) + "\n" for i, text in enumerate(TEXTS))
-    (tmp_path / "pages.jsonl").write_text("".join(lines))
-    (tmp_path / "pages.csv.gz").write_bytes(gzip.compress(("text\n" + "\n".join(TEXTS) + "\n").encode()))
-    # The examples' commands are those of this environment.
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, module in (("paravec", "paravec_client.cli.__main__"), ("paravec-model", "paravec_model.cli")):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
-        (programs / name).chmod(0o755)
-    return tmp_path
-
-
-def shell(line: str, folder: Path, server: Server | None = None) -> None:
-    """Run a command line of a page."""
-    variables = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    if server:
-        variables["PARAVEC_TARGET"] = server.target
-    ran = subprocess.run(["bash", "-ec", line], cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, f"{line}: {ran.stderr}"
-
-
-def test_the_client_commands_of_the_docs_run(folder: Path, server: Server) -> None:
-    """Each command of docs/client.md runs in order."""
-    pytest.importorskip("shtab")
-    lines = commands("docs/client.md", "paravec", "## Shell")
-    assert len(lines) == 11
-    for line in lines:
-        if "parquet" in line:
-            continue  # pyarrow is in no environment of ours; tests/integration/test_command_files.py has it
-        shell(line, folder, server)
-    with EmbeddingClient(server.target) as client:
-        assert np.array_equal(np.load(folder / "vectors.npy"), client.embed(TEXTS))
-
-
-def test_the_model_commands_of_the_readme_run(folder: Path) -> None:
-    """Each paravec-model command of README that needs no old model runs."""
-    words = ["fire", "sydney", "rain", "cricket", "coast", "north", "wind", "cloud", "river", "stone"]
-    text = "\n".join(" ".join(words[(i * k) % 10] for k in range(1, 12)) for i in range(200))
-    (folder / "texts.txt").write_text(text)
-    lines = [line for line in commands("README.md", "paravec-model") if "old" not in line]
-    assert len(lines) >= 2
-    for line in lines:
-        shell(line, folder)
-
-
-def test_the_python_example_of_the_readme_runs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example runs with its target replaced."""
-    (block,) = blocks("README.md", "python")
-    assert "localhost:50051" in block
-    names: dict[str, Any] = {}
-    exec(block.replace("localhost:50051", server.target), names)  # noqa: S102  our own page
-    assert names["vectors"].shape[0] == 2
 
 
 @pytest.mark.slow
 def test_the_triton_example_of_the_docs_runs(server: Server, client: EmbeddingClient, tmp_path: Path) -> None:
     """The example runs in an environment where tritonclient and our client are both importable."""
     place = environment("oip")
-    (block,) = blocks("docs/client.md", "python", "## Clients of KServe and Triton")
-    code = block.replace("localhost:50051", server.target).replace('"lee"', repr(client.model().name))
+    (block,) = blocks("docs/how-to/use-kserve-and-triton-clients.md", "python")
+    code = block.code.replace("localhost:50051", server.target).replace('"lee"', repr(client.model().name))
     code += f"\nfrom paravec_client import EmbeddingClient, InferenceOptions\nours = EmbeddingClient({server.target!r})"
     code += "\nmade = ours.embed_all(list(texts), InferenceOptions('sgd', epochs=100, normalize=True))"
     code += "\nassert (made.vectors == vectors).all() and (made.known_token_counts == known).all()\nprint('well')"
@@ -99,7 +37,7 @@ def test_the_triton_example_of_the_docs_runs(server: Server, client: EmbeddingCl
 def test_the_batch_examples_of_the_docs_run(
     engine: str, server: Server, client: EmbeddingClient, tmp_path: Path
 ) -> None:
-    """The example of docs/batch.md for each engine reads a corpus and writes files of vectors."""
+    """The example for each engine reads a corpus and writes files of vectors."""
     place = environment("ray")
     (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in TEXTS))
     np.save(tmp_path / "expected.npy", client.embed(TEXTS))

@@ -1,7 +1,6 @@
 """The Open Inference Protocol as the real tritonclient speaks it, from an environment and a process of its own."""
 
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,20 +149,6 @@ def test_work_of_a_late_tritonclient_is_stopped(asker: Triton, name: str) -> Non
         assert heavy.status == "StatusCode.DEADLINE_EXCEEDED"
     # Each of the calls above would keep a thread busy for minutes.
     assert asker.infer(name, TEXTS, client_timeout=PATIENCE)
-
-
-def test_the_tritonclient_example_of_the_docs_runs(place: Path, server: Server, name: str) -> None:
-    """The example of docs/client.md gives vectors of unit length."""
-    _, _, after = (ROOT / "docs/client.md").read_text().partition("## Clients of KServe and Triton")
-    code = (
-        after.split("```python\n")[1]
-        .split("```")[0]
-        .replace("localhost:50051", server.target)
-        .replace('"lee"', repr(name))
-    )
-    code += "assert vectors.shape == (2, 50); assert abs((vectors**2).sum(1) - 1).max() < 1e-5; assert known.all()"
-    ran = subprocess.run([str(place / "bin/python"), "-c", code], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_liveness_and_readiness_are_answered_under_overload_and_drain(

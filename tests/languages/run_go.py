@@ -1,4 +1,4 @@
-"""The lines of docs/languages.md for Go, generated, compiled and run with Debian's packages: `make languages-test`."""
+"""The lines of our page for Go, generated, compiled and run with Debian's packages: `make languages-test`."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from paravec_client.testing import fake_server
 from ..pages import ROOT, blocks, commands
 from ..servers import Server
 
+PAGE = "docs/how-to/call-from-other-languages.md"
 PACKAGES = Path("/usr/share/gocode/src/google.golang.org/grpc")
 MODULE = "example.com/you"
 
@@ -61,12 +62,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("go")
     source = path / "src" / MODULE
     (source / "embed").mkdir(parents=True)
-    (line,) = commands("docs/languages.md", "protoc", "## Go")
+    (line,) = commands(PAGE, "protoc")
     protos = f"-I {ROOT / 'proto'} -I {Path(next(iter(google.rpc.__path__))).parents[1]}"
     line = line.replace("-I proto -I googleapis", protos)
     line = re.sub(r"--go(-grpc)?_out=\.", lambda found: f"--go{found[1] or ''}_out={path / 'src'}", line)
     subprocess.run(line, shell=True, check=True, capture_output=True)  # noqa: S602  our own page
-    (example,) = blocks("docs/languages.md", "go")
+    (example,) = (block.code for block in blocks(PAGE, "go"))
     for ours, debians in (
         ("grpc.NewClient(", "grpc.Dial("),
         ("grpc.WithTransportCredentials(insecure.NewCredentials())", "grpc.WithInsecure()"),
@@ -111,7 +112,7 @@ def test_the_grpcurl_commands_run(server: Server) -> None:
     """The grpcurl commands of the page run where grpcurl is installed."""
     if not shutil.which("grpcurl"):
         pytest.skip("no grpcurl: Debian has none; Go's own tools install it")
-    lines = commands("docs/languages.md", "grpcurl", "## grpcurl")
-    assert len(lines) == 3
+    lines = commands(PAGE, "grpcurl")
+    assert len(lines) == 4
     for line in lines:
         subprocess.run(line.replace("localhost:50051", server.target), shell=True, check=True)  # noqa: S602  our own page

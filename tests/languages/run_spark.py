@@ -1,4 +1,4 @@
-"""The example of docs/batch.md for Spark, with a real Spark: `make languages-test`."""
+"""The example of docs/how-to/embed-with-ray-dask-spark.md for Spark, with a real Spark: `make languages-test`."""
 
 import shutil
 from pathlib import Path

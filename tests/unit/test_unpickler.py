@@ -267,7 +267,7 @@ def test_a_hostile_instruction_takes_no_memory(what: str, pickled: list[bytes], 
 
 @contextmanager
 def bounded(file: Path, free: int = 2**20) -> Iterator[None]:
-    """Fails if more memory is taken than docs/models.md says: 100 bytes for each of the file's, and a little."""
+    """Fails if more memory is taken than the page on conversion says: 100 bytes for each of the file's, and some."""
     tracemalloc.start()
     try:
         yield

@@ -11,7 +11,7 @@ class TrainingParameters:
     """Parameters of gensim's Doc2Vec, with its names and, except for three, its defaults.
 
     The exceptions: `dm` is 0 and `epochs` 20, as Lau and Baldwin (2016) recommend; `workers` is 1, for reproducible
-    models. docs/models.md says more.
+    models. docs/how-to/train-a-model.md says more.
 
     OptionError if a value is out of range, or if gensim would ignore it beside the others: found before hours of
     training, not after.
