@@ -72,7 +72,9 @@ class Encoder:
             self._methods["map"] = Map(artifact, self.manifest.map_lambda)
         self.defaults = replace(self.manifest.defaults, method=method) if method else self.manifest.defaults
         """Options of calls that pass none."""
-        self._check(self.defaults)
+        self._columns = padded(self.manifest.algorithm.vector_size)
+        if self.defaults.method not in self._methods:
+            raise self._unsupported(self.defaults.method)
         self.document_index = DocumentIndex(artifact) if self.manifest.doctag_count else None
         """Search over the training documents; None if the artifact has no doctags."""
 
@@ -87,16 +89,15 @@ class Encoder:
         other._methods = {**self._methods, "map": Map(self.artifact, map_lambda)}
         return other
 
-    def _check(self, options: InferenceOptions) -> None:
-        if options.method not in self._methods:
-            raise OptionError("method", f"must be {' or '.join(self.methods)} for this model, not {options.method}")
+    def _unsupported(self, method: Method) -> OptionError:
+        return OptionError("method", f"must be {' or '.join(self.methods)} for this model, not {method}")
 
     def warm_up(self) -> None:
         """Load pages from disk and draw the random tables of the default options, so that the first call need not."""
         self.artifact.vocabulary.id_of("")
         self.to_token_ids([printable])
         for name, method in self._methods.items():
-            vector = np.zeros((1, padded(self.manifest.algorithm.vector_size)), np.float32)
+            vector = np.zeros((1, self._columns), np.float32)
             method(array("I", [0]), array("q", [0, 1]), vector, replace(self.defaults, method=name), bool)
         if self.document_index:
             self.document_index.warm_up()
@@ -131,11 +132,13 @@ class Encoder:
     def infer(self, documents: TokenIds, options: InferenceOptions | None = None, stop: Stop = bool) -> Encoding:
         """Infer the vectors of documents given as token ids; otherwise as `encode`."""
         options = options or self.defaults
-        self._check(options)
+        method = self._methods.get(options.method)
+        if method is None:
+            raise self._unsupported(options.method)
         size, known = self.manifest.algorithm.vector_size, documents.known_counts
-        vectors = np.zeros((len(known), padded(size)), np.float32)
+        vectors = np.zeros((len(known), self._columns), np.float32)
         if documents.ids:
-            self._methods[options.method](documents.ids, documents.ends, vectors, options, stop)
+            method(documents.ids, documents.ends, vectors, options, stop)
             if not all_finite(vectors):
                 raise NotFiniteError("a vector is not finite; run paravec-model verify to find the damaged arrays")
         vectors = vectors[:, :size]

@@ -208,7 +208,7 @@ def test_libreoffices_help_is_prose(language: str, word: str) -> None:
     assert not [page for page, text in found.items() if "DisplayArea" in text or "Help content debug info" in text]
 
 
-def test_a_missing_help_corpus_names_its_debian_package(name: str, tmp_path: Path) -> None:
+def test_a_missing_help_corpus_names_its_debian_package(tmp_path: Path) -> None:
     """The error names the Debian package."""
     with pytest.raises(HelpError, match=r"^no pages in .*it/text; install them: apt-get install libreoffice-help-it$"):
         list(pages("it", tmp_path))

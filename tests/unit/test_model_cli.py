@@ -114,7 +114,7 @@ def test_the_command_line_imports_nothing_heavy() -> None:
         (("--vector-size", "0"), "vector_size: must be 1 to 100000, not 0"),
         (("--dm", "0", "--dm-mean", "0"), "dm_mean: is for PV-DM"),
         (("--tokenizer", "whitespace", "--min-len", "3"), "min_len: is not an option of the whitespace tokenizer"),
-        (("--tokenizer", "regex"), "pattern: is missing: name the regex tokenizer's with --pattern"),
+        (("--tokenizer", "regex"), "pattern: is missing; the regex tokenizer needs --pattern"),
         (("--tokenizer", "regex", "--pattern", "("), "pattern: is not a regular expression"),
         (("--max-len", "1"), "max_len: must be min_len (2) to 2^31 - 1, not 1"),
         (("--infer-epochs", "0"), "infer_epochs: must be 1 to 100000, not 0"),

@@ -128,10 +128,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_evaluate(evaluate)
     add_compare(compare)
     arguments = parser.parse_args(argv)
-    reader = {"train": train, "evaluate": evaluate, "compare": compare}.get(arguments.command)
-    if reader:
-        check_corpus(reader, arguments)
-    if reader is evaluate:
+    corpus_command = {"train": train, "evaluate": evaluate, "compare": compare}.get(arguments.command)
+    if corpus_command:
+        check_corpus(corpus_command, arguments)
+    if arguments.command == "evaluate":
         check_evaluate(evaluate, arguments)
     return arguments
 
@@ -148,7 +148,7 @@ def tokenizer_from(arguments: argparse.Namespace) -> Tokenizer:
     for name in sorted(options.keys() - {field.name for field in fields(KINDS[kind])}):
         raise OptionError(name, f"is not an option of the {kind} tokenizer")
     if kind == "regex" and "pattern" not in options:
-        raise OptionError("pattern", "is missing: name the regex tokenizer's with --pattern")
+        raise OptionError("pattern", "is missing; the regex tokenizer needs --pattern")
     return tokenizer_from_dict({"kind": kind, **options})
 
 
@@ -213,7 +213,7 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
     switch = argparse.BooleanOptionalAction
     group = command.add_argument_group("tokenizer", "cuts text into tokens, in training and in serving")
     group.add_argument("--tokenizer", choices=KINDS, default="simple", help="its kind (default %(default)s)")
-    group.add_argument("--lowercase", action=switch, help="to lower case first (default: only simple does)")
+    group.add_argument("--lowercase", action=switch, help="convert to lower case first (default: only simple does)")
     group.add_argument("--deaccent", action=switch, help="simple: remove accents (default: no)")
     group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
     group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")

@@ -1,10 +1,10 @@
-"""How well vectors find what they should: ranks, the measures made of them, and how sure those are.
+"""Retrieval measures by cosine: ranks, recall, MRR and nDCG, rank correlation, and confidence intervals.
 
-All is by cosine. A tie counts against the model: whatever is as near as what is looked for counts as nearer. So
-a vector of zeros, which is as near to everything, finds nothing. Nor does one that holds NaN, and nothing finds it.
+Ties count against the model: a target with the same cosine as the relevant one ranks before it. So a zero vector, which
+has the same cosine with every target, finds nothing. A vector with NaN finds nothing and is not found.
 
-Correlations and the bootstrap are scipy's to 1e-12, without scipy: it takes 0.8 s to import, 2 to 5 times as long for
-each resample, and has NaN for a constant, where we say 0. `evaluate` and `compare` need numpy alone.
+Correlations and the bootstrap agree with scipy's to 1e-12. scipy itself takes 0.8 s to import and 2 to 5 times as long
+for each resample, and its correlation with a constant is NaN instead of 0. `evaluate` and `compare` need only numpy.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,7 +5,6 @@ A method belongs to one model. It takes several documents end to end in `ids`, d
 """
 
 from array import array
-from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -73,17 +72,19 @@ class WorkspacePool:
             self._free.append(workspace)
 
 
-def portions(ends: Offsets, cost: int) -> Iterator[tuple[int, int, int]]:
+def portions(ends: Offsets, cost: int) -> list[tuple[int, int, int]]:
     """Split documents into ranges of about one portion of work.
 
-    `cost`: multiply-adds for a token. Yields first and last document, last excluded, and tokens of the longest one.
+    `cost`: multiply-adds for a token. Returns for each range the first and last document, last excluded, and the tokens
+    of the longest one.
     """
-    first, longest = 0, 1
+    ranges, first, longest = [], 0, 1
     for i in range(1, len(ends)):
         longest = max(longest, ends[i] - ends[i - 1])
         if (ends[i] - ends[first]) * cost >= PORTION_MULTIPLY_ADDS or i == len(ends) - 1:
-            yield first, i, longest
+            ranges.append((first, i, longest))
             first, longest = i, 1
+    return ranges
 
 
 def output_layer(artifact: Artifact) -> Structure:

@@ -4,8 +4,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
-from typing import TypeAlias
+from itertools import accumulate, repeat
+from operator import sub
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -48,12 +49,12 @@ class TokenIds:
     @property
     def known_counts(self) -> list[int]:
         """Ids of each document."""
-        return [end - begin for begin, end in pairwise(self.ends)]
+        return list(map(sub, self.ends[1:], self.ends))
 
     @cached_property
     def used(self) -> int:
         """Tokens of all documents that were looked up."""
-        return sum(min(count, self.max_tokens) for count in self.token_counts)
+        return sum(map(min, self.token_counts, repeat(self.max_tokens)))
 
     @classmethod
     def concatenate(cls, parts: Iterable["TokenIds"], max_tokens: int) -> "TokenIds":
@@ -78,9 +79,10 @@ class TokenIdReader:
 
         StoppedError once `stop` returns True.
         """
-        texts = [document for document in documents if isinstance(document, str)]
-        if self._text_kernel and texts:
-            token_ids = self._text_kernel(texts, max_tokens, stop) if len(texts) == len(documents) else None
+        kinds = set(map(type, documents))
+        if self._text_kernel and (kinds == {str} or any(issubclass(kind, str) for kind in kinds)):
+            texts: Any = documents
+            token_ids = self._text_kernel(texts, max_tokens, stop) if len(kinds) == 1 else None
             if token_ids:
                 return token_ids
             if len(documents) > 1:
@@ -122,7 +124,7 @@ class _TextKernel:
 
     def __call__(self, texts: Sequence[str], max_tokens: int, stop: Stop) -> TokenIds | None:
         """None if a text has a character that the table cannot describe."""
-        parts = [utf8(text) for text in texts]
+        parts = list(map(utf8, texts))
         joined = b"".join(parts)
         while True:
             data, ends = array("B", joined), array("q", accumulate(map(len, parts), initial=0))

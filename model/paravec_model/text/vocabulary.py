@@ -1,10 +1,11 @@
 """The words of a model, in memory-mapped arrays: the operating system reads only the pages that a look-up touches."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,5 @@ class Vocabulary:
         return ids == array("I", range(len(self)))
 
 
-def utf8(text: str) -> bytes:
-    """UTF-8 that also encodes lone surrogates, so that every string of Python has its own bytes."""
-    return text.encode("utf-8", "surrogatepass")
+utf8: Callable[[str], bytes] = methodcaller("encode", "utf-8", "surrogatepass")
+"""Encodes text as UTF-8, lone surrogates too, so that every string of Python has its own bytes."""

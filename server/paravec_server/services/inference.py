@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -159,11 +158,13 @@ class EmbeddingRpc:
 
     def run_batch(self, calls: Sequence[Call]) -> list[bytes]:
         """Infer the documents of all calls together."""
-        requests: list[EmbeddingRequest] = [call.request for call in calls]
-        documents = list(chain.from_iterable([request.documents for request in requests]))
-        encoding = self._inference.infer_short(documents, requests[0].options.inference)
+        documents: list[Document] = []
+        for call in calls:
+            documents += call.request.documents
+        encoding = self._inference.infer_short(documents, calls[0].request.options.inference)
         responses, end = [], 0
-        for call, request in zip(calls, requests, strict=True):
+        for call in calls:
+            request: EmbeddingRequest = call.request
             begin, end = end, end + len(request.documents)
             part = encoding.part(begin, end)
             call.documents, call.tokens = end - begin, sum(part.token_counts)
