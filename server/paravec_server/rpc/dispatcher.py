@@ -43,6 +43,9 @@ _STALL_CHECK_SECONDS = 1.0
 # A cancellation this shortly before the deadline counts as DEADLINE_EXCEEDED: the caller's clock may be ahead.
 _DEADLINE_MARGIN_SECONDS = 0.05
 
+# The result of a call that raised before it had another.
+_INTERNAL = CallResult(None, grpc.StatusCode.INTERNAL, "internal error")
+
 _log = logging.getLogger(__name__)
 
 
@@ -240,6 +243,3 @@ class Dispatcher:
         """gRPC has sent the response, or never will."""
         if self._unsent.pop(call, None) is not None:
             self._admission.sent(call.reservation)
-
-
-_INTERNAL = CallResult(None, grpc.StatusCode.INTERNAL, "internal error")
