@@ -19,10 +19,10 @@ PATIENCE = 60.0
 
 
 def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Wait for a condition; an AssertionError if it does not come to be in time."""
+    """Wait for a condition; an AssertionError if it does not hold in time."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come to be"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.01)
 
 

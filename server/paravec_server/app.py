@@ -147,7 +147,7 @@ class App:
 
     def _serve(self, encoder: Encoder) -> None:
         """Turn ready, and wait for a stop."""
-        # Objects of the start live for good: no collection needs to visit them.
+        # Objects made during the start stay alive until the end: the garbage collector need not visit them.
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
         sys.setswitchinterval(_SWITCH_SECONDS)

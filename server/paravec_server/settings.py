@@ -56,8 +56,11 @@ class Settings:
         least=0,
         most=1024,
     )
-    method: str = _setting("model", "inference method of calls that name none; model means the default in the manifest",
-                           choices=("model", "sgd", "map"))  # fmt: skip
+    method: str = _setting(
+        "model",
+        "inference method of calls that do not set one; model means the default in the manifest",
+        choices=("model", "sgd", "map"),
+    )
     max_concurrent_rpcs: int = _setting(
         256,
         "calls and streams in progress in each worker, without short calls; each has a thread, a stream two",

@@ -16,7 +16,8 @@ from .method import (
     portions,
 )
 
-# Passes over the rows of a document's words and tree nodes until the solver converges, on average.
+# Products with the rows of a document's words and tree nodes until the solver converges: 10 with negative sampling, 26
+# with a hierarchical softmax. For estimates of cost.
 _MEAN_PASSES = 20
 
 
