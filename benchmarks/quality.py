@@ -1,6 +1,6 @@
 """Compares the quality of vectors: gensim at its default and at 100 epochs, and ours; same models, same tasks.
 
-    python -m benchmarks.quality                  # a quarter of an hour; corpora whose packages are installed
+    python -m benchmarks.quality                  # five minutes; corpora whose packages are installed
     python -m benchmarks.quality --corpus lee     # a minute
 
 Retrieval tasks need no labels: one half of a document (its even tokens) retrieves the other half, a help page's title

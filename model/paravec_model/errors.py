@@ -43,6 +43,10 @@ class OptionError(ModelError):
         self.field = field
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Pickled by its arguments; a pool of processes would hang on an error that cannot be unpickled."""
+        return type(self), (self.field, self.problem)
+
 
 class StoppedError(ModelError):
     """The caller stopped an inference before its end, or a training before its first result."""

@@ -25,7 +25,8 @@ from paravec_model.artifact import Artifact
 
 from ..calls import connect, stub_of
 from ..http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, request
-from ..servers import PATIENCE, Server, command, running, stock_retries
+from ..scrapes import Scrape, address_of
+from ..servers import PATIENCE, Server, command, running, stock_retries, until
 
 ROOT = Path(__file__).parents[2]
 BEGIN = PREFACE + frame(SETTINGS)
@@ -234,6 +235,21 @@ def test_abandoned_work_frees_its_slot(artifact: Artifact) -> None:
                 call.cancel()
                 # A batch, for a short text does not wait for the slot. How soon: benchmarks/stops.py.
                 assert takes_on(server)
+
+
+def test_cancelled_work_stops_although_nobody_else_waits(artifact: Artifact) -> None:
+    """A long batch that was cancelled ends at once; other calls would take its slot even if it went on."""
+    heavy = pb.EmbedRequest(
+        documents=[pb.Document(tokens=pb.TokenList(tokens=["fire"] * 2000))] * 200,
+        options=pb.InferenceOptions(epochs=1000),
+    )
+    with running(artifact.path, "--operations-listen", "127.0.0.1:0") as server, stub_of(server.target) as stub:
+        address = address_of(server)
+        call = stub.Embed.future(heavy)
+        until(lambda: Scrape(address)("paravec_calls_in_flight") == 1)
+        time.sleep(0.3)  # it computes now
+        call.cancel()
+        until(lambda: Scrape(address)("paravec_calls_in_flight") == 0, 20)
 
 
 def test_a_served_model_may_be_deleted_or_replaced_on_disk(artifact: Artifact, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_response_that_cannot_be_serialized_fails_its_call_alone(
     assert all(admission.wait_until_idle(PATIENCE) for admission in admissions)
 
 
-@pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback"])
+@pytest.mark.parametrize("step", ["receive", "watch", "peer", "add_callback", "time_remaining"])
 def test_a_failure_anywhere_ends_the_call_and_frees_its_place(
     encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -199,6 +199,42 @@ def test_a_failure_anywhere_ends_the_call_and_frees_its_place(
         assert all(one.wait_until_idle(PATIENCE) for one in admissions)
 
 
+def test_a_status_that_cannot_be_made_ends_the_call(
+    encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If even the status of a failed call cannot be made, the caller does not wait for its deadline."""
+    if "direct" not in request.node.callspec.id:
+        pytest.skip("grpcio ends such a call itself")
+
+    def stumble(*_: Any) -> None:
+        raise TypeError("of another shape")
+
+    monkeypatch.setattr(Dispatcher, "_failure", stumble)
+    with serving(encoder) as stub:
+        call = stub.Embed.future(pb.EmbedRequest(), timeout=10)
+        assert call.code() is grpc.StatusCode.CANCELLED
+
+
+def test_a_failed_batch_counts_no_documents(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that run again one by one after their batch failed log each document once."""
+    _, dispatcher = build(encoder)
+    method = dispatcher.methods[f"/{SERVICE}/Embed"]
+    batcher: Any = method.batcher
+    write, written = batcher._write_response, iter((True, False))
+
+    def stumble(*arguments: Any) -> Any:
+        if not next(written):
+            raise RuntimeError("cannot write")
+        return write(*arguments)
+
+    message = pb.EmbedRequest(documents=[pb.Document(text="fire")]).SerializeToString()
+    calls = [dispatcher.begin(f"/{SERVICE}/Embed", ())[1] for _ in range(2)]
+    assert all(batcher.batch_key(call, message) is not None for call in calls)
+    monkeypatch.setattr(batcher, "_write_response", stumble)
+    assert dispatcher.run_batch(batcher, calls) is None
+    assert [(call.documents, call.tokens) for call in calls] == [(0, 0), (0, 0)]
+
+
 class BrokenTracing:
     """Fails where it is told to."""
 
@@ -211,7 +247,7 @@ class BrokenTracing:
             raise RuntimeError("no span")
         return self
 
-    names: ClassVar[dict[str, str]] = {}
+    log_fields: ClassVar[dict[str, str]] = {}
 
     def end(self, *_: Any, **__: Any) -> None:
         """End the span."""

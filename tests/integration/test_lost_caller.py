@@ -25,7 +25,7 @@ for _ in EmbeddingClient(sys.argv[1], timeout=600).embed_stream(documents(), opt
     print("answered", flush=True)
 """
 
-# What transport.py lets pass: 30 s of silence and 10 s for an answer; and some for this machine.
+# What channel_args.py lets pass: 30 s of silence and 10 s for an answer; and some for this machine.
 _NOTICED = 75.0
 
 

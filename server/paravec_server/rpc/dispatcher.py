@@ -124,6 +124,8 @@ class Dispatcher:
         except Exception as error:
             # The calls now run one by one, so only the one at fault fails.
             event(_log, logging.DEBUG, "batch failed", calls=len(calls), **error_location(error))
+            for call in calls:
+                call.documents = call.tokens = 0
             return None
         for call, result in zip(calls, results, strict=True):
             try:
@@ -155,9 +157,8 @@ class Dispatcher:
 
     def abandon(self, call: Call, error: Exception) -> None:
         """End a call after a fault of ours, whatever state it is in."""
-        result = self.refuse(call, error)
         try:
-            call.context.send(result)
+            call.context.send(self.refuse(call, error))
         except Exception:
             call.context.abandon()
 

@@ -35,13 +35,13 @@ class FairQueue:
 
     def add(self, call: ShortCall) -> None:
         """Append a call."""
-        self.size += 1
         peer = call.call.context.peer()
         waiting = self._old.get(peer) or self._new.get(peer)
         if waiting:
             waiting.append(call)
         else:
             self._new[peer] = deque((call,))
+        self.size += 1
 
     def take(self) -> list[ShortCall]:
         """Remove and return the next batch."""

@@ -135,12 +135,15 @@ class FastPath:
         in_time = []
         for short in self._waiting.take():
             call = short.call
-            if not call.context.time_remaining():
-                self._guard(call, self._refuse, call, StoppedError("the deadline passed while the call waited"))
-            elif now - call.began > self._max_wait:
-                self._guard(call, self._refuse, call, WaitedTooLongError())
-            else:
-                in_time.append(short)
+            try:
+                if not call.context.time_remaining():
+                    self._refuse(call, StoppedError("the deadline passed while the call waited"))
+                elif now - call.began > self._max_wait:
+                    self._refuse(call, WaitedTooLongError())
+                else:
+                    in_time.append(short)
+            except Exception as fault:
+                self._runner.abandon(call, fault)
         for (method, _), batch in groupby(in_time, key=itemgetter(0, 1)):
             shorts = list(batch)
             results = self._runner.run_batch(method.batcher, [short.call for short in shorts])
