@@ -15,14 +15,19 @@ Labels = Mapping[str, str]
 
 INSTANCE = "app.kubernetes.io/instance"
 LABELLED = "labels: [{{pairs: {{app.kubernetes.io/instance: {0}}}, includeSelectors: true}}]\n"
+ENVIRONMENTS = [*OVERLAYS, "blue", "made", "bare"]
 CHOICES = [name for name in COMPONENTS if not name.startswith("volume-")]
 
 
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Objects]:
-    """Environments with all components, in one namespace: each overlay, one overlay again, and one made of the base."""
+    """In one namespace, with all components: overlays, one of them again, the base with a label and without."""
     named = {name: (f"overlays/{name}", "") for name in OVERLAYS}
-    named |= {"blue": ("overlays/production", LABELLED.format("blue")), "made": ("base", LABELLED.format("made"))}
+    named |= {
+        "blue": ("overlays/production", LABELLED.format("blue")),
+        "made": ("base", LABELLED.format("made")),
+        "bare": ("base", ""),
+    }
     found = {}
     for name, (on, more) in named.items():
         rest = [component for component in CHOICES if component not in included(on)]
@@ -59,7 +64,7 @@ def pod_labels(objects: Objects) -> dict[str, Labels]:
     return {labels["app.kubernetes.io/name"]: labels for labels in found}
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.permutations([*OVERLAYS, "blue", "made"], 2)))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(ENVIRONMENTS, 2)))
 def test_no_selector_takes_a_pod_of_another_environment(one: str, other: str, environments: dict[str, Objects]) -> None:
     """No Service, Deployment, budget, policy, monitor or spread takes the pods of another in the same namespace."""
     taken = [
@@ -72,7 +77,7 @@ def test_no_selector_takes_a_pod_of_another_environment(one: str, other: str, en
     assert taken == []
 
 
-@pytest.mark.parametrize("name", [*OVERLAYS, "blue", "made"])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_each_selector_takes_pods_of_its_own_environment(name: str, environments: dict[str, Objects]) -> None:
     """Each selector by label takes a pod of its environment, and each kind that has one is there."""
     labels, kinds = pod_labels(environments[name]).values(), set()
@@ -82,13 +87,14 @@ def test_each_selector_takes_pods_of_its_own_environment(name: str, environments
             if "matchLabels" in selector:
                 assert any(matches(selector, pod) for pod in labels), (found["kind"], selector)
     assert kinds == {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service"}
-    assert {pod[INSTANCE] for pod in labels} == {name}
+    # Without a label of its own, an environment is called as its Deployment.
+    assert {pod[INSTANCE] for pod in labels} == {"bare-paravec-server" if name == "bare" else name}
 
 
 def test_the_base_alone_has_an_instance() -> None:
     """The base selects by an instance too, which an overlay replaces."""
     selector = only(render(KUSTOMIZE / "base"), "Deployment")["spec"]["selector"]["matchLabels"]
-    assert selector == {"app.kubernetes.io/name": "paravec-server", INSTANCE: "paravec"}
+    assert selector == {"app.kubernetes.io/name": "paravec-server", INSTANCE: "paravec-server"}
 
 
 def allowed(objects: Objects, source: Labels, target: Labels, port: str | int) -> bool:
