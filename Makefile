@@ -36,7 +36,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 # Trained again when the artifact's format may have changed.
 $(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
-	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
+	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) --model-version 1.0.0 \
 	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
