@@ -36,7 +36,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 # Trained again when the artifact's format may have changed.
 $(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
-	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) \
+	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) --model-version 1.0.0 \
 	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
@@ -151,8 +151,9 @@ model-image: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build the model's ima
 	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
 	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image
 
-manifests: $(VENV)/.ready ## Render the Kustomize overlays into build/manifests and validate them (needs kubectl)
+manifests: $(VENV)/.ready ## Render the overlays into build/manifests; validate them and each pair of components (needs kubectl)
 	@$(RUN) -m tests.deploy.manifests
+	@$(PYTEST) -q tests/deploy/test_composition.py $(ARGS)
 
 deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (needs root on Debian, kubectl)
 	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py $(ARGS)

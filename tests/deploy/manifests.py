@@ -3,6 +3,8 @@
 make manifests
 """
 
+import functools
+import json
 import os
 import shlex
 import subprocess
@@ -16,6 +18,7 @@ from ..pages import commands
 
 ROOT = Path(__file__).parents[2]
 KUSTOMIZE = ROOT / "kustomize"
+COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 OVERLAYS = ("development", "staging", "production", "production-image-volume")
 
 SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
@@ -33,7 +36,7 @@ def render(path: Path) -> Objects:
     """The objects that kubectl renders; AssertionError with its output on standard error, if any."""
     done = subprocess.run(["kubectl", "kustomize", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), f"{path}: {done.stderr}"
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    return [found for found in yaml.load_all(done.stdout, yaml.CSafeLoader) if found]
 
 
 def validate(objects: Objects, version: str) -> None:
@@ -41,7 +44,12 @@ def validate(objects: Objects, version: str) -> None:
     for found in objects:
         if found["apiVersion"].startswith(INSTALLED):
             continue  # its test is by hand
-        kubernetes_validate.validate(found, version, strict=True)
+        _validate(json.dumps(found), version)
+
+
+@functools.cache  # The validation reads all definitions each time, and many renderings share objects.
+def _validate(text: str, version: str) -> None:
+    kubernetes_validate.validate(json.loads(text), version, strict=True)
 
 
 def versions(overlay: str) -> tuple[str, ...]:
@@ -96,13 +104,24 @@ def containers(objects: Objects) -> list[dict[str, Any]]:
     return [*(pod(objects).get("initContainers") or []), *pod(objects)["containers"]]
 
 
-def composed(tmp_path: Path, *components: str, more: str = "") -> Path:
-    """A kustomization outside the repository: the base with components."""
+def pods(objects: Objects) -> list[dict[str, Any]]:
+    """The pod templates of all Deployments."""
+    return [found["spec"]["template"] for found in objects if found["kind"] == "Deployment"]
+
+
+def composed(tmp_path: Path, *components: str, more: str = "", on: str = "base") -> Path:
+    """A kustomization outside the repository: the base, or what `on` names, with components."""
     here = os.path.relpath(KUSTOMIZE.resolve(), tmp_path.resolve())
     listed = "".join(f"\n  - {here}/components/{name}" for name in components)
-    text = f"resources:\n  - {here}/base\n" + (f"components:{listed}\n" if components else "") + more
+    text = f"resources:\n  - {here}/{on}\n" + (f"components:{listed}\n" if components else "") + more
     (tmp_path / "kustomization.yaml").write_text(text)
     return tmp_path
+
+
+def included(on: str) -> set[str]:
+    """The components that an overlay has already; none for the base."""
+    listed = yaml.safe_load((KUSTOMIZE / on / "kustomization.yaml").read_text()).get("components", [])
+    return {Path(name).name for name in listed}
 
 
 def replicas(objects: Objects) -> str:

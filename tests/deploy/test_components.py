@@ -10,6 +10,7 @@ import yaml
 from paravec_model import __version__
 
 from .manifests import (
+    COMPONENTS,
     KUSTOMIZE,
     ROOT,
     SUPPORTED,
@@ -23,9 +24,6 @@ from .manifests import (
 )
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-
-
-COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -107,13 +105,20 @@ def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> No
     assert page["spec"]["selector"] == spec["selector"]["matchLabels"]
     assert page["spec"]["selector"].items() <= template["metadata"]["labels"].items()
     (container,) = template["spec"]["containers"]
-    (volume,) = template["spec"]["volumes"]
-    data = named["ConfigMap", volume["configMap"]["name"]]["data"]
-    # All that the container reads from the ConfigMap is the one that is mounted, by the name of its content.
-    assert {e["valueFrom"]["configMapKeyRef"]["name"] for e in container["env"]} == {volume["configMap"]["name"]}
-    assert data["PARAVEC_TARGET"] == f"dns:///{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    (mount,) = container["volumeMounts"]
-    assert data["FAQ_FILE"] == f"{mount['mountPath']}/{volume['configMap']['items'][0]['path']}"
+    volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts.keys() == volumes.keys()
+    (source,) = container["envFrom"]
+    variables = named["ConfigMap", source["configMapRef"]["name"]]["data"]
+    data = named["ConfigMap", volumes["entries"]["configMap"]["name"]]["data"]
+    assert variables["PARAVEC_SERVICE"] == service["metadata"]["name"]
+    given = {variable["name"]: variable for variable in container["env"]}
+    assert given["PARAVEC_TARGET"]["value"] == f"dns:///$(PARAVEC_SERVICE):{service['spec']['ports'][0]['port']}"
+    # It also runs without the Secret.
+    assert given["PARAVEC_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"]
+    assert volumes["ca"]["secret"]["optional"]
+    (file,) = data
+    assert variables["FAQ_FILE"] == f"{mounts['entries']}/{file}"
     assert json.loads(data["faq.json"])["entries"]
     assert container["image"] == f"paravec-faq:{__version__}"
     port = container["ports"][0]["name"]
@@ -148,4 +153,3 @@ def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
     assert names[0] != names[1]
     (data,) = (o["data"] for o in objects if o["metadata"]["name"] == names[1])
     assert data["faq.json"] == (mine / "faq.json").read_text()
-    assert data["PARAVEC_TARGET"]

@@ -1,9 +1,7 @@
 """The manifests, as `kubectl kustomize` renders them."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -45,18 +43,6 @@ def overlay(request: pytest.FixtureRequest) -> str:
 def objects(overlay: str) -> Objects:
     """What it renders to."""
     return render(KUSTOMIZE / "overlays" / overlay)
-
-
-def beneath(value: Any, key: str) -> Iterator[Any]:
-    """All values of a key, anywhere."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name == key:
-                yield inner
-            yield from beneath(inner, key)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from beneath(inner, key)
 
 
 def test_an_overlay_is_valid_for_each_supported_kubernetes(overlay: str, objects: Objects) -> None:
@@ -112,23 +98,6 @@ def test_overlays_differ_only_in_volume_replicas_and_extra_objects() -> None:
         "production": ("persistent", "3 to 10", scaled | {"PersistentVolumeClaim"}),
         "production-image-volume": ("image", "3 to 10", scaled),
     }
-
-
-def test_selectors_match_the_pods(objects: Objects) -> None:
-    """Whatever selects pods selects these."""
-    labels = only(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
-    found = [s.get("matchLabels", s) for key in ("selector", "podSelector", "labelSelector")
-             for s in beneath(objects, key)]  # fmt: skip
-    assert len(found) >= 3
-    for selector in found:
-        assert selector.items() <= labels.items()
-
-
-def test_selectors_do_not_include_the_environment(overlay: str, objects: Objects) -> None:
-    """The environment label is on pods but not in a selector, which cannot be changed later."""
-    deployment = only(objects, "Deployment")["spec"]
-    assert deployment["selector"]["matchLabels"] == {"app.kubernetes.io/name": "paravec-server"}
-    assert deployment["template"]["metadata"]["labels"]["environment"] == overlay
 
 
 def test_every_mount_has_a_volume_and_every_volume_a_mount(objects: Objects) -> None:

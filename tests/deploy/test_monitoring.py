@@ -136,7 +136,7 @@ def test_podmonitor_and_prometheusrule_have_the_operators_fields(production: Obj
         assert (found["apiVersion"], found["kind"]) == ("monitoring.coreos.com/v1", kind)
     spec = monitor["spec"]
     assert spec.keys() == {"selector", "podMetricsEndpoints"}
-    labels = only(production, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    labels = only(render(KUSTOMIZE / "base"), "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"].items() <= labels.items()
     assert spec["podMetricsEndpoints"] == [{"port": "operations", "path": "/metrics", "interval": "30s"}]
     (group,) = rules["spec"]["groups"]

@@ -5,15 +5,20 @@ export PARAVEC_LAB=${PARAVEC_LAB:-${TMPDIR:-/tmp}/paravec-deploy}
 lab_packages='podman buildah runc netavark aardvark-dns containernetworking-plugins conmon catatonit debootstrap busybox-static'
 
 [ "$(id -u)" = 0 ] || { echo 'the lab needs root' >&2; exit 3; }
+mkdir -p "$PARAVEC_LAB"/{conf,networks,run,storage}
 # shellcheck disable=SC2086
 if ! dpkg -s $lab_packages >/dev/null 2>&1; then
   command -v apt-get >/dev/null || { echo "the lab needs Debian, for its packages $lab_packages" >&2; exit 3; }
   echo "installing $lab_packages" >&2
+  log=$PARAVEC_LAB/apt.log
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $lab_packages; } \
-    >/dev/null 2>&1 || { echo "the lab needs packages that apt-get cannot install here: $lab_packages" >&2; exit 3; }
+    >"$log" 2>&1 || {
+    echo "the lab needs packages that apt-get cannot install here: $lab_packages" >&2
+    { grep '^E:' "$log" || tail -n 3 "$log"; } >&2
+    exit 3
+  }
 fi
 
-mkdir -p "$PARAVEC_LAB"/{conf,networks,run,storage}
 # runc and cgroupfs, because the others want a cgroup hierarchy of one version; limits that any machine grants.
 cat >"$PARAVEC_LAB/conf/containers.conf" <<EOF
 [containers]

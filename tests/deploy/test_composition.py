@@ -1,0 +1,88 @@
+"""Components compose: each pair of them, in both orders, on the base and on top of an overlay."""
+
+import itertools
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from .manifests import COMPONENTS, SUPPORTED, Objects, composed, included, pods, render, validate
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+EXCLUDED = {
+    ("volume-image", "volume-memory"): "volume-memory needs the init container, which volume-image removes",
+    ("volume-image", "volume-persistent"): "volume-persistent needs the init container, which volume-image removes",
+}
+"""Pairs that cannot follow each other in this order, and why."""
+
+BASES = ("base", "overlays/production")
+PAIRS = [
+    (on, one, other)
+    for on in BASES
+    # Kustomize refuses a component's objects twice.
+    for one, other in itertools.combinations([name for name in COMPONENTS if name not in included(on)], 2)
+]
+
+
+def check(objects: Objects) -> None:
+    """Each volume has one source, each mount a volume and each volume a mount; all is valid."""
+    volumes = [volume for template in pods(objects) for volume in template["spec"]["volumes"]]
+    assert [volume for volume in volumes if len(volume) != 2] == []
+    for spec in (template["spec"] for template in pods(objects)):
+        containers = [*(spec.get("initContainers") or []), *spec["containers"]]
+        assert all("image" in container for container in containers)
+        mounted = {mount["name"] for container in containers for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in spec["volumes"]}
+    claimed = {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+    assert claimed == {found["metadata"]["name"] for found in objects if found["kind"] == "PersistentVolumeClaim"}
+    validate(objects, SUPPORTED[-1])
+
+
+def unordered(value: Any) -> Any:
+    """The value, with all lists sorted."""
+    if isinstance(value, dict):
+        return {key: unordered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted((unordered(inner) for inner in value), key=lambda inner: json.dumps(inner, sort_keys=True))
+    return value
+
+
+@pytest.mark.parametrize(("on", "one", "other"), PAIRS)
+def test_a_pair_composes_in_both_orders(
+    on: str, one: str, other: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Both orders are valid and render the same, except that the last of two kinds of volume decides."""
+    orders = [order for order in ((one, other), (other, one)) if order not in EXCLUDED]
+    rendered = [render(composed(tmp_path_factory.mktemp("pair"), *order, on=on)) for order in orders]
+    if not (one.startswith("volume-") and other.startswith("volume-")):
+        assert unordered(rendered[0]) == unordered(rendered.pop())
+    for objects in rendered:
+        check(objects)
+
+
+@pytest.mark.parametrize("order", EXCLUDED)
+@pytest.mark.parametrize("on", BASES)
+def test_an_excluded_pair_is_refused(on: str, order: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An order that cannot work does not render, and the message names what is missing."""
+    if included(on) & set(order):
+        pytest.skip("the overlay has one of them already")
+    with pytest.raises(AssertionError, match="install-model"):
+        render(composed(tmp_path_factory.mktemp("pair"), *order, on=on))
+
+
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name.startswith("volume-")])
+@pytest.mark.parametrize("on", ["overlays/staging", "overlays/production"])
+def test_a_kind_of_volume_replaces_the_overlays(
+    on: str, component: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """On top of an overlay, another kind of volume renders as it does on the base."""
+    if component in included(on):
+        pytest.skip("the overlay has it already")
+    objects, plain = (
+        render(composed(tmp_path_factory.mktemp("volume"), component, on=under)) for under in (on, "base")
+    )
+    check(objects)
+    found, wanted = (unordered(pods(one)[0]["spec"]["volumes"]) for one in (objects, plain))
+    assert found == wanted

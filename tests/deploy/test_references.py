@@ -1,0 +1,116 @@
+"""References between objects follow names and images that an overlay changes."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .manifests import COMPONENTS, Objects, composed, included, pods, render
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+RENAMED = "namePrefix: it-\nnameSuffix: -two\nnamespace: ml\n"
+DIGEST = "sha256:" + "a" * 64
+
+
+def variables(objects: Objects, container: dict[str, Any]) -> dict[str, str]:
+    """A container's variables by ConfigMap and by value, with references to variables expanded, as Kubernetes does."""
+    data = {found["metadata"]["name"]: found["data"] for found in objects if found["kind"] == "ConfigMap"}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= data[source["configMapRef"]["name"]]
+    for variable in container.get("env", []):
+        if "value" in variable:
+            expanded = re.sub(r"\$\((\w+)\)", lambda match: found[match[1]], variable["value"])
+            found[variable["name"]] = expanded
+    return found
+
+
+def references(objects: Objects) -> Iterator[tuple[str, str]]:
+    """Kind and name of all objects that others refer to, but for Secrets and Gateways, which are not ours."""
+    for template in pods(objects):
+        spec = template["spec"]
+        if "serviceAccountName" in spec:
+            yield "ServiceAccount", spec["serviceAccountName"]
+        for volume in spec["volumes"]:
+            if "configMap" in volume:
+                yield "ConfigMap", volume["configMap"]["name"]
+            if "persistentVolumeClaim" in volume:
+                yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+        for container in spec["containers"]:
+            yield from (("ConfigMap", source["configMapRef"]["name"]) for source in container.get("envFrom", []))
+            if target := variables(objects, container).get("PARAVEC_TARGET"):
+                yield "Service", target.removeprefix("dns:///").partition(":")[0]
+    for found in objects:
+        if found["kind"] == "HorizontalPodAutoscaler":
+            yield "Deployment", found["spec"]["scaleTargetRef"]["name"]
+        if found["kind"] == "GRPCRoute":
+            yield from (("Service", one["name"]) for rule in found["spec"]["rules"] for one in rule["backendRefs"])
+        if found["kind"] == "Ingress":
+            paths = [path for rule in found["spec"]["rules"] for path in rule["http"]["paths"]]
+            yield from (("Service", path["backend"]["service"]["name"]) for path in paths)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("on", ["base", "overlays/production"])
+def test_references_follow_a_prefix_and_a_suffix(on: str, component: str, tmp_path: Path) -> None:
+    """With namePrefix and nameSuffix, beside the component or above it, each reference names an existing object."""
+    added = [component] if component not in included(on) else []
+    (tmp_path / "inner").mkdir()
+    composed(tmp_path / "inner", *added, on=on)
+    (tmp_path / "kustomization.yaml").write_text(RENAMED + "resources: [inner]\n")
+    (tmp_path / "beside").mkdir()
+    for path in (composed(tmp_path / "beside", *added, more=RENAMED, on=on), tmp_path):
+        objects = render(path)
+        names = {(found["kind"], found["metadata"]["name"]) for found in objects}
+        assert all(name.startswith("it-") and "-two" in name for _, name in names)
+        referred = set(references(objects))
+        assert len(referred) >= 2
+        assert referred <= names
+
+
+def test_another_server_is_a_setting_of_the_example(tmp_path: Path) -> None:
+    """A literal names a Service of another namespace, and no prefix changes it."""
+    (tmp_path / "faq").mkdir()
+    (tmp_path / "faq/kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nconfigMapGenerator:\n"
+        "  - {name: faq-engine, behavior: merge, literals: [PARAVEC_SERVICE=paravec-server.ml, FAQ_THRESHOLD=0.3]}\n"
+    )
+    composed(tmp_path, "faq-engine")
+    with (tmp_path / "kustomization.yaml").open("a") as overlay:
+        overlay.write("  - faq\n" + "namePrefix: it-\n")
+    objects = render(tmp_path)
+    (page,) = (one for pod in pods(objects) for one in pod["spec"]["containers"] if one["name"] == "faq-engine")
+    found = variables(objects, page)
+    assert found["PARAVEC_TARGET"] == "dns:///paravec-server.ml:50051"
+    assert found["FAQ_THRESHOLD"] == "0.3"
+
+
+@pytest.mark.parametrize(
+    ("change", "image"),
+    [
+        ("newTag: 2.0.0", "doc2vec-model:2.0.0"),
+        ("newName: registry.example.com:5000/ml/model", "registry.example.com:5000/ml/model:1.0.0"),
+        (f"digest: {DIGEST}", f"doc2vec-model@{DIGEST}"),
+        (f"newName: example.com/model, digest: {DIGEST}", f"example.com/model@{DIGEST}"),
+    ],
+)
+@pytest.mark.parametrize("on", ["base", "overlays/production"])
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name.startswith("volume-")])
+def test_images_change_the_model_of_each_kind_of_volume(
+    component: str, on: str, change: str, image: str, tmp_path: Path
+) -> None:
+    """`images:` changes the model's image by name, tag or digest, beside the component and above it."""
+    added = [component] if component not in included(on) else []
+    (tmp_path / "inner").mkdir()
+    composed(tmp_path / "inner", *added, on=on)
+    images = f"images: [{{name: doc2vec-model, {change}}}]\n"
+    (tmp_path / "kustomization.yaml").write_text(images + "resources: [inner]\n")
+    (tmp_path / "beside").mkdir()
+    for path in (composed(tmp_path / "beside", *added, more=images, on=on), tmp_path):
+        (template,) = pods(render(path))
+        volumes = [volume["image"]["reference"] for volume in template["spec"]["volumes"] if "image" in volume]
+        assert volumes + [one["image"] for one in template["spec"].get("initContainers") or []] == [image]
