@@ -38,7 +38,12 @@ def measure_fairness(server: OverloadedServer, greed: GreedyLoad, small: Sequenc
             asked = len(single.seconds) + SOME * len(some.seconds)
             documents = BATCH * measured["goodput"] + asked / server.timing.measured
             facts = {"server": server.service.key, "tokens": tokens, "connections": connections}
-            facts |= {"batches": greed.batches, "alone": alone, "documents": documents, "of_alone": documents / alone}
+            facts |= {
+                "batches": greed.batches,
+                "alone": alone,
+                "documents": documents,
+                "of_alone": documents / alone if alone else 0.0,
+            }
             rows.append(facts | measured | {"single": single.results(), "some": some.results()})
             print(fairness_line(rows[-1]), file=sys.stderr)
     return rows

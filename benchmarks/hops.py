@@ -40,13 +40,15 @@ class Hops:
             self.files[frame.f_code.co_filename] += 1
 
     @contextmanager
-    def count(self, name: str) -> Iterator[None]:
-        """Count what happens meanwhile, and print it."""
+    def count(self) -> Iterator[None]:
+        """Count what happens meanwhile."""
         self.files.clear()
         self.counting = True
         yield
         self.counting = False
-        print(f"{name:10} {self.files.total():8,} hops in {len(self.files):3} files")
+
+    def __str__(self) -> str:
+        return f"{self.files.total():8,} hops in {len(self.files):3} files"
 
 
 def embed(hops: Hops, model: Path) -> None:
@@ -70,9 +72,14 @@ def embed(hops: Hops, model: Path) -> None:
             for _ in range(20):
                 stub.Embed(request)
             time.sleep(_END_SECONDS)
-            with hops.count("Embed"):
-                stub.Embed(request)
-                time.sleep(_END_SECONDS)
+            counts = []
+            for _ in range(5):
+                with hops.count():
+                    stub.Embed(request)
+                    time.sleep(_END_SECONDS)
+                counts.append((hops.files.total(), str(hops)))
+            # The others have the server's heartbeat in them.
+            print("Embed  ", min(counts)[1])
         app.stop("measured")
         serving.join()
 
@@ -89,10 +96,12 @@ def convert_and_train(hops: Hops) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/gensim")
         Path(folder, "lines").write_text("\n".join(texts))
-        with hops.count("convert"):
+        with hops.count():
             main(["convert", f"{folder}/gensim", f"{folder}/converted"])
-        with hops.count("train"):
+        print("convert", hops)
+        with hops.count():
             main(["train", "--lines", f"{folder}/lines", "--output", f"{folder}/trained", "--min-count", "1"])
+        print("train  ", hops)
 
 
 if __name__ == "__main__":

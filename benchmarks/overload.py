@@ -115,10 +115,11 @@ def loads_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def load_line(row: dict[str, Any]) -> str:
     """One row of the table."""
+    times = row["sent"] / row["peak"] if row["peak"] else 0.0
     probes = f"{ms(row['probes']['longest'])} ms, {sum(row['probes']['failed'].values())}"
     return (
         f"{row['server']:12} {row['documents']:9} {row['load']:>6} {row['peak']:7.0f}"
-        f" {row['sent'] / row['peak']:5.1f}x {row['kept']:5.0%} {row['memory'] / 2**20:5.0f}"
+        f" {times:5.1f}x {row['kept']:5.0%} {row['memory'] / 2**20:5.0f}"
         f" {probes:>31}  {outcome(row['modest'])}"
     )
 

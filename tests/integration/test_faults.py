@@ -235,6 +235,30 @@ def test_a_failed_batch_counts_no_documents(encoder: Encoder, monkeypatch: pytes
     assert [(call.documents, call.tokens) for call in calls] == [(0, 0), (0, 0)]
 
 
+def test_a_short_call_that_waited_too_long_is_refused(encoder: Encoder, request: pytest.FixtureRequest) -> None:
+    """A short call that has waited longer than max-wait-seconds is refused instead of computed."""
+    if "direct" not in request.node.callspec.id:
+        pytest.skip("grpcio's server answers short calls without a queue of ours")
+    with (
+        started(RpcServer(build(encoder)[1], ThreadPoolExecutor(4), max_wait=-1.0)) as target,
+        stub_of(target) as stub,
+    ):
+        call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="fire")]), timeout=PATIENCE)
+        assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_short_call_past_its_deadline_is_not_computed(
+    encoder: Encoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short call whose deadline passes while it waits ends as DEADLINE_EXCEEDED."""
+    if "direct" not in request.node.callspec.id:
+        pytest.skip("grpcio's server answers short calls without a queue of ours")
+    monkeypatch.setattr(CallContext, "time_remaining", lambda _: 0.0)
+    with serving(encoder) as stub:
+        call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="fire")]), timeout=PATIENCE)
+        assert call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 class BrokenTracing:
     """Fails where it is told to."""
 

@@ -139,12 +139,13 @@ def tracked() -> list[Path]:
 
 
 def test_test_files_named_in_pages_exist() -> None:
-    """Every test file that README or a page of docs names exists."""
-    # A user's own file in an example.
-    existing = {file.name for file in (ROOT / "tests").rglob("*.py")} | {"test_mine.py"}
+    """Every test file that README or a page of docs names exists, or is an example of that page."""
+    existing = {file.name for file in (ROOT / "tests").rglob("*.py")}
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for name in re.findall(r"\btest_\w+\.py\b", page.read_text()):
-            assert name in existing, f"{page.name} names {name}"
+        text = page.read_text()
+        own = set(re.findall(r"^<!-- file: (\S+) -->$", text, re.MULTILINE))
+        for name in re.findall(r"\btest_\w+\.py\b", text):
+            assert name in existing | own, f"{page.name} names {name}"
 
 
 def test_no_file_names_a_registry_or_a_machines_path() -> None:
