@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = str(error) or "the model does not fit"
         return _complain(f"not enough memory: {problem}; a smaller vector_size or a larger min_count needs less")
     except KeyboardInterrupt:
+        # gensim's threads still run, and warn of the corpus that ends under them.
+        logging.getLogger("gensim").setLevel(logging.CRITICAL)
         _complain("interrupted")
         return _INTERRUPTED_STATUS
     except BrokenPipeError:
@@ -236,7 +238,7 @@ def _check_output(arguments: Namespace) -> str:
 
 
 def _complain(message: str) -> int:
-    print(f"paravec-model: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.stderr.write(f"paravec-model: {' '.join(message.splitlines())}\n")
     return 1
 
 
