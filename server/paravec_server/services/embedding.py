@@ -10,7 +10,7 @@ from paravec.v1 import embedding_pb2 as pb
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import StoppedError
 from paravec_model.options import InferenceOptions, Stop, raise_if_stopped
-from paravec_model.text.token_ids import NO_LIMIT, TokenIds
+from paravec_model.text.token_ids import TokenIds
 
 from ..rpc.admission import Admission
 from ..rpc.call import Call, RpcMethod
@@ -67,7 +67,7 @@ class EmbeddingService:
         documents = request.documents
         check_count(len(documents), self._settings.max_documents, "documents")
         options = self._options(request.options)
-        limit = NO_LIMIT if options.truncate else self._settings.max_tokens
+        limit = options.max_tokens
         contents = [messages.content_of(document, f"documents[{i}]", limit) for i, document in enumerate(documents)]
 
         def path(i: int) -> str:
@@ -94,7 +94,7 @@ class EmbeddingService:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = messages.read_top_k(request, self._settings), self._options(request.options)
-            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
+            limit = options.max_tokens
             contents = [
                 messages.query_content(query, encoder, f"queries[{i}]", limit) for i, query in enumerate(queries)
             ]
@@ -102,7 +102,7 @@ class EmbeddingService:
             def path(i: int) -> str:
                 return messages.path_of(queries[i], f"queries[{i}]")
 
-            ids = self._inference.to_token_ids(contents, path, stop, truncate=options.truncate)
+            ids = self._inference.to_token_ids(contents, path, stop, options.max_tokens)
             encoding = self._inference.infer(call, ids, options.inference, stop)
             vectors = messages.query_vectors(queries, encoding)
             found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop)
@@ -146,10 +146,9 @@ class EmbeddingService:
         try:
             request = parse(pb.EmbedStreamRequest, message)
             document, options = request.document, self._options(request.options)
-            limit = NO_LIMIT if options.truncate else self._settings.max_tokens
-            content = messages.content_of(document, "document", limit)
+            content = messages.content_of(document, "document", options.max_tokens)
             path = messages.path_of(document, "document")
-            ids = self._inference.to_token_ids([content], lambda _: path, stop, truncate=options.truncate)
+            ids = self._inference.to_token_ids([content], lambda _: path, stop, options.max_tokens)
         except StoppedError:
             raise
         except Exception as error:

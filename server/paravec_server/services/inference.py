@@ -62,14 +62,14 @@ class Inference:
             yield stop
 
     def to_token_ids(
-        self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, *, truncate: bool
+        self, documents: Sequence[Document], path: Callable[[int], str], stop: Stop, max_tokens: int
     ) -> TokenIds:
-        """Tokenize documents; TooManyTokensError names the path of one that is too long, unless `truncate`."""
+        """Tokenize documents; TooManyTokensError names the path of one that has more than
+        `max_tokens`."""
         ids = self.encoder.to_token_ids(documents, self.max_tokens, stop)
-        if not truncate:
-            for i, count in enumerate(ids.token_counts):
-                if count > self.max_tokens:
-                    raise TooManyTokensError(path(i), count, self.max_tokens)
+        for i, count in enumerate(ids.token_counts):
+            if count > max_tokens:
+                raise TooManyTokensError(path(i), count, max_tokens)
         return ids
 
     def infer(self, call: Call, ids: TokenIds, options: InferenceOptions, stop: Stop) -> Encoding:
@@ -105,7 +105,8 @@ class Options(NamedTuple):
     """The options of a request, with the model's defaults filled in."""
 
     inference: InferenceOptions
-    truncate: bool
+    max_tokens: int
+    """How many tokens a document may have; NO_LIMIT if longer ones are truncated."""
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ class EmbeddingRpc:
         with self._inference.compute_slot(call) as stop:
             request: EmbeddingRequest = call.request or self._parse_request(message)
             options = request.options
-            ids = self._inference.to_token_ids(request.documents, request.path, stop, truncate=options.truncate)
+            ids = self._inference.to_token_ids(request.documents, request.path, stop, options.max_tokens)
             return self._write_response(request.response, self._inference.infer(call, ids, options.inference, stop))
 
     def batch_key(self, call: Call, message: bytes) -> InferenceOptions | None:

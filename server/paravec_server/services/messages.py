@@ -12,7 +12,7 @@ from paravec_model.artifact.doctags import Tag
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import OptionError
 from paravec_model.inference.similar import Neighbour
-from paravec_model.text.token_ids import Document
+from paravec_model.text.token_ids import NO_LIMIT, Document
 
 from ..rpc.errors import InvalidArgumentError, TooManyTokensError
 from ..settings import Settings
@@ -67,11 +67,11 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
                 raise InvalidArgumentError(f"{path}.{name}", f"has no effect with {method}: leave it out")
     if changes.get("epochs", 0) > limits.max_epochs:
         raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
-    defaults = encoder.defaults
+    defaults, max_tokens = encoder.defaults, NO_LIMIT if message.truncate else limits.max_tokens
     if not changes:
-        return Options(defaults, message.truncate)
+        return Options(defaults, max_tokens)
     try:
-        return Options(replace(defaults, **changes), message.truncate)
+        return Options(replace(defaults, **changes), max_tokens)
     except OptionError as error:
         raise InvalidArgumentError(f"{path}.{error.field}", error.problem) from error
 
