@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -300,3 +301,25 @@ def test_shell_completion_works(tmp_path: Path) -> None:
         assert ran.stdout == found + "\n", ran.stderr
     for shell in ("zsh", "fish", "tcsh"):
         assert "on-error" in paravec(None, "completion", shell).stdout
+
+
+def test_an_error_ends_the_command_while_its_input_stays_open(server: Server) -> None:
+    """A problem in one line ends the command with its line and code, although the writer of the pipe goes on."""
+    command = line(server, "embed", "--input-format", "jsonl")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(b"[1]\n")
+        process.stdin.flush()
+        try:
+            assert process.wait(PATIENCE) == 1
+            assert process.stderr.read().decode().count("\n") == 1
+        finally:
+            process.kill()
+
+
+def test_a_closed_standard_input_is_named() -> None:
+    """Without a standard input, the command says so in one line."""
+    command = f"exec {shlex.join(line(None, 'embed'))} <&-"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (ran.returncode, ran.stderr) == (2, "paravec: standard input: Bad file descriptor\n")

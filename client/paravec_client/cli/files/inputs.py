@@ -2,7 +2,7 @@
 
 import csv
 import json
-import sys
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,8 @@ class Source:
         if self.format == "parquet":
             return self._parquet()
         try:
-            file = open_decompressed(self.path) if self.path else sys.stdin.buffer
+            # A reader of our own: the interpreter aborts if a thread still reads `sys.stdin` when it exits.
+            file = open_decompressed(self.path) if self.path else os.fdopen(0, "rb", closefd=False)
         except OSError as error:
             raise CommandError(f"{self.name}: {error.strerror}") from error
         lines = _LineReader(file, self.name)
