@@ -74,7 +74,7 @@ def test_wrong_usage_exits_2(arguments: tuple[str, ...], says: str, capsys: Capt
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("train",), ("convert",), ("inspect",), ("verify",), ("evaluate",), ("compare",)]
+    "command", [(), *((name,) for name in ("train", "convert", "inspect", "verify", "export", "evaluate", "compare"))]
 )
 def test_help_shows_an_example(command: tuple[str, ...], capsys: Capture) -> None:
     """Every command's help exits 0 and ends with how it is used."""

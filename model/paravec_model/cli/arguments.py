@@ -55,6 +55,18 @@ examples:
         "Read the whole artifact and check its hashes; exit with status 1 if one is wrong.",
         "example:\n  paravec-model verify models/lee\n",
     ),
+    "export": (
+        "write the training documents' vectors for other programs",
+        "Write the tags and vectors of an artifact's training documents as word2vec text, .npy or Parquet.",
+        """\
+A .npy file has no tags; they are written beside it, to OUTPUT with the suffix .tags.json.
+
+examples:
+  paravec-model export models/lee lee.parquet
+  paravec-model export models/lee lee.npy --normalize    # and lee.tags.json; for inner products
+  paravec-model export models/lee lee.txt                # gensim: KeyedVectors.load_word2vec_format("lee.txt")
+""",
+    ),
     "evaluate": (
         "measure how good a model is",
         "Measure how well a model's vectors find related texts, for each method, with 95 % confidence intervals.",
@@ -110,7 +122,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train, convert, inspect, verify, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
+    train, convert, inspect, verify, export, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
     add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
     _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
@@ -122,9 +134,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, rates="the model's", method="sgd")
-    for command in (inspect, verify, evaluate):
+    for command in (inspect, verify, export, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
+    export.add_argument("output", type=Path, metavar="OUTPUT", help="the file; must not exist yet")
+    export.add_argument("--format", choices=("word2vec", "npy", "parquet"), help="its format (default: by its suffix)")
+    export.add_argument("--normalize", action="store_true", help="scale vectors to unit length")
     add_evaluate(evaluate)
     add_compare(compare)
     arguments = parser.parse_args(argv)

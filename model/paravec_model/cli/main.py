@@ -1,4 +1,4 @@
-"""paravec-model: train, convert, inspect, verify, evaluate and compare model artifacts.
+"""paravec-model: train, convert, inspect, verify, export, evaluate and compare model artifacts.
 
 numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
@@ -151,6 +151,17 @@ def _verify(arguments: Namespace) -> int:
     return 1 if problems else 0
 
 
+def _export(arguments: Namespace) -> int:
+    from ..artifact import Artifact
+    from ..document_files import format_of, write_documents
+
+    file_format = arguments.format or format_of(arguments.output)
+    artifact = Artifact.open(arguments.artifact)
+    count = write_documents(artifact, arguments.output, file_format, normalize=arguments.normalize)
+    print(f"{arguments.output}: {count:,} vectors of {artifact.manifest.algorithm.vector_size} dimensions")
+    return 0
+
+
 def _evaluate(arguments: Namespace) -> int:
     from ..artifact import Artifact
     from ..encoder import Encoder
@@ -204,6 +215,7 @@ _COMMANDS = {
     "convert": _convert,
     "inspect": _inspect,
     "verify": _verify,
+    "export": _export,
     "evaluate": _evaluate,
     "compare": _compare,
 }

@@ -1,0 +1,157 @@
+"""A model in this process: the vectors of texts without a server."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import Any, TypedDict, Unpack, cast, overload
+
+import numpy as np
+
+from .artifact import Manifest
+from .encoder import Encoder, Vectors
+from .errors import ModelError
+from .inference.document_vectors import DocumentVectors
+from .inference.similar import Neighbour
+from .options import InferenceOptions, Method
+from .text.token_ids import Document
+
+# Documents that a thread infers at once: enough that Python's share is small, few enough that all threads have work.
+_BATCH_DOCUMENTS = 64
+
+
+class Options(TypedDict, total=False):
+    """The fields of `InferenceOptions` that a call may set; the others are the model's defaults."""
+
+    method: Method
+    epochs: int
+    alpha: float
+    min_alpha: float
+    seed: int
+    normalize: bool
+
+
+class Model:
+    """An open model. Threads may share it. Vectors are equal to the bit to those that a server of the model gives."""
+
+    def __init__(self, encoder: Encoder, threads: int | None = None) -> None:
+        """`threads`: how many infer the documents of one call; None for one per CPU of this process."""
+        self.encoder = encoder
+        self._threads = threads or len(os.sched_getaffinity(0))
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return f"<Model {manifest.name} {manifest.version}, {self.vector_size} dimensions>"
+
+    @property
+    def manifest(self) -> Manifest:
+        """Name, version, digest and parameters of the model."""
+        return self.encoder.manifest
+
+    @property
+    def vector_size(self) -> int:
+        """Dimensions of a vector."""
+        return self.manifest.algorithm.vector_size
+
+    @cached_property
+    def dv(self) -> DocumentVectors:
+        """The vectors of the training documents; ModelError if the artifact was made without --doctags."""
+        if not self.encoder.document_index:
+            raise ModelError(f"{self.encoder.artifact.path}: holds no training documents; make it with --doctags")
+        return DocumentVectors(self.encoder.artifact, self.encoder.document_index)
+
+    def embed(self, documents: str | Iterable[Document], **options: Unpack[Options]) -> Vectors:
+        """The vector of one text, float32 of shape (vector_size,), or of n documents, (n, vector_size).
+
+        `documents`: a text; or a list, a generator, or a column of NumPy, pandas, Polars or PyArrow, of texts and lists
+        of tokens. `options`: fields of `InferenceOptions`, such as `normalize=True`. A document without a known token
+        has a zero vector.
+
+        Raises TypeError for a document of another type, OptionError for an option out of range.
+        """
+        chosen = self._options(options)
+        if isinstance(documents, str):
+            vector: Vectors = self.encoder.encode([documents], chosen).vectors[0]
+            return vector
+
+        def infer(batch: list[Document]) -> Vectors:
+            return self.encoder.encode(batch, chosen).vectors
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            parts = list(pool.map(infer, _batches(_plain_documents(documents))))
+        return np.concatenate([np.empty((0, self.vector_size), np.float32), *parts])
+
+    def infer_vector(
+        self,
+        doc_words: Sequence[str],
+        alpha: float | None = None,
+        min_alpha: float | None = None,
+        epochs: int | None = None,
+    ) -> Vectors:
+        """The vector of a list of tokens by gensim's algorithm, as `Doc2Vec.infer_vector`; shape (vector_size,).
+
+        Always method sgd, whose vectors lie near those in `dv`; `embed` uses the model's own method. The draws are the
+        model's seed's, so that the same tokens give the same vector.
+        """
+        if isinstance(doc_words, str):
+            raise TypeError("doc_words: must be a list of tokens, not a text; embed() takes a text")
+        given = {"alpha": alpha, "min_alpha": min_alpha, "epochs": epochs}
+        options: Any = {name: value for name, value in given.items() if value is not None}
+        vector: Vectors = self.embed([doc_words], method="sgd", **options)[0]
+        return vector
+
+    def _options(self, options: Options) -> InferenceOptions:
+        if unknown := options.keys() - Options.__annotations__.keys():
+            raise TypeError(f"{min(unknown)}: is no option of inference; they are {', '.join(Options.__annotations__)}")
+        return replace(self.encoder.defaults, **options)
+
+    @overload
+    def find_similar(  # type: ignore[overload-overlap]
+        self, queries: str, top_k: int = 10, **options: Unpack[Options]
+    ) -> list[Neighbour]: ...
+    @overload
+    def find_similar(
+        self, queries: Iterable[Document], top_k: int = 10, **options: Unpack[Options]
+    ) -> list[list[Neighbour]]: ...
+
+    def find_similar(
+        self, queries: str | Iterable[Document], top_k: int = 10, **options: Unpack[Options]
+    ) -> list[Neighbour] | list[list[Neighbour]]:
+        """The `top_k` training documents nearest to one text, or to each of a list of documents, by cosine.
+
+        `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact was made without --doctags.
+        """
+        nearest = self.dv.nearest(np.atleast_2d(self.embed(queries, **options)), top_k)
+        return nearest[0] if isinstance(queries, str) else nearest
+
+
+def _plain_documents(documents: Iterable[Document]) -> Iterable[Document]:
+    """The documents of a list, a generator or a column, as plain Python values."""
+    # Iterating over a table or a dict would give the names of its columns.
+    if not isinstance(documents, Iterable) or isinstance(documents, Mapping | bytes) or hasattr(documents, "columns"):
+        raise TypeError(f"documents: must be a text, or a list or column of documents, not {_type(documents)}")
+    for name in ("to_pylist", "to_list", "tolist"):
+        if hasattr(documents, name):
+            return cast(Iterable[Document], getattr(documents, name)())
+    return documents
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    checked = (_checked(document, position) for position, document in enumerate(documents))
+    return iter(lambda: list(islice(checked, _BATCH_DOCUMENTS)), [])
+
+
+def _checked(document: Document, position: int) -> Document:
+    if isinstance(document, str):
+        return document
+    # A column of lists may hold arrays.
+    tokens = document.tolist() if isinstance(document, np.ndarray) else document
+    if isinstance(tokens, Sequence) and all(isinstance(token, str) for token in tokens):
+        return tokens
+    raise TypeError(f"documents[{position}]: must be a text or a list of tokens, not {_type(document)}")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,125 @@
+"""A model in this process: `paravec_model.load`, against the encoder and gensim's own answers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+
+import paravec_model
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+from paravec_model.errors import ArtifactError, ModelError, OptionError
+from paravec_model.model import Model
+
+from .. import parity
+
+TEXTS = ["fires burn near Sydney", "the prime minister spoke to reporters", "xyzzy"] * 50
+
+
+@pytest.fixture(scope="module")
+def model(artifact: Artifact) -> Model:
+    """The session's model, opened by a user."""
+    return paravec_model.load(artifact.path, threads=2)
+
+
+def test_vectors_are_the_encoders(model: Model, encoder: Encoder) -> None:
+    """A list of many documents gives what one call of the encoder gives, and a text gives one row of it."""
+    expected = encoder.encode([encoder.tokenize(text) for text in TEXTS]).vectors
+    np.testing.assert_array_equal(model.embed(TEXTS), expected)
+    np.testing.assert_array_equal(model.embed(TEXTS[1]), expected[1])
+    np.testing.assert_array_equal(model.embed(iter(TEXTS)), expected)
+    np.testing.assert_array_equal(model.embed(np.array(TEXTS)), expected)
+    tokens: Any = [np.array(encoder.tokenize(text), dtype=object) for text in TEXTS]
+    np.testing.assert_array_equal(model.embed(tokens), expected)
+    assert model.embed([]).shape == (0, model.vector_size)
+    assert repr(model) == f"<Model {model.manifest.name} {model.manifest.version}, {model.vector_size} dimensions>"
+
+
+def test_options_replace_the_models_defaults(model: Model, encoder: Encoder) -> None:
+    """An option that is given counts; the others stay the model's."""
+    normalized = model.embed(TEXTS[:2], normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(normalized, axis=1), 1, rtol=1e-6)
+    vectors = model.embed(TEXTS[:2])
+    np.testing.assert_allclose(normalized, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), rtol=1e-5)
+    assert not np.array_equal(model.embed(TEXTS[:2], seed=9), vectors)
+
+
+@pytest.mark.parametrize(
+    ("documents", "problem"),
+    [
+        ([TEXTS[0], None], r"documents\[1\]: must be a text or a list of tokens, not NoneType"),
+        ([[1, 2]], r"documents\[0\]: must be a text or a list of tokens, not list"),
+        ({"a": 1}, "documents: must be a text, or a list or column of documents, not dict"),
+        (7, "documents: must be a text, or a list or column of documents, not int"),
+    ],
+)
+def test_a_wrong_type_is_named(model: Model, documents: Any, problem: str) -> None:
+    """The error names the document and what it should be."""
+    with pytest.raises(TypeError, match=problem):
+        model.embed(documents)
+
+
+def test_a_wrong_option_is_named(model: Model) -> None:
+    """The error names the option."""
+    with pytest.raises(OptionError, match="epochs: must be 1 to 100000, not 0"):
+        model.embed("fire", epochs=0)
+    misspelt: Any = {"normalise": True}
+    with pytest.raises(TypeError, match="normalise: is no option of inference; they are method, epochs, alpha"):
+        model.embed("fire", **misspelt)
+
+
+def test_infer_vector_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
+    """`infer_vector` gives vectors as near to gensim's as two of gensim's with other seeds."""
+    words = gensim_model.wv.index_to_key[:40]
+    ours, theirs = model.infer_vector(words, epochs=200), gensim_model.infer_vector(words, epochs=200)
+    assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.9
+    np.testing.assert_array_equal(ours, model.embed([words], method="sgd", epochs=200)[0])
+    text: Any = "a text"
+    with pytest.raises(TypeError, match=r"embed\(\) takes a text"):
+        model.infer_vector(text)
+
+
+def test_dv_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
+    """Tags, vectors and nearest documents are those of gensim's `dv`."""
+    ours, theirs = model.dv, gensim_model.dv
+    assert len(ours) == len(theirs)
+    tag = ours.index_to_key[7]
+    np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+    np.testing.assert_array_equal(ours[tag], theirs[tag])
+    np.testing.assert_array_equal(ours[list(ours.index_to_key[2:5])], theirs.vectors[2:5])
+    assert tag in ours
+    assert "no such tag" not in ours
+    for positive in (tag, ours[tag], list(ours.index_to_key[3:5])):
+        found, expected = ours.most_similar(positive, topn=5), theirs.most_similar(positive, topn=5)
+        assert [key for key, _ in found] == [key for key, _ in expected]
+        np.testing.assert_allclose([cosine for _, cosine in found], [cosine for _, cosine in expected], atol=1e-5)
+    other = ours.index_to_key[8]
+    assert ours.similarity(tag, other) == pytest.approx(theirs.similarity(tag, other), abs=1e-6)
+    with pytest.raises(KeyError, match="no training document has the tag 'no such tag'"):
+        _ = ours["no such tag"]
+    with pytest.raises(ValueError, match="positive: must hold at least one"):
+        ours.most_similar([])
+
+
+def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
+    """The nearest documents of a text are those of its vector, one list for each text of a list."""
+    assert encoder.document_index
+    expected = encoder.document_index.find(model.embed(TEXTS[:2]), 3)
+    assert model.find_similar(TEXTS[:2], 3) == expected
+    assert model.find_similar(TEXTS[0], 3) == expected[0]
+
+
+def test_a_model_that_cannot_do_it_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:
+    """Without doctags there is no `dv`, without an artifact no model, and an unsupported method is refused."""
+    bare = parity.to_artifact(gensim_model, tmp_path / "bare").path
+    with pytest.raises(ModelError, match="holds no training documents; make it with --doctags"):
+        _ = paravec_model.load(bare).dv
+    with pytest.raises(ModelError, match="holds no training documents"):
+        paravec_model.load(bare).find_similar("fire")
+    with pytest.raises(ArtifactError, match="none"):
+        paravec_model.load(tmp_path / "none")
+    unknown: Any = "median"
+    with pytest.raises(OptionError, match="method: 'median' is not one of sgd, map"):
+        paravec_model.load(bare, method=unknown)
