@@ -127,7 +127,7 @@ def test_the_client_needs_neither_server_nor_model() -> None:
 def test_the_clients_public_names_are_its_all() -> None:
     """Every public name of the client is in __all__, in order, and exists."""
     public = {n for n in vars(paravec_client) if not n.startswith("_")} - {
-        "aio", "batch", "cli", "client", "config", "errors", "testing", "types",
+        "aio", "batch", "cli", "client", "config", "errors", "integrations", "testing", "types",
     }  # fmt: skip
     assert sorted(public) == sorted(paravec_client.__all__) == paravec_client.__all__
 

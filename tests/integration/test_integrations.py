@@ -1,0 +1,68 @@
+"""scikit-learn, LangChain, LlamaIndex and Haystack, the real ones, with a server and with an artifact."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paravec_client import ConfigError, EmbeddingClient
+from paravec_client.integrations.source import Source
+from paravec_model.artifact import Artifact
+
+from ..environments import environment
+from ..integrations_program import QUERY, TEXTS
+from ..servers import Server
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_server_and_an_artifact_give_the_same_vectors(
+    server: Server, artifact: Artifact, client: EmbeddingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sources give the client's vectors; without a target, PARAVEC_TARGET names the server."""
+    monkeypatch.setenv("PARAVEC_TARGET", server.target)
+    expected = client.embed(TEXTS)
+    for source in (
+        Source(server.target, None, None),
+        Source(None, None, None),
+        Source(None, str(artifact.path), None),
+    ):
+        np.testing.assert_array_equal(source.embed(TEXTS), expected)
+        assert source.vector_size == expected.shape[1]
+    norms = np.linalg.norm(Source(None, str(artifact.path), True).embed(TEXTS), axis=1)
+    np.testing.assert_allclose(norms, 1, rtol=1e-6)
+    with pytest.raises(ConfigError, match="give target or artifact, not both"):
+        Source("localhost:1", "models/lee", None)
+
+
+@pytest.fixture(scope="module")
+def made(server: Server, artifact: Artifact) -> Any:
+    """What the program printed."""
+    python = environment("adapters") / "bin/python"
+    paths = os.pathsep.join(str(ROOT / name) for name in ("client", "proto", "model"))
+    variables = os.environ | {"PYTHONPATH": paths, "HAYSTACK_TELEMETRY_ENABLED": "False"}
+    command = [str(python), str(ROOT / "tests/integrations_program.py"), server.target, str(artifact.path)]
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["server", "process"])
+@pytest.mark.parametrize("library", ["sklearn", "langchain", "llama_index", "haystack"])
+def test_a_library_uses_the_models_vectors(made: Any, client: EmbeddingClient, library: str, kind: str) -> None:
+    """The library gets the client's vectors, and finds with them what it should."""
+    result = made[library][kind]
+    np.testing.assert_array_equal(np.array(result["vectors"], np.float32), client.embed(TEXTS[:2]))
+    if library == "sklearn":
+        assert result["score"] == 1
+        assert result["names"] == ["doc2vectransformer0", "doc2vectransformer1"]
+        assert result["tokens"] == [2, client.model().vector_size]
+    else:
+        assert result["found"] == QUERY
+    if "asynchronous" in result:
+        np.testing.assert_array_equal(np.array(result["asynchronous"], np.float32), client.embed(TEXTS[0]))
