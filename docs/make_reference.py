@@ -26,8 +26,8 @@ from paravec_server.telemetry.metrics import ServerInfo, in_flight_limits, metri
 ROOT = Path(__file__).parents[1]
 
 COMMANDS = {
-    "paravec": ("embed", "similar", "model", "health", "completion"),
-    "paravec-model": ("train", "convert", "inspect", "verify", "evaluate", "compare"),
+    "paravec": ("embed", "similar", "vectors", "model", "health", "completion"),
+    "paravec-model": ("train", "convert", "inspect", "verify", "export", "evaluate", "compare"),
     "paravec-server": (),
 }
 """Each command with its subcommands."""

@@ -15,7 +15,7 @@ from ._protocol.stream import Outcome, check_error_mode, open_stream
 from ._transport.async_runner import AsyncRunner
 from .client import EmbeddingClient
 from .config import ClientConfig, resolve_config
-from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, SimilarDocuments, Vector
+from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, SimilarDocuments, Tag, Vector
 
 
 class AsyncEmbeddingClient:
@@ -149,6 +149,15 @@ class AsyncEmbeddingClient:
             return (await self._runner.run(self._programs.find_similar([query], top_k, options, settings)))[0]
         values = plain_values(cast(Iterable[Query], queries), "queries")
         return await self._runner.run(self._programs.find_similar(values, top_k, options, settings))
+
+    async def document_vectors(
+        self, tags: Tag | Iterable[Tag], *, timeout: float | None = None, metadata: MetadataLike | None = None
+    ) -> Vector:
+        settings = call_settings(timeout, metadata)
+        if isinstance(tags, str | int):
+            vector: Vector = (await self._runner.run(self._programs.document_vectors([tags], settings)))[0]
+            return vector
+        return await self._runner.run(self._programs.document_vectors(plain_values(tags, "tags"), settings))
 
     async def model(self, *, timeout: float | None = None, metadata: MetadataLike | None = None) -> ModelInfo:
         return await self._runner.run(self._programs.model(call_settings(timeout, metadata)))

@@ -13,7 +13,7 @@ from ._protocol.programs import CallPrograms, concatenate
 from ._protocol.stream import Outcome, check_error_mode, open_stream
 from ._transport.sync_runner import SyncRunner
 from .config import ClientConfig, resolve_config
-from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, SimilarDocuments, Vector
+from .types import Document, Embedding, Embeddings, InferenceOptions, ModelInfo, Query, SimilarDocuments, Tag, Vector
 
 
 class EmbeddingClient:
@@ -200,6 +200,25 @@ class EmbeddingClient:
             return self._runner.run(self._programs.find_similar([query], top_k, options, settings))[0]
         values = plain_values(cast(Iterable[Query], queries), "queries")
         return self._runner.run(self._programs.find_similar(values, top_k, options, settings))
+
+    def document_vectors(
+        self, tags: Tag | Iterable[Tag], *, timeout: float | None = None, metadata: MetadataLike | None = None
+    ) -> Vector:
+        """The vectors that training gave to documents: float32 of shape (vector_size,) for one tag, else
+        (n, vector_size).
+
+        They are as training left them: not normalized.
+
+        Raises:
+            NotFoundError: No training document has one of the tags; `violations` names each.
+            UnsupportedError: The model has no training documents, or the server is older than this call.
+            ParavecError: Any other failure.
+        """
+        settings = call_settings(timeout, metadata)
+        if isinstance(tags, str | int):
+            vector: Vector = self._runner.run(self._programs.document_vectors([tags], settings))[0]
+            return vector
+        return self._runner.run(self._programs.document_vectors(plain_values(tags, "tags"), settings))
 
     def model(self, *, timeout: float | None = None, metadata: MetadataLike | None = None) -> ModelInfo:
         """The model that the server holds, its default options and the server's limits."""

@@ -10,6 +10,7 @@ ParavecError
 ├── ConfigError               a setting, certificate or token is unusable
 ├── ForkedError               the process was forked while gRPC was in use
 ├── ModelChangedError         the servers switched to another model during a list or stream
+├── NotFoundError             no training document has a tag; `violations` names each
 ├── UnsupportedError          the server or its model does not support the call
 └── ServerError               the server failed; `request_id` is in its log
 """
@@ -126,6 +127,10 @@ class ModelChangedError(ParavecError):
         super().__init__(text, code="ABORTED")
 
 
+class NotFoundError(ParavecError):
+    """No training document of the model has a tag; `violations` names each of them."""
+
+
 class UnsupportedError(ParavecError):
     """The call needs a newer server, or another model, such as one with training documents."""
 
@@ -141,6 +146,7 @@ _BY_CODE: dict[str, type[ParavecError]] = {
     "UNAUTHENTICATED": UnauthenticatedError,
     "DEADLINE_EXCEEDED": DeadlineError,
     "CANCELLED": CancelledError,
+    "NOT_FOUND": NotFoundError,
     "FAILED_PRECONDITION": UnsupportedError,
     "UNIMPLEMENTED": UnsupportedError,
 }
@@ -208,9 +214,10 @@ def _make(code: str, text: str, status: status_pb2.Status | None = None) -> Para
 
 
 def with_offset(error: ParavecError, offset: int) -> ParavecError:
-    """A copy with `offset` added to its document or query numbers, for a call that is one batch of a list."""
+    """A copy with `offset` added to its numbers of documents, queries or tags, for one batch of a list."""
     return _rename_fields(
-        error, lambda path: re.sub(r"^(documents|queries)\[(\d+)\]", lambda f: f"{f[1]}[{int(f[2]) + offset}]", path)
+        error,
+        lambda path: re.sub(r"^(documents|queries|tags)\[(\d+)\]", lambda f: f"{f[1]}[{int(f[2]) + offset}]", path),
     )
 
 

@@ -92,8 +92,8 @@ class Model:
     ) -> Vectors:
         """The vector of a list of tokens by gensim's algorithm, as `Doc2Vec.infer_vector`; shape (vector_size,).
 
-        Always method sgd, whose vectors lie near those in `dv`; `embed` uses the model's own method. The draws are the
-        model's seed's, so that the same tokens give the same vector.
+        Always method sgd; `embed` uses the model's own method. The draws are those of the model's seed, so the same
+        tokens give the same vector.
         """
         if isinstance(doc_words, str):
             raise TypeError("doc_words: must be a list of tokens, not a text; embed() takes a text")

@@ -44,9 +44,14 @@ EMBED_STREAM = RpcMethod(
 FIND_SIMILAR = RpcMethod(
     f"/{SERVICE}/FindSimilar", pb.FindSimilarRequest.SerializeToString, pb.FindSimilarResponse.FromString
 )
+GET_DOCUMENT_VECTORS = RpcMethod(
+    f"/{SERVICE}/GetDocumentVectors",
+    pb.GetDocumentVectorsRequest.SerializeToString,
+    pb.GetDocumentVectorsResponse.FromString,
+)
 GET_MODEL = RpcMethod(f"/{SERVICE}/GetModel", pb.GetModelRequest.SerializeToString, pb.GetModelResponse.FromString)
 CHECK = RpcMethod("/grpc.health.v1.Health/Check", health.encode_request, health.decode_response, any_server=True)
-METHODS = (EMBED, EMBED_STREAM, FIND_SIMILAR, GET_MODEL, CHECK)
+METHODS = (EMBED, EMBED_STREAM, FIND_SIMILAR, GET_DOCUMENT_VECTORS, GET_MODEL, CHECK)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 from paravec.v1 import embedding_pb2 as pb
 
 from ..config import Batch
-from ..types import Document, InferenceOptions, Limits, ModelInfo, Neighbour, Query, SimilarDocuments
+from ..types import Document, InferenceOptions, Limits, ModelInfo, Neighbour, Query, SimilarDocuments, Tag
 from .call_settings import invalid
 from .decode import enum_name, method_name
 
-Content = TypeVar("Content", pb.Document, pb.Query)
+Content = TypeVar("Content", pb.Document, pb.Query, pb.Tag)
 Item = TypeVar("Item")
 
 # Bytes of a request message reserved for all but its documents.
@@ -48,8 +48,8 @@ def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
 
 
-def message_size(message: pb.Document | pb.Query, path: str, max_message_bytes: int) -> int:
-    """The size of a document or query in bytes; InvalidArgumentError if no request message can hold it."""
+def message_size(message: pb.Document | pb.Query | pb.Tag, path: str, max_message_bytes: int) -> int:
+    """The size of a document, query or tag in bytes; InvalidArgumentError if no request message can hold it."""
     size = message.ByteSize()
     if size > max_message_bytes - _ENVELOPE_BYTES:
         raise invalid(path, f"has {size} bytes, the server accepts messages of {max_message_bytes} bytes")
@@ -76,6 +76,18 @@ def is_vector(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "fiu"
     return _is_list(value) and isinstance(next(iter(cast(Sequence[object], value)), None), Real)
+
+
+def tag_message(tag: Tag, path: str) -> pb.Tag:
+    """The message for a tag; InvalidArgumentError for another type, or a number or text that no field can hold."""
+    try:
+        if isinstance(tag, str):
+            return pb.Tag(name=tag)
+        if isinstance(tag, int | np.integer) and not isinstance(tag, bool):
+            return pb.Tag(number=int(tag))
+    except ValueError:
+        raise invalid(path, "must have at most 64 bits, or be text that UTF-8 can carry") from None
+    raise invalid(path, f"must be a str or an int, not {type(tag).__name__}")
 
 
 def options_message(options: InferenceOptions | None) -> pb.InferenceOptions:

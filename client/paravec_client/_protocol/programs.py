@@ -11,10 +11,10 @@ from paravec.v1 import embedding_pb2 as pb
 
 from ..config import ClientConfig
 from ..errors import DeadlineError, ModelChangedError, ParavecError, ServerError, UnavailableError, with_offset
-from ..types import Document, Embeddings, InferenceOptions, Limits, ModelInfo, Query, SimilarDocuments
+from ..types import Document, Embeddings, InferenceOptions, Limits, ModelInfo, Query, SimilarDocuments, Tag, Vector
 from . import messages
 from .call_settings import CallSettings, check_timeout, invalid
-from .calls import CHECK, EMBED, FIND_SIMILAR, GET_MODEL, SERVICE, Call, Program, Sleep
+from .calls import CHECK, EMBED, FIND_SIMILAR, GET_DOCUMENT_VECTORS, GET_MODEL, SERVICE, Call, Program, Sleep
 from .decode import decode_embed_response
 from .retry import RetryingCaller
 
@@ -111,11 +111,26 @@ class CallPrograms:
                 response = yield from self.caller.call(FIND_SIMILAR, request, settings)
             except ParavecError as error:
                 raise with_offset(error, len(results)) from error.__cause__
-            if model and response.model != model:
-                raise ModelChangedError(model.version, response.model.version)
+            _check_same_model(model, response.model)
             model = response.model
             results += messages.similar_documents(response)
         return results
+
+    def document_vectors(self, tags: Iterable[Tag], settings: CallSettings) -> Program[Vector]:
+        """The vectors of training documents, from one or more calls."""
+        requests = [messages.tag_message(tag, f"tags[{i}]") for i, tag in enumerate(tags)]
+        info = yield from self.model(settings)
+        vectors, model = [np.empty((0, info.vector_size), np.float32)], None
+        for batch in messages.split_into_batches(requests, info.limits, self.config.batch, "tags"):
+            request = pb.GetDocumentVectorsRequest(tags=batch)
+            try:
+                response = yield from self.caller.call(GET_DOCUMENT_VECTORS, request, settings)
+            except ParavecError as error:
+                raise with_offset(error, sum(map(len, vectors))) from error.__cause__
+            _check_same_model(model, response.model)
+            model = response.model
+            vectors.append(np.array([vector.values for vector in response.vectors], np.float32))
+        return np.concatenate(vectors)
 
     def health(self, service: str, settings: CallSettings) -> Program[str]:
         """The health status of a service, without retries."""
@@ -155,6 +170,11 @@ class CallPrograms:
             _log.info("%s is not ready: %s", self.config.target, status)
             yield Sleep(interval)
             interval = min(2 * interval, _LONGEST_POLL_SECONDS)
+
+
+def _check_same_model(before: pb.ModelVersion | None, now: pb.ModelVersion) -> None:
+    if before and before != now:
+        raise ModelChangedError(before.version, now.version)
 
 
 def concatenate(parts: Sequence[Embeddings]) -> Embeddings:

@@ -1,4 +1,4 @@
-"""The command `paravec`: embeds texts, finds similar documents, describes the model, checks health."""
+"""The command `paravec`: embeds texts, finds similar documents and their vectors, describes model and health."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from .. import (
     UnauthenticatedError,
     UnavailableError,
 )
-from .commands import completion, embed, similar, status
+from .commands import completion, embed, similar, status, vectors
 from .commands.flags import common_flags
 from .errors import CommandError
 
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="paravec", description="Use a paravec server.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (embed, similar, status):
+    for command in (embed, similar, vectors, status):
         command.add(commands, common_flags())
     completion.add(commands, parser)
     return parser

@@ -2,7 +2,7 @@
 
 from .embeddings import Document, Embedding, Embeddings, Vector
 from .model import InferenceOptions, Limits, ModelInfo, ModelVersion
-from .similar import Neighbour, Query, SimilarDocuments
+from .similar import Neighbour, Query, SimilarDocuments, Tag
 
 __all__ = [
     "Document",
@@ -15,5 +15,6 @@ __all__ = [
     "Neighbour",
     "Query",
     "SimilarDocuments",
+    "Tag",
     "Vector",
 ]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from .embeddings import Vector
 
+Tag = str | int
+"""The tag of a training document."""
+
 Query = str | Sequence[str] | Sequence[float] | Vector
 """A text, a list of tokens, or a vector of shape (vector_size,)."""
 
@@ -18,7 +21,7 @@ class Neighbour:
         cosine: Cosine similarity of its vector and the query's, -1 to 1; 0 if its vector is zero.
     """
 
-    tag: str | int
+    tag: Tag
     cosine: float
 
 

@@ -65,6 +65,10 @@ class Artifact:
         count = self.manifest.doctag_count
         return Doctags(self.path / DOCTAGS, count, self.arrays.get("doctag_offsets")) if count else ()
 
+    def index_of_tag(self, tag: Tag) -> int | None:
+        """The row of a tag in `doctag_vectors`; None if no training document has it."""
+        return self.doctags.index_of(tag) if isinstance(self.doctags, Doctags) else None
+
     @cached_property
     def longest_path(self) -> int:
         """Nodes on the longest path of the Huffman tree; 0 without a tree."""

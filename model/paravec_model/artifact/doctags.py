@@ -78,6 +78,26 @@ class Doctags(Sequence[Tag]):
         """Byte in the file where each entry begins, and where the last one ends; shape (tags + 1,)."""
         return self._line_offsets() if self._stored_offsets is None else self._stored_offsets
 
+    def index_of(self, tag: Tag) -> int | None:
+        """The position of a tag, or None. The first call reads the whole file; ArtifactError if it is damaged."""
+        line = json.dumps(tag).encode("ascii")
+        hashes, order = self._by_hash
+        key = hash(line)
+        for position in order[np.searchsorted(hashes, key) : np.searchsorted(hashes, key, "right")].tolist():
+            if self._line(position) == line:
+                return int(position)
+        return None
+
+    @cached_property
+    def _by_hash(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The sorted hashes of all lines, and the positions of their tags. Takes 16 bytes a tag; a dict takes 200."""
+        lines = self._text.tobytes().replace(b",\n", b"\n").splitlines()[1:-1]
+        if len(lines) != self._count:
+            raise ArtifactError(f"{self._file}: is not a list of {self._count} entries, one a line")
+        hashes = np.fromiter(map(hash, lines), np.int64, self._count)
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], order
+
     def check(self) -> None:
         """ArtifactError unless every entry is a tag at its offset. Parses the whole file."""
         if not np.array_equal(self.offsets, self._line_offsets()):
@@ -95,10 +115,13 @@ class Doctags(Sequence[Tag]):
             raise ArtifactError(f"{self._file}: is not a list of {self._count} entries, one a line")
         return offsets
 
-    def _parse(self, index: int) -> Tag:
+    def _line(self, index: int) -> bytes:
         begin, end = self.offsets[index : index + 2].tolist()
+        return self._text[max(begin, 0) : max(end, 0)].tobytes().rstrip(b",\n")
+
+    def _parse(self, index: int) -> Tag:
         try:
-            tag = json.loads(self._text[max(begin, 0) : max(end, 0)].tobytes().rstrip(b",\n"))
+            tag = json.loads(self._line(index))
         except (ValueError, RecursionError):
             tag = None
         if type(tag) not in (str, int):

@@ -50,6 +50,11 @@ class EmbeddingServiceStub(object):
                 request_serializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.SerializeToString,
                 response_deserializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.FromString,
                 _registered_method=True)
+        self.GetDocumentVectors = channel.unary_unary(
+                '/paravec.v1.EmbeddingService/GetDocumentVectors',
+                request_serializer=paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsRequest.SerializeToString,
+                response_deserializer=paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/paravec.v1.EmbeddingService/GetModel',
                 request_serializer=paravec_dot_v1_dot_embedding__pb2.GetModelRequest.SerializeToString,
@@ -87,6 +92,15 @@ class EmbeddingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDocumentVectors(self, request, context):
+        """Returns the vectors that the model learned for 1 to Limits.max_documents of its training
+        documents, in the order of the tags. NOT_FOUND, with google.rpc.BadRequest for each, if no
+        document has one of the tags. FAILED_PRECONDITION if the model has no training documents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Describes the model, its defaults and the server's limits.
         """
@@ -111,6 +125,11 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     servicer.FindSimilar,
                     request_deserializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.FromString,
                     response_serializer=paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.SerializeToString,
+            ),
+            'GetDocumentVectors': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocumentVectors,
+                    request_deserializer=paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsRequest.FromString,
+                    response_serializer=paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -200,6 +219,33 @@ class EmbeddingService(object):
             '/paravec.v1.EmbeddingService/FindSimilar',
             paravec_dot_v1_dot_embedding__pb2.FindSimilarRequest.SerializeToString,
             paravec_dot_v1_dot_embedding__pb2.FindSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocumentVectors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/paravec.v1.EmbeddingService/GetDocumentVectors',
+            paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsRequest.SerializeToString,
+            paravec_dot_v1_dot_embedding__pb2.GetDocumentVectorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

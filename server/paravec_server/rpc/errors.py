@@ -8,11 +8,13 @@ RequestError                    carries a google.rpc.Status
 ├── UnauthenticatedError        no or wrong credentials
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
 ├── NotFoundError               another model than the one served
+├── UnknownTagsError            NOT_FOUND too: no training document has a tag; BadRequest names each
 ├── NoDocumentsError            the model carries no training documents
 └── NotReadyError               the model is loading, or the server drains
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -114,6 +116,16 @@ class NotFoundError(RequestError):
 
     def __init__(self, text: str) -> None:
         super().__init__(code_pb2.NOT_FOUND, text)
+
+
+class UnknownTagsError(RequestError):
+    """No training document has some of the tags; `fields` are their paths, e.g. tags[3]."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        problem = "no training document has this tag"
+        violations = [error_details_pb2.BadRequest.FieldViolation(field=field, description=problem) for field in fields]
+        details = error_details_pb2.BadRequest(field_violations=violations)
+        super().__init__(code_pb2.NOT_FOUND, f"{fields[0]}: {problem}", details)
 
 
 class NoDocumentsError(RequestError):

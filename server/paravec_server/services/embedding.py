@@ -39,6 +39,7 @@ class EmbeddingService:
         self._version = messages.write_version(encoder.manifest)
         self._encoder = encoder
         self._model = pb.GetModelResponse(model=messages.write_model(encoder, self._settings)).SerializeToString()
+        self._document_fields = pb.GetDocumentVectorsResponse(model=self._version).SerializeToString()
         # The fields of each response that only depend on the method.
         self._embed_fields = {
             name: pb.EmbedResponse(model=self._version, method=method).SerializeToString()
@@ -57,6 +58,7 @@ class EmbeddingService:
             f"/{SERVICE}/Embed": EmbeddingRpc(self._inference, self._parse_embed, self._write_embed).method,
             f"/{SERVICE}/EmbedStream": RpcMethod(self._embed_stream, client_streaming=True, server_streaming=True),
             f"/{SERVICE}/FindSimilar": RpcMethod(self._find_similar, estimate_seconds=estimate),
+            f"/{SERVICE}/GetDocumentVectors": RpcMethod(self._get_document_vectors),
             f"/{SERVICE}/GetModel": RpcMethod(
                 self._get_model, has_request=False, limited=False, executor=InlineExecutor(1)
             ),
@@ -109,6 +111,18 @@ class EmbeddingService:
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
             messages.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
+
+    def _get_document_vectors(self, call: Call, message: bytes) -> bytes:
+        with self._inference.compute_slot(call) as stop:
+            request = parse(pb.GetDocumentVectorsRequest, message)
+            artifact = self._encoder.artifact
+            if self._encoder.document_index is None:
+                raise NoDocumentsError
+            check_count(len(request.tags), self._settings.max_documents, "tags")
+            rows = messages.tag_rows(request.tags, artifact)
+            raise_if_stopped(stop)
+            vectors = artifact.arrays["doctag_vectors"][rows, : self._encoder.manifest.algorithm.vector_size]
+            return messages.vector_fields(vectors) + self._document_fields
 
     def _get_model(self, _call: Call, _message: bytes) -> bytes:
         self._admission.check_ready()

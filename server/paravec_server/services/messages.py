@@ -7,14 +7,14 @@ from math import isfinite
 from typing import Any
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec_model.artifact import Manifest
+from paravec_model.artifact import Artifact, Manifest
 from paravec_model.artifact.doctags import Tag
-from paravec_model.encoder import Encoder, Encoding
+from paravec_model.encoder import Encoder, Encoding, Vectors
 from paravec_model.errors import OptionError
 from paravec_model.inference.similar import Neighbour
 from paravec_model.text.token_ids import NO_LIMIT, Document
 
-from ..rpc.errors import InvalidArgumentError, TooManyTokensError
+from ..rpc.errors import InvalidArgumentError, TooManyTokensError, UnknownTagsError
 from ..settings import Settings
 from .inference import Options
 
@@ -29,6 +29,8 @@ _ALGORITHMS = {
     "dm_concat": pb.ALGORITHM_DM_CONCAT,
 }
 
+_VALUES = pb.Vector.DESCRIPTOR.fields_by_name["values"].number
+_VECTORS = pb.GetDocumentVectorsResponse.DESCRIPTOR.fields_by_name["vectors"].number
 _VECTOR = pb.Embedding.DESCRIPTOR.fields_by_name["vector"].number
 
 # Neighbours of a query if the request does not set top_k.
@@ -142,6 +144,30 @@ def _tag(tag: Tag) -> dict[str, Any]:
     if isinstance(tag, int) and -(2**63) <= tag < 2**63:
         return {"number": tag}
     return {"name": str(tag).encode("utf-8", "replace").decode()}
+
+
+def tag_rows(tags: Sequence[pb.Tag], artifact: Artifact) -> list[int]:
+    """The row of each tag among the documents' vectors; UnknownTagsError names all that no document has."""
+    rows, unknown = list[int](), list[str]()
+    for i, tag in enumerate(tags):
+        if (kind := tag.WhichOneof("tag")) is None:
+            raise InvalidArgumentError(f"tags[{i}]", "must have a name or a number")
+        row = artifact.index_of_tag(tag.name if kind == "name" else tag.number)
+        if row is None:
+            unknown.append(f"tags[{i}]")
+        else:
+            rows.append(row)
+    if unknown:
+        raise UnknownTagsError(unknown)
+    return rows
+
+
+def vector_fields(vectors: Vectors) -> bytes:
+    """The vectors of a GetDocumentVectorsResponse, in wire format."""
+    size = 4 * vectors.shape[1]
+    head = _head(_VALUES, size)
+    head = _head(_VECTORS, len(head) + size) + head
+    return b"".join(head + row.tobytes() for row in vectors.astype("<f4", copy=False))
 
 
 def embedding_fields(number: int, encoding: Encoding) -> list[bytes]:

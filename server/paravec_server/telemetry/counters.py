@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-COUNTED_METHODS = ("Embed", "EmbedStream", "FindSimilar", "GetModel", "ModelInfer")
+COUNTED_METHODS = ("Embed", "EmbedStream", "FindSimilar", "GetDocumentVectors", "GetModel", "ModelInfer")
 """RPC methods that are counted, without their service's name. Health and reflection are not."""
 
 CODES = tuple(grpc.StatusCode)
