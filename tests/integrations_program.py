@@ -1,12 +1,13 @@
-"""What users of scikit-learn, LangChain, LlamaIndex and Haystack run, in an environment that has these.
+"""What users of scikit-learn, LangChain, LlamaIndex, Haystack and Qdrant run, in an environment that has these.
 
-Arguments: the target of a server, and the directory of its artifact. Prints a line of JSON with what each library did.
+Arguments: the target of a server, the directory of its artifact, and a .npy exported from it. Prints a line of JSON.
 """
 
 import asyncio
 import json
 import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 TEXTS = ["fires burn near Sydney", "the prime minister spoke to reporters", "rain on the coast of Queensland"] * 6
@@ -91,8 +92,29 @@ def with_haystack(**source: Any) -> dict[str, Any]:
     }
 
 
+def with_qdrant(exported: str) -> dict[str, Any]:
+    """Exported vectors in a database that runs in this process, searched for one of them."""
+    import numpy as np
+    from qdrant_client import QdrantClient, models
+
+    vectors = np.load(exported)
+    tags = json.loads(Path(exported).with_suffix(".tags.json").read_text())
+    database = QdrantClient(":memory:")
+    database.create_collection(
+        "documents",
+        vectors_config=models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE),
+    )
+    points = [
+        models.PointStruct(id=i, vector=vector.tolist(), payload={"tag": tag})
+        for i, (tag, vector) in enumerate(zip(tags, vectors, strict=True))
+    ]
+    database.upsert("documents", points)
+    found = database.query_points("documents", query=vectors[7].tolist(), limit=3).points
+    return {"tags": [point.payload["tag"] for point in found], "cosines": [point.score for point in found]}
+
+
 if __name__ == "__main__":
-    target, artifact = sys.argv[1:]
+    target, artifact, exported = sys.argv[1:]
     libraries = {
         "sklearn": with_sklearn,
         "langchain": with_langchain,
@@ -100,6 +122,5 @@ if __name__ == "__main__":
         "haystack": with_haystack,
     }
     sources: dict[str, dict[str, Any]] = {"server": {"target": target}, "process": {"artifact": artifact}}
-    print(
-        json.dumps({name: {kind: run(**source) for kind, source in sources.items()} for name, run in libraries.items()})
-    )
+    made = {name: {kind: run(**source) for kind, source in sources.items()} for name, run in libraries.items()}
+    print(json.dumps(made | {"qdrant": with_qdrant(exported)}))

@@ -12,6 +12,8 @@ import pytest
 from paravec_client import ConfigError, EmbeddingClient
 from paravec_client.integrations.source import Source
 from paravec_model.artifact import Artifact
+from paravec_model.document_files import write_documents
+from paravec_model.encoder import Encoder
 
 from ..environments import environment
 from ..integrations_program import QUERY, TEXTS
@@ -40,12 +42,15 @@ def test_a_server_and_an_artifact_give_the_same_vectors(
 
 
 @pytest.fixture(scope="module")
-def made(server: Server, artifact: Artifact) -> Any:
+def made(server: Server, artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What the program printed."""
+    exported = tmp_path_factory.mktemp("exported") / "documents.npy"
+    write_documents(artifact, exported, "npy", normalize=True)
     python = environment("adapters") / "bin/python"
     paths = os.pathsep.join(str(ROOT / name) for name in ("client", "proto", "model"))
     variables = os.environ | {"PYTHONPATH": paths, "HAYSTACK_TELEMETRY_ENABLED": "False"}
-    command = [str(python), str(ROOT / "tests/integrations_program.py"), server.target, str(artifact.path)]
+    arguments = (ROOT / "tests/integrations_program.py", server.target, artifact.path, exported)
+    command = [str(python), *map(str, arguments)]
     ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
@@ -66,3 +71,13 @@ def test_a_library_uses_the_models_vectors(made: Any, client: EmbeddingClient, l
         assert result["found"] == QUERY
     if "asynchronous" in result:
         np.testing.assert_array_equal(np.array(result["asynchronous"], np.float32), client.embed(TEXTS[0]))
+
+
+@pytest.mark.slow
+def test_a_vector_database_finds_what_the_model_finds(made: Any, encoder: Encoder) -> None:
+    """Exported vectors in Qdrant have the neighbours and cosines of the model's own search."""
+    assert encoder.document_index
+    size = encoder.manifest.algorithm.vector_size
+    (expected,) = encoder.document_index.find(encoder.artifact.arrays["doctag_vectors"][7:8, :size], 3)
+    assert made["qdrant"]["tags"] == [neighbour.tag for neighbour in expected]
+    np.testing.assert_allclose(made["qdrant"]["cosines"], [neighbour.cosine for neighbour in expected], atol=1e-5)
