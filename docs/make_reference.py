@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 COMMANDS = {
     "paravec": ("embed", "similar", "model", "health", "completion"),
-    "paravec-model": ("train", "convert", "inspect", "verify", "evaluate", "compare"),
+    "paravec-model": ("train", "convert", "inspect", "verify", "package", "evaluate", "compare"),
     "paravec-server": (),
 }
 """Each command with its subcommands."""

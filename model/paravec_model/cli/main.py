@@ -1,4 +1,4 @@
-"""paravec-model: train, convert, inspect, verify, evaluate and compare model artifacts.
+"""paravec-model: train, convert, inspect, verify, package, evaluate and compare model artifacts.
 
 numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
@@ -151,6 +151,17 @@ def _verify(arguments: Namespace) -> int:
     return 1 if problems else 0
 
 
+def _package(arguments: Namespace) -> int:
+    from ..packaging import package
+
+    written = package(arguments.artifact, arguments.output, tag=arguments.tag, license_=arguments.license)
+    manifest = written.manifest
+    print(
+        f"{arguments.output}:{written.tag}: {manifest.name} {manifest.version} {manifest.digest}, as {written.digest}"
+    )
+    return 0
+
+
 def _evaluate(arguments: Namespace) -> int:
     from ..artifact import Artifact
     from ..encoder import Encoder
@@ -204,6 +215,7 @@ _COMMANDS = {
     "convert": _convert,
     "inspect": _inspect,
     "verify": _verify,
+    "package": _package,
     "evaluate": _evaluate,
     "compare": _compare,
 }
