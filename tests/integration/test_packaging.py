@@ -88,7 +88,7 @@ def test_each_file_is_a_layer_with_the_digest_of_the_manifest(artifact: Artifact
     assert json.loads((layout / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
     layers = {layer["annotations"]["org.cncf.model.filepath"]: layer for layer in image_manifest(layout)["layers"]}
     assert {name: blob(layout, layer) for name, layer in layers.items()} == contents(signed)
-    assert "model.sig" in layers
+    assert list(layers) == ["manifest.json", *sorted(artifact.manifest.files), "model.sig"]
     for name, entry in artifact.manifest.files.items():
         assert layers[name]["digest"] == f"sha256:{entry.sha256}"
     for name, layer in layers.items():
