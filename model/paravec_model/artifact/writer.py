@@ -65,7 +65,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-class _HashingFile:
+class HashingFile:
     """A file to write to, which hashes and counts the bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -74,18 +74,20 @@ class _HashingFile:
         self._size = 0
 
     def write(self, data: bytes | memoryview) -> None:
+        """Write all of it."""
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data) if isinstance(data, bytes) else data.nbytes
 
     def entry(self) -> FileEntry:
+        """Size and hash of what was written."""
         return FileEntry(self._size, self._hash.hexdigest())
 
 
 def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
     """Write a JSON list, one entry a line."""
     with path.open("wb") as file:
-        out = _HashingFile(file)
+        out = HashingFile(file)
         out.write(b"[\n" + ",\n".join(json.dumps(value) for value in values).encode("ascii") + b"\n]\n")
     return out.entry()
 
@@ -107,7 +109,7 @@ def write_array(
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)))
     step, unusable = max(1, _PIECE_BYTES // row_bytes), 0
     with path.open("wb") as file:
-        out = _HashingFile(file)
+        out = HashingFile(file)
         np.lib.format.write_array_header_1_0(out, header)
         for start in range(0, len(array), step):
             with np.errstate(over="ignore", invalid="ignore"):

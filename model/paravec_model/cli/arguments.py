@@ -67,6 +67,17 @@ examples:
   paravec-model export models/lee lee.txt                # gensim: KeyedVectors.load_word2vec_format("lee.txt")
 """,
     ),
+    "package": (
+        "package an artifact for a registry",
+        "Write an artifact as an OCI image layout by the specification CNCF ModelPack, which skopeo and oras push.",
+        """\
+A file model.sig beside the artifact's files, its signature, is packaged too.
+
+example:
+  paravec-model package models/lee lee-oci --license Apache-2.0
+  skopeo copy oci:lee-oci docker://registry.example.com/models/lee:1
+""",
+    ),
     "evaluate": (
         "measure how good a model is",
         "Measure how well a model's vectors find related texts, for each method, with 95 % confidence intervals.",
@@ -118,11 +129,15 @@ _TOKENIZER_OPTIONS = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse `argv`; the command's name is in `command`. Exits with status 2 if the flags are wrong."""
     parser = argparse.ArgumentParser(
-        prog="paravec-model", description="Make, check and compare artifacts of Doc2Vec models.", allow_abbrev=False
+        prog="paravec-model",
+        description="Make, check, package and compare artifacts of Doc2Vec models.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train, convert, inspect, verify, export, evaluate, compare = (_add_command(commands, name) for name in _COMMANDS)
+    train, convert, inspect, verify, export, package, evaluate, compare = (
+        _add_command(commands, name) for name in _COMMANDS
+    )
     add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
     _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
@@ -134,12 +149,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, rates="the model's", method="sgd")
-    for command in (inspect, verify, export, evaluate):
+    for command in (inspect, verify, export, package, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
     export.add_argument("output", type=Path, metavar="OUTPUT", help="the file; must not exist yet")
     export.add_argument("--format", choices=("word2vec", "npy", "parquet"), help="its format (default: by its suffix)")
     export.add_argument("--normalize", action="store_true", help="scale vectors to unit length")
+    package.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the package; must not exist yet")
+    package.add_argument("--tag", help="tag of the package in its index (default: the model's version)")
+    package.add_argument("--license", metavar="SPDX", help="license of the model, an SPDX expression: Apache-2.0")
     add_evaluate(evaluate)
     add_compare(compare)
     arguments = parser.parse_args(argv)

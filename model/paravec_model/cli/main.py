@@ -1,4 +1,4 @@
-"""paravec-model: train, convert, inspect, verify, export, evaluate and compare model artifacts.
+"""paravec-model: train, convert, inspect, verify, export, package, evaluate and compare model artifacts.
 
 numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
@@ -162,6 +162,17 @@ def _export(arguments: Namespace) -> int:
     return 0
 
 
+def _package(arguments: Namespace) -> int:
+    from ..packaging import package
+
+    written = package(arguments.artifact, arguments.output, tag=arguments.tag, license_=arguments.license)
+    manifest = written.manifest
+    print(
+        f"{arguments.output}:{written.tag}: {manifest.name} {manifest.version} {manifest.digest}, as {written.digest}"
+    )
+    return 0
+
+
 def _evaluate(arguments: Namespace) -> int:
     from ..artifact import Artifact
     from ..encoder import Encoder
@@ -216,6 +227,7 @@ _COMMANDS = {
     "inspect": _inspect,
     "verify": _verify,
     "export": _export,
+    "package": _package,
     "evaluate": _evaluate,
     "compare": _compare,
 }
