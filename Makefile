@@ -12,10 +12,10 @@ ARTIFACT    ?= $(MODEL)
 MODEL_IMAGE ?= doc2vec-model
 MODEL_TAG   ?= 1.0.0
 
-# Of images: their platforms (PLATFORM=linux/amd64,linux/arm64), the address of the repository, and further flags.
-PLATFORM    ?=
-SOURCE      ?=
-BUILD_FLAGS ?=
+# Of images: their platforms (PLATFORM=linux/amd64,linux/arm64), the address of this repository, and further flags.
+PLATFORM    =
+SOURCE_URL  =
+BUILD_FLAGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -155,7 +155,7 @@ commit = $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --form
 changed = $(shell git diff --quiet HEAD -- $(1) 2>/dev/null; [ $$? -ne 1 ] || echo -dirty)
 provenance = --label org.opencontainers.image.revision=$(or $(call commit,%H,$(1)),unknown)$(call changed,$(1)) \
 	  --label org.opencontainers.image.created=$(or $(call commit,%cd,$(1)),1970-01-01T00:00:00Z) \
-	  $(if $(SOURCE),--label org.opencontainers.image.source=$(SOURCE)) \
+	  $(if $(SOURCE_URL),--label org.opencontainers.image.source=$(SOURCE_URL)) \
 	  --build-arg SOURCE_DATE_EPOCH=$(call epoch,$(1))
 epoch = $(or $(call commit,%ct,$(1)),0)
 

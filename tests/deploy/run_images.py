@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
 from paravec_model import __version__
@@ -69,10 +70,8 @@ def test_the_servers_sbom_is_what_pip_and_dpkg_list(artifact: Artifact) -> None:
     assert {url for url in urls if url.startswith("pkg:pypi/")} == listed
     packages = run(SERVER, "dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Package} ${Version}\\n")
     installed = [line.split()[1:] for line in packages.splitlines() if line.startswith("ii")]
-    debian = [url.partition("?")[0].removeprefix("pkg:deb/debian/").partition("@") for url in urls if ":deb/" in url]
-    assert sorted((name, version.replace("%2B", "+").replace("%3A", ":")) for name, _, version in debian) == sorted(
-        map(tuple, installed)
-    )
+    debian = [PackageURL.from_string(url) for url in urls if url.startswith("pkg:deb/")]
+    assert sorted([one.name, one.version] for one in debian) == sorted(installed)
     (python,) = (url.partition("@")[2] for url in urls if url.startswith("pkg:generic/python@"))
     assert run(SERVER, "python", "--version") == f"Python {python}\n"
 
