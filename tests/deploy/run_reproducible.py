@@ -5,6 +5,7 @@ Needs root on Debian; what else it takes is installed by lab/env.sh.
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ IMAGES = ("server", "model", "faq")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> list[str]:
+def built(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> Iterator[list[str]]:
     """Suffixes of two builds of HEAD, in checkouts with other paths and permissions, one of them on one CPU."""
     bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
     if bases.returncode == 3:
@@ -26,7 +27,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> list[
     assert bases.returncode == 0, bases.stderr
     for name, umask, cpus in (("one", "022", os.cpu_count() or 1), ("two", "077", 1)):
         build(tmp_path_factory.mktemp(name) / name, name, artifact, umask, cpus)
-    return ["one", "two"]
+    yield ["one", "two"]
+    podman("rmi", "--force", *(image for image in listed() if "/reproducible-" in image))
 
 
 def build(checkout: Path, name: str, artifact: Artifact, umask: str, cpus: int) -> None:
