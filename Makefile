@@ -12,9 +12,14 @@ ARTIFACT    ?= $(MODEL)
 MODEL_IMAGE ?= doc2vec-model
 MODEL_TAG   ?= 1.0.0
 
+# Of images: their platforms (PLATFORM=linux/amd64,linux/arm64), the address of this repository, and further flags.
+PLATFORM    =
+SOURCE_URL  =
+BUILD_FLAGS =
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +72,10 @@ faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:808
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
 	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --python build/faq/bin/python --faq $(FAQ)
 
+FAQ_IMAGE ?= paravec-faq
+
 faq-image: | $(VENV)/.ready ## Build the image of the example faq_engine
-	@$(BUILDER) build -f client/examples/faq_engine/Dockerfile -t paravec-faq:$(VERSION) \
+	@$(BUILD) -f client/examples/faq_engine/Dockerfile $(TAG_AS) $(FAQ_IMAGE):$(VERSION) $(call provenance) \
 	  --label org.opencontainers.image.version=$(VERSION) .
 
 PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -120,12 +127,11 @@ PLATFORMS = any $(shell $(RUN) -c 'from paravec_model.kernels.build import TARGE
 DIST     ?= dist
 
 dist: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
-dist: check-tag ## Build the wheels of all platforms, the source distribution and the server's SBOM into dist (TAG=v0.1.0)
+dist: check-tag ## Build the wheels of all platforms and the source distribution into dist (TAG=v0.1.0)
 	@rm -rf $(DIST)/paravec-*
 	@$(RUN) -m hatchling build -d $(DIST) -t sdist
 	@for platform in $(PLATFORMS); do \
 	  CC= PARAVEC_WHEEL_PLATFORM=$$platform $(RUN) -m hatchling build -d $(DIST) -t wheel || exit 1; done
-	@$(RUN) -m release.sbom requirements/server.lock $(DIST)/paravec-server-$(VERSION).cdx.json
 
 release: check-tag ## Make a release of dist on GitHub (TAG=v0.1.0; needs gh)
 	@mkdir -p build
@@ -135,28 +141,57 @@ release: check-tag ## Make a release of dist on GitHub (TAG=v0.1.0; needs gh)
 check-tag: | $(VENV)/.ready
 	@[ '$(or $(TAG),v$(VERSION))' = v$(VERSION) ] || { echo "TAG is $(TAG), but the version is $(VERSION)" >&2; exit 1; }
 
-images: server-image model-image ## Build both images (BUILDER=docker ARTIFACT=folder MODEL_TAG=1.0.0)
+images: server-image model-image ## Build both images (BUILDER=docker PLATFORM=platforms ARTIFACT=folder MODEL_TAG=1.0.0)
 
 SERVER_IMAGE ?= paravec-server
 
-server-image: check-tag ## Build the server's image (SERVER_IMAGE=name BUILD_FLAGS=further flags)
-	@$(BUILDER) build -f server/Dockerfile -t $(SERVER_IMAGE):$(VERSION) --label org.opencontainers.image.version=$(VERSION) \
-	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(BUILD_FLAGS) .
+comma := ,
+BUILD  = $(BUILDER) build $(if $(PLATFORM),--platform $(PLATFORM)) $(BUILD_FLAGS)
+# The images of several platforms have one name; buildah and podman call that a manifest.
+TAG_AS = $(if $(findstring $(comma),$(PLATFORM)),$(if $(findstring docker,$(BUILDER)),-t,--manifest),-t)
 
-model-image: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build the model's image
+# A fact about HEAD, or about the last commit of the given paths. Times are the commit's, so that it has one digest.
+commit = $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=$(1) -- $(2) 2>/dev/null)
+changed = $(shell git diff --quiet HEAD -- $(1) 2>/dev/null; [ $$? -ne 1 ] || echo -dirty)
+provenance = --label org.opencontainers.image.revision=$(or $(call commit,%H,$(1)),unknown)$(call changed,$(1)) \
+	  --label org.opencontainers.image.created=$(or $(call commit,%cd,$(1)),1970-01-01T00:00:00Z) \
+	  $(if $(SOURCE_URL),--label org.opencontainers.image.source=$(SOURCE_URL)) \
+	  --build-arg SOURCE_DATE_EPOCH=$(call epoch,$(1))
+epoch = $(or $(call commit,%ct,$(1)),0)
+
+server-image: check-tag ## Build the server's image (SERVER_IMAGE=name BUILD_FLAGS=further flags)
+	@$(BUILD) -f server/Dockerfile $(TAG_AS) $(SERVER_IMAGE):$(VERSION) $(call provenance) \
+	  --label org.opencontainers.image.version=$(VERSION) .
+
+sbom: check-tag ## Write the SBOM that the server's image holds into dist, one for each platform
+	@for platform in $(or $(subst $(comma), ,$(PLATFORM)),''); do \
+	  $(BUILDER) build -f server/Dockerfile $${platform:+--platform $$platform} --target sbom \
+	    --build-arg SOURCE_DATE_EPOCH=$(call epoch) --output type=local,dest=$(DIST) . || exit 1; done
+
+# What the model's image is made from, besides the artifact; with nothing else in its labels, its digest stays.
+MODEL_SOURCES = model/image release/model_sbom.py release/sbom.py
+
+model-image: $(ARTIFACT)/manifest.json | $(VENV)/.ready ## Build the model's image (MODEL_LICENSE=SPDX expression)
+	@rm -rf build/sbom && mkdir -p build/sbom
+	@SOURCE_DATE_EPOCH=$(call epoch,$(MODEL_SOURCES)) $(RUN) -m release.model_sbom $(ARTIFACT) >build/sbom/model.cdx.json
 	@facts=$$($(RUN) -c 'import sys, shlex, pathlib, paravec_model.artifact as m; \
 	    f = m.read_manifest(pathlib.Path(sys.argv[1])); \
 	    print(*(f"{k}={shlex.quote(getattr(f, k))}" for k in ("name", "version", "digest")))' $(ARTIFACT)) && eval "$$facts" \
-	  && $(BUILDER) build --build-context artifact=$(ARTIFACT) -t $(MODEL_IMAGE):$(MODEL_TAG) \
+	  && $(BUILD) --build-context artifact=$(ARTIFACT) --build-context sbom=build/sbom \
+	    $(TAG_AS) $(MODEL_IMAGE):$(MODEL_TAG) $(call provenance,$(MODEL_SOURCES)) \
 	    --label org.opencontainers.image.version="$$version" --label paravec.model.name="$$name" \
-	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" model/image
+	    --label paravec.model.version="$$version" --label paravec.model.digest="$$digest" \
+	    $(if $(MODEL_LICENSE),--label org.opencontainers.image.licenses='$(MODEL_LICENSE)') model/image
 
 manifests: $(VENV)/.ready ## Render the overlays into build/manifests; validate them and each pair of components (needs kubectl)
 	@$(RUN) -m tests.deploy.manifests
 	@$(PYTEST) -q tests/deploy/test_composition.py $(ARGS)
 
 deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (needs root on Debian, kubectl)
-	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py $(ARGS)
+	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_containers.py tests/deploy/run_images.py $(ARGS)
+
+reproducible: $(VENV)/.ready ## Build the images of HEAD twice from nothing and compare their digests (needs root on Debian)
+	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_reproducible.py $(ARGS)
 
 languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (needs Java, golang-google-grpc-dev, protoc-gen-go)
 	@$(RUN) -m pytest -rs --timeout 600 tests/languages/run_go.py tests/languages/run_spark.py $(ARGS)

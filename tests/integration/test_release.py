@@ -1,6 +1,5 @@
-"""Releases: distributions, SBOM, notes and workflows."""
+"""Releases: distributions, notes and workflows."""
 
-import json
 import re
 import subprocess
 import tarfile
@@ -8,10 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from release.notes import notes
-from release.sbom import locked
 
 from paravec_model import __version__
 
@@ -35,42 +31,15 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_release_has_wheels_a_source_distribution_and_an_sbom(dist: Path) -> None:
+def test_a_release_has_wheels_and_a_source_distribution(dist: Path) -> None:
     """The source distribution has what it takes to build, test and understand."""
     assert {path.name for path in dist.iterdir()} == {
         f"paravec-{__version__}-py3-none-any.whl",
         f"paravec-{__version__}.tar.gz",
-        f"paravec-server-{__version__}.cdx.json",
     }
     with tarfile.open(dist / f"paravec-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"hatch_build.py", "LICENSE", "model/paravec_model/kernels/kernels.h", "tests/conftest.py"} <= names
-
-
-@pytest.mark.slow
-def test_the_sbom_is_valid_cyclonedx_of_the_server_lock(dist: Path) -> None:
-    """The SBOM passes CycloneDX's schema and lists each package of the server's lock once."""
-    text = (dist / f"paravec-server-{__version__}.cdx.json").read_text()
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    bill = json.loads(text)
-    assert bill["metadata"]["component"]["purl"] == f"pkg:pypi/paravec@{__version__}"
-    lock = (ROOT / "requirements/server.lock").read_text()
-    names = [component["name"] for component in bill["components"]]
-    assert sorted(names) == sorted(set(re.findall(r"^([\w-]+)==", lock, re.MULTILINE)))
-
-
-def test_environment_markers_choose_the_locked_version() -> None:
-    """Markers of a lock choose the version for the given Python."""
-    lock = """a-b==1.0 ; python_full_version < '3.12' \\
-    --hash=sha256:0
-a-b==2.0 ; python_full_version >= '3.12' \\
-    --hash=sha256:1
-c==3 ; sys_platform == 'win32' \\
-    --hash=sha256:2
-d==0.1b2
-"""
-    assert list(locked(lock, "3.13")) == [("a-b", "2.0"), ("d", "0.1b2")]
-    assert list(locked(lock, "3.11")) == [("a-b", "1.0"), ("d", "0.1b2")]
 
 
 @pytest.mark.slow
