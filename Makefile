@@ -210,12 +210,12 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "oldest --extra test --resolution lowest-direct pyproject.toml" \
-	    "server --extra server --extra otel pyproject.toml" \
+	    "server --extra server --extra otel --extra signature pyproject.toml" \
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \
-	    "charts requirements/charts.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "charts requirements/charts.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "signing requirements/signing.in" "signing requirements/signing.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

@@ -53,7 +53,7 @@ examples:
     "verify": (
         "check an artifact's hashes",
         "Read the whole artifact and check its hashes; exit with status 1 if one is wrong.",
-        "example:\n  paravec-model verify models/lee\n",
+        "examples:\n  paravec-model verify models/lee\n  paravec-model verify models/lee --key signer.pub\n",
     ),
     "evaluate": (
         "measure how good a model is",
@@ -125,6 +125,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for command in (inspect, verify, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
+    key_help = "also check that the private half of a public key in this PEM file signed the artifact (model.sig)"
+    verify.add_argument("--key", type=Path, metavar="FILE", help=key_help)
     add_evaluate(evaluate)
     add_compare(compare)
     arguments = parser.parse_args(argv)
