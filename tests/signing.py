@@ -22,6 +22,8 @@ class Signer:
         folder.mkdir(exist_ok=True)
         self.key = folder / f"{name}.pub"
         self.key.write_bytes(self._private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        # The tool compares it.
+        self._fingerprint = hashlib.sha256(self.key.read_bytes()).hexdigest()
         self.secret = folder / f"{name}.pem"
         self.secret.write_bytes(
             self._private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
@@ -37,7 +39,7 @@ class Signer:
         signature = self._private.sign(content, ec.ECDSA(HASHES[self._private.curve.name]))
         return {
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-            "verificationMaterial": {"publicKey": {"hint": "0" * 64}, "tlogEntries": []},
+            "verificationMaterial": {"publicKey": {"hint": self._fingerprint}, "tlogEntries": []},
             "dsseEnvelope": {
                 "payload": base64.b64encode(payload).decode(),
                 "payloadType": payload_type,

@@ -64,7 +64,7 @@ class Environment:
         self._stop()
         objects = render(self.path)
         if volume_kind(objects) == "image":
-            podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
+            podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port, self.path.parent))
             return
         objects = playable(objects, self.name, self._port, self.secrets)
         volumes = podman("volume", "ls", "--quiet").split()
@@ -167,20 +167,37 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     return kept
 
 
-def flags(objects: Objects, port: int) -> list[str]:
-    """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them."""
+def flags(objects: Objects, port: int, folder: Path) -> list[str]:
+    """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them.
+
+    ConfigMaps that are mounted become folders in `folder`.
+    """
     spec = pod(objects)
     (server,) = spec["containers"]
     security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
     variables = settings(objects) | {"PARAVEC_THREADS": cpus}
-    references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
+    mounted = []
+    for volume in spec["volumes"]:
+        if "image" in volume:
+            source = f"type=image,source=localhost/{volume['image']['reference']}"
+        else:
+            source = f"type=bind,ro=true,source={written(objects, volume['configMap']['name'], folder)}"
+        mounted.append(f"--mount={source},destination={mounts[volume['name']]}")
     return [
         *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
         *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *LOCKED),
         *(f"--env={name}={value}" for name, value in variables.items()),
-        *(
-            f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"
-            for mount in server["volumeMounts"]
-        ),
+        *mounted,
         f"localhost/{server['image']}",
     ]
+
+
+def written(objects: Objects, name: str, folder: Path) -> Path:
+    """A ConfigMap as a folder in `folder`."""
+    (data,) = (o["data"] for o in objects if (o["kind"], o["metadata"]["name"]) == ("ConfigMap", name))
+    place = folder / name
+    place.mkdir(exist_ok=True)
+    for key, content in data.items():
+        (place / key).write_text(content)
+    return place

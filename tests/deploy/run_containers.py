@@ -30,6 +30,7 @@ from paravec_model.text.tokenizer import SimpleTokenizer
 
 from .. import parity
 from ..servers import stock_retries, until
+from ..signing import Signer
 from .manifests import ROOT
 from .pods import LAB, LOCKED, Environment, free_port, make_images, podman
 
@@ -55,6 +56,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
     podman("volume", "rm", "--force", "paravec-models")
     return made
+
+
+@pytest.fixture(scope="session")
+def signed(models: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """A signer, whose signature the image `signed` has; `forged` has another's."""
+    keys = tmp_path_factory.mktemp("keys")
+    signers = {"signed": Signer(keys, name="signer"), "forged": Signer(keys, name="forger")}
+    for tag, signer in signers.items():
+        directory = shutil.copytree(models["1.0.0"].path, tmp_path_factory.mktemp("models") / tag)
+        signer.sign(directory)
+        make_images(directory, tag)
+    return signers["signed"]
 
 
 @pytest.fixture
@@ -255,6 +268,30 @@ def test_a_damaged_model_never_becomes_ready(development: Environment) -> None:
     assert "syn1neg.npy" in development.log("install-model")
     with EmbeddingClient(development.target) as client, pytest.raises(ParavecError):
         client.wait_until_ready(2)
+
+
+@pytest.mark.parametrize("overlay", ["development", "production-image-volume"])
+def test_only_a_signed_model_is_served(
+    overlay: str,
+    environment: Callable[..., Environment],
+    models: dict[str, Artifact],
+    signed: Signer,
+) -> None:
+    """With the component `signature`, a signed model is served; one by another key, and one that is not signed, are one
+    line."""
+    checked = environment(overlay)
+    shutil.copy(signed.key, checked.path / "signer.pub")
+    checked.add("signature")
+    with (checked.path / "kustomization.yaml").open("a") as file:
+        file.write("configMapGenerator:\n  - {name: paravec-signer, files: [signer.pub]}\n")
+    checked.roll("signed")
+    answers(checked, models["1.0.0"])
+    for tag, problem in (("1.0.0", "the artifact is not signed"), ("forged", "was not made by the key in /run/signer")):
+        checked.roll(tag)
+        assert checked.wait_for_exit("server") == 1, checked.log()
+        (said,) = (line for line in checked.log().splitlines() if line.startswith("paravec-server: "))
+        assert "model.sig" in said
+        assert problem in said
 
 
 def test_a_stop_under_load_fails_no_call(

@@ -95,6 +95,27 @@ def test_the_tls_component_mounts_its_secrets_and_keeps_the_probes(tmp_path: Pat
     assert only(objects, "Service")["spec"]["ports"][0]["appProtocol"] == "https"
 
 
+def test_the_signature_component_mounts_the_overlays_key(tmp_path: Path) -> None:
+    """The server reads the key from the ConfigMap that the overlay generates; another key rolls the pods."""
+    names = []
+    for key in ("one", "two"):
+        folder = tmp_path / key
+        folder.mkdir()
+        (folder / "signer.pub").write_text(key)
+        more = "configMapGenerator: [{name: paravec-signer, files: [signer.pub]}]\nnamePrefix: blue-\n"
+        objects = render(composed(folder, "signature", more=more))
+        validate(objects, SUPPORTED[-1])
+        (server,), volumes = pod(objects)["containers"], {v["name"]: v for v in pod(objects)["volumes"]}
+        file = Path(settings(objects)["PARAVEC_VERIFY_KEY"])
+        (mount,) = (mount for mount in server["volumeMounts"] if mount["mountPath"] == str(file.parent))
+        assert mount["readOnly"]
+        assert settings(objects)["PARAVEC_VERIFY"] == "signature"
+        names.append(volumes[mount["name"]]["configMap"]["name"])
+        (found,) = (o for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == names[-1])
+        assert found["data"] == {file.name: key}
+    assert names[0] != names[1]
+
+
 def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> None:
     """faq-engine calls the Service by its name and port, reads the mounted file, and is bound as the server is."""
     objects = render(composed(tmp_path, "faq-engine"))

@@ -30,13 +30,13 @@ def variables(objects: Objects, container: dict[str, Any]) -> dict[str, str]:
 
 
 def references(objects: Objects) -> Iterator[tuple[str, str]]:
-    """Kind and name of all objects that others refer to, but for Secrets and Gateways, which are not ours."""
+    """Kind and name of all objects that others refer to, but for Secrets, Gateways and keys, which are not ours."""
     for template in pods(objects):
         spec = template["spec"]
         if "serviceAccountName" in spec:
             yield "ServiceAccount", spec["serviceAccountName"]
         for volume in spec["volumes"]:
-            if "configMap" in volume:
+            if volume.get("configMap", {}).get("name", "paravec-signer") != "paravec-signer":
                 yield "ConfigMap", volume["configMap"]["name"]
             if "persistentVolumeClaim" in volume:
                 yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
