@@ -105,7 +105,7 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check format, lint, types, the C ker
 	@output=$$($(BIN)/clang-tidy --quiet $(KERNELS)/*.c -- $(TIDY_FLAGS) 2>&1) || { echo "$$output"; exit 1; }
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
-	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
+	@$(BIN)/shellcheck -a -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 	@$(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .
 
 docs: $(VENV)/.ready ## Build the site into build/site; a dead link or an example that does not run fails

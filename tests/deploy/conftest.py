@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,11 +45,13 @@ def link(tmp_path: Path) -> Path:
 def start(shell: tuple[list[str], dict[str, str]]) -> Callable[..., "subprocess.Popen[str]"]:
     """Start install-model, in a process group of its own."""
 
-    def start(*arguments: Path | str, **options: object) -> "subprocess.Popen[str]":
+    def start(
+        *arguments: Path | str, variables: Mapping[str, str] | None = None, **options: object
+    ) -> "subprocess.Popen[str]":
         command, environment = shell
         return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
             [*command, str(SCRIPT), *map(str, arguments)],
-            env=environment,
+            env=environment | dict(variables or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -36,6 +36,11 @@ def entry_of(source: Path) -> str:
     return f"{manifest.name}-{manifest.version}-{manifest.digest.removeprefix('sha256:')[:12]}"
 
 
+def held(store: Path) -> list[str]:
+    """What a store holds, but for its leases and markers."""
+    return sorted(path.name for path in store.iterdir() if path.name not in (".leases", ".verified"))
+
+
 def flip(path: Path) -> None:
     """Change one bit in the middle of a file."""
     content = bytearray(path.read_bytes())

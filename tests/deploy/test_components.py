@@ -14,6 +14,7 @@ from .manifests import (
     KUSTOMIZE,
     ROOT,
     SUPPORTED,
+    added,
     composed,
     containers,
     only,
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_renders_on_the_base(component: str, tmp_path: Path) -> None:
-    """Each component renders alone on the base, without a warning, and is valid."""
-    validate(render(composed(tmp_path, component)), SUPPORTED[-1])
+    """Each component renders on the base, without a warning, and is valid; alone, or with the one that it needs."""
+    validate(render(composed(tmp_path, *added(component))), SUPPORTED[-1])
 
 
 def test_an_in_memory_store_fits_the_containers_memory_limits(tmp_path: Path) -> None:
