@@ -74,8 +74,11 @@ class Environment:
     def add(self, *components: str) -> None:
         """Add components to the overlay, as its operator would."""
         file = self.path / "kustomization.yaml"
-        listed = [f"  - ../../components/{name}" for name in components]
-        file.write_text("\n".join([file.read_text(), "components:", *listed, ""]))
+        text = file.read_text()
+        if "components:\n" not in text:
+            text += "components:\n"
+        listed = "".join(f"  - ../../components/{name}\n" for name in components)
+        file.write_text(text.replace("components:\n", f"components:\n{listed}"))
 
     def probe(self, kind: str) -> tuple[int, str]:
         """Ask what a probe asks, as the kubelet does: status and line."""

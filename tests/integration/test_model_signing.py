@@ -1,7 +1,9 @@
 """Signatures by the stock tool of OpenSSF model signing, from an environment of its own."""
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from paravec_model.errors import SignatureError
 from paravec_model.signature import Verifier
 
 from ..environments import environment
+from ..pages import commands
 from ..servers import running
 from ..signing import Signer
 
@@ -46,6 +49,24 @@ def sign(tool: Tool, directory: Path, signer: Signer, *more: str | Path) -> None
     flags = ("--private_key", signer.secret, "--signature", directory / "model.sig", *more)
     done = tool("sign", "key", directory, *flags)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_signs_and_checks(artifact: Artifact, tmp_path: Path) -> None:
+    """The commands of the page, in its order: openssl makes a key, the tool signs, paravec-model and the tool check."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    (tmp_path / "models").mkdir()
+    shutil.copytree(artifact.path, tmp_path / "models/lee")
+    path = f"{environment('signing') / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    page = "docs/how-to/sign-a-model.md"
+    lines = [line for program in ("openssl", "model_signing", "paravec-model") for line in commands(page, program)]
+    assert len(lines) == 5
+    command = ["bash", "-ec", "\n".join(lines)]
+    environ = os.environ | {"PATH": path}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Verification succeeded" in done.stdout
+    assert done.stdout.endswith(": sound, signed by the key in signer.pub\n")
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
@@ -83,6 +104,8 @@ def test_a_file_left_out_on_purpose_may_stay(tool: Tool, directory: Path, tmp_pa
 
 def test_a_certificate_signs_too(tool: Tool, directory: Path, tmp_path: Path) -> None:
     """Of a signature by certificate, the certificate's public key is the one to name."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     signer, made = Signer(tmp_path / "keys"), tmp_path / "signer.crt"
     extensions = ("-addext", "keyUsage=digitalSignature", "-subj", "/CN=signer")
     subprocess.run(
