@@ -5,9 +5,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from paravec_model.artifact import read_manifest
+from paravec_model.artifact import Artifact, read_manifest
+from paravec_model.signature import Verifier
 
-from .stores import Install, entry_of, same
+from ..signing import Signer
+from .stores import Install, entry_of, same, variant
 
 
 def contents(folder: Path) -> set[str]:
@@ -58,6 +60,24 @@ def test_a_stored_model_gets_the_signature_of_the_image(
         assert inodes(link) == before
 
 
+def test_the_same_model_made_and_signed_again_stays_signed(
+    install: Install, source: Path, store: Path, link: Path, tmp_path: Path
+) -> None:
+    """The signature covers the manifest, which says when the model was made: both come from the image, nothing else."""
+    signer = Signer(tmp_path / "keys")
+    again = variant(source, tmp_path / "again", created="2030-01-01T00:00:00Z")
+    for directory in (source, again):
+        signer.sign(directory)
+    assert entry_of(again) == entry_of(source)
+    install(source, store, link)
+    before = inodes(link)
+    for directory in (again, source, again):
+        assert "was there in" in install(directory, store, link).stdout
+        opened = Artifact.open(link, signed_by=Verifier.read(signer.key))
+        assert opened.manifest.created == read_manifest(directory).created
+    assert {name for name, inode in inodes(link).items() if inode == before[name]} == read_manifest(source).files.keys()
+
+
 def test_an_unsigned_image_leaves_the_signature(install: Install, source: Path, store: Path, link: Path) -> None:
     """The same model from an image without a signature keeps the stored one, which other pods may check."""
     (source / "model.sig").write_text('{"signed": 1}')
@@ -78,7 +98,7 @@ def test_a_signature_that_cannot_be_written_is_said(
     (source / "model.sig").write_text('{"signed": 1}')
     result = install(source, store, link)
     assert result.returncode == 0
-    assert "model.sig: cannot be replaced by this image's signature: Read-only" in result.stderr
+    assert "model.sig: cannot be replaced by this image's: Read-only" in result.stderr
 
 
 def test_a_foreign_file_in_the_models_folder_is_removed(
