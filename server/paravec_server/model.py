@@ -35,6 +35,7 @@ def open_encoder(settings: Settings) -> Encoder:
     if (epochs := manifest.defaults.epochs) > settings.max_epochs:
         raise SettingsError(f"{setting_names('max_epochs')} must be at least {epochs}, the model's default")
     facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+    facts["verify"] = settings.verify
     event(_log, logging.INFO, "model opened", **facts, seconds=round(time.perf_counter() - started, 3))
     return encoder
 

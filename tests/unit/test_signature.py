@@ -16,14 +16,20 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paravec_model.artifact import Artifact, verify
 from paravec_model.cli.main import main
 from paravec_model.errors import ArtifactError, OptionError, SignatureError
 from paravec_model.signature import Verifier
+from paravec_model.signature.bundle import MEDIA_TYPE, parse_bundle
+from paravec_model.signature.statement import PREDICATE_TYPE, STATEMENT_TYPE, parse_statement
 
 from ..credentials import Pem
 from ..signing import SIGNATURE, Signer, statement, write
+
+NAMES = ("payload", "payloadType", "signatures", "sig", "serialization", "resources", "method", "hash_type", "digest")
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -289,6 +295,25 @@ def test_odd_json_is_refused(signed: Path, verifier: Verifier, text: str, proble
     """A signature that is no JSON, deep, huge, or ambiguous is one line."""
     write(signed, text)
     assert problem in refusal(signed, verifier)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(content=JSON, whole=st.booleans())
+def test_no_json_is_taken_for_a_signature(content: object, whole: bool) -> None:
+    """Whatever the bundle holds, and whatever a signed statement does, is parsed or a ValueError: no other error."""
+    text = json.dumps(content)
+    sound = {"mediaType": MEDIA_TYPE, "dsseEnvelope": content}
+    with pytest.raises(ValueError):  # noqa: PT011  any problem
+        parse_bundle((text if whole else json.dumps(sound)).encode())
+    signed = {"_type": STATEMENT_TYPE, "predicateType": PREDICATE_TYPE, "predicate": content, "subject": content}
+    with pytest.raises(ValueError):  # noqa: PT011  any problem
+        parse_statement((text if whole else json.dumps(signed)).encode())
 
 
 def test_a_key_twice_in_the_statement_is_refused(signed: Path, signer: Signer, verifier: Verifier) -> None:
