@@ -371,9 +371,13 @@ def test_what_holds_a_key_is_no_public_key(signer: Signer, tmp_path: Path) -> No
     """A private key and a certificate are refused, beside a public key too, and the line says how to get the key."""
     certificate, _ = Pem(tmp_path / "pem").issue("signer")
     both = tmp_path / "both"
-    both.write_bytes(signer.key.read_bytes() + signer.secret.read_bytes())
+    both.write_bytes(signer.key.read_bytes() + b"-----BEGIN EC PARAMETERS-----\nBggq\n-----END EC PARAMETERS-----\n")
+    with pytest.raises(OptionError, match="holds a key that is damaged or of an unknown kind"):
+        Verifier.read(both)
+    # As `openssl ecparam -genkey` writes it.
+    both.write_bytes(both.read_bytes() + signer.secret.read_bytes())
     for file, problem in (
-        (signer.secret, "holds a private key; write its public half: openssl pkey -in"),
+        (signer.secret, "holds a private key; write its public half: openssl pkey -pubout -in"),
         (both, "holds a private key"),
         (certificate, "holds a certificate; write its key: openssl x509 -noout -pubkey -in"),
         (tmp_path / "none", "No such file or directory"),

@@ -27,21 +27,14 @@ def read_public_keys(file: Path) -> tuple[ec.EllipticCurvePublicKey, ...]:
         raw = read_regular(file)
     except (OSError, ValueError) as error:
         raise OptionError("key", f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    keys = []
-    for block in _PEM.finditer(raw):
-        label = block[1].decode("ascii", "replace")
-        if label.endswith("PRIVATE KEY"):
-            raise OptionError(
-                "key", f"{file}: holds a private key; write its public half: openssl pkey -in {file} -pubout"
-            )
-        if label == "CERTIFICATE":
-            raise OptionError(
-                "key", f"{file}: holds a certificate; write its key: openssl x509 -noout -pubkey -in {file}"
-            )
-        keys.append(_load(file, block[0]))
-    if not keys:
+    blocks = [(block[1], block[0]) for block in _PEM.finditer(raw)]
+    if any(label.endswith(b"PRIVATE KEY") for label, _ in blocks):
+        raise OptionError("key", f"{file}: holds a private key; write its public half: openssl pkey -pubout -in {file}")
+    if any(label == b"CERTIFICATE" for label, _ in blocks):
+        raise OptionError("key", f"{file}: holds a certificate; write its key: openssl x509 -noout -pubkey -in {file}")
+    if not blocks:
         raise OptionError("key", f"{file}: holds no public key in PEM")
-    return tuple(keys)
+    return tuple(_load(file, pem) for _, pem in blocks)
 
 
 def _load(file: Path, pem: bytes) -> ec.EllipticCurvePublicKey:
