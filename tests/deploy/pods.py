@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, ROOT, Objects, pod, ports, render, roll, settings, volume_kind
+from .manifests import KUSTOMIZE, ROOT, Objects, in_bytes, only, pod, ports, render, roll, settings, volume_kind
 
 LAB = Path(__file__).parent / "lab"
 
@@ -100,6 +100,19 @@ class Environment:
         roll(self.path, tag)
         self.apply()
 
+    def run_job(self) -> str:
+        """Run the container of the CronJob once, in place of the schedule; what it said."""
+        spec = only(render(self.path), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        (container,), user = spec["containers"], spec["securityContext"]
+        claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]}
+        (command,) = container["command"]
+        return podman(
+            *("run", "--rm", "--pull=never", "--network=none", *LOCKED, f"--entrypoint={command}"),
+            f"--user={user['runAsUser']}:{user['runAsGroup']}",
+            *(f"--volume={claims[mount['name']]}:{mount['mountPath']}" for mount in container["volumeMounts"]),
+            *(f"localhost/{container['image']}", *container["args"]),
+        )
+
     def _stop(self) -> None:
         podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
         podman("rm", "--force", "--ignore", "--time", "40", f"{self.pod}-server")
@@ -139,7 +152,8 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
     It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
+    when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`. Its init containers
+    have to end, so a sidecar becomes a container beside the server, which is stopped with it and not after it.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
@@ -148,6 +162,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     pod["restartPolicy"] = "Never"
     for key in ("topologySpreadConstraints", "affinity", "serviceAccountName", "automountServiceAccountToken"):
         pod.pop(key, None)
+    started = pod.get("initContainers") or []
+    pod["initContainers"] = [one for one in started if "restartPolicy" not in one]
+    pod["containers"] += [one for one in started if one.pop("restartPolicy", None)]
     for volume in pod["volumes"]:
         if "emptyDir" in volume:
             volume["emptyDir"] = {}
@@ -159,8 +176,10 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)
         for variable in container.get("env", []):
-            if "resourceFieldRef" in variable.pop("valueFrom", {}):
-                variable["value"] = container["resources"]["limits"]["cpu"]
+            if reference := variable.pop("valueFrom", {}).get("resourceFieldRef"):
+                limit = container["resources"]["limits"][reference["resource"].removeprefix("limits.")]
+                # Kubernetes rounds cores up, and gives bytes.
+                variable["value"] = limit if limit.isdecimal() else str(in_bytes(limit))
         # podman publishes every port that is named, and two pods cannot both have the host's.
         named = [one for one in container.get("ports", []) if one["name"] == "grpc"]
         container["ports"] = [one | {"hostPort": port, "hostIP": "127.0.0.1"} for one in named]
