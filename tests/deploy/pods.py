@@ -103,12 +103,11 @@ class Environment:
     def run_job(self) -> str:
         """Run the container of the CronJob once, in place of the schedule; what it said."""
         spec = only(render(self.path), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        (container,), user = spec["containers"], spec["securityContext"]
+        (container,) = spec["containers"]
         claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]}
         (command,) = container["command"]
         return podman(
             *("run", "--rm", "--pull=never", "--network=none", *LOCKED, f"--entrypoint={command}"),
-            f"--user={user['runAsUser']}:{user['runAsGroup']}",
             *(f"--volume={claims[mount['name']]}:{mount['mountPath']}" for mount in container["volumeMounts"]),
             *(f"localhost/{container['image']}", *container["args"]),
         )

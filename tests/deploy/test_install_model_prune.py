@@ -69,8 +69,11 @@ def test_an_expired_lease_frees_the_model(models: Store, tmp_path: Path) -> None
 def test_a_dry_run_removes_nothing(models: Store, source: Path, tmp_path: Path) -> None:
     """It says the same, and that the model would be removed."""
     models.idle(entry_of(source), 20 * DAY)
+    models.idle(entry_of(tmp_path / "newer"), 30 * DAY)
     models.renewed("server-1", 3 * 3600)
-    assert f"{entry_of(source)}: would be removed, last used 20 days ago" in models.prune("14d", "--dry-run")
+    said = models.prune("14d", "--dry-run")
+    assert f"{entry_of(source)}: would be removed, last used 20 days ago" in said
+    assert f"{entry_of(tmp_path / 'newer')}: would be removed, last used 30 days ago" in said
     assert held(models.path) == sorted([entry_of(source), entry_of(tmp_path / "newer")])
     assert lease(models.path, "server-1").exists()
 
