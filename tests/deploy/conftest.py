@@ -75,6 +75,25 @@ def install(start: Callable[..., "subprocess.Popen[str]"]) -> Install:
 
 
 @pytest.fixture
+def wrapped(shell: tuple[list[str], dict[str, str]], tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
+    """Put a script in the place of a command, which it may call: `wrapped("mv", 'mv "$@"')`."""
+    command, environment = shell
+    if "busybox" in command[0]:
+        pytest.skip("busybox runs its own commands, whatever is in PATH")
+
+    def wrap(name: str, script: str) -> None:
+        folder = tmp_path / "wrapped"
+        folder.mkdir()
+        (folder / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+        (folder / name).chmod(0o755)
+        environment["PATH"] = f"{folder}:/usr/bin:/bin"
+
+    before = environment["PATH"]
+    yield wrap
+    environment["PATH"] = before
+
+
+@pytest.fixture
 def source(artifact: Artifact, tmp_path: Path) -> Path:
     """A copy of a real artifact, as it lies in the model's image."""
     path = tmp_path / "usr src" / "d2v_model"

@@ -60,6 +60,14 @@ def versions(overlay: str) -> tuple[str, ...]:
     return IMAGE_VOLUMES if overlay == "production-image-volume" else SUPPORTED
 
 
+UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def in_bytes(quantity: str) -> int:
+    """Bytes of a quantity of Kubernetes with a binary unit."""
+    return int(quantity[:-2]) * UNITS[quantity[-2:]]
+
+
 def only(objects: Objects, kind: str) -> dict[str, Any]:
     """The one object of a kind."""
     (found,) = (found for found in objects if found["kind"] == kind)

@@ -4,9 +4,11 @@ Needs root on Debian, and kubectl; what else it takes is installed by lab/env.sh
 """
 
 import json
+import os
 import shutil
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ from ..servers import stock_retries, until
 from ..signing import Signer
 from .manifests import ROOT
 from .pods import LAB, LOCKED, Environment, free_port, make_images, podman
+from .stores import entry_of
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
 
@@ -176,6 +179,49 @@ def test_production_rolls_forward_and_back(
     production.roll("1.0.0")
     answers(production, models["1.0.0"])
     assert len(production.run("ls", "/models")[1].split()) == 2
+
+
+def test_prune_removes_the_model_that_no_pod_uses(
+    environment: Callable[..., Environment], models: dict[str, Artifact]
+) -> None:
+    """A pod rolls back to an old model while the CronJob's container runs over and over: it serves that model, and
+    the other one goes. What a pod uses stays, however old, until the pod's sidecar is stopped."""
+    production = environment("production")
+    for tag in ("1.0.0", "1.1.0"):
+        production.roll(tag)
+        answers(production, models[tag])
+    old, newer = (entry_of(models[tag].path) for tag in ("1.0.0", "1.1.0"))
+    store = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", "paravec-models").strip())
+    assert f"{newer}: in use by {production.pod}" in production.run_job()
+
+    def turn_back(*paths: Path) -> None:
+        for path in paths:
+            os.utime(path, (time.time() - 20 * 86400,) * 2)
+
+    turn_back(store / old, store / ".leases/.since")
+    done, said = threading.Event(), [""]
+
+    def prune() -> None:
+        while not done.is_set():
+            said.append(production.run_job())
+
+    thread = threading.Thread(target=prune)
+    thread.start()
+    try:
+        production.roll("1.0.0")
+        answers(production, models["1.0.0"])
+    finally:
+        done.set()
+        thread.join()
+    turn_back(store / old, store / newer)
+    last = production.run_job()
+    assert f"{old}: in use by {production.pod}" in last
+    assert f"{newer}: removed, " in last
+    answers(production, models["1.0.0"])
+    podman("stop", f"{production.pod}-hold-lease")
+    assert production.container("hold-lease")["State"]["ExitCode"] == 0
+    turn_back(store / old)
+    assert f"{old}: removed, " in production.run_job()
 
 
 def test_the_model_image_serves_as_a_volume(

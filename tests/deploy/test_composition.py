@@ -16,7 +16,7 @@ EXCLUDED = {
     ("volume-image", "volume-persistent"): "volume-persistent needs the init container, which volume-image removes",
     ("prune-models", "volume-persistent"): "prune-models needs the claim",
     ("volume-memory", "prune-models"): "prune-models needs the claim",
-    ("volume-image", "prune-models"): "prune-models needs the claim, and the init container",
+    ("volume-image", "prune-models"): "prune-models needs the claim",
 }
 """Pairs that cannot follow each other in this order, and why."""
 

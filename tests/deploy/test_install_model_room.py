@@ -9,7 +9,7 @@ import pytest
 
 from paravec_model.artifact import read_manifest
 
-from .manifests import COMPONENTS, KUSTOMIZE, Objects, composed, pod, render, volume_kind
+from .manifests import COMPONENTS, KUSTOMIZE, Objects, composed, in_bytes, pod, render, volume_kind
 from .stores import Install, entry_of, flip, held, one_line, same, variant
 
 MIB = 2**20
@@ -84,14 +84,6 @@ def test_a_limit_that_is_no_number_is_named(install: Install, source: Path, stor
     assert "MEMORY_LIMIT is 4Gi, which is no number of bytes" in error
 
 
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-
-
-def quantity(text: str) -> int:
-    """Bytes of a Kubernetes quantity."""
-    return int(text[:-2]) * UNITS[text[-2:]]
-
-
 def check_room(objects: Objects) -> None:
     """The limits of a rendering agree: what install-model may copy fits what the kubelet lets the pod write."""
     spec = pod(objects)
@@ -118,15 +110,15 @@ def check_room(objects: Objects) -> None:
         "memory": ("MEMORY_LIMIT", "memory"),
     }[kind]
     assert limits == {name: {"containerName": "install-model", "resource": f"limits.{resource}"}}
-    limit = quantity(install["resources"]["limits"][resource])
+    limit = in_bytes(install["resources"]["limits"][resource])
     if kind == "emptyDir":
         # The kubelet holds the volume to the pod's limit, so there is no second value to raise.
         assert "sizeLimit" not in store["emptyDir"]
         others = [one for one in containers.values() if one is not install]
-        assert sum(quantity(one["resources"]["limits"][resource]) for one in others) <= 256 * MIB
+        assert sum(in_bytes(one["resources"]["limits"][resource]) for one in others) <= 256 * MIB
     else:
-        assert quantity(store["emptyDir"]["sizeLimit"]) + 256 * MIB <= limit
-        assert limit <= quantity(containers["server"]["resources"]["limits"][resource])
+        assert in_bytes(store["emptyDir"]["sizeLimit"]) + 256 * MIB <= limit
+        assert limit <= in_bytes(containers["server"]["resources"]["limits"][resource])
 
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")

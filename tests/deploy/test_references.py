@@ -116,3 +116,15 @@ def test_images_change_the_model_of_each_kind_of_volume(
             found |= {volume["image"]["reference"] for volume in spec["volumes"] if "image" in volume}
             found |= {one["image"] for one in (spec.get("initContainers") or []) + spec["containers"]}
         assert found == {image, f"paravec-server:{__version__}"}
+
+
+@pytest.mark.parametrize("component", ["volume-memory", "volume-persistent", "prune-models"])
+def test_a_component_above_an_overlay_uses_its_image(component: str, tmp_path: Path) -> None:
+    """On top of an overlay that has changed the model's image, a component adds no container with another one."""
+    (tmp_path / "inner").mkdir()
+    composed(tmp_path / "inner", more="images: [{name: doc2vec-model, newTag: 2.0.0}]\n")
+    file = composed(tmp_path, *added(component)) / "kustomization.yaml"
+    file.write_text("resources: [inner]\ncomponents:" + file.read_text().partition("components:")[2])
+    for spec in (template["spec"] for template in pods(render(tmp_path))):
+        found = {one["image"] for one in (spec.get("initContainers") or []) + spec["containers"]}
+        assert found <= {"doc2vec-model:2.0.0", f"paravec-server:{__version__}"}

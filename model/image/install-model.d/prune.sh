@@ -92,8 +92,8 @@ prune() {
   fi
   for path in "$store"/*; do
     entry=${path##*/}
-    if [ -L "$path" ] || [ ! -f "$path/manifest.json" ] || [ "$(entry_of "$path")" != "$entry" ]; then
-      [ ! -e "$path" ] || echo "install-model: $(printf %s "$entry" | tr -c '[:print:]' '?'): left alone, it is no model"
+    if [ -L "$path" ] || [ ! -f "$path/manifest.json" ] || [ "$(entry_of "$path" 2>/dev/null)" != "$entry" ]; then
+      [ ! -e "$path" ] || echo "install-model: $(printf %s "$entry" | tr -c ' -~' '?'): left alone, it is no model"
       continue
     fi
     look
