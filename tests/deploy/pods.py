@@ -154,9 +154,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
     It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named. Secrets and mounted ConfigMaps are folders in `secrets`. Its init
-    containers
-    have to end, so a sidecar becomes a container beside the server, which is stopped with it and not after it.
+    when the pod restarts, and pulls where no registry is named. Secrets, and ConfigMaps that are mounted, are folders
+    in `secrets`. Its init containers have to end, so a sidecar becomes a container beside the server, which is stopped
+    with it and not after it.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
