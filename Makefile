@@ -112,7 +112,7 @@ lint: $(VENV)/.ready build/paravec.binpb ## Check format, lint, types, the C ker
 	@output=$$($(BIN)/clang-tidy --quiet $(KERNELS)/*.c -- $(TIDY_FLAGS) 2>&1) || { echo "$$output"; exit 1; }
 	@$(BIN)/buf lint build/paravec.binpb --path paravec
 	@git ls-files '*Dockerfile' | xargs -r $(BIN)/hadolint
-	@$(BIN)/shellcheck -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
+	@$(BIN)/shellcheck -a -x -P SCRIPTDIR .ci/run model/image/install-model tests/deploy/lab/*
 	@$(BIN)/zizmor --quiet --offline --strict-collection --persona pedantic .
 
 docs: $(VENV)/.ready ## Build the site into build/site; a dead link or an example that does not run fails
@@ -245,12 +245,12 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "oldest --extra test --resolution lowest-direct pyproject.toml" \
-	    "server --extra server --extra otel pyproject.toml" \
+	    "server --extra server --extra otel --extra signature pyproject.toml" \
 	    "train --extra model pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \
-	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "oip requirements/oip.in" "ray requirements/ray.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "oip requirements/oip.in" "ray requirements/ray.in" "signing requirements/signing.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

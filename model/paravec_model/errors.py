@@ -2,6 +2,7 @@
 
 ModelError
 ├── ArtifactError      the artifact is missing, damaged, or of an unknown format
+│   └── SignatureError      its signature is missing, wrong, or of other files
 ├── ConversionError    a gensim file cannot be converted
 │   └── UnsafePickleError   the file would call a function that is not allowed
 ├── CorpusError        a corpus cannot be read, or has too little text to train on
@@ -17,6 +18,10 @@ class ModelError(Exception):
 
 class ArtifactError(ModelError):
     """An artifact is missing, damaged, or of an unknown format."""
+
+
+class SignatureError(ArtifactError):
+    """The signature of an artifact is missing, wrong, of another key, or of other files."""
 
 
 class ConversionError(ModelError):

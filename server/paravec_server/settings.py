@@ -125,8 +125,12 @@ class Settings:
     hang_seconds: float = _setting(10.0, "seconds without progress until liveness fails", least=0.1, most=3600)
     verify: str = _setting(
         "manifest",
-        "check of the model at start: manifest checks file sizes and digest, full also each file's hash",
-        choices=("manifest", "full"),
+        "check of the model at start: manifest checks file sizes and digest, full also each file's hash, signature also"
+        " that the model is signed by verify_key; needs paravec[signature]",
+        choices=("manifest", "full", "signature"),
+    )
+    verify_key: Path | None = _setting(
+        None, "PEM file of the public keys of which one must have signed the model [none]", kind=Path, metavar="FILE"
     )
     reflection: bool = _setting(True, "serve gRPC server reflection, v1 and v1alpha")
     tracing: bool = _setting(
@@ -148,6 +152,10 @@ class Settings:
                 raise SettingsError(
                     f"{setting_names(f.name)} must be one of {', '.join(meta['choices'])}, not {value!r}"
                 )
+        if self.verify == "signature" and self.verify_key is None:
+            raise SettingsError(f"{setting_names('verify')} signature needs {setting_names('verify_key')}")
+        if self.verify != "signature" and self.verify_key is not None:
+            raise SettingsError(f"{setting_names('verify_key')} needs {setting_names('verify')} signature")
         if self.operations_listen:
             read_address("operations_listen", self.operations_listen)
         if not self.listen.startswith(NO_PORT):

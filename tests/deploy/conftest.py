@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,11 +45,13 @@ def link(tmp_path: Path) -> Path:
 def start(shell: tuple[list[str], dict[str, str]]) -> Callable[..., "subprocess.Popen[str]"]:
     """Start install-model, in a process group of its own."""
 
-    def start(*arguments: Path | str, **options: object) -> "subprocess.Popen[str]":
+    def start(
+        *arguments: Path | str, variables: Mapping[str, str] | None = None, **options: object
+    ) -> "subprocess.Popen[str]":
         command, environment = shell
         return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
             [*command, str(SCRIPT), *map(str, arguments)],
-            env=environment,
+            env=environment | dict(variables or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -70,6 +72,25 @@ def install(start: Callable[..., "subprocess.Popen[str]"]) -> Install:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     return install
+
+
+@pytest.fixture
+def wrapped(shell: tuple[list[str], dict[str, str]], tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
+    """Put a script in the place of a command, which it may call: `wrapped("mv", 'mv "$@"')`."""
+    command, environment = shell
+    if "busybox" in command[0]:
+        pytest.skip("busybox runs its own commands, whatever is in PATH")
+
+    def wrap(name: str, script: str) -> None:
+        folder = tmp_path / "wrapped"
+        folder.mkdir()
+        (folder / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+        (folder / name).chmod(0o755)
+        environment["PATH"] = f"{folder}:/usr/bin:/bin"
+
+    before = environment["PATH"]
+    yield wrap
+    environment["PATH"] = before
 
 
 @pytest.fixture

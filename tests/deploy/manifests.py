@@ -26,6 +26,9 @@ SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
 IMAGE_VOLUMES = tuple(version for version in SUPPORTED if version >= "1.35")
 """Those of them that mount images as volumes."""
 
+NEEDS = {"prune-models": "volume-persistent"}
+"""Components that need another one before them."""
+
 INSTALLED = ("gateway.networking.k8s.io/", "monitoring.coreos.com/")
 """Groups of kinds that a cluster only has by installing them. No overlay needs one."""
 
@@ -55,6 +58,14 @@ def _validate(text: str, version: str) -> None:
 def versions(overlay: str) -> tuple[str, ...]:
     """The Kubernetes versions that an overlay supports."""
     return IMAGE_VOLUMES if overlay == "production-image-volume" else SUPPORTED
+
+
+UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def in_bytes(quantity: str) -> int:
+    """Bytes of a quantity of Kubernetes with a binary unit."""
+    return int(quantity[:-2]) * UNITS[quantity[-2:]]
 
 
 def only(objects: Objects, kind: str) -> dict[str, Any]:
@@ -105,8 +116,10 @@ def containers(objects: Objects) -> list[dict[str, Any]]:
 
 
 def pods(objects: Objects) -> list[dict[str, Any]]:
-    """The pod templates of all Deployments."""
-    return [found["spec"]["template"] for found in objects if found["kind"] == "Deployment"]
+    """The pod templates of all Deployments, and then of all CronJobs."""
+    deployments = [found["spec"] for found in objects if found["kind"] == "Deployment"]
+    jobs = [found["spec"]["jobTemplate"]["spec"] for found in objects if found["kind"] == "CronJob"]
+    return [spec["template"] for spec in deployments + jobs]
 
 
 def composed(tmp_path: Path, *components: str, more: str = "", on: str = "base") -> Path:
@@ -122,6 +135,12 @@ def included(on: str) -> set[str]:
     """The components that an overlay has already; none for the base."""
     listed = yaml.safe_load((KUSTOMIZE / on / "kustomization.yaml").read_text()).get("components", [])
     return {Path(name).name for name in listed}
+
+
+def added(component: str, on: str = "base") -> list[str]:
+    """What adds a component to the base or an overlay: nothing if that has it, else what it needs before it too."""
+    needed = [NEEDS[component]] if component in NEEDS else []
+    return [name for name in [*needed, component] if name not in included(on)]
 
 
 def replicas(objects: Objects) -> str:

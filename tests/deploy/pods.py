@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, ROOT, Objects, pod, ports, render, roll, settings, volume_kind
+from .manifests import KUSTOMIZE, ROOT, Objects, in_bytes, only, pod, ports, render, roll, settings, volume_kind
 
 LAB = Path(__file__).parent / "lab"
 
@@ -57,14 +57,14 @@ class Environment:
         self.target, self.name, self._port = f"127.0.0.1:{port}", name, port
         self.pod = f"{name}-pod-0"
         self.secrets = folder / "secrets"
-        """A folder for each Secret, by its name."""
+        """A folder for each Secret, by its name, and for each ConfigMap that is mounted."""
 
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
         self._stop()
         objects = render(self.path)
         if volume_kind(objects) == "image":
-            podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
+            podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port, self.secrets))
             return
         objects = playable(objects, self.name, self._port, self.secrets)
         volumes = podman("volume", "ls", "--quiet").split()
@@ -74,8 +74,11 @@ class Environment:
     def add(self, *components: str) -> None:
         """Add components to the overlay, as its operator would."""
         file = self.path / "kustomization.yaml"
-        listed = [f"  - ../../components/{name}" for name in components]
-        file.write_text("\n".join([file.read_text(), "components:", *listed, ""]))
+        text = file.read_text()
+        if "components:\n" not in text:
+            text += "components:\n"
+        listed = "".join(f"  - ../../components/{name}\n" for name in components)
+        file.write_text(text.replace("components:\n", f"components:\n{listed}"))
 
     def probe(self, kind: str) -> tuple[int, str]:
         """Ask what a probe asks, as the kubelet does: status and line."""
@@ -99,6 +102,18 @@ class Environment:
         """Change the model by the command of docs/how-to/deploy-on-kubernetes.md, and apply."""
         roll(self.path, tag)
         self.apply()
+
+    def run_job(self) -> str:
+        """Run the container of the CronJob once, in place of the schedule; what it said."""
+        spec = only(render(self.path), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]}
+        (command,) = container["command"]
+        return podman(
+            *("run", "--rm", "--pull=never", "--network=none", *LOCKED, f"--entrypoint={command}"),
+            *(f"--volume={claims[mount['name']]}:{mount['mountPath']}" for mount in container["volumeMounts"]),
+            *(f"localhost/{container['image']}", *container["args"]),
+        )
 
     def _stop(self) -> None:
         podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
@@ -139,7 +154,9 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
     It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
+    when the pod restarts, and pulls where no registry is named. Secrets, and ConfigMaps that are mounted, are folders
+    in `secrets`. Its init containers have to end, so a sidecar becomes a container beside the server, which is stopped
+    with it and not after it.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
@@ -148,39 +165,63 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     pod["restartPolicy"] = "Never"
     for key in ("topologySpreadConstraints", "affinity", "serviceAccountName", "automountServiceAccountToken"):
         pod.pop(key, None)
+    started = pod.get("initContainers") or []
+    pod["initContainers"] = [one for one in started if "restartPolicy" not in one]
+    pod["containers"] += [one for one in started if one.pop("restartPolicy", None)]
     for volume in pod["volumes"]:
         if "emptyDir" in volume:
             volume["emptyDir"] = {}
         if secret := volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
+        if mounted := volume.pop("configMap", None):
+            volume["hostPath"] = {"path": str(written(objects, mounted["name"], secrets))}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
         # podman would run curl in the container for a livenessProbe; `Environment.probe` asks instead.
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)
         for variable in container.get("env", []):
-            if "resourceFieldRef" in variable.pop("valueFrom", {}):
-                variable["value"] = container["resources"]["limits"]["cpu"]
+            if reference := variable.pop("valueFrom", {}).get("resourceFieldRef"):
+                limit = container["resources"]["limits"][reference["resource"].removeprefix("limits.")]
+                # Kubernetes rounds cores up, and gives bytes.
+                variable["value"] = limit if limit.isdecimal() else str(in_bytes(limit))
         # podman publishes every port that is named, and two pods cannot both have the host's.
         named = [one for one in container.get("ports", []) if one["name"] == "grpc"]
         container["ports"] = [one | {"hostPort": port, "hostIP": "127.0.0.1"} for one in named]
     return kept
 
 
-def flags(objects: Objects, port: int) -> list[str]:
-    """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them."""
+def flags(objects: Objects, port: int, secrets: Path) -> list[str]:
+    """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them.
+
+    ConfigMaps that are mounted become folders in `secrets`.
+    """
     spec = pod(objects)
     (server,) = spec["containers"]
     security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
     variables = settings(objects) | {"PARAVEC_THREADS": cpus}
-    references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
+    mounted = []
+    for volume in spec["volumes"]:
+        if "image" in volume:
+            source = f"type=image,source=localhost/{volume['image']['reference']}"
+        else:
+            source = f"type=bind,ro=true,source={written(objects, volume['configMap']['name'], secrets)}"
+        mounted.append(f"--mount={source},destination={mounts[volume['name']]}")
     return [
         *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
         *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *LOCKED),
         *(f"--env={name}={value}" for name, value in variables.items()),
-        *(
-            f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"
-            for mount in server["volumeMounts"]
-        ),
+        *mounted,
         f"localhost/{server['image']}",
     ]
+
+
+def written(objects: Objects, name: str, folder: Path) -> Path:
+    """A ConfigMap as a folder in `folder`."""
+    (data,) = (o["data"] for o in objects if (o["kind"], o["metadata"]["name"]) == ("ConfigMap", name))
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    for key, content in data.items():
+        (place / key).write_text(content)
+    return place

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,10 @@ from .. import parity
 from ..environments import environment as environment_of
 from ..registries import registry
 from ..servers import stock_retries, until
+from ..signing import Signer
 from .manifests import KUSTOMIZE, ROOT, only, render
 from .pods import LAB, LOCKED, Environment, free_port, make_images, podman
+from .stores import entry_of
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
 
@@ -58,6 +61,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
     podman("volume", "rm", "--force", "paravec-models")
     return made
+
+
+@pytest.fixture(scope="session")
+def signed(models: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """A signer, whose signature the image `signed` has; `forged` has another's."""
+    keys = tmp_path_factory.mktemp("keys")
+    signers = {"signed": Signer(keys, name="signer"), "forged": Signer(keys, name="forger")}
+    for tag, signer in signers.items():
+        directory = shutil.copytree(models["1.0.0"].path, tmp_path_factory.mktemp("models") / tag)
+        signer.sign(directory)
+        make_images(directory, tag)
+    return signers["signed"]
 
 
 @pytest.fixture
@@ -166,6 +181,49 @@ def test_production_rolls_forward_and_back(
     production.roll("1.0.0")
     answers(production, models["1.0.0"])
     assert len(production.run("ls", "/models")[1].split()) == 2
+
+
+def test_prune_removes_the_model_that_no_pod_uses(
+    environment: Callable[..., Environment], models: dict[str, Artifact]
+) -> None:
+    """A pod rolls back to an old model while the CronJob's container runs over and over: it serves that model, and
+    the other one goes. What a pod uses stays, however old, until the pod's sidecar is stopped."""
+    production = environment("production")
+    for tag in ("1.0.0", "1.1.0"):
+        production.roll(tag)
+        answers(production, models[tag])
+    old, newer = (entry_of(models[tag].path) for tag in ("1.0.0", "1.1.0"))
+    store = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", "paravec-models").strip())
+    assert f"{newer}: in use by {production.pod}" in production.run_job()
+
+    def turn_back(*paths: Path) -> None:
+        for path in paths:
+            os.utime(path, (time.time() - 20 * 86400,) * 2)
+
+    turn_back(store / old, store / ".leases/.since")
+    done, said = threading.Event(), [""]
+
+    def prune() -> None:
+        while not done.is_set():
+            said.append(production.run_job())
+
+    thread = threading.Thread(target=prune)
+    thread.start()
+    try:
+        production.roll("1.0.0")
+        answers(production, models["1.0.0"])
+    finally:
+        done.set()
+        thread.join()
+    turn_back(store / old, store / newer)
+    last = production.run_job()
+    assert f"{old}: in use by {production.pod}" in last
+    assert f"{newer}: removed, " in last
+    answers(production, models["1.0.0"])
+    podman("stop", f"{production.pod}-hold-lease")
+    assert production.container("hold-lease")["State"]["ExitCode"] == 0
+    turn_back(store / old)
+    assert f"{old}: removed, " in production.run_job()
 
 
 def test_the_model_image_serves_as_a_volume(
@@ -308,6 +366,30 @@ def test_a_damaged_model_never_becomes_ready(development: Environment) -> None:
     assert "syn1neg.npy" in development.log("install-model")
     with EmbeddingClient(development.target) as client, pytest.raises(ParavecError):
         client.wait_until_ready(2)
+
+
+@pytest.mark.parametrize("overlay", ["development", "production-image-volume"])
+def test_only_a_signed_model_is_served(
+    overlay: str,
+    environment: Callable[..., Environment],
+    models: dict[str, Artifact],
+    signed: Signer,
+) -> None:
+    """With the component `signature`, a signed model is served; one by another key, and one that is not signed, are one
+    line."""
+    checked = environment(overlay)
+    shutil.copy(signed.key, checked.path / "signer.pub")
+    checked.add("signature")
+    with (checked.path / "kustomization.yaml").open("a") as file:
+        file.write("configMapGenerator:\n  - {name: paravec-signer, files: [signer.pub]}\n")
+    checked.roll("signed")
+    answers(checked, models["1.0.0"])
+    for tag, problem in (("1.0.0", "the artifact is not signed"), ("forged", "was not made by the key in /run/signer")):
+        checked.roll(tag)
+        assert checked.wait_for_exit("server") == 1, checked.log()
+        (said,) = (line for line in checked.log().splitlines() if line.startswith("paravec-server: "))
+        assert "model.sig" in said
+        assert problem in said
 
 
 def test_a_stop_under_load_fails_no_call(

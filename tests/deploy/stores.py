@@ -1,8 +1,10 @@
 """Helpers for the tests of install-model: models to install, and checks of the store."""
 
+import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +36,48 @@ def entry_of(source: Path) -> str:
     """The name of a model's folder in the store, if its name and version are plain."""
     manifest = read_manifest(source)
     return f"{manifest.name}-{manifest.version}-{manifest.digest.removeprefix('sha256:')[:12]}"
+
+
+def held(store: Path) -> list[str]:
+    """What a store holds, but for its leases and markers."""
+    return sorted(path.name for path in store.iterdir() if path.name not in (".leases", ".verified"))
+
+
+def lease(store: Path, pod: str) -> Path:
+    """The file that is a pod's lease."""
+    return store / ".leases" / pod
+
+
+class Store:
+    """A store, whose times a test turns back."""
+
+    def __init__(self, path: Path, install: Install) -> None:
+        self.path, self._install = path, install
+
+    def prune(self, age: str, *more: str) -> list[str]:
+        """What --prune says, without the name of the script; it has to succeed."""
+        done = self._install("--prune", self.path, "--older-than", age, *more)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [line.removeprefix("install-model: ") for line in done.stdout.splitlines()]
+
+    def idle(self, entry: str, seconds: float) -> None:
+        """No pod has used the entry since."""
+        _turn_back(self.path / entry, seconds)
+
+    def renewed(self, pod: str, seconds: float) -> None:
+        """The pod has renewed its lease last at this time."""
+        _turn_back(lease(self.path, pod), seconds)
+
+    def watched(self, seconds: float) -> None:
+        """The first prune was then."""
+        since = self.path / ".leases/.since"
+        since.touch()
+        _turn_back(since, seconds)
+
+
+def _turn_back(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
 
 
 def flip(path: Path) -> None:

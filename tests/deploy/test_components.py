@@ -14,6 +14,7 @@ from .manifests import (
     KUSTOMIZE,
     ROOT,
     SUPPORTED,
+    added,
     composed,
     containers,
     only,
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_each_component_renders_on_the_base(component: str, tmp_path: Path) -> None:
-    """Each component renders alone on the base, without a warning, and is valid."""
-    validate(render(composed(tmp_path, component)), SUPPORTED[-1])
+    """Each component renders on the base, without a warning, and is valid; alone, or with the one that it needs."""
+    validate(render(composed(tmp_path, *added(component))), SUPPORTED[-1])
 
 
 def test_an_in_memory_store_fits_the_containers_memory_limits(tmp_path: Path) -> None:
@@ -93,6 +94,27 @@ def test_the_tls_component_mounts_its_secrets_and_keeps_the_probes(tmp_path: Pat
         assert server[probe] == pod(plain)["containers"][0][probe]
         assert server[probe]["httpGet"]["port"] == "operations"
     assert only(objects, "Service")["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def test_the_signature_component_mounts_the_overlays_key(tmp_path: Path) -> None:
+    """The server reads the key from the ConfigMap that the overlay generates; another key rolls the pods."""
+    names = []
+    for key in ("one", "two"):
+        folder = tmp_path / key
+        folder.mkdir()
+        (folder / "signer.pub").write_text(key)
+        more = "configMapGenerator: [{name: paravec-signer, files: [signer.pub]}]\nnamePrefix: blue-\n"
+        objects = render(composed(folder, "signature", more=more))
+        validate(objects, SUPPORTED[-1])
+        (server,), volumes = pod(objects)["containers"], {v["name"]: v for v in pod(objects)["volumes"]}
+        file = Path(settings(objects)["PARAVEC_VERIFY_KEY"])
+        (mount,) = (mount for mount in server["volumeMounts"] if mount["mountPath"] == str(file.parent))
+        assert mount["readOnly"]
+        assert settings(objects)["PARAVEC_VERIFY"] == "signature"
+        names.append(volumes[mount["name"]]["configMap"]["name"])
+        (found,) = (o for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == names[-1])
+        assert found["data"] == {file.name: key}
+    assert names[0] != names[1]
 
 
 def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> None:

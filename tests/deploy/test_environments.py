@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, KUSTOMIZE, OVERLAYS, Objects, composed, included, only, pods, render
+from .manifests import COMPONENTS, KUSTOMIZE, NEEDS, OVERLAYS, Objects, composed, included, only, pods, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -30,7 +30,7 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Objects]
     }
     found = {}
     for name, (on, more) in named.items():
-        rest = [component for component in CHOICES if component not in included(on)]
+        rest = [name for name in CHOICES if name not in included(on) and NEEDS.get(name, name) in {name, *included(on)}]
         more += f"namespace: ml\nnamePrefix: {name}-\n"
         found[name] = render(composed(tmp_path_factory.mktemp(name), *rest, more=more, on=on))
     return found

@@ -14,7 +14,7 @@ import pytest
 
 from paravec_model.artifact import read_manifest, verify
 
-from .stores import Install, entry_of, one_line, same, variant
+from .stores import Install, entry_of, held, one_line, same, variant
 
 
 def test_a_model_is_copied_and_linked(install: Install, source: Path, store: Path, link: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_model_is_copied_and_linked(install: Install, source: Path, store: Pat
     result = install(source, store, link)
     assert (result.returncode, result.stderr) == (0, "")
     assert entry_of(source).rpartition("-")[2] in result.stdout
-    assert [p.name for p in store.iterdir()] == [entry_of(source)]
+    assert held(store) == [entry_of(source)]
     assert link.readlink() == store / entry_of(source)
     assert [p.name for p in link.parent.iterdir()] == ["model"]
     assert verify(link) == []
@@ -71,7 +71,7 @@ def test_twenty_pods_at_once_share_one_copy(
     assert [pod.returncode for pod in pods] == [0] * 20, ends
     assert seen
     assert incomplete == []
-    assert [p.name for p in store.iterdir()] == [entry_of(big)]
+    assert held(store) == [entry_of(big)]
     assert all(same(big, link) for link in links)
 
 
@@ -94,7 +94,7 @@ def test_a_kill_at_any_moment_leaves_no_partial_model(
     assert install(big, store, tmp_path / "run" / "model").returncode == 0
     assert same(big, tmp_path / "run" / "model")
     install(big, store, tmp_path / "run" / "model")
-    assert [p.name for p in store.iterdir()] == [entry_of(big)]
+    assert held(store) == [entry_of(big)]
 
 
 def test_sigterm_leaves_an_empty_store(
@@ -109,7 +109,7 @@ def test_sigterm_leaves_an_empty_store(
     pod.terminate()
     pod.communicate(timeout=60)
     assert pod.returncode == 143
-    assert list(store.iterdir()) == []
+    assert held(store) == []
 
 
 def test_a_full_store_is_one_clear_line(
@@ -119,7 +119,7 @@ def test_a_full_store_is_one_clear_line(
     big = variant(source, tmp_path / "big", payload=2 * 2**20)
     store = mounted("size=1m")
     assert "KiB are free" in one_line(install(big, store, tmp_path / "run" / "model"))
-    assert list(store.iterdir()) == []
+    assert held(store) == []
     assert not (tmp_path / "run" / "model").is_symlink()
 
 
@@ -129,18 +129,20 @@ def test_a_store_that_fills_up_during_the_copy_is_left_empty(
     """A copy that fails for another reason than free space (no inodes) says why and leaves nothing."""
     store = mounted("size=64m,nr_inodes=5")
     assert "No space left on device" in one_line(install(source, store, tmp_path / "run" / "model"))
-    assert list(store.iterdir()) == []
+    assert held(store) == []
 
 
 def test_a_read_only_store_serves_what_it_holds(
     install: Install, source: Path, mounted: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """A read-only store links a model that it holds, and says in one line when it lacks one."""
+    """A read-only store links a model that it holds, and says that it takes no lease; one that it lacks is one line."""
     store = mounted("size=64m")
     assert install(source, store, tmp_path / "run" / "model").returncode == 0
     subprocess.run(["mount", "-o", "remount,ro", store], check=True)
     result = install(source, store, tmp_path / "run" / "again")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1)
+    assert "was there in" in result.stdout
+    assert "no lease can be written (Read-only file system)" in result.stderr
     other = variant(source, tmp_path / "other", version="2")
     assert "Read-only file system" in one_line(install(other, store, tmp_path / "run" / "other"))
 
@@ -172,7 +174,7 @@ def test_two_versions_are_kept_side_by_side(
     inode = (link / "syn1neg.npy").stat().st_ino
     assert install(newer, store, link).returncode == 0
     assert same(newer, link)
-    assert {p.name for p in store.iterdir()} == {entry_of(source), entry_of(newer)}
+    assert held(store) == sorted([entry_of(source), entry_of(newer)])
     assert "was there" in install(source, store, link).stdout
     assert (link / "syn1neg.npy").stat().st_ino == inode
 
@@ -186,10 +188,10 @@ def test_unusual_model_names_get_a_plain_folder(
     result = install(odd, store, link)
     assert (result.returncode, result.stderr) == (0, "")
     assert same(odd, link)
-    (entry,) = store.iterdir()
-    assert entry.name.isascii()
-    assert not set(entry.name) & set(" \"'\\$`*;()")
-    assert entry.name.endswith(read_manifest(odd).digest.removeprefix("sha256:")[:12])
+    (entry,) = held(store)
+    assert entry.isascii()
+    assert not set(entry) & set(" \"'\\$`*;()")
+    assert entry.endswith(read_manifest(odd).digest.removeprefix("sha256:")[:12])
 
 
 def test_a_partial_copy_of_a_lost_host_is_removed_after_an_hour(

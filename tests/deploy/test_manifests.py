@@ -95,7 +95,7 @@ def test_overlays_differ_only_in_volume_replicas_and_extra_objects() -> None:
     assert table == {
         "development": ("emptyDir", "1", set()),
         "staging": ("memory", "1", set()),
-        "production": ("persistent", "3 to 10", scaled | {"PersistentVolumeClaim"}),
+        "production": ("persistent", "3 to 10", scaled | {"PersistentVolumeClaim", "CronJob"}),
         "production-image-volume": ("image", "3 to 10", scaled),
     }
 
@@ -116,13 +116,41 @@ def test_the_init_container_links_what_the_server_serves(overlay: str, objects: 
         assert not pod(objects).get("initContainers")
         assert model == mounts["model-store"]["mountPath"] + "/usr/src/d2v_model"
         return
-    (init,) = pod(objects)["initContainers"]
+    init, *sidecars = pod(objects)["initContainers"]
     _, store, link = init["args"]
     assert link == model
     places = {mount["name"]: mount["mountPath"] for mount in init["volumeMounts"]}
     assert places == {name: mount["mountPath"] for name, mount in mounts.items()}
     assert places["model-store"] == store
     assert places["model-link"] == str(Path(link).parent)
+    assert len(sidecars) == (volume_kind(objects) == "persistent")
+    for sidecar in sidecars:
+        assert sidecar["args"] == ["--hold-lease", store, link]
+        assert sidecar["restartPolicy"] == "Always"
+        assert sidecar["image"] == init["image"]
+        mounted = {mount["mountPath"]: mount.get("readOnly", False) for mount in sidecar["volumeMounts"]}
+        assert mounted == {store: False, str(Path(link).parent): True}
+
+
+def test_what_prunes_the_store_is_bound_as_the_server_is() -> None:
+    """The CronJob prunes the claim that the pods use, as their user, which owns the models, and may do no more."""
+    objects = render(KUSTOMIZE / "overlays/production")
+    job = only(objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (prune,), server = job["containers"], pod(objects)
+    init = server["initContainers"][0]
+    assert prune["args"][:2] == ["--prune", init["args"][1]]
+    assert prune["image"] == init["image"]
+    assert prune["securityContext"] == init["securityContext"]
+    for key in ("serviceAccountName", "automountServiceAccountToken"):
+        assert job[key] == server[key]
+    # The image's own user, 10001, and what else the pods say.
+    assert job["securityContext"].items() <= server["securityContext"].items()
+    assert server["securityContext"].keys() - job["securityContext"].keys() <= {"runAsUser", "runAsGroup"}
+    (volume,) = job["volumes"]
+    assert volume in server["volumes"]
+    assert [mount["mountPath"] for mount in prune["volumeMounts"]] == [init["args"][1]]
+    for kind in ("requests", "limits"):
+        assert prune["resources"][kind].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
 def test_probes_use_a_declared_port_and_the_right_path(objects: Objects) -> None:
@@ -166,7 +194,7 @@ def test_containers_are_locked_down(objects: Objects) -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert security["allowPrivilegeEscalation"] is False
         for kind in ("requests", "limits"):
-            assert container["resources"][kind].keys() == {"cpu", "memory"}
+            assert container["resources"][kind].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
 def test_no_image_is_latest(objects: Objects) -> None:
@@ -190,10 +218,10 @@ def changed(objects: Objects, other: Objects) -> list[tuple[str, str]]:
 
 
 def test_another_model_is_one_changed_line(overlay: str, objects: Objects, tmp_path: Path) -> None:
-    """Changing the model's tag in an overlay changes the model's image and nothing else."""
+    """Changing the model's tag in an overlay changes the model's image, wherever it is, and nothing else."""
     path = copied(tmp_path) / "overlays" / overlay
     roll(path, "1.1.0")
-    ((old, new),) = changed(objects, render(path))
+    ((old, new),) = set(changed(objects, render(path)))
     assert old.endswith("doc2vec-model:1.0.0")
     assert new.endswith("doc2vec-model:1.1.0")
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, Objects, composed, included, pods, render
+from paravec_model import __version__
+
+from .manifests import COMPONENTS, Objects, added, composed, pods, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -30,13 +32,13 @@ def variables(objects: Objects, container: dict[str, Any]) -> dict[str, str]:
 
 
 def references(objects: Objects) -> Iterator[tuple[str, str]]:
-    """Kind and name of all objects that others refer to, but for Secrets and Gateways, which are not ours."""
+    """Kind and name of all objects that others refer to, but for Secrets, Gateways and keys, which are not ours."""
     for template in pods(objects):
         spec = template["spec"]
         if "serviceAccountName" in spec:
             yield "ServiceAccount", spec["serviceAccountName"]
         for volume in spec["volumes"]:
-            if "configMap" in volume:
+            if volume.get("configMap", {}).get("name", "paravec-signer") != "paravec-signer":
                 yield "ConfigMap", volume["configMap"]["name"]
             if "persistentVolumeClaim" in volume:
                 yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
@@ -58,12 +60,11 @@ def references(objects: Objects) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("on", ["base", "overlays/production"])
 def test_references_follow_a_prefix_and_a_suffix(on: str, component: str, tmp_path: Path) -> None:
     """With namePrefix and nameSuffix, beside the component or above it, each reference names an existing object."""
-    added = [component] if component not in included(on) else []
     (tmp_path / "inner").mkdir()
-    composed(tmp_path / "inner", *added, on=on)
+    composed(tmp_path / "inner", *added(component, on), on=on)
     (tmp_path / "kustomization.yaml").write_text(RENAMED + "resources: [inner]\n")
     (tmp_path / "beside").mkdir()
-    for path in (composed(tmp_path / "beside", *added, more=RENAMED, on=on), tmp_path):
+    for path in (composed(tmp_path / "beside", *added(component, on), more=RENAMED, on=on), tmp_path):
         objects = render(path)
         names = {(found["kind"], found["metadata"]["name"]) for found in objects}
         assert all(name.startswith("it-") and "-two" in name for _, name in names)
@@ -99,18 +100,31 @@ def test_another_server_is_a_setting_of_the_example(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("on", ["base", "overlays/production"])
-@pytest.mark.parametrize("component", [name for name in COMPONENTS if name.startswith("volume-")])
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name.startswith("volume-")] + ["prune-models"])
 def test_images_change_the_model_of_each_kind_of_volume(
     component: str, on: str, change: str, image: str, tmp_path: Path
 ) -> None:
     """`images:` changes the model's image by name, tag or digest, beside the component and above it."""
-    added = [component] if component not in included(on) else []
     (tmp_path / "inner").mkdir()
-    composed(tmp_path / "inner", *added, on=on)
+    composed(tmp_path / "inner", *added(component, on), on=on)
     images = f"images: [{{name: doc2vec-model, {change}}}]\n"
     (tmp_path / "kustomization.yaml").write_text(images + "resources: [inner]\n")
     (tmp_path / "beside").mkdir()
-    for path in (composed(tmp_path / "beside", *added, more=images, on=on), tmp_path):
-        (template,) = pods(render(path))
-        volumes = [volume["image"]["reference"] for volume in template["spec"]["volumes"] if "image" in volume]
-        assert volumes + [one["image"] for one in template["spec"].get("initContainers") or []] == [image]
+    for path in (composed(tmp_path / "beside", *added(component, on), more=images, on=on), tmp_path):
+        found = set()
+        for spec in (template["spec"] for template in pods(render(path))):
+            found |= {volume["image"]["reference"] for volume in spec["volumes"] if "image" in volume}
+            found |= {one["image"] for one in (spec.get("initContainers") or []) + spec["containers"]}
+        assert found == {image, f"paravec-server:{__version__}"}
+
+
+@pytest.mark.parametrize("component", ["volume-memory", "volume-persistent", "prune-models"])
+def test_a_component_above_an_overlay_uses_its_image(component: str, tmp_path: Path) -> None:
+    """On top of an overlay that has changed the model's image, a component adds no container with another one."""
+    (tmp_path / "inner").mkdir()
+    composed(tmp_path / "inner", more="images: [{name: doc2vec-model, newTag: 2.0.0}]\n")
+    file = composed(tmp_path, *added(component)) / "kustomization.yaml"
+    file.write_text("resources: [inner]\ncomponents:" + file.read_text().partition("components:")[2])
+    for spec in (template["spec"] for template in pods(render(tmp_path))):
+        found = {one["image"] for one in (spec.get("initContainers") or []) + spec["containers"]}
+        assert found <= {"doc2vec-model:2.0.0", f"paravec-server:{__version__}"}

@@ -4,9 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 
-from ..servers import Server, command, failure
+from ..servers import Server, command, failure, running
+from ..signing import Signer
 
 
 def last_line(lines: list[str]) -> str:
@@ -41,12 +43,41 @@ def test_verify_full_finds_a_damaged_model(artifact: Artifact, tmp_path: Path) -
     assert "syn1neg.npy: its SHA-256 differs from the manifest's" in last_line(lines)
 
 
+def test_a_server_serves_only_what_is_signed(artifact: Artifact, tmp_path: Path) -> None:
+    """With --verify signature, a signed model is served, also by several workers; others are one line each."""
+    directory, signer = shutil.copytree(artifact.path, tmp_path / "model"), Signer(tmp_path / "keys")
+    asked = ("--verify", "signature", "--verify-key", str(signer.key))
+    code, lines = failure(*command(directory, *asked))
+    assert code == 1
+    assert last_line(lines).startswith(f"paravec-server: {directory}/model.sig: not found: the artifact is not signed;")
+    code, lines = failure(*command(directory, *asked[:3], str(signer.secret)))
+    assert code == 2
+    assert f"--verify-key (PARAVEC_VERIFY_KEY): {signer.secret}: holds a private key" in last_line(lines)
+    signer.sign(directory)
+    for workers in ("1", "2"):
+        with running(directory, *asked, "--workers", workers) as server, EmbeddingClient(server.target) as client:
+            assert client.model().digest == artifact.manifest.digest
+    Signer(tmp_path / "others").sign(directory)
+    code, lines = failure(*command(directory, *asked, "--workers", "2"))
+    assert code == 1
+    assert "model.sig: was not made by the key in" in last_line(lines)
+
+
 def test_a_missing_extra_is_one_clear_line() -> None:
     """Installed as a client only, the server's command says what to install."""
     program = "import sys; sys.modules['grpc_reflection'] = None; from paravec_server.cli import main; sys.exit(main())"
     code, lines = failure(sys.executable, "-c", program, "--model", "models/mine")
     assert code == 1
     assert "pip install 'paravec[server]'" in last_line(lines)
+
+
+def test_a_signature_needs_its_extra(artifact: Artifact) -> None:
+    """Without cryptography, a server that is told to check signatures does not start, and says what to install."""
+    program = "import sys; sys.modules['cryptography'] = None; from paravec_server.cli import main; sys.exit(main())"
+    asked = ("--model", str(artifact.path), "--verify", "signature", "--verify-key", "signer.pub")
+    code, lines = failure(sys.executable, "-c", program, *asked)
+    assert code == 2
+    assert "--verify (PARAVEC_VERIFY) signature needs pip install 'paravec[signature]'" in last_line(lines)
 
 
 def test_a_model_of_more_epochs_than_allowed_is_one_clear_line(artifact: Artifact) -> None:

@@ -27,7 +27,7 @@ def test_a_flag_overrides_its_variable() -> None:
 
 def test_every_setting_can_be_a_variable() -> None:
     """No setting is reachable by flag alone."""
-    values = {"model": "m", "listen": "unix:/x", "verify": "full", "reflection": "0"}
+    values = {"model": "m", "listen": "unix:/x", "verify": "signature", "reflection": "0"}
     values |= {"method": "map", "log_level": "debug", "log_format": "json"}
     values |= {"operations_listen": "localhost:0", "tracing": "1"}
     environ = {f"PARAVEC_{f.name.upper()}": values.get(f.name, "2000") for f in fields(Settings)}
@@ -53,7 +53,9 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ({"PARAVEC_MODEL": "m", "PARAVEC_MAX_TOKENS": "0"}, "--max-tokens .* must be 1 to"),
         ({"PARAVEC_MODEL": "m", "PARAVEC_DRAIN_SECONDS": "nan"}, "--drain-seconds"),
         ({"PARAVEC_MODEL": "m", "PARAVEC_REFLECTION": "maybe"}, "must be true or false"),
-        ({"PARAVEC_MODEL": "m", "PARAVEC_VERIFY": "twice"}, "must be one of manifest, full"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_VERIFY": "twice"}, "must be one of manifest, full, signature"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_VERIFY": "signature"}, r"signature needs --verify-key \(PARAVEC_VERIFY_KEY\)"),
+        ({"PARAVEC_MODEL": "m", "PARAVEC_VERIFY_KEY": "k"}, r"^--verify-key .* needs --verify .* signature$"),
     ],
 )
 def test_a_wrong_setting_is_named_with_flag_and_variable(environ: dict[str, str], problem: str) -> None:

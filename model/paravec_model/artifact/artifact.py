@@ -3,22 +3,27 @@
 Opening maps the arrays. It reads only a few numbers of them, and the tree of hierarchical softmax.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, SignatureError
 from ..kernels.interface import CONSTANTS
 from ..text.vocabulary import Vocabulary
 from .arrays import Array, array_specs, check_array, map_array
 from .doctags import DOCTAGS, Doctags, Tag, row_norms
 from .finite import count_unusable, unusable_problem
-from .manifest import MANIFEST, Manifest, read_manifest
+from .manifest import MANIFEST, Manifest, manifest_bytes, parse_manifest
 from .noise import NOISE_TOTAL, Noise
 from .writer import file_sha256
+
+if TYPE_CHECKING:
+    from ..signature import Verifier
 
 # Artifacts from before there was a search for neighbours lack these files.
 _OPTIONAL = {"doctag_norms.npy", "doctag_offsets.npy"}
@@ -34,14 +39,14 @@ class Artifact:
     """Arrays by the names in `array_specs`, without .npy."""
 
     @classmethod
-    def open(cls, path: str | Path, *, verify: bool = False) -> "Artifact":
+    def open(cls, path: str | Path, *, verify: bool = False, signed_by: "Verifier | None" = None) -> "Artifact":
         """Open the artifact at `path`; check the manifest, and size, dtype and shape of every file.
 
-        `verify=True` also reads every file whole, to check hashes, tables and numbers. ArtifactError names the file and
-        what is wrong with it.
+        `verify=True` also reads every file whole, to check hashes, tables and numbers. `signed_by` does so too, and
+        checks that the artifact's signature covers every file. ArtifactError names the file and what is wrong with it.
         """
-        path = Path(path)
-        manifest = read_manifest(path)
+        path, verify = Path(path), verify or signed_by is not None
+        manifest = _manifest(path, signed_by)
         problems = check_files(path, manifest, hashes=verify)
         if problems:
             raise ArtifactError(problems[0])
@@ -127,11 +132,14 @@ class Artifact:
             raise ArtifactError(problems[0])
 
 
-def verify(path: str | Path) -> list[str]:
-    """All problems of the artifact at `path`, one line each; empty if it is sound. Reads every file whole."""
+def verify(path: str | Path, *, signed_by: "Verifier | None" = None) -> list[str]:
+    """All problems of the artifact at `path`, one line each; empty if it is sound. Reads every file whole.
+
+    A wrong signature, which only `signed_by` checks, is the one problem that is then named.
+    """
     path = Path(path)
     try:
-        manifest = read_manifest(path)
+        manifest = _manifest(path, signed_by)
         problems = check_files(path, manifest, hashes=True)
         if not problems:
             artifact = Artifact.open(path)
@@ -140,6 +148,28 @@ def verify(path: str | Path) -> list[str]:
     except ArtifactError as error:
         return [str(error)]
     return problems
+
+
+def _manifest(path: Path, signed_by: "Verifier | None") -> Manifest:
+    """The manifest; with `signed_by`, SignatureError unless it is signed, and the signed hashes are those it lists.
+
+    Its files then have the signed hashes if they have those of the manifest, so each is hashed once, by `check_files`.
+    """
+    if signed_by is None:
+        return parse_manifest(path, manifest_bytes(path))
+    signed = signed_by.signed_files(path)
+    raw = manifest_bytes(path)
+    # Compared before it is parsed, so that nothing is parsed that nobody signed.
+    if hashlib.sha256(raw).hexdigest() != signed.pop(MANIFEST, None):
+        raise SignatureError(f"{path / MANIFEST}: is not the signed one; it was changed, or the signature is another's")
+    manifest = parse_manifest(path, raw)
+    listed = {name: entry.sha256 for name, entry in manifest.files.items()}
+    if differing := sorted(name for name, _ in signed.items() ^ listed.items()):
+        raise SignatureError(
+            f"{path}: is signed with other files than its manifest lists: {differing[0][:80]!r};"
+            " sign the artifact again"
+        )
+    return manifest
 
 
 def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:

@@ -94,6 +94,11 @@ def check_name(what: str, value: str) -> None:
 
 def read_manifest(directory: Path) -> Manifest:
     """Read and check the manifest of the artifact at `directory`; ArtifactError if it is missing or damaged."""
+    return parse_manifest(directory, manifest_bytes(directory))
+
+
+def manifest_bytes(directory: Path) -> bytes:
+    """The content of manifest.json of the artifact at `directory`; ArtifactError if it cannot be read."""
     path = directory / MANIFEST
     # os.path.isfile returns False for an invalid path, where Path.is_file raises.
     if os.path.isfile(directory):  # noqa: PTH113
@@ -102,12 +107,19 @@ def read_manifest(directory: Path) -> Manifest:
             f" paravec-model convert {directory} OUTPUT"
         )
     try:
-        raw = path.read_text(encoding="utf-8")
-        content = json.loads(raw)
+        return path.read_bytes()
     except FileNotFoundError:
         raise ArtifactError(f"{path}: not found; an artifact is a directory made by paravec-model") from None
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}") from error
+
+
+def parse_manifest(directory: Path, raw: bytes) -> Manifest:
+    """Parse and check the content of the manifest of the artifact at `directory`; ArtifactError if it is damaged."""
+    path = directory / MANIFEST
+    try:
+        text = raw.decode("utf-8")
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -117,7 +129,7 @@ def read_manifest(directory: Path) -> Manifest:
             f"{path}: format version {content.get('format_version')!r} is not known,"
             f" this paravec reads version {FORMAT_VERSION}; install a paravec that reads it, or train or convert again"
         )
-    if content.get("checksum") != _hash(content, without=("checksum",)) or raw != _text(content):
+    if content.get("checksum") != _hash(content, without=("checksum",)) or text != _text(content):
         raise ArtifactError(f"{path}: its checksum is wrong: the manifest was changed or damaged")
     if content.get("digest") != _hash(content, without=_OUTSIDE_DIGEST):
         raise ArtifactError(f"{path}: its digest is wrong: the manifest was changed or damaged")

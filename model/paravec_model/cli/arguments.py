@@ -53,7 +53,7 @@ examples:
     "verify": (
         "check an artifact's hashes",
         "Read the whole artifact and check its hashes; exit with status 1 if one is wrong.",
-        "example:\n  paravec-model verify models/lee\n",
+        "examples:\n  paravec-model verify models/lee\n  paravec-model verify models/lee --key signer.pub\n",
     ),
     "export": (
         "write the training documents' vectors for other programs",
@@ -158,6 +158,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     package.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the package; must not exist yet")
     package.add_argument("--tag", help="tag of the package in its index (default: the model's version)")
     package.add_argument("--license", metavar="SPDX", help="license of the model, an SPDX expression: Apache-2.0")
+    key_help = "also check that the private half of a public key in this PEM file signed the artifact (model.sig)"
+    verify.add_argument("--key", type=Path, metavar="FILE", help=key_help)
     add_evaluate(evaluate)
     add_compare(compare)
     arguments = parser.parse_args(argv)

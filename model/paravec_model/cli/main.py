@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..artifact import Manifest, read_manifest
 from ..artifact.manifest import check_name
-from ..errors import ConversionError, ModelError, StoppedError
+from ..errors import ConversionError, ModelError, OptionError, StoppedError
 from ..text.scripts import warn_if_unspaced
 from ..training.train import train
 from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
@@ -142,12 +142,20 @@ def _inspect(arguments: Namespace) -> int:
 def _verify(arguments: Namespace) -> int:
     from ..artifact import verify
 
-    problems = verify(arguments.artifact)
+    verifier = None
+    if arguments.key is not None:
+        try:
+            from ..signature import Verifier
+        except ModuleNotFoundError:
+            raise OptionError("key", "needs more packages: pip install 'paravec[signature]'") from None
+        verifier = Verifier.read(arguments.key)
+    problems = verify(arguments.artifact, signed_by=verifier)
     for problem in problems:
         _complain(problem)
     if not problems:
         manifest = read_manifest(arguments.artifact)
-        print(f"{manifest.name} {manifest.version} {manifest.digest}: sound")
+        signed = f", signed by the key in {arguments.key}" if verifier else ""
+        print(f"{manifest.name} {manifest.version} {manifest.digest}: sound{signed}")
     return 1 if problems else 0
 
 
