@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .artifact import Artifact, Manifest
-from .artifact.manifest import MANIFEST, FileEntry
+from .artifact.manifest import MANIFEST, SIGNATURE, FileEntry
 from .artifact.writer import HashingFile, new_directory
 from .errors import ArtifactError, OptionError
-
-SIGNATURE = "model.sig"
-"""The signature of OpenSSF's model signing. No manifest lists it, because it signs the manifest too."""
 
 _OCI = "application/vnd.oci.image"
 _MODEL = "application/vnd.cncf.model"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -22,11 +22,15 @@ from .manifest import MANIFEST, Manifest, manifest_bytes, parse_manifest
 from .noise import NOISE_TOTAL, Noise
 from .writer import file_sha256
 
-if TYPE_CHECKING:
-    from ..signature import Verifier
-
 # Artifacts from before there was a search for neighbours lack these files.
 _OPTIONAL = {"doctag_norms.npy", "doctag_offsets.npy"}
+
+
+class SignatureVerifier(Protocol):
+    """Checks who signed an artifact: `paravec_model.signature.Verifier`."""
+
+    def signed_files(self, directory: Path) -> dict[str, str]:
+        """SHA-256 of each file that the signature in the directory covers; SignatureError if it is wrong."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Artifact:
     """Arrays by the names in `array_specs`, without .npy."""
 
     @classmethod
-    def open(cls, path: str | Path, *, verify: bool = False, signed_by: "Verifier | None" = None) -> "Artifact":
+    def open(cls, path: str | Path, *, verify: bool = False, signed_by: SignatureVerifier | None = None) -> "Artifact":
         """Open the artifact at `path`; check the manifest, and size, dtype and shape of every file.
 
         `verify=True` also reads every file whole, to check hashes, tables and numbers. `signed_by` does so too, and
@@ -132,7 +136,7 @@ class Artifact:
             raise ArtifactError(problems[0])
 
 
-def verify(path: str | Path, *, signed_by: "Verifier | None" = None) -> list[str]:
+def verify(path: str | Path, *, signed_by: SignatureVerifier | None = None) -> list[str]:
     """All problems of the artifact at `path`, one line each; empty if it is sound. Reads every file whole.
 
     A wrong signature, which only `signed_by` checks, is the one problem that is then named.
@@ -150,7 +154,7 @@ def verify(path: str | Path, *, signed_by: "Verifier | None" = None) -> list[str
     return problems
 
 
-def _manifest(path: Path, signed_by: "Verifier | None") -> Manifest:
+def _manifest(path: Path, signed_by: SignatureVerifier | None) -> Manifest:
     """The manifest; with `signed_by`, SignatureError unless it is signed, and the signed hashes are those it lists.
 
     Its files then have the signed hashes if they have those of the manifest, so each is hashed once, by `check_files`.

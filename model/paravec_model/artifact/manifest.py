@@ -13,6 +13,8 @@ from ..options import Algorithm, InferenceOptions
 from ..text.tokenizer import Tokenizer, tokenizer_from_dict, tokenizer_to_dict
 
 MANIFEST = "manifest.json"
+SIGNATURE = "model.sig"
+"""The file of the signature, by OpenSSF model signing. No manifest lists it, because it signs the manifest too."""
 FORMAT_VERSION = 2
 
 # Fields that are not part of the digest: the same model made again has the same digest.

@@ -3,7 +3,6 @@
 numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
 
-import json
 import logging
 import os
 import sys
@@ -12,28 +11,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..artifact import Manifest, read_manifest
 from ..artifact.manifest import check_name
 from ..errors import ConversionError, ModelError, OptionError, StoppedError
-from ..text.scripts import warn_if_unspaced
 from ..training.train import train
 from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
-from .corpus_flags import corpus_from, has_corpus
+from .corpus_flags import corpus_from
 from .interrupt import Interrupt
-from .tables import comparison_table, evaluation_table, manifest_table
+from .measure import compare_models, evaluate_model
+from .tables import manifest_table
 
 if TYPE_CHECKING:
-    from ..corpus.formats import Tags
+    pass
 
 _logger = logging.getLogger(__name__)
 
 # Exit status after Ctrl-C: 128 + SIGINT, as shells report it. Also if a model was kept, so that scripts notice.
 _INTERRUPTED_STATUS = 130
-
-# Exit status of `compare` if B may not replace A.
-_NOT_REPLACEABLE_STATUS = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -181,54 +177,6 @@ def _package(arguments: Namespace) -> int:
     return 0
 
 
-def _evaluate(arguments: Namespace) -> int:
-    from ..artifact import Artifact
-    from ..encoder import Encoder
-    from ..evaluation.evaluate import Evaluator, Measurement, coverage, to_json
-    from ..evaluation.tasks import read_judgements, read_pairs
-
-    artifact = Artifact.open(arguments.artifact)
-    artifact.check_finite()
-    encoder = Encoder(artifact)
-    evaluator, measurements, texts = Evaluator(encoder), list[Measurement](), list[str]()
-    # All files are read before the first measurement, so that errors in them come at once.
-    pairs = read_pairs(arguments.pairs) if arguments.pairs else None
-    judged = (
-        read_judgements(arguments.queries, arguments.documents, arguments.judgements) if arguments.queries else None
-    )
-    if documents := _sampled_documents(arguments):
-        texts += (text for _, text in documents)
-        measurements += evaluator.documents(documents, arguments.seeds)
-    if pairs:
-        texts += [*pairs.left, *pairs.right]
-        measurements += evaluator.pairs(pairs)
-    if judged:
-        texts += [*judged.queries, *judged.documents]
-        measurements += evaluator.judgements(judged)
-    warn_if_unspaced(texts, encoder.tokenize)
-    covered = coverage(encoder, texts)
-    print(evaluation_table(encoder.manifest, covered, measurements), end="")
-    _write_json(arguments.json, to_json(encoder, covered, measurements))
-    return 0
-
-
-def _compare(arguments: Namespace) -> int:
-    from ..artifact import Artifact
-    from ..evaluation.compare import Bounds, compare
-
-    a, b = (Artifact.open(path) for path in (arguments.a, arguments.b))
-    for artifact in (a, b):
-        artifact.check_finite()
-    bounds = Bounds(arguments.min_overlap, arguments.max_mrr_loss, arguments.max_unknown_rise, arguments.other_size)
-    documents = _sampled_documents(arguments)
-    for tokenizer in {artifact.manifest.tokenizer for artifact in (a, b)}:
-        warn_if_unspaced((text for _, text in documents or ()), tokenizer)
-    comparison = compare(a, b, documents, arguments.k, arguments.at_most, bounds)
-    print(comparison_table(comparison), end="")
-    _write_json(arguments.json, comparison.to_json())
-    return _NOT_REPLACEABLE_STATUS if comparison.reasons else 0
-
-
 _COMMANDS = {
     "train": _train,
     "convert": _convert,
@@ -236,25 +184,9 @@ _COMMANDS = {
     "verify": _verify,
     "export": _export,
     "package": _package,
-    "evaluate": _evaluate,
-    "compare": _compare,
+    "evaluate": evaluate_model,
+    "compare": compare_models,
 }
-
-
-def _sampled_documents(arguments: Namespace) -> "list[tuple[Tags, str]] | None":
-    """A sample of the corpus that the flags name; None if they name none."""
-    from ..evaluation.tasks import sample_documents
-
-    return sample_documents(corpus_from(arguments), arguments.at_most) if has_corpus(arguments) else None
-
-
-def _write_json(path: Path | None, content: dict[str, Any]) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _check_output(arguments: Namespace) -> str:

@@ -4,6 +4,6 @@ Public: `Verifier` checks an artifact's model.sig against public keys. It needs 
 else here imports.
 """
 
-from .verifier import SIGNATURE, Verifier
+from .verifier import Verifier
 
-__all__ = ["SIGNATURE", "Verifier"]
+__all__ = ["Verifier"]

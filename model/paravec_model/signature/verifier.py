@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..artifact.manifest import SIGNATURE
 from ..errors import SignatureError
 from .bundle import parse_bundle
 from .files import read_regular
@@ -14,9 +15,6 @@ from .statement import Statement, parse_statement
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
-SIGNATURE = "model.sig"
-"""The file of the signature in an artifact."""
 
 
 @dataclass(frozen=True)
