@@ -145,6 +145,7 @@ def test_the_podmonitor_has_the_operators_fields() -> None:
     labels = only(render(KUSTOMIZE / "base"), "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"].items() <= labels.items()
     assert set(spec["podTargetLabels"]) <= labels.keys()
+    assert {re.sub(r"\W", "_", name) for name in spec["podTargetLabels"]} == SCRAPERS - {"job", "instance", "namespace"}
     assert spec["podMetricsEndpoints"] == [{"port": "operations", "path": "/metrics", "interval": "30s"}]
 
 
