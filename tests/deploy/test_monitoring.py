@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,22 +13,30 @@ import yaml
 from paravec_model.artifact import Artifact
 from paravec_server.telemetry.counters import CODES, REASONS
 
+from ..pages import blocks, commands
 from ..scrapes import Scrape, address_of
 from ..servers import running
 from .manifests import INSTALLED, KUSTOMIZE, OVERLAYS, Objects, only, ports, render, settings
+from .promtool import needed, promtool
 
 COMPONENTS = KUSTOMIZE / "components"
 DASHBOARD = json.loads((COMPONENTS / "monitoring/paravec.json").read_text())
-RULES = yaml.safe_load((COMPONENTS / "monitoring-operator/rules.yaml").read_text())
+RULES = yaml.safe_load((KUSTOMIZE / "alerts/rules.yaml").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-ALERTS = [rule for group in RULES["spec"]["groups"] for rule in group["rules"]]
+EXPRESSIONS = [rule["expr"] for group in RULES["spec"]["groups"] for rule in group["rules"]]
 
-SCRAPERS = {"job", "instance"}
+SCRAPERS = {"job", "instance", "namespace", "app_kubernetes_io_instance", "app_kubernetes_io_name"}
 """Labels that whoever scrapes gives to all."""
 
-promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed"
-)
+OTHERS: dict[str, set[str]] = {
+    "up": set(),
+    "paravec:up": set(),
+    "kube_deployment_spec_replicas": {"deployment"},
+    "kube_deployment_status_replicas_unavailable": {"deployment"},
+    "kube_deployment_status_replicas_updated": {"deployment"},
+}
+"""Metrics and their labels that no server of ours exposes: of Prometheus, of our rules, and of kube-state-metrics."""
+
 kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 
@@ -46,11 +53,11 @@ def production() -> Objects:
     return render(KUSTOMIZE / "overlays/production")
 
 
-@pytest.mark.parametrize("query", [*QUERIES, *(alert["expr"] for alert in ALERTS)])
+@pytest.mark.parametrize("query", [*QUERIES, *EXPRESSIONS])
 def test_every_queried_metric_and_label_is_exposed(query: str, told: Scrape) -> None:
     """Every metric, label and label value in a query of the dashboard or the alerts is in /metrics of a real server."""
-    known = told.labels()
-    names = set(re.findall(r"\b(?:paravec|process)_\w+", query))
+    known = told.labels() | OTHERS
+    names = set(re.findall(r"\b(?:(?:paravec|process|kube)_|paravec:|up\b)\w*", query))
     assert names
     assert names <= known.keys()
     for name, matchers in re.findall(r"(\w+)\{([^}]*)\}", query):
@@ -58,6 +65,8 @@ def test_every_queried_metric_and_label_is_exposed(query: str, told: Scrape) -> 
             if label in SCRAPERS:
                 continue
             assert label in known[name]
+            if name in OTHERS:
+                continue
             values = {code.name for code in CODES} if label == "code" else {
                 dict(labels)[label] for sample, labels in told.samples if sample == name
             }  # fmt: skip
@@ -77,6 +86,16 @@ def test_legends_use_labels_that_the_query_keeps() -> None:
                 assert label in kept.split(", ")
 
 
+def test_all_panels_filter_by_namespace_and_environment() -> None:
+    """Each metric of each panel is of the chosen namespaces and environments, each from the chosen data source."""
+    chosen = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
+    assert chosen == ["datasource", "namespace", "instance"]
+    assert all(panel["datasource"]["uid"] == "${datasource}" for panel in DASHBOARD["panels"])
+    for query in QUERIES:
+        filters = re.findall(r"\b(?:paravec|process)_\w+(?:\{([^}]*)\})?", query)
+        assert all('namespace=~"$namespace",app_kubernetes_io_instance=~"$instance"' in one for one in filters)
+
+
 def test_panels_do_not_overlap() -> None:
     """Each panel has its own id and position, a unit and a description."""
     panels = DASHBOARD["panels"]
@@ -87,19 +106,9 @@ def test_panels_do_not_overlap() -> None:
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
 
 
-def test_alerts_say_what_is_wrong() -> None:
-    """Each has a severity and a summary, and its own name."""
-    assert len({alert["alert"] for alert in ALERTS}) == len(ALERTS)
-    for alert in ALERTS:
-        assert alert["labels"]["severity"] in ("critical", "warning", "info")
-        assert alert["annotations"]["summary"].endswith(".")
-        for label in re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]):
-            assert label in SCRAPERS
-
-
 def test_every_overload_is_alerted_on(told: Scrape) -> None:
     """Refusals for what is in flight or waits count as overload; those at a start, a stop or for credentials do not."""
-    (query,) = (alert["expr"] for alert in ALERTS if alert["alert"] == "ParavecOverloaded")
+    (query,) = (query for query in EXPRESSIONS if "paravec_calls_refused_total" in query)
     (wanted,) = re.findall(r'reason=~"([^"]*)"', query)
     reasons = {dict(labels)["reason"] for sample, labels in told.samples if sample == "paravec_calls_refused_total"}
     assert len(reasons) == len(REASONS)
@@ -127,22 +136,17 @@ def test_the_dashboard_has_grafanas_label(production: Objects) -> None:
 
 
 @kubectl
-def test_podmonitor_and_prometheusrule_have_the_operators_fields(production: Objects) -> None:
-    """PodMonitor and PrometheusRule have the fields of monitoring.coreos.com/v1, which kubernetes-validate does not
-    cover."""
-    monitor, rules = (yaml.safe_load((COMPONENTS / f"monitoring-operator/{name}.yaml").read_text())
-                      for name in ("pod-monitor", "rules"))  # fmt: skip
-    for found, kind in ((monitor, "PodMonitor"), (rules, "PrometheusRule")):
-        assert (found["apiVersion"], found["kind"]) == ("monitoring.coreos.com/v1", kind)
+def test_the_podmonitor_has_the_operators_fields() -> None:
+    """The PodMonitor has the fields of monitoring.coreos.com/v1, which kubernetes-validate does not cover."""
+    monitor = yaml.safe_load((COMPONENTS / "monitoring-operator/pod-monitor.yaml").read_text())
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
     spec = monitor["spec"]
-    assert spec.keys() == {"selector", "podMetricsEndpoints"}
+    assert spec.keys() == {"selector", "podTargetLabels", "podMetricsEndpoints"}
     labels = only(render(KUSTOMIZE / "base"), "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert set(spec["podTargetLabels"]) <= labels.keys()
+    assert {re.sub(r"\W", "_", name) for name in spec["podTargetLabels"]} == SCRAPERS - {"job", "instance", "namespace"}
     assert spec["podMetricsEndpoints"] == [{"port": "operations", "path": "/metrics", "interval": "30s"}]
-    (group,) = rules["spec"]["groups"]
-    assert group.keys() == {"name", "rules"}
-    for rule in group["rules"]:
-        assert rule.keys() - {"for"} == {"alert", "expr", "labels", "annotations"}
 
 
 @kubectl
@@ -153,66 +157,34 @@ def test_no_overlay_needs_an_operator(overlay: str) -> None:
         assert not found["apiVersion"].startswith(INSTALLED)
 
 
-def check(tmp_path: Path, *words: str, **files: Any) -> None:
-    """Run promtool on these files; its output if it fails."""
-    for name, content in files.items():
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    done = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@promtool
+@needed
 def test_promtool_accepts_all_queries(tmp_path: Path) -> None:
     """promtool parses every alert as it is, and every dashboard query with Grafana's variables filled in."""
-    check(tmp_path, "check", "rules", "rules.yaml", rules=RULES["spec"])
-    filled = [query.replace("$__rate_interval", "5m").replace("$job", ".*") for query in QUERIES]
+    promtool(tmp_path, "check", "rules", "rules.yaml", rules=RULES["spec"])
+    filled = [re.sub(r"\$(namespace|instance)\b", ".*", query.replace("$__rate_interval", "5m")) for query in QUERIES]
     recorded = [{"record": f"query{i}", "expr": query} for i, query in enumerate(filled)]
-    check(tmp_path, "check", "rules", "queries.yaml", queries={"groups": [{"name": "panels", "rules": recorded}]})
+    promtool(tmp_path, "check", "rules", "queries.yaml", queries={"groups": [{"name": "panels", "rules": recorded}]})
 
 
-FINE: dict[str, str] = {
-    'paravec_workers{state="serving"}': "1x3000",
-    'paravec_calls_total{method="Embed",code="OK"}': "0+600x3000",
-    'paravec_calls_total{method="Embed",code="INTERNAL"}': "0x3000",
-    'paravec_calls_total{method="Embed",code="CANCELLED"}': "0+6x3000",
-    'paravec_calls_refused_total{reason="too_many_calls"}': "0x3000",
-    'paravec_calls_refused_total{reason="draining"}': "0+600x3000",
-    'paravec_call_duration_seconds_bucket{method="Embed",le="0.5"}': "0+600x3000",
-    'paravec_call_duration_seconds_bucket{method="Embed",le="2.5"}': "0+600x3000",
-    'paravec_call_duration_seconds_bucket{method="Embed",le="+Inf"}': "0+600x3000",
-    "paravec_worker_restarts_total": "0x3000",
-    "paravec_tokens_total": "0+1000x3000",
-    "paravec_unknown_tokens_total": "0+100x3000",
-}
-"""Two days of a server that is well, a sample a minute."""
-
-TROUBLE = {
-    "ParavecNotReady": {'paravec_workers{state="serving"}': "0x3000"},
-    "ParavecErrors": {'paravec_calls_total{method="Embed",code="INTERNAL"}': "0+20x3000"},
-    "ParavecOverloaded": {'paravec_calls_refused_total{reason="too_much_work"}': "0+20x3000"},
-    "ParavecCancelled": {'paravec_calls_total{method="Embed",code="CANCELLED"}': "0+60x3000"},
-    "ParavecSlow": {'paravec_call_duration_seconds_bucket{method="Embed",le="0.5"}': "0+500x3000"},
-    "ParavecWorkerRestarts": {"paravec_worker_restarts_total": "0+0.2x3000"},
-    "ParavecUnknownTokens": {"paravec_unknown_tokens_total": "0+100x2880 288000+400x120"},
-}
+@kubectl
+@needed
+def test_a_prometheus_without_the_operator_gets_a_file_of_rules(tmp_path: Path) -> None:
+    """The documented command makes the alerts a file that Prometheus accepts."""
+    (command,) = (line for line in commands("docs/how-to/monitor-a-server.md", "kubectl") if "sed" in line)
+    (tmp_path / "kustomize").symlink_to(KUSTOMIZE)
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert yaml.safe_load((tmp_path / "paravec-rules.yaml").read_text()) == RULES["spec"]
+    promtool(tmp_path, "check", "rules", "paravec-rules.yaml")
 
 
-@promtool
-@pytest.mark.parametrize("name", [*TROUBLE, "ParavecGone", "nothing"])
-def test_an_alert_fires_only_for_its_own_condition(name: str, tmp_path: Path) -> None:
-    """For a server with one problem, only that problem's alert fires; for a healthy server, none."""
-    # Only what looks a day back needs the two days.
-    when = "3000m" if name in ("ParavecUnknownTokens", "nothing") else "120m"
-    figures = {} if name == "ParavecGone" else FINE | TROUBLE.get(name, {})
-    series = [
-        {"series": re.sub(r"^(\w+)\{?", r'\1{job="a",instance="b",', key).rstrip("}") + "}", "values": values}
-        for key, values in figures.items()
-    ]
-    expected = [
-        {"eval_time": when, "alertname": alert["alert"], "exp_alerts": []} for alert in ALERTS if alert["alert"] != name
-    ]
-    fires = {"expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})', "eval_time": when}
-    fires["exp_samples"] = [] if name == "nothing" else [{"labels": "{}", "value": 1}]  # type: ignore[assignment]
-    test = {"interval": "1m", "input_series": series, "alert_rule_test": expected, "promql_expr_test": [fires]}
-    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
-    check(tmp_path, "test", "rules", "tests.yaml", rules=RULES["spec"], tests=tests)
+@needed
+def test_the_documented_relabelling_sets_the_labels_of_the_alerts(tmp_path: Path) -> None:
+    """Prometheus accepts the relabelling for discovery by annotations; it sets what alerts and dashboard go by."""
+    (block,) = blocks("docs/how-to/monitor-a-server.md", "yaml")
+    relabelling = yaml.safe_load(block.code)
+    made = {rule["target_label"] for rule in relabelling["relabel_configs"]}
+    assert made == SCRAPERS - {"job", "instance"} | {"pod"}
+    # Debian's build discovers no pods.
+    pods = {"job_name": "kubernetes-pods", "static_configs": [{"targets": ["a:9464"]}], **relabelling}
+    promtool(tmp_path, "check", "config", "prometheus.yaml", prometheus={"scrape_configs": [pods]})
