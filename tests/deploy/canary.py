@@ -1,11 +1,13 @@
 """A canary in the lab: two pods of the overlay production-canary, and HAProxy where a cluster has a Gateway."""
 
 import shlex
+import socket
 import subprocess
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,12 @@ class Gateway:
         self._process = subprocess.Popen(["haproxy", "-db", "-q", "-f", file, *handover])
         if before:
             assert before.wait(PATIENCE) == 0
+        until(self._listens)
+
+    def _listens(self) -> bool:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self._port)):
+            return True
+        return False
 
     def stop(self) -> None:
         """End it, if it runs."""
@@ -153,8 +161,14 @@ class Callers:
     def next(self, count: int) -> Counter[str]:
         """The versions of the models that answer the next calls; each caller may have one under way."""
         begin = len(self._versions) + len(self._runs)
-        until(lambda: len(self._versions) >= begin + count or any(run.done() for run in self._runs))
+        until(lambda: self._answered() >= begin + count)
         return Counter(self._versions[begin : begin + count])
+
+    def _answered(self) -> int:
+        """The number of answers; raises the error of a call that failed."""
+        for run in (run for run in self._runs if run.done()):
+            run.result()
+        return len(self._versions)
 
     def stop(self) -> None:
         """Stop calling; raises the error of the first call that failed."""

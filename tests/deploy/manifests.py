@@ -21,7 +21,7 @@ KUSTOMIZE = ROOT / "kustomize"
 CANARY = "production-canary"
 """An overlay of two environments, with tests of its own: test_canary.py."""
 OF_TWO = ("candidate", "canary", "shadow")
-"""Components that take an environment beside another one; the same tests cover them."""
+"""Components that take an environment beside another one; test_candidates.py covers them."""
 COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir() if path.name not in OF_TWO)
 OVERLAYS = ("development", "staging", "production", "production-image-volume")
 
