@@ -57,8 +57,8 @@ def test_the_candidate_is_production_with_other_names(objects: Objects) -> None:
     specs = yaml.safe_dump([pod(stable), pod(candidate)]).replace(CANDIDATE, STABLE).replace("-candidate", "")
     assert yaml.safe_load(specs)[0] == yaml.safe_load(specs)[1]
     assert only(candidate, "Deployment")["spec"]["replicas"] == 2
-    kinds = {found["kind"] for found in candidate}
-    assert kinds == {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"}
+    kinds = sorted(found["kind"] for found in candidate)
+    assert kinds == ["ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"]
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
     assert len(names) == len(set(names))
     # Kustomize's own, which carry the weights and a name.
