@@ -18,7 +18,11 @@ from ..pages import commands
 
 ROOT = Path(__file__).parents[2]
 KUSTOMIZE = ROOT / "kustomize"
-COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir())
+CANARY = "production-canary"
+"""An overlay of two environments, with tests of its own: test_canary.py."""
+OF_TWO = ("candidate", "canary", "shadow")
+"""Components that take an environment beside another one; test_candidates.py covers them."""
+COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir() if path.name not in OF_TWO)
 OVERLAYS = ("development", "staging", "production", "production-image-volume")
 
 SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
@@ -66,6 +70,11 @@ UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 def in_bytes(quantity: str) -> int:
     """Bytes of a quantity of Kubernetes with a binary unit."""
     return int(quantity[:-2]) * UNITS[quantity[-2:]]
+
+
+def of_instance(objects: Objects, instance: str) -> Objects:
+    """The objects of one of several environments, by its label."""
+    return [o for o in objects if o["metadata"].get("labels", {}).get("app.kubernetes.io/instance") == instance]
 
 
 def only(objects: Objects, kind: str) -> dict[str, Any]:
@@ -164,11 +173,13 @@ def main() -> int:
     target.mkdir(parents=True, exist_ok=True)
     base = {found["kind"] for found in render(KUSTOMIZE / "base")}
     print(f"{'overlay':24} {'volume':11} {'replicas':9} {'model':22} {'Kubernetes':14} beyond base")
-    for overlay in OVERLAYS:
+    for overlay in (*OVERLAYS, CANARY):
         objects = render(KUSTOMIZE / "overlays" / overlay)
         for version in versions(overlay):
             validate(objects, version)
         (target / f"{overlay}.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False))
+        if overlay == CANARY:  # beside production, which is above
+            objects = of_instance(objects, "production-candidate")
         more = ", ".join(found["kind"] for found in objects if found["kind"] not in base) or "nothing"
         held = f"{versions(overlay)[0]} to {versions(overlay)[-1]}"
         print(f"{overlay:24} {volume_kind(objects):11} {replicas(objects):9} {images(objects)[0]:22} {held:14} {more}")

@@ -10,7 +10,20 @@ from typing import Any
 import yaml
 
 from ..servers import PATIENCE
-from .manifests import KUSTOMIZE, ROOT, Objects, in_bytes, only, pod, ports, render, roll, settings, volume_kind
+from .manifests import (
+    KUSTOMIZE,
+    ROOT,
+    Objects,
+    in_bytes,
+    of_instance,
+    only,
+    pod,
+    ports,
+    render,
+    roll,
+    settings,
+    volume_kind,
+)
 
 LAB = Path(__file__).parent / "lab"
 
@@ -51,18 +64,29 @@ def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> 
 class Environment:
     """An overlay in a copy of kustomize/ that can be changed, and the pod that podman makes of it."""
 
-    def __init__(self, folder: Path, overlay: str, port: int, name: str = "paravec-server") -> None:
-        shutil.copytree(KUSTOMIZE, folder / "kustomize", dirs_exist_ok=True)
+    def __init__(
+        self, folder: Path, overlay: str, port: int, name: str = "paravec-server", instance: str | None = None
+    ) -> None:
+        """Copy kustomize/ into `folder` if it is not there. `instance` is one of the overlay's several environments."""
+        if not (folder / "kustomize").exists():
+            shutil.copytree(KUSTOMIZE, folder / "kustomize")
         self.path = folder / "kustomize/overlays" / overlay
-        self.target, self.name, self._port = f"127.0.0.1:{port}", name, port
+        self.target, self.name, self._port, self._instance = f"127.0.0.1:{port}", name, port, instance
         self.pod = f"{name}-pod-0"
         self.secrets = folder / "secrets"
         """A folder for each Secret, by its name, and for each ConfigMap that is mounted."""
 
+    def objects(self) -> Objects:
+        """What kubectl renders of the environment."""
+        objects = render(self.path)
+        return objects if self._instance is None else of_instance(objects, self._instance)
+
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
         self._stop()
-        objects = render(self.path)
+        objects = self.objects()
+        if only(objects, "Deployment")["spec"].get("replicas") == 0:
+            return
         if volume_kind(objects) == "image":
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port, self.secrets))
             return
@@ -82,7 +106,7 @@ class Environment:
 
     def probe(self, kind: str) -> tuple[int, str]:
         """Ask what a probe asks, as the kubelet does: status and line."""
-        (server,) = pod(render(self.path))["containers"]
+        (server,) = pod(self.objects())["containers"]
         assert server[kind]["httpGet"]["port"] == "operations"
         return self.operations(server[kind]["httpGet"]["path"])
 
@@ -92,7 +116,7 @@ class Environment:
             "import sys, http.client as h; c = h.HTTPConnection('127.0.0.1', int(sys.argv[1]));"
             "c.request('GET', sys.argv[2]); r = c.getresponse(); print(r.status, r.read().decode())"
         )
-        port = ports(render(self.path))["operations"]
+        port = ports(self.objects())["operations"]
         code, printed = self.run("python", "-c", program, str(port), path)
         assert code == 0, printed
         status, _, content = printed.partition(" ")
@@ -122,7 +146,7 @@ class Environment:
     def remove(self) -> None:
         """Stop and remove the pod; volumes stay, except those that are the pod's own."""
         self._stop()
-        podman("volume", "rm", "--force", "model-link", *(["model-store"] if self.path.name != "production" else []))
+        podman("volume", "rm", "--force", *(f"{self.name}-{volume}" for volume in ("model-link", "model-store")))
 
     def stop(self) -> int:
         """Send SIGTERM to the server, as a cluster does, and return its exit code."""
@@ -153,10 +177,10 @@ class Environment:
 def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
-    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named. Secrets, and ConfigMaps that are mounted, are folders
-    in `secrets`. Its init containers have to end, so a sidecar becomes a container beside the server, which is stopped
-    with it and not after it.
+    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, which gets the pod's, runs init
+    containers again when the pod restarts, and pulls where no registry is named. Secrets, and ConfigMaps that are
+    mounted, are folders in `secrets`. Its init containers have to end, so a sidecar becomes a container beside the
+    server, which is stopped with it and not after it.
     """
     kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
@@ -168,15 +192,19 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     started = pod.get("initContainers") or []
     pod["initContainers"] = [one for one in started if "restartPolicy" not in one]
     pod["containers"] += [one for one in started if one.pop("restartPolicy", None)]
+    names = {volume["name"]: volume["name"] for volume in pod["volumes"]}
     for volume in pod["volumes"]:
         if "emptyDir" in volume:
-            volume["emptyDir"] = {}
+            names[volume["name"]] = f"{name}-{volume['name']}"
+            volume["name"], volume["emptyDir"] = names[volume["name"]], {}
         if secret := volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
         if mounted := volume.pop("configMap", None):
             volume["hostPath"] = {"path": str(written(objects, mounted["name"], secrets))}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
+        for mount in container["volumeMounts"]:
+            mount["name"] = names[mount["name"]]
         # podman would run curl in the container for a livenessProbe; `Environment.probe` asks instead.
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)

@@ -10,6 +10,7 @@ import yaml
 from paravec_model import __version__
 
 from .manifests import (
+    CANARY,
     KUSTOMIZE,
     OVERLAYS,
     SUPPORTED,
@@ -72,7 +73,7 @@ def test_a_misspelt_field_is_an_error(objects: Objects) -> None:
 
 def test_every_overlay_is_tested() -> None:
     """Each folder of overlays is one that the other tests render."""
-    assert sorted(OVERLAYS) == sorted(path.name for path in (KUSTOMIZE / "overlays").iterdir())
+    assert sorted([*OVERLAYS, CANARY]) == sorted(path.name for path in (KUSTOMIZE / "overlays").iterdir())
 
 
 def test_the_base_is_complete_without_an_overlay() -> None:

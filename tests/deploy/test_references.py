@@ -50,7 +50,10 @@ def references(objects: Objects) -> Iterator[tuple[str, str]]:
         if found["kind"] == "HorizontalPodAutoscaler":
             yield "Deployment", found["spec"]["scaleTargetRef"]["name"]
         if found["kind"] == "GRPCRoute":
-            yield from (("Service", one["name"]) for rule in found["spec"]["rules"] for one in rule["backendRefs"])
+            rules = found["spec"]["rules"]
+            yield from (("Service", one["name"]) for rule in rules for one in rule["backendRefs"])
+            mirrors = [one["requestMirror"] for rule in rules for one in rule.get("filters", [])]
+            yield from (("Service", mirror["backendRef"]["name"]) for mirror in mirrors)
         if found["kind"] == "Ingress":
             paths = [path for rule in found["spec"]["rules"] for path in rule["http"]["paths"]]
             yield from (("Service", path["backend"]["service"]["name"]) for path in paths)

@@ -1,6 +1,5 @@
 """The Node example, which calls the service from the .proto alone."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 
 from ..calls import started
+from ..npm import install
 from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
@@ -27,22 +27,9 @@ TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
 @pytest.fixture(scope="session")
 def program() -> Path:
     """The example with its packages, beside the contract as in the repository."""
-    if not shutil.which("npm"):
-        pytest.skip("no Node: apt-get install nodejs npm")
     place = ROOT / "build/node"
-    folder = place / EXAMPLE
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.copytree(ROOT / EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-        shutil.copytree(ROOT / "proto", place / "proto", dirs_exist_ok=True)
-        wanted = (folder / "package-lock.json").read_bytes()
-        if not (done := folder / "node_modules/.done").exists() or done.read_bytes() != wanted:
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if ran.returncode:
-                pytest.skip(f"npm could not install @grpc/grpc-js: {ran.stderr.strip().splitlines()[-1]}")
-            done.write_bytes(wanted)
+    shutil.copytree(ROOT / "proto", place / "proto", dirs_exist_ok=True)
+    install(ROOT / EXAMPLE, folder := place / EXAMPLE)
     return folder / "embed.mjs"
 
 

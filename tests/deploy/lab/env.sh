@@ -3,6 +3,8 @@
 export PARAVEC_LAB=${PARAVEC_LAB:-${TMPDIR:-/tmp}/paravec-deploy}
 
 lab_packages='podman buildah runc netavark aardvark-dns containernetworking-plugins conmon catatonit debootstrap busybox-static'
+# Takes the place of a Gateway.
+lab_packages="$lab_packages haproxy"
 
 [ "$(id -u)" = 0 ] || { echo 'the lab needs root' >&2; exit 3; }
 mkdir -p "$PARAVEC_LAB"/{conf,networks,run,storage}
@@ -17,6 +19,8 @@ if ! dpkg -s $lab_packages >/dev/null 2>&1; then
     { grep '^E:' "$log" || tail -n 3 "$log"; } >&2
     exit 3
   }
+  # Its package starts a service, where systemd runs.
+  [ ! -d /run/systemd/system ] || systemctl disable --now --quiet haproxy
 fi
 
 # runc and cgroupfs, because the others want a cgroup hierarchy of one version; limits that any machine grants.
