@@ -82,7 +82,7 @@ def test_an_excluded_pair_is_refused(on: str, order: tuple[str, str], tmp_path_f
 def test_a_kind_of_volume_replaces_the_overlays(
     on: str, component: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """On top of an overlay, another kind of volume renders as it does on the base."""
+    """On top of an overlay, another kind of volume renders as it does on the base, with the same init containers."""
     if component in included(on):
         pytest.skip("the overlay has it already")
     objects, plain = (
@@ -90,4 +90,6 @@ def test_a_kind_of_volume_replaces_the_overlays(
     )
     check(objects)
     found, wanted = (unordered(pods(one)[0]["spec"]["volumes"]) for one in (objects, plain))
+    assert found == wanted
+    found, wanted = ([one["name"] for one in pods(o)[0]["spec"].get("initContainers") or []] for o in (objects, plain))
     assert found == wanted

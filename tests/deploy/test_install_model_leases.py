@@ -70,6 +70,17 @@ def test_the_sidecar_renews_the_lease_until_it_is_told_to_stop(
     assert sidecar.communicate(timeout=10) == ("", "")
     assert sidecar.returncode == 0
     assert list((store / ".leases").iterdir()) == []
+    # Also between two renewals, and while it renews.
+    for step in range(5):
+        install(source, store, link, variables={"POD_NAME": "server-1"})
+        sidecar = hold("server-1")
+        os.utime(lease(store, "server-1"), (1000, 1000))
+        until(lambda: lease(store, "server-1").stat().st_mtime > 1000)
+        time.sleep(0.95 + step / 50)
+        sidecar.terminate()
+        assert sidecar.communicate(timeout=10) == ("", "")
+        assert sidecar.returncode == 0
+        assert list((store / ".leases").iterdir()) == []
     assert {path.name for path in store.iterdir()} == {entry_of(source), ".leases", ".verified"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .stores import Install, Store, entry_of, held, lease, variant
+from .stores import Install, Store, entry_of, held, lease, same, variant
 
 DAY = 86400
 
@@ -99,9 +99,10 @@ def test_foreign_files_are_left_alone(models: Store, source: Path, tmp_path: Pat
     (models.path / f"mine-{entry}").mkdir()
     # A model under another name than its own may be somebody's copy.
     (models.path / entry).rename(models.path / "backup")
-    (models.path / "link").symlink_to(models.path / "backup")
+    # Its name is a model's, but what it leads to may be anywhere.
+    (models.path / entry).symlink_to(models.path / "backup")
     (models.path / ".hidden").mkdir()
-    foreign = {"lost+found", "notes 1.txt", "--", f"mine-{entry}", "backup", "link"}
+    foreign = {"lost+found", "notes 1.txt", "--", f"mine-{entry}", "backup", entry}
     for name in foreign:
         os.utime(models.path / name, (0, 0))
     said = models.prune("0m")
@@ -109,6 +110,7 @@ def test_foreign_files_are_left_alone(models: Store, source: Path, tmp_path: Pat
         f"{entry_of(tmp_path / 'newer')}: in use by server-1"
     }
     assert {*held(models.path)} == foreign | {".hidden", entry_of(tmp_path / "newer")}
+    assert same(source, models.path / "backup")
 
 
 @pytest.mark.parametrize("name", ["dönér 🥙", "a b\"c'd\\e", "$(touch evil);`id`*", "-rf", '"version": "9"', "--"])

@@ -98,11 +98,12 @@ prune() {
     fi
     look
     idle=$((now - $(stat -c %Y "$path" 2>/dev/null || echo "$now"))) by=$(users "$entry")
+    ago="last used $(span "$idle") ago"
     if [ -n "$by" ]; then echo "install-model: $entry: in use by $by"
-    elif [ "$idle" -lt "$1" ]; then echo "install-model: $entry: kept, last used $(span "$idle") ago"
+    elif [ "$idle" -lt "$1" ]; then echo "install-model: $entry: kept, $ago"
     elif [ "$watched" -lt "$1" ]; then
-      echo "install-model: $entry: kept, last used $(span "$idle") ago, but leases are watched for $(span "$watched") only"
-    elif [ -n "$dry" ]; then echo "install-model: $entry: would be removed, last used $(span "$idle") ago"
+      echo "install-model: $entry: kept, $ago, but leases are watched for $(span "$watched") only"
+    elif [ -n "$dry" ]; then echo "install-model: $entry: would be removed, $ago"
     else remove "$entry"; fi
   done
   [ -z "$failed" ]

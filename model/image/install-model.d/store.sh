@@ -30,7 +30,7 @@ touch_entry() { touch -c "$store/$1" 2>/dev/null || :; }
 # Renews the lease of the model that the link $1 names every $2 seconds until a signal.
 hold_lease() {
   temp=$store/.install-$host-$$ told=''
-  trap 'kill "$child" 2>/dev/null; touch_entry "$entry"; release; rm -rf "$temp"; exit 0' INT TERM
+  trap 'kill "$child" 2>/dev/null || :; touch_entry "$entry"; release; rm -rf "$temp"; exit 0' INT TERM
   while :; do
     entry=$(readlink "$1") || fail "$1: is no link to a model; it is made by install-model SOURCE STORE LINK"
     entry=${entry##*/} problem=''

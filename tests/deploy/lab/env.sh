@@ -23,8 +23,11 @@ if ! dpkg -s $lab_packages >/dev/null 2>&1; then
   [ ! -d /run/systemd/system ] || systemctl disable --now --quiet haproxy
 fi
 
+# Renamed into place: others may run podman at this moment, and read it.
+lab_file() { cat >"$PARAVEC_LAB/conf/$1.$$" && mv "$PARAVEC_LAB/conf/$1.$$" "$PARAVEC_LAB/conf/$1"; }
+
 # runc and cgroupfs, because the others want a cgroup hierarchy of one version; limits that any machine grants.
-cat >"$PARAVEC_LAB/conf/containers.conf" <<EOF
+lab_file containers.conf <<EOF
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
 [engine]
@@ -36,7 +39,7 @@ volume_path = "$PARAVEC_LAB/storage/volumes"
 [network]
 network_config_dir = "$PARAVEC_LAB/networks"
 EOF
-cat >"$PARAVEC_LAB/conf/storage.conf" <<EOF
+lab_file storage.conf <<EOF
 [storage]
 driver = "overlay"
 graphroot = "$PARAVEC_LAB/storage/graph"
