@@ -1,6 +1,7 @@
 """Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -67,8 +68,6 @@ class Environment:
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
             return
         objects = playable(objects, self.name, self._port, self.secrets)
-        volumes = podman("volume", "ls", "--quiet").split()
-        objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
 
     def add(self, *components: str) -> None:
@@ -105,9 +104,8 @@ class Environment:
         podman("rm", "--force", "--ignore", "--time", "40", f"{self.pod}-server")
 
     def remove(self) -> None:
-        """Stop and remove the pod; volumes stay, except those that are the pod's own."""
+        """Stop and remove the pod."""
         self._stop()
-        podman("volume", "rm", "--force", "model-link", *(["model-store"] if self.path.name != "production" else []))
 
     def stop(self) -> int:
         """Send SIGTERM to the server, as a cluster does, and return its exit code."""
@@ -138,10 +136,11 @@ class Environment:
 def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
-    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, runs init containers again
-    when the pod restarts, and pulls where no registry is named. Secrets are folders in `secrets`.
+    It knows no replicas or hooks, runs init containers again when the pod restarts, and pulls where no registry is
+    named. Secrets are folders in `secrets`, and volumes are folders beside it: podman fills a named volume with what
+    the image has in its place, and gives it that place's owner.
     """
-    kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
+    kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
     deployment["metadata"]["name"], deployment["spec"]["replicas"] = name, 1
     pod = deployment["spec"]["template"]["spec"]
@@ -149,8 +148,12 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     for key in ("topologySpreadConstraints", "affinity", "serviceAccountName", "automountServiceAccountToken"):
         pod.pop(key, None)
     for volume in pod["volumes"]:
-        if "emptyDir" in volume:
-            volume["emptyDir"] = {}
+        if volume.keys() & {"emptyDir", "persistentVolumeClaim"}:
+            group = pod["securityContext"]["fsGroup"]
+            place = _volume(secrets.parent / "volumes" / volume["name"], group)
+            for kind in ("emptyDir", "persistentVolumeClaim"):
+                volume.pop(kind, None)
+            volume["hostPath"] = {"path": str(place)}
         if secret := volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
     for container in pod["initContainers"] + pod["containers"]:
@@ -184,3 +187,11 @@ def flags(objects: Objects, port: int) -> list[str]:
         ),
         f"localhost/{server['image']}",
     ]
+
+
+def _volume(place: Path, group: int) -> Path:
+    """A folder of a group that may write to it, as the kubelet makes a volume for fsGroup."""
+    place.mkdir(parents=True, exist_ok=True)
+    os.chown(place, 0, group)
+    place.chmod(0o2775)
+    return place

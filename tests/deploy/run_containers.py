@@ -56,7 +56,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     damaged = tmp_path_factory.mktemp("damaged") / "Dockerfile"
     damaged.write_text("FROM doc2vec-model:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
-    podman("volume", "rm", "--force", "paravec-models")
     return made
 
 
