@@ -1,6 +1,7 @@
 """Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -75,6 +76,8 @@ class Environment:
         self.pod = f"{name}-pod-0"
         self.secrets = folder / "secrets"
         """A folder for each Secret, by its name, and for each ConfigMap that is mounted."""
+        self.volumes = folder / "volumes"
+        """A folder for each claim, by its name, and for each volume of a pod."""
 
     def objects(self) -> Objects:
         """What kubectl renders of the environment."""
@@ -83,16 +86,14 @@ class Environment:
 
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
-        self._stop()
+        self.remove()
         objects = self.objects()
         if only(objects, "Deployment")["spec"].get("replicas") == 0:
             return
         if volume_kind(objects) == "image":
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port, self.secrets))
             return
-        objects = playable(objects, self.name, self._port, self.secrets)
-        volumes = podman("volume", "ls", "--quiet").split()
-        objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
+        objects = playable(objects, self.name, self._port, self.secrets, self.volumes)
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
 
     def add(self, *components: str) -> None:
@@ -131,7 +132,7 @@ class Environment:
         """Run the container of the CronJob once, in place of the schedule; what it said."""
         spec = only(render(self.path), "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         (container,) = spec["containers"]
-        claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]}
+        claims = {one["name"]: self.volumes / one["persistentVolumeClaim"]["claimName"] for one in spec["volumes"]}
         (command,) = container["command"]
         return podman(
             *("run", "--rm", "--pull=never", "--network=none", *LOCKED, f"--entrypoint={command}"),
@@ -139,14 +140,10 @@ class Environment:
             *(f"localhost/{container['image']}", *container["args"]),
         )
 
-    def _stop(self) -> None:
+    def remove(self) -> None:
+        """Stop and remove the pod."""
         podman("pod", "rm", "--force", "--ignore", "--time", "40", self.pod)
         podman("rm", "--force", "--ignore", "--time", "40", f"{self.pod}-server")
-
-    def remove(self) -> None:
-        """Stop and remove the pod; volumes stay, except those that are the pod's own."""
-        self._stop()
-        podman("volume", "rm", "--force", *(f"{self.name}-{volume}" for volume in ("model-link", "model-store")))
 
     def stop(self) -> int:
         """Send SIGTERM to the server, as a cluster does, and return its exit code."""
@@ -174,15 +171,15 @@ class Environment:
         return int(podman("wait", f"{self.pod}-{name}"))
 
 
-def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
+def playable(objects: Objects, name: str, port: int, secrets: Path, volumes: Path) -> Objects:
     """The objects that podman 4.3 can play, as one pod with a published port.
 
-    It knows no replicas or hooks, has one named volume for all emptyDirs of a name, which gets the pod's, runs init
-    containers again when the pod restarts, and pulls where no registry is named. Secrets, and ConfigMaps that are
-    mounted, are folders in `secrets`. Its init containers have to end, so a sidecar becomes a container beside the
-    server, which is stopped with it and not after it.
+    It knows no replicas or hooks, runs init containers again when the pod restarts, and pulls where no registry is
+    named. Secrets, and ConfigMaps that are mounted, are folders in `secrets`. Volumes are folders in `volumes`: podman
+    fills a named volume with what the image has in its place, and gives it that place's owner. Init containers have to
+    end, so a sidecar becomes a container beside the server, which is stopped with it and not after it.
     """
-    kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment", "PersistentVolumeClaim")]
+    kept = [found for found in objects if found["kind"] in ("ConfigMap", "Deployment")]
     (deployment,) = (found for found in kept if found["kind"] == "Deployment")
     deployment["metadata"]["name"], deployment["spec"]["replicas"] = name, 1
     pod = deployment["spec"]["template"]["spec"]
@@ -192,19 +189,20 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     started = pod.get("initContainers") or []
     pod["initContainers"] = [one for one in started if "restartPolicy" not in one]
     pod["containers"] += [one for one in started if one.pop("restartPolicy", None)]
-    names = {volume["name"]: volume["name"] for volume in pod["volumes"]}
     for volume in pod["volumes"]:
-        if "emptyDir" in volume:
-            names[volume["name"]] = f"{name}-{volume['name']}"
-            volume["name"], volume["emptyDir"] = names[volume["name"]], {}
+        if "emptyDir" in volume or "ephemeral" in volume:
+            place = volumes / f"{name}-{volume['name']}"
+            shutil.rmtree(place, ignore_errors=True)
+            volume["hostPath"] = {"path": str(_made(place, 0o777))}
+        if claim := volume.pop("persistentVolumeClaim", None):
+            group = pod["securityContext"]["fsGroup"]
+            volume["hostPath"] = {"path": str(_made(volumes / claim["claimName"], 0o2775, group))}
         if secret := volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
         if mounted := volume.pop("configMap", None):
             volume["hostPath"] = {"path": str(written(objects, mounted["name"], secrets))}
     for container in pod["initContainers"] + pod["containers"]:
         container["imagePullPolicy"], container["image"] = "Never", f"localhost/{container['image']}"
-        for mount in container["volumeMounts"]:
-            mount["name"] = names[mount["name"]]
         # podman would run curl in the container for a livenessProbe; `Environment.probe` asks instead.
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)
@@ -252,4 +250,12 @@ def written(objects: Objects, name: str, folder: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     for key, content in data.items():
         (place / key).write_text(content)
+    return place
+
+
+def _made(place: Path, mode: int, group: int = 0) -> Path:
+    """A folder as the kubelet makes a volume: of a group that may write to it for fsGroup, else open to all."""
+    place.mkdir(parents=True, exist_ok=True)
+    os.chown(place, 0, group)
+    place.chmod(mode)
     return place

@@ -60,7 +60,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     damaged = tmp_path_factory.mktemp("damaged") / "Dockerfile"
     damaged.write_text("FROM doc2vec-model:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
-    podman("volume", "rm", "--force", "paravec-models")
     return made
 
 
@@ -194,7 +193,7 @@ def test_prune_removes_the_model_that_no_pod_uses(
         production.roll(tag)
         answers(production, models[tag])
     old, newer = (entry_of(models[tag].path) for tag in ("1.0.0", "1.1.0"))
-    store = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", "paravec-models").strip())
+    store = production.volumes / "paravec-models"
     assert f"{newer}: in use by {production.pod}" in production.run_job()
 
     def turn_back(*paths: Path) -> None:
