@@ -169,6 +169,25 @@ def test_containers_are_locked_down(objects: Objects) -> None:
             assert container["resources"][kind].keys() == {"cpu", "memory"}
 
 
+def test_threads_follow_the_cpu_limit_or_else_the_request(tmp_path: Path) -> None:
+    """The server reads its limit. The request is passed for pods without a limit, and a setting of threads still
+    counts."""
+    (server,) = pod(render(KUSTOMIZE / "base"))["containers"]
+    (variable,) = server["env"]
+    assert variable["name"] == "PARAVEC_CPU_REQUEST"
+    assert variable["valueFrom"] == {"resourceFieldRef": {"containerName": "server", "resource": "requests.cpu"}}
+    more = (
+        "patches:\n  - target: {kind: Deployment, name: paravec-server}\n    patch: |-\n"
+        "      - {op: remove, path: /spec/template/spec/containers/0/resources/limits/cpu}\n"
+        "configMapGenerator:\n  - {name: paravec-server, behavior: merge, literals: [PARAVEC_THREADS=8]}\n"
+    )
+    objects = render(composed(tmp_path, more=more))
+    (unlimited,) = pod(objects)["containers"]
+    assert "cpu" not in unlimited["resources"]["limits"]
+    assert unlimited["env"] == [variable]
+    assert settings(objects)["PARAVEC_THREADS"] == "8"
+
+
 def test_no_image_is_latest(objects: Objects) -> None:
     """No image has the tag `latest`, and the server's tag is this version."""
     tags = dict(image.split(":") for image in images(objects))
