@@ -1,6 +1,7 @@
 """Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
 
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -58,6 +59,8 @@ class Environment:
         self.pod = f"{name}-pod-0"
         self.secrets = folder / "secrets"
         """A folder for each Secret, by its name."""
+        self.user: int | None = None
+        """The user id that a cluster would give the pod, with group 0; the image's by default."""
 
     def apply(self) -> None:
         """Render and play, in place of what played before: `kubectl apply -k` for the lab."""
@@ -67,9 +70,23 @@ class Environment:
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port))
             return
         objects = playable(objects, self.name, self._port, self.secrets)
+        if self.user is not None:
+            pod(objects)["securityContext"] |= {"runAsUser": self.user, "runAsGroup": 0}
         volumes = podman("volume", "ls", "--quiet").split()
         objects = [o for o in objects if o["kind"] != "PersistentVolumeClaim" or o["metadata"]["name"] not in volumes]
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
+
+    def set_cpu(self, limit: str | None, request: str) -> None:
+        """Patch the server's CPU in the overlay, as its operator would."""
+        path = "/spec/template/spec/containers/0/resources"
+        limits = {"memory": "1Gi"} | ({"cpu": limit} if limit else {})
+        patch = [
+            {"op": "replace", "path": f"{path}/limits", "value": limits},
+            {"op": "replace", "path": f"{path}/requests/cpu", "value": request},
+        ]
+        more = {"patches": [{"target": {"kind": "Deployment", "name": "paravec-server"}, "patch": json.dumps(patch)}]}
+        file = self.path / "kustomization.yaml"
+        file.write_text(file.read_text() + yaml.safe_dump(more))
 
     def add(self, *components: str) -> None:
         """Add components to the overlay, as its operator would."""
@@ -149,7 +166,7 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
     for key in ("topologySpreadConstraints", "affinity", "serviceAccountName", "automountServiceAccountToken"):
         pod.pop(key, None)
     for volume in pod["volumes"]:
-        if "emptyDir" in volume:
+        if "emptyDir" in volume or volume.pop("ephemeral", None):
             volume["emptyDir"] = {}
         if secret := volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets / secret["secretName"])}
@@ -160,24 +177,27 @@ def playable(objects: Objects, name: str, port: int, secrets: Path) -> Objects:
             container.pop(probe, None)
         for variable in container.get("env", []):
             if "resourceFieldRef" in variable.pop("valueFrom", {}):
-                variable["value"] = container["resources"]["limits"]["cpu"]
+                variable["value"] = rounded_up(container["resources"]["requests"]["cpu"])
         # podman publishes every port that is named, and two pods cannot both have the host's.
         named = [one for one in container.get("ports", []) if one["name"] == "grpc"]
         container["ports"] = [one | {"hostPort": port, "hostIP": "127.0.0.1"} for one in named]
     return kept
 
 
+def rounded_up(cpu: str) -> str:
+    """Whole cores, as the kubelet puts them into a variable."""
+    return str(math.ceil(float(cpu.removesuffix("m")) / 1000)) if cpu.endswith("m") else cpu
+
+
 def flags(objects: Objects, port: int) -> list[str]:
     """What podman 4.3 runs a server by whose model is an image volume: it has them, but cannot play them."""
     spec = pod(objects)
     (server,) = spec["containers"]
-    security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
-    variables = settings(objects) | {"PARAVEC_THREADS": cpus}
     references = {volume["name"]: volume["image"]["reference"] for volume in spec["volumes"]}
     return [
         *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
-        *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *LOCKED),
-        *(f"--env={name}={value}" for name, value in variables.items()),
+        *(f"--cpus={server['resources']['limits']['cpu']}", *LOCKED),
+        *(f"--env={name}={value}" for name, value in settings(objects).items()),
         *(
             f"--mount=type=image,source=localhost/{references[mount['name']]},destination={mount['mountPath']}"
             for mount in server["volumeMounts"]

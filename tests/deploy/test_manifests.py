@@ -96,6 +96,7 @@ def test_overlays_differ_only_in_volume_replicas_and_extra_objects() -> None:
         "development": ("emptyDir", "1", set()),
         "staging": ("memory", "1", set()),
         "production": ("persistent", "3 to 10", scaled | {"PersistentVolumeClaim"}),
+        "production-volume-per-pod": ("per pod", "3 to 10", scaled),
         "production-image-volume": ("image", "3 to 10", scaled),
     }
 
