@@ -69,6 +69,17 @@ def test_as_many_pods_come_as_the_load_needs(name: str, rendered: Mapping[str, O
 
 
 @pytest.mark.parametrize("name", ["autoscaling", "autoscaling-adapter", "autoscaling-keda"])
+def test_a_pod_can_reach_the_target(name: str, rendered: Mapping[str, Objects]) -> None:
+    """Each core of the limit has a worker, since one of them uses one core at most, and they share the connections."""
+    (server,) = pod(rendered[name])["containers"]
+    limit, found = cores(server["resources"]["limits"]["cpu"]), settings(rendered[name])
+    assert found["PARAVEC_WORKERS"] == "0"
+    assert cpu_target(rendered[name]) < limit
+    plain = settings(render(KUSTOMIZE / "base"))
+    assert limit * int(found["PARAVEC_MAX_CONNECTIONS"]) == int(plain["PARAVEC_MAX_CONNECTIONS"])
+
+
+@pytest.mark.parametrize("name", ["autoscaling", "autoscaling-adapter", "autoscaling-keda"])
 def test_pods_go_later_than_their_load_is_shared_out(name: str, rendered: Mapping[str, Objects]) -> None:
     """Before a pod goes, each connection was renewed twice; then one goes a minute, longer than a drain takes."""
     (found,) = autoscalers(rendered[name])
