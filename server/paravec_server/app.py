@@ -160,7 +160,7 @@ class App:
         self._health.set_ready(True)
         if self._identity:
             self._start_server()
-        event(_log, logging.INFO, "serving", **self._address())
+        event(_log, logging.INFO, "serving", threads=self._settings.inference_threads, **self._address())
         while not self._stop_reason:
             self._beat()
 

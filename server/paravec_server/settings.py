@@ -9,6 +9,8 @@ from typing import Any
 
 from paravec_model import __version__
 
+from .cores import usable_cores
+
 NO_PORT = ("unix:", "unix-abstract:", "vsock:")
 """Schemes of addresses that are not host:port."""
 
@@ -23,10 +25,6 @@ class ListenError(Exception):
 
 def _setting(default: Any, help_text: str, **extra: Any) -> Any:
     return field(default=default, metadata={"help": help_text, **extra})
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 # How --help shows a value whose setting has no metavar of its own. All numbers that are not whole are seconds.
@@ -56,6 +54,11 @@ class Settings:
         least=0,
         most=1024,
     )
+    cpu_request: int | None = _setting(
+        None,
+        "cores that threads and workers divide if no cgroup limits CPU time, as a pod's request [all it may use]",
+        kind=int, metavar="N", least=0, most=10_000,
+    )  # fmt: skip
     method: str = _setting(
         "model",
         "inference method of calls that do not set one; model means the default in the manifest",
@@ -146,7 +149,7 @@ class Settings:
             raise SettingsError("no model: set --model or PARAVEC_MODEL to the directory of a model artifact")
         for f in fields(self):
             value, meta = getattr(self, f.name), f.metadata
-            if "least" in meta and not meta["least"] <= value <= meta["most"]:
+            if "least" in meta and value is not None and not meta["least"] <= value <= meta["most"]:
                 raise SettingsError(f"{setting_names(f.name)} must be {meta['least']} to {meta['most']}, not {value}")
             if "choices" in meta and value not in meta["choices"]:
                 raise SettingsError(
@@ -164,12 +167,12 @@ class Settings:
     @property
     def processes(self) -> int:
         """The number of workers; resolves `workers` 0."""
-        return self.workers or _cores()
+        return self.workers or usable_cores(self.cpu_request)
 
     @property
     def inference_threads(self) -> int:
         """Calls that compute at the same time in one worker; resolves `threads` 0."""
-        return self.threads or max(1, _cores() // self.processes)
+        return self.threads or max(1, usable_cores(self.cpu_request) // self.processes)
 
 
 def read_settings(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:

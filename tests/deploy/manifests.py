@@ -23,7 +23,7 @@ CANARY = "production-canary"
 OF_TWO = ("candidate", "canary", "shadow")
 """Components that take an environment beside another one; test_candidates.py covers them."""
 COMPONENTS = sorted(path.name for path in (KUSTOMIZE / "components").iterdir() if path.name not in OF_TWO)
-OVERLAYS = ("development", "staging", "production", "production-image-volume")
+OVERLAYS = ("development", "staging", "production", "production-volume-per-pod", "production-image-volume")
 
 SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
 """Versions of Kubernetes that the manifests are validated for."""
@@ -33,7 +33,7 @@ IMAGE_VOLUMES = tuple(version for version in SUPPORTED if version >= "1.35")
 NEEDS = {"prune-models": "volume-persistent"}
 """Components that need another one before them."""
 
-INSTALLED = ("gateway.networking.k8s.io/", "monitoring.coreos.com/")
+INSTALLED = ("gateway.networking.k8s.io/", "keda.sh/", "monitoring.coreos.com/")
 """Groups of kinds that a cluster only has by installing them. No overlay needs one."""
 
 Objects = list[dict[str, Any]]
@@ -108,8 +108,9 @@ def volume_kind(objects: Objects) -> str:
     (store,) = (volume for volume in pod(objects)["volumes"] if volume["name"] == "model-store")
     if store.get("emptyDir", {}).get("medium") == "Memory":
         return "memory"
+    kind: str
     (kind,) = store.keys() - {"name"}
-    return {"emptyDir": "emptyDir", "persistentVolumeClaim": "persistent", "image": "image"}[kind]
+    return {"persistentVolumeClaim": "persistent", "ephemeral": "per pod"}.get(kind, kind)
 
 
 def images(objects: Objects) -> list[str]:
@@ -134,8 +135,13 @@ def pods(objects: Objects) -> list[dict[str, Any]]:
 def composed(tmp_path: Path, *components: str, more: str = "", on: str = "base") -> Path:
     """A kustomization outside the repository: the base, or what `on` names, with components."""
     here = os.path.relpath(KUSTOMIZE.resolve(), tmp_path.resolve())
+    ground = f"{here}/{on}"
+    if "autoscaling-keda" in components:  # needs a namespace
+        (tmp_path / "ground").mkdir(exist_ok=True)
+        (tmp_path / "ground/kustomization.yaml").write_text(f"resources: [../{ground}]\nnamespace: ml\n")
+        ground = "ground"
     listed = "".join(f"\n  - {here}/components/{name}" for name in components)
-    text = f"resources:\n  - {here}/{on}\n" + (f"components:{listed}\n" if components else "") + more
+    text = f"resources:\n  - {ground}\n" + (f"components:{listed}\n" if components else "") + more
     (tmp_path / "kustomization.yaml").write_text(text)
     return tmp_path
 
@@ -150,6 +156,11 @@ def added(component: str, on: str = "base") -> list[str]:
     """What adds a component to the base or an overlay: nothing if that has it, else what it needs before it too."""
     needed = [NEEDS[component]] if component in NEEDS else []
     return [name for name in [*needed, component] if name not in included(on)]
+
+
+def autoscalers(objects: Objects) -> Objects:
+    """All objects that own the number of replicas."""
+    return [found for found in objects if found["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")]
 
 
 def replicas(objects: Objects) -> str:
@@ -172,7 +183,7 @@ def main() -> int:
     target = ROOT / "build/manifests"
     target.mkdir(parents=True, exist_ok=True)
     base = {found["kind"] for found in render(KUSTOMIZE / "base")}
-    print(f"{'overlay':24} {'volume':11} {'replicas':9} {'model':22} {'Kubernetes':14} beyond base")
+    print(f"{'overlay':26} {'volume':11} {'replicas':9} {'model':22} {'Kubernetes':14} beyond base")
     for overlay in (*OVERLAYS, CANARY):
         objects = render(KUSTOMIZE / "overlays" / overlay)
         for version in versions(overlay):
@@ -182,7 +193,7 @@ def main() -> int:
             objects = of_instance(objects, "production-candidate")
         more = ", ".join(found["kind"] for found in objects if found["kind"] not in base) or "nothing"
         held = f"{versions(overlay)[0]} to {versions(overlay)[-1]}"
-        print(f"{overlay:24} {volume_kind(objects):11} {replicas(objects):9} {images(objects)[0]:22} {held:14} {more}")
+        print(f"{overlay:26} {volume_kind(objects):11} {replicas(objects):9} {images(objects)[0]:22} {held:14} {more}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -78,6 +79,8 @@ class Environment:
         """A folder for each Secret, by its name, and for each ConfigMap that is mounted."""
         self.volumes = folder / "volumes"
         """A folder for each claim, by its name, and for each volume of a pod."""
+        self.user: int | None = None
+        """The user id that a cluster would give the pod, with group 0; the image's by default."""
 
     def objects(self) -> Objects:
         """What kubectl renders of the environment."""
@@ -94,7 +97,21 @@ class Environment:
             podman("run", "--detach", "--name", f"{self.pod}-server", *flags(objects, self._port, self.secrets))
             return
         objects = playable(objects, self.name, self._port, self.secrets, self.volumes)
+        if self.user is not None:
+            pod(objects)["securityContext"] |= {"runAsUser": self.user, "runAsGroup": 0}
         podman("play", "kube", "-", input=yaml.safe_dump_all(objects), check=False)
+
+    def set_cpu(self, limit: str | None, request: str) -> None:
+        """Patch the server's CPU in the overlay, as its operator would."""
+        path = "/spec/template/spec/containers/0/resources"
+        limits = {"memory": "1Gi"} | ({"cpu": limit} if limit else {})
+        patch = [
+            {"op": "replace", "path": f"{path}/limits", "value": limits},
+            {"op": "replace", "path": f"{path}/requests/cpu", "value": request},
+        ]
+        more = {"patches": [{"target": {"kind": "Deployment", "name": "paravec-server"}, "patch": json.dumps(patch)}]}
+        file = self.path / "kustomization.yaml"
+        file.write_text(file.read_text() + yaml.safe_dump(more))
 
     def add(self, *components: str) -> None:
         """Add components to the overlay, as its operator would."""
@@ -208,13 +225,19 @@ def playable(objects: Objects, name: str, port: int, secrets: Path, volumes: Pat
             container.pop(probe, None)
         for variable in container.get("env", []):
             if reference := variable.pop("valueFrom", {}).get("resourceFieldRef"):
-                limit = container["resources"]["limits"][reference["resource"].removeprefix("limits.")]
-                # Kubernetes rounds cores up, and gives bytes.
-                variable["value"] = limit if limit.isdecimal() else str(in_bytes(limit))
+                kind, _, resource = reference["resource"].partition(".")
+                variable["value"] = kubelet_value(container["resources"][kind][resource])
         # podman publishes every port that is named, and two pods cannot both have the host's.
         named = [one for one in container.get("ports", []) if one["name"] == "grpc"]
         container["ports"] = [one | {"hostPort": port, "hostIP": "127.0.0.1"} for one in named]
     return kept
+
+
+def kubelet_value(quantity: str) -> str:
+    """A quantity as the kubelet puts it into a variable: whole cores, rounded up, or bytes."""
+    if quantity.endswith("m"):
+        return str(math.ceil(float(quantity[:-1]) / 1000))
+    return quantity if quantity.isdecimal() else str(in_bytes(quantity))
 
 
 def flags(objects: Objects, port: int, secrets: Path) -> list[str]:
@@ -224,8 +247,6 @@ def flags(objects: Objects, port: int, secrets: Path) -> list[str]:
     """
     spec = pod(objects)
     (server,) = spec["containers"]
-    security, cpus = spec["securityContext"], server["resources"]["limits"]["cpu"]
-    variables = settings(objects) | {"PARAVEC_THREADS": cpus}
     mounts = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
     mounted = []
     for volume in spec["volumes"]:
@@ -236,8 +257,8 @@ def flags(objects: Objects, port: int, secrets: Path) -> list[str]:
         mounted.append(f"--mount={source},destination={mounts[volume['name']]}")
     return [
         *("--pull=never", "--publish", f"127.0.0.1:{port}:{ports(objects)['grpc']}"),
-        *("--user", f"{security['runAsUser']}:{security['runAsGroup']}", *LOCKED),
-        *(f"--env={name}={value}" for name, value in variables.items()),
+        *(f"--cpus={server['resources']['limits']['cpu']}", *LOCKED),
+        *(f"--env={name}={value}" for name, value in settings(objects).items()),
         *mounted,
         f"localhost/{server['image']}",
     ]

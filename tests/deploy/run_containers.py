@@ -128,12 +128,40 @@ def test_development_serves_and_is_locked_down(development: Environment, models:
     development.apply()
     answers(development, models["1.0.0"])
     assert development.run("id", "-u") == (0, "10001\n")
+    assert development.run("id", "-g") == (0, "10001\n")
     for place in ("/models/x", "/run/paravec/x", "/tmp/x", "/home/x"):
         code, said = development.run("sh", "-c", f": > {place}")
         assert code != 0, place
         assert "Read-only" in said, said
     assert "CapEff:\t0000000000000000" in development.run("cat", "/proc/1/status")[1]
     assert development.run("python", "-c", "import gensim")[0] != 0
+
+
+def test_a_pod_runs_as_any_user(environment: Callable[..., Environment], models: dict[str, Artifact]) -> None:
+    """With a user id that no image knows and group 0, as OpenShift gives, the model is installed and served."""
+    pod = environment("production-volume-per-pod")
+    pod.user = 1000650000
+    pod.apply()
+    answers(pod, models["1.0.0"])
+    assert pod.run("id", "-u", "-r") == (0, f"{pod.user}\n")
+    assert pod.run("id", "-G") == (0, "0\n")
+    code, said = pod.run("sh", "-c", ": > /models/x")
+    assert code != 0
+    assert "Read-only" in said, said
+    assert pod.stop() == 0
+
+
+@pytest.mark.parametrize(("limit", "request_"), [("1", "2"), (None, "500m")], ids=["limit", "no limit"])
+def test_threads_are_what_the_pod_may_use(
+    limit: str | None, request_: str, environment: Callable[..., Environment], models: dict[str, Artifact]
+) -> None:
+    """A CPU limit of one core is read from the cgroup; without a limit the request counts, not the machine's cores."""
+    pod = environment("development")
+    pod.set_cpu(limit, request_)
+    pod.apply()
+    answers(pod, models["1.0.0"])
+    (serving,) = (event for event in map(json.loads, pod.log().splitlines()) if event["event"] == "serving")
+    assert serving["threads"] == 1
 
 
 def test_the_faq_engine_serves_and_is_locked_down(development: Environment) -> None:

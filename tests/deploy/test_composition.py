@@ -7,18 +7,33 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, NEEDS, SUPPORTED, Objects, composed, included, pods, render, validate
+from .manifests import COMPONENTS, NEEDS, SUPPORTED, Objects, autoscalers, composed, included, pods, render, validate
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
-EXCLUDED = {
-    ("volume-image", "volume-memory"): "volume-memory needs the init container, which volume-image removes",
-    ("volume-image", "volume-persistent"): "volume-persistent needs the init container, which volume-image removes",
-    ("prune-models", "volume-persistent"): "prune-models needs the claim",
-    ("volume-memory", "prune-models"): "prune-models needs the claim",
-    ("volume-image", "prune-models"): "prune-models needs the claim",
-}
-"""Pairs that cannot follow each other in this order, and why."""
+GROUPS = ("volume-", "autoscaling")
+"""Components whose names begin alike take each other's place."""
+
+VOLUMES = [name for name in COMPONENTS if name.startswith("volume-")]
+SCALED = [name for name in COMPONENTS if name.startswith("autoscaling")]
+
+EXCLUDED = (
+    {
+        ("prune-models", "volume-persistent"): "paravec-models",  # prune-models needs the claim
+    }
+    | {(name, "prune-models"): "paravec-models" for name in VOLUMES if name != "volume-persistent"}
+    | {
+        ("volume-image", name): "install-model"  # volume-image removes it, and the others need it
+        for name in VOLUMES
+        if name != "volume-image"
+    }
+    | {
+        ("volume-single-pod", name): "rollingUpdate"  # a rollout has two pods, and so have all of these
+        for name in (*VOLUMES, *SCALED)
+        if name != "volume-single-pod"
+    }
+)
+"""Pairs that cannot follow each other in this order, and what the error names."""
 
 BASES = ("base", "overlays/production")
 PAIRS = [
@@ -32,7 +47,8 @@ PAIRS = [
 
 
 def check(objects: Objects) -> None:
-    """Each volume has one source, each mount a volume and each volume a mount; all is valid."""
+    """Each volume has one source, each mount a volume and each volume a mount; the replicas have one owner; all is
+    valid."""
     volumes = [volume for template in pods(objects) for volume in template["spec"]["volumes"]]
     assert [volume for volume in volumes if len(volume) != 2] == []
     for spec in (template["spec"] for template in pods(objects)):
@@ -42,7 +58,16 @@ def check(objects: Objects) -> None:
         assert mounted == {volume["name"] for volume in spec["volumes"]}
     claimed = {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
     assert claimed == {found["metadata"]["name"] for found in objects if found["kind"] == "PersistentVolumeClaim"}
+    (server,) = (one["spec"] for one in objects if (one["kind"], app(one)) == ("Deployment", "paravec-server"))
+    assert len(autoscalers(objects)) == (0 if "replicas" in server else 1)
+    if server["strategy"].get("type") == "Recreate":
+        assert (server["replicas"], server["strategy"]) == (1, {"type": "Recreate"})
     validate(objects, SUPPORTED[-1])
+
+
+def app(found: dict[str, Any]) -> str:
+    """What an object is a part of, as its label says."""
+    return str(found["metadata"].get("labels", {}).get("app.kubernetes.io/name"))
 
 
 def unordered(value: Any) -> Any:
@@ -58,10 +83,10 @@ def unordered(value: Any) -> Any:
 def test_a_pair_composes_in_both_orders(
     on: str, one: str, other: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Both orders are valid and render the same, except that the last of two kinds of volume decides."""
+    """Both orders are valid and render the same, except that the last of two volumes or autoscalers decides."""
     orders = [order for order in ((one, other), (other, one)) if order not in EXCLUDED]
     rendered = [render(composed(tmp_path_factory.mktemp("pair"), *order, on=on)) for order in orders]
-    if not (one.startswith("volume-") and other.startswith("volume-")):
+    if not any(one.startswith(group) and other.startswith(group) for group in GROUPS):
         assert unordered(rendered[0]) == unordered(rendered.pop())
     for objects in rendered:
         check(objects)
@@ -73,11 +98,11 @@ def test_an_excluded_pair_is_refused(on: str, order: tuple[str, str], tmp_path_f
     """An order that cannot work does not render, and the message names what is missing."""
     if included(on) & set(order):
         pytest.skip("the overlay has one of them already")
-    with pytest.raises(AssertionError, match="paravec-models" if "prune-models" in order else "install-model"):
+    with pytest.raises(AssertionError, match=EXCLUDED[order]):
         render(composed(tmp_path_factory.mktemp("pair"), *order, on=on))
 
 
-@pytest.mark.parametrize("component", [name for name in COMPONENTS if name.startswith("volume-")])
+@pytest.mark.parametrize("component", VOLUMES)
 @pytest.mark.parametrize("on", ["overlays/staging", "overlays/production"])
 def test_a_kind_of_volume_replaces_the_overlays(
     on: str, component: str, tmp_path_factory: pytest.TempPathFactory

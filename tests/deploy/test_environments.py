@@ -16,7 +16,7 @@ Labels = Mapping[str, str]
 INSTANCE = "app.kubernetes.io/instance"
 LABELLED = "labels: [{{pairs: {{app.kubernetes.io/instance: {0}}}, includeSelectors: true}}]\n"
 ENVIRONMENTS = [*OVERLAYS, "blue", "made", "bare"]
-CHOICES = [name for name in COMPONENTS if not name.startswith("volume-")]
+CHOICES = [name for name in COMPONENTS if not name.startswith(("volume-", "autoscaling-"))]
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,7 @@ def test_overlays_differ_only_in_volume_replicas_and_extra_objects() -> None:
         "development": ("emptyDir", "1", set()),
         "staging": ("memory", "1", set()),
         "production": ("persistent", "3 to 10", scaled | {"PersistentVolumeClaim", "CronJob"}),
+        "production-volume-per-pod": ("per pod", "3 to 10", scaled),
         "production-image-volume": ("image", "3 to 10", scaled),
     }
 
@@ -196,6 +197,25 @@ def test_containers_are_locked_down(objects: Objects) -> None:
         assert security["allowPrivilegeEscalation"] is False
         for kind in ("requests", "limits"):
             assert container["resources"][kind].keys() == {"cpu", "memory", "ephemeral-storage"}
+
+
+def test_threads_follow_the_cpu_limit_or_else_the_request(tmp_path: Path) -> None:
+    """The server reads its limit. The request is passed for pods without a limit, and a setting of threads still
+    counts."""
+    (server,) = pod(render(KUSTOMIZE / "base"))["containers"]
+    (variable,) = server["env"]
+    assert variable["name"] == "PARAVEC_CPU_REQUEST"
+    assert variable["valueFrom"] == {"resourceFieldRef": {"containerName": "server", "resource": "requests.cpu"}}
+    more = (
+        "patches:\n  - target: {kind: Deployment, name: paravec-server}\n    patch: |-\n"
+        "      - {op: remove, path: /spec/template/spec/containers/0/resources/limits/cpu}\n"
+        "configMapGenerator:\n  - {name: paravec-server, behavior: merge, literals: [PARAVEC_THREADS=8]}\n"
+    )
+    objects = render(composed(tmp_path, more=more))
+    (unlimited,) = pod(objects)["containers"]
+    assert "cpu" not in unlimited["resources"]["limits"]
+    assert unlimited["env"] == [variable]
+    assert settings(objects)["PARAVEC_THREADS"] == "8"
 
 
 def test_no_image_is_latest(objects: Objects) -> None:

@@ -47,7 +47,7 @@ def references(objects: Objects) -> Iterator[tuple[str, str]]:
             if target := variables(objects, container).get("PARAVEC_TARGET"):
                 yield "Service", target.removeprefix("dns:///").partition(":")[0]
     for found in objects:
-        if found["kind"] == "HorizontalPodAutoscaler":
+        if found["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
             yield "Deployment", found["spec"]["scaleTargetRef"]["name"]
         if found["kind"] == "GRPCRoute":
             rules = found["spec"]["rules"]

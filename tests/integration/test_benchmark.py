@@ -70,6 +70,19 @@ def test_the_overload_benchmark_runs(tmp_path: Path) -> None:
         assert all(is_reported(row[caller]) for caller in ("single", "some"))
 
 
+@pytest.mark.skipif(not shutil.which("h2load"), reason="no load generator: apt-get install nghttp2-client")
+def test_the_scaling_benchmark_runs(tmp_path: Path) -> None:
+    """Its short mode reports for each load the CPU and how full the server is, of each limit."""
+    command = [sys.executable, str(ROOT / "benchmarks/scaling.py"), "--short", "--json", str(tmp_path / "out.json")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [(row["method"], row["documents"], row["share"]) for row in rows] == [("map", 1, 0.5), ("map", 1, 1.5)]
+    for row in rows:
+        assert row["sent"] > 0 < row["process_cpu_seconds_total"]
+        assert all(row[name] >= 0 for name in ("calls_in_flight", "work_in_flight_seconds", "message_bytes_in_flight"))
+
+
 def is_reported(caller: dict[str, Any]) -> bool:
     """Whether each of a client's calls is counted, and latencies are given if any was answered."""
     calls: int = caller["answered"] + sum(caller["failed"].values())

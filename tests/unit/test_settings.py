@@ -37,6 +37,17 @@ def test_every_setting_can_be_a_variable() -> None:
     assert all(getattr(settings, f.name) != f.default for f in fields(Settings))
 
 
+def test_threads_and_workers_divide_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a CPU limit both follow the request; what is set explicitly stays."""
+    monkeypatch.setattr("paravec_server.settings.usable_cores", lambda request: 64 if request is None else request)
+    environ = {"PARAVEC_MODEL": "m", "PARAVEC_CPU_REQUEST": "4"}
+    assert read_settings([], environ).inference_threads == 4
+    assert read_settings(["--workers", "2"], environ).inference_threads == 2
+    assert read_settings(["--workers", "0"], environ).processes == 4
+    assert read_settings(["--threads", "3"], environ).inference_threads == 3
+    assert read_settings([], {"PARAVEC_MODEL": "m"}).inference_threads == 64
+
+
 def test_an_empty_variable_counts_as_unset() -> None:
     """An empty variable keeps the default."""
     assert read_settings(["--model", "m"], {"PARAVEC_MAX_TOKENS": ""}).max_tokens == 10_000
