@@ -1,6 +1,7 @@
 """Signatures by the stock tool of OpenSSF model signing, from an environment of its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def test_what_the_tool_signs_is_accepted(tool: Tool, directory: Path, tmp_path: 
     with pytest.raises(SignatureError):
         Artifact.open(directory, signed_by=verifier)
     done = tool("verify", "key", directory, "--public_key", signer.key, "--signature", directory / "model.sig")
-    assert "Hash mismatch for 'manifest.json'" in done.stderr
+    # How it quotes the name depends on the digest's bytes.
+    assert re.search("Hash mismatch for \\W*manifest.json", done.stderr)
 
 
 def test_what_we_sign_in_tests_the_tool_accepts(tool: Tool, directory: Path, tmp_path: Path) -> None:
