@@ -117,7 +117,8 @@ def test_the_steps_of_the_page_are_one_line_each(tmp_path: Path) -> None:
             assert sum(weights(objects).values()) == 100
             shares.append(tuple(weights(objects).values()))
         else:
-            assert len(lines) == 1, lines
+            # A pod's containers of the model's image have one tag, and what prunes its store has it too.
+            assert len(set(lines)) == 1, lines
         tags.append(tuple(images(of_instance(objects, one))[0].split(":")[1] for one in (STABLE, CANDIDATE)))
         count.append(only(of_instance(objects, CANDIDATE), "Deployment")["spec"]["replicas"])
         before, files = objects, now

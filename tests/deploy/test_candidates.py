@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, SUPPORTED, Objects, composed, included, only, pods, render, validate
+from .manifests import COMPONENTS, NEEDS, SUPPORTED, Objects, added, composed, included, only, pods, render, validate
 from .test_composition import check
 from .test_environments import INSTANCE, matches, selectors
 from .test_references import references
@@ -71,13 +71,18 @@ def missing(one: Objects, other: Objects) -> list[tuple[str, str]]:
     return [(found["kind"], found["metadata"]["name"]) for found in one if found not in other]
 
 
+def ordered(names: set[str]) -> list[str]:
+    """Components in an order that works: what needs another one comes last."""
+    return sorted(names, key=lambda name: (name in NEEDS, name))
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("on", ["base", "overlays/production"])
 def test_an_environment_of_any_component_has_a_candidate(on: str, component: str, tmp_path: Path) -> None:
     """With names changed in it and on top of both, all is valid, references hold, and selectors do not overlap."""
-    added = {"gateway", component} - included(on)
+    more = {"gateway", *added(component, on)} - included(on)
     inner = "namePrefix: blue-\nnameSuffix: -two\nnamespace: ml\n"
-    objects = canary_of(tmp_path, *sorted(added), on=on, inner=inner, outer="namePrefix: it-\n")
+    objects = canary_of(tmp_path, *ordered(more), on=on, inner=inner, outer="namePrefix: it-\n")
     check(objects)
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
     assert len(names) == len(set(names))
@@ -104,8 +109,8 @@ def test_an_environment_stays_as_it_is_beside_its_candidate(
     on: str, component: str, inner: str, tmp_path: Path
 ) -> None:
     """Of the environment only the route changes, and no reference leads from one to the other."""
-    added = {"gateway", component} - included(on)
-    objects = canary_of(tmp_path, *sorted(added), on=on, inner=inner)
+    more = {"gateway", *added(component, on)} - included(on)
+    objects = canary_of(tmp_path, *ordered(more), on=on, inner=inner)
     blue = render(tmp_path / "blue")
     assert [kind for kind, _ in missing(blue, objects)] == ["GRPCRoute"]
     names = {(found["kind"], found["metadata"]["name"]) for found in blue}

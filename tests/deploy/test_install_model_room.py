@@ -9,7 +9,7 @@ import pytest
 
 from paravec_model.artifact import read_manifest
 
-from .manifests import COMPONENTS, KUSTOMIZE, Objects, composed, in_bytes, pod, render, volume_kind
+from .manifests import COMPONENTS, KUSTOMIZE, Objects, composed, in_bytes, of_instance, pod, pods, render, volume_kind
 from .stores import Install, entry_of, flip, held, one_line, same, variant
 
 MIB = 2**20
@@ -103,7 +103,7 @@ def check_room(objects: Objects) -> None:
         if "resourceFieldRef" in one.get("valueFrom", {})
     }
     (store,) = (volume for volume in spec["volumes"] if volume["name"] == "model-store")
-    if kind == "persistent":
+    if kind in ("persistent", "per pod"):
         assert limits == {}
         return
     name, resource = {
@@ -129,7 +129,9 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kube
 @pytest.mark.parametrize("on", ["base", *(f"overlays/{path.name}" for path in (KUSTOMIZE / "overlays").iterdir())])
 def test_the_limits_of_a_rendering_agree(on: str) -> None:
     """Requests, limits, the volume's size and what install-model is told fit each other in each overlay."""
-    check_room(render(KUSTOMIZE / on))
+    objects = render(KUSTOMIZE / on)
+    for instance in {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in pods(objects)}:
+        check_room(of_instance(objects, instance))
 
 
 @needs_kubectl

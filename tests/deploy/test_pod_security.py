@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, KUSTOMIZE, OVERLAYS, composed, included, pods, render
+from .manifests import COMPONENTS, KUSTOMIZE, OVERLAYS, added, composed, pods, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -64,8 +64,7 @@ def test_every_overlay_is_restricted(overlay: str) -> None:
 @pytest.mark.parametrize("on", ["base", "overlays/production"])
 def test_every_component_is_restricted(on: str, component: str, tmp_path: Path) -> None:
     """With each component all pods pass the standard, and after `openshift` they name no user and no group."""
-    added = [name for name in (component, "openshift") if name not in included(on)]
-    found = pods(render(composed(tmp_path, *dict.fromkeys(added), on=on)))
+    found = pods(render(composed(tmp_path, *dict.fromkeys([*added(component, on), "openshift"]), on=on)))
     assert found
     for pod in found:
         assert [*problems(pod["spec"])] == []
