@@ -10,6 +10,7 @@ import pytest
 
 from paravec_model.artifact import Artifact
 
+from .containers import development, environment, models, signed  # noqa: F401  fixtures
 from .stores import SCRIPT, Install
 
 
@@ -48,10 +49,10 @@ def start(shell: tuple[list[str], dict[str, str]]) -> Callable[..., "subprocess.
     def start(
         *arguments: Path | str, variables: Mapping[str, str] | None = None, **options: object
     ) -> "subprocess.Popen[str]":
-        command, environment = shell
+        command, base = shell
         return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
             [*command, str(SCRIPT), *map(str, arguments)],
-            env=environment | dict(variables or {}),
+            env=base | dict(variables or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -77,7 +78,7 @@ def install(start: Callable[..., "subprocess.Popen[str]"]) -> Install:
 @pytest.fixture
 def wrapped(shell: tuple[list[str], dict[str, str]], tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
     """Put a script in the place of a command, which it may call: `wrapped("mv", 'mv "$@"')`."""
-    command, environment = shell
+    command, base = shell
     if "busybox" in command[0]:
         pytest.skip("busybox runs its own commands, whatever is in PATH")
 
@@ -86,11 +87,11 @@ def wrapped(shell: tuple[list[str], dict[str, str]], tmp_path: Path) -> Iterator
         folder.mkdir()
         (folder / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
         (folder / name).chmod(0o755)
-        environment["PATH"] = f"{folder}:/usr/bin:/bin"
+        base["PATH"] = f"{folder}:/usr/bin:/bin"
 
-    before = environment["PATH"]
+    before = base["PATH"]
     yield wrap
-    environment["PATH"] = before
+    base["PATH"] = before
 
 
 @pytest.fixture
