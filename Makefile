@@ -83,7 +83,7 @@ PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 test: $(VENV)/.ready ## Run the tests, but for the slow ones
 	@$(PYTEST) -m "not slow" $(ARGS)
 
-slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile, train large models, measure, or start a browser
+slow-test: $(VENV)/.ready ## Run the slow tests: they install packages, compile, train large models, measure, start a browser, or render pairs
 	@$(PYTEST) -m slow $(ARGS)
 
 coverage: $(VENV)/.ready ## Run these tests, and show how much of client, model and server runs, in all processes

@@ -77,7 +77,7 @@ def ordered(names: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-@pytest.mark.parametrize("on", ["base", "overlays/production"])
+@pytest.mark.parametrize("on", ["base", pytest.param("overlays/production", marks=pytest.mark.slow)])
 def test_an_environment_of_any_component_has_a_candidate(on: str, component: str, tmp_path: Path) -> None:
     """With names changed in it and on top of both, all is valid, references hold, and selectors do not overlap."""
     more = {"gateway", *added(component, on)} - included(on)
@@ -103,7 +103,7 @@ def test_an_environment_of_any_component_has_a_candidate(on: str, component: str
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-@pytest.mark.parametrize("on", ["base", "overlays/production"])
+@pytest.mark.parametrize("on", ["base", pytest.param("overlays/production", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("inner", ["", "namePrefix: blue-\nnamespace: ml\n"])
 def test_an_environment_stays_as_it_is_beside_its_candidate(
     on: str, component: str, inner: str, tmp_path: Path

@@ -37,7 +37,7 @@ EXCLUDED = (
 
 BASES = ("base", "overlays/production")
 PAIRS = [
-    (on, one, other)
+    pytest.param(on, one, other, marks=[pytest.mark.slow] if on != "base" else [])
     for on in BASES
     # Kustomize refuses a component's objects twice.
     for one, other in itertools.combinations([name for name in COMPONENTS if name not in included(on)], 2)
