@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         trained = GensimModel(parity.train(dm=0, epochs=epochs))
         write_artifact(folder, trained, name="test", version=tag, tokenizer=SimpleTokenizer())
         made[tag] = Artifact.open(folder)
-        make_images(folder, tag)
+        make_images(folder, tag, target="model-image" if len(made) > 1 else "images")
     damaged = tmp_path_factory.mktemp("damaged") / "Dockerfile"
     damaged.write_text("FROM doc2vec-model:1.0.0\nUSER 0\nRUN printf x >> /usr/src/d2v_model/syn1neg.npy\nUSER 10001\n")
     subprocess.run([LAB / "builder", "build", "-t", "doc2vec-model:damaged", damaged.parent], check=True)
@@ -54,7 +54,7 @@ def signed(models: dict[str, Artifact], tmp_path_factory: pytest.TempPathFactory
     for tag, signer in signers.items():
         directory = shutil.copytree(models["1.0.0"].path, tmp_path_factory.mktemp("models") / tag)
         signer.sign(directory)
-        make_images(directory, tag)
+        make_images(directory, tag, target="model-image")
     return signers["signed"]
 
 

@@ -56,10 +56,10 @@ def free_port() -> int:
         return port
 
 
-def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model") -> None:
-    """Run `make images` with the lab's builder."""
+def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model", target: str = "images") -> None:
+    """Run `make images`, or `make model-image`, with the lab's builder."""
     variables = (f"ARTIFACT={artifact}", f"MODEL_IMAGE={name}", f"MODEL_TAG={tag}", f"BUILDER={LAB}/builder")
-    done = subprocess.run(["make", "images", *variables], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(["make", target, *variables], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

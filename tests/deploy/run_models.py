@@ -95,7 +95,7 @@ def test_the_italian_model_is_trained_in_a_build_stage(
 ) -> None:
     """`make images` trains and packs it, staging serves it, and related Italian texts are near each other."""
     italian = "doc2vec-model-it"
-    make_images(f"build/models/{italian}", "1.0.0", italian)
+    make_images(f"build/models/{italian}", "1.0.0", italian, "model-image")
     staging = environment("staging")
     file = staging.path / "kustomization.yaml"
     file.write_text(file.read_text().replace("name: doc2vec-model\n", f"name: doc2vec-model\n    newName: {italian}\n"))
