@@ -37,7 +37,8 @@ EXCLUDED = (
 
 BASES = ("base", "overlays/production")
 PAIRS = [
-    pytest.param(on, one, other, marks=[pytest.mark.slow] if on != "base" else [])
+    # Volumes touch most of the base, so their pairs are tested always.
+    pytest.param(on, one, other, marks=[] if on == "base" and "volume-" in one + other else [pytest.mark.slow])
     for on in BASES
     # Kustomize refuses a component's objects twice.
     for one, other in itertools.combinations([name for name in COMPONENTS if name not in included(on)], 2)
