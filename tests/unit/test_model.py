@@ -1,5 +1,6 @@
 """A model in this process: `paravec_model.load`, against the encoder and gensim's own answers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def test_vectors_are_the_encoders(model: Model, encoder: Encoder) -> None:
     tokens: Any = [np.array(encoder.tokenize(text), dtype=object) for text in TEXTS]
     np.testing.assert_array_equal(model.embed(tokens), expected)
     assert model.embed([]).shape == (0, model.vector_size)
+    scalar: Any = np.array(TEXTS[1])
+    np.testing.assert_array_equal(model.embed(scalar), expected[1])
     assert repr(model) == f"<Model {model.manifest.name} {model.manifest.version}, {model.vector_size} dimensions>"
 
 
@@ -51,6 +54,8 @@ def test_options_replace_the_models_defaults(model: Model, encoder: Encoder) -> 
     [
         ([TEXTS[0], None], r"documents\[1\]: must be a text or a list of tokens, not NoneType"),
         ([[1, 2]], r"documents\[0\]: must be a text or a list of tokens, not list"),
+        ([b""], r"documents\[0\]: must be a text or a list of tokens, not bytes"),
+        (np.array(7), "documents: must be a text, or a list or column of documents, not int"),
         ({"a": 1}, "documents: must be a text, or a list or column of documents, not dict"),
         (7, "documents: must be a text, or a list or column of documents, not int"),
     ],
@@ -68,6 +73,31 @@ def test_a_wrong_option_is_named(model: Model) -> None:
     misspelt: Any = {"normalise": True}
     with pytest.raises(TypeError, match="normalise: is no option of inference; they are method, epochs, alpha"):
         model.embed("fire", **misspelt)
+
+
+def test_a_number_below_one_is_named(model: Model) -> None:
+    """Threads and neighbours are at least one; gensim's `most_similar` gives none for a topn of zero."""
+    with pytest.raises(OptionError, match="threads: must be at least 1, not -1"):
+        paravec_model.load(model.encoder.artifact.path, threads=-1)
+    for top_k in (0, -1):
+        with pytest.raises(OptionError, match=f"top_k: must be at least 1, not {top_k}"):
+            model.find_similar("fire", top_k)
+    assert model.dv.most_similar(model.dv.vectors[0], topn=0) == []
+
+
+def test_nothing_is_inferred_if_a_later_document_is_wrong(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a generator reaches the caller before any document is inferred."""
+
+    def infer(*_: Any) -> Any:
+        pytest.fail("inferred")
+
+    def documents() -> Iterator[str]:
+        yield from TEXTS
+        raise LookupError("of the generator")
+
+    monkeypatch.setattr(Encoder, "encode", infer)
+    with pytest.raises(LookupError, match="of the generator"):
+        model.embed(documents())
 
 
 def test_infer_vector_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
@@ -101,6 +131,31 @@ def test_dv_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
         _ = ours["no such tag"]
     with pytest.raises(ValueError, match="positive: must hold at least one"):
         ours.most_similar([])
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (5000,), (), (1, 2, 60)])
+def test_a_vector_of_another_size_is_refused(model: Model, shape: tuple[int, ...]) -> None:
+    """The search never reads past a vector that is too short."""
+    vector = np.ones(shape)
+    with pytest.raises(ValueError, match=r"positive: a vector must have shape \(\d+,\), not \("):
+        model.dv.most_similar(vector)
+    with pytest.raises(ValueError, match=r"positive: a vector must have shape"):
+        model.dv.most_similar([model.dv.index_to_key[0], vector])
+    with pytest.raises(ValueError, match=r"vectors: must have shape \(n, \d+\), not \("):
+        model.dv.nearest(np.atleast_1d(vector), 2)
+
+
+def test_keys_of_other_types(model: Model) -> None:
+    """Numbers of NumPy are numbers, True is 1, and what can be no tag is a KeyError."""
+    numbers: list[Any] = [np.int64(3), True]
+    for number in numbers:
+        assert number in model.dv
+        np.testing.assert_array_equal(model.dv[number], model.dv[int(number)])
+    others: list[Any] = [None, 1.0, slice(0, 2), (1, 2), b"a"]
+    for other in others:
+        assert other not in model.dv
+        with pytest.raises(KeyError, match="no training document has the tag"):
+            _ = model.dv[other]
 
 
 def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
