@@ -101,6 +101,8 @@ def test_a_tag_that_the_format_cannot_hold_is_named(
         ("exists.npy", "exists.npy: already exists"),
         ("other.npy", "other.tags.json: already exists"),
         ("folder/lee.npy", "cannot be created"),
+        (250 * "a" + ".npy", "cannot be written: File name too long"),
+        (242 * "a" + ".npy", "cannot be written: File name too long"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_named(
@@ -115,6 +117,13 @@ def test_a_file_that_cannot_be_written_is_named(
     assert problem in said
     assert said.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("output", ["/", ".", ".."])
+def test_a_folder_without_a_name_is_no_output(artifact: Artifact, capsys: Capture, output: str) -> None:
+    """No tags can be written beside it; the error is one line all the same."""
+    assert export(artifact.path, Path(output), "--format", "npy") == 1
+    assert capsys.readouterr().err.startswith(f"paravec-model: {output}: already exists")
 
 
 def test_an_artifact_without_documents_says_so(tmp_path: Path, capsys: Capture) -> None:
