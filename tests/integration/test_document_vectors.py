@@ -73,12 +73,12 @@ def test_the_asynchronous_client_gives_the_same(server: Server, client: Embeddin
 
 def test_unknown_tags_are_all_named(stub: Any, client: EmbeddingClient) -> None:
     """NOT_FOUND names each unknown tag by its place, in the whole list too; a number is no string."""
-    tags = [pb.Tag(number=1), pb.Tag(name="1"), pb.Tag(number=10**6)]
+    tags = [pb.Tag(number=1), pb.Tag(name="1"), pb.Tag(number=10**6), pb.Tag(name="")]
     with pytest.raises(grpc.RpcError) as failed:
         stub.GetDocumentVectors(pb.GetDocumentVectorsRequest(tags=tags))
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND
     violations = details(failed.value, error_details_pb2.BadRequest).field_violations
-    assert [violation.field for violation in violations] == ["tags[1]", "tags[2]"]
+    assert [violation.field for violation in violations] == ["tags[1]", "tags[2]", "tags[3]"]
     with pytest.raises(NotFoundError, match=r"^tags\[100\]: no training document has this tag$") as missing:
         client.document_vectors([*range(100), "nobody", *range(9)])
     assert missing.value.violations[0].field == "tags[100]"

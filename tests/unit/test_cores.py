@@ -57,7 +57,7 @@ def test_a_cpu_limit_is_what_the_server_uses(
     [
         ("0::/", {"cpu.max": "max 100000"}),
         ("4:cpu:/\n0::/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}),
-        ("4:cpuset:/", {"cpuset/cpu.max": "100000 100000"}),
+        ("4:cpuset:/x", {"cpu/x/cpu.cfs_quota_us": "100000", "cpu/x/cpu.cfs_period_us": "100000"}),
         ("9:name=systemd:/", {}),
         ("no cgroup\n0::/", {"cpu.max": "200000"}),
         ("0::/\udcff", {"cpu.max": "much 100000"}),

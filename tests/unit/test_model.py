@@ -1,5 +1,6 @@
 """A model in this process: `paravec_model.load`, against the encoder and gensim's own answers."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,41 @@ def test_vectors_are_the_encoders(model: Model, encoder: Encoder) -> None:
     scalar: Any = np.array(TEXTS[1])
     np.testing.assert_array_equal(model.embed(scalar), expected[1])
     assert repr(model) == f"<Model {model.manifest.name} {model.manifest.version}, {model.vector_size} dimensions>"
+
+
+class _Column:
+    """A column of another library: it iterates over objects of its own, and has a method that gives plain values."""
+
+    def __init__(self, method: str) -> None:
+        setattr(self, method, lambda: TEXTS[:2])
+
+    def __iter__(self) -> Iterator[object]:
+        return iter([object(), object()])
+
+
+@pytest.mark.parametrize("method", ["to_pylist", "to_list", "tolist"])
+def test_a_column_is_converted_by_its_own_method(model: Model, method: str) -> None:
+    """PyArrow, Polars and NumPy name it differently."""
+    column: Any = _Column(method)
+    np.testing.assert_array_equal(model.embed(column), model.embed(TEXTS[:2]))
+
+
+def test_a_table_is_refused(model: Model) -> None:
+    """Its columns would be embedded by their names."""
+    table: Any = type("Table", (list,), {"columns": ["text"]})(["text"])
+    with pytest.raises(TypeError, match="must be a text, or a list or column of documents, not Table"):
+        model.embed(table)
+
+
+def test_a_model_is_read_whole_if_told_to(artifact: Artifact, tmp_path: Path) -> None:
+    """`verify` finds a changed byte, which is not looked for otherwise."""
+    changed = shutil.copytree(artifact.path, tmp_path / "changed")
+    array = np.load(changed / "doctag_vectors.npy", "r+")
+    array[0, 0] += 1
+    array.flush()
+    assert paravec_model.load(changed).vector_size == array.shape[1]
+    with pytest.raises(ArtifactError, match=r"doctag_vectors.npy: its SHA-256 differs"):
+        paravec_model.load(changed, verify=True)
 
 
 def test_options_replace_the_models_defaults(model: Model, encoder: Encoder) -> None:
@@ -106,6 +142,9 @@ def test_infer_vector_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
     ours, theirs = model.infer_vector(words, epochs=200), gensim_model.infer_vector(words, epochs=200)
     assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.9
     np.testing.assert_array_equal(ours, model.embed([words], method="sgd", epochs=200)[0])
+    given = model.infer_vector(words, 0.2, 0.1, 3)
+    np.testing.assert_array_equal(given, model.embed([words], method="sgd", alpha=0.2, min_alpha=0.1, epochs=3)[0])
+    assert not np.array_equal(given, model.embed([words], method="sgd", epochs=3)[0])
     text: Any = "a text"
     with pytest.raises(TypeError, match=r"embed\(\) takes a text"):
         model.infer_vector(text)
@@ -119,6 +158,11 @@ def test_dv_is_gensims(model: Model, gensim_model: Doc2Vec) -> None:
     np.testing.assert_array_equal(ours.vectors, theirs.vectors)
     np.testing.assert_array_equal(ours[tag], theirs[tag])
     np.testing.assert_array_equal(ours[list(ours.index_to_key[2:5])], theirs.vectors[2:5])
+    assert [ours.get_index(key) for key in ours.index_to_key] == list(range(len(ours)))
+    assert ours.key_to_index == {key: position for position, key in enumerate(ours.index_to_key)}
+    assert all(ours.similarity(key, key) <= 1 for key in ours.index_to_key)
+    ours[tag][:] = 0
+    np.testing.assert_array_equal(ours[tag], theirs[tag])
     assert tag in ours
     assert "no such tag" not in ours
     for positive in (tag, ours[tag], list(ours.index_to_key[3:5])):
@@ -164,6 +208,9 @@ def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
     expected = encoder.document_index.find(model.embed(TEXTS[:2]), 3)
     assert model.find_similar(TEXTS[:2], 3) == expected
     assert model.find_similar(TEXTS[0], 3) == expected[0]
+    assert len(model.find_similar(TEXTS[0])) == 10
+    other = model.embed(TEXTS[:1], method="sgd", seed=9)
+    assert model.find_similar(TEXTS[0], 3, method="sgd", seed=9) == encoder.document_index.find(other, 3)[0]
 
 
 def test_a_model_that_cannot_do_it_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:
