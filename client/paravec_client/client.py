@@ -210,7 +210,7 @@ class EmbeddingClient:
         They are as training left them: not normalized.
 
         Raises:
-            NotFoundError: No training document has one of the tags; `violations` names each.
+            NotFoundError: No training document has one of the tags; `violations` names the first 64 of a call.
             UnsupportedError: The model has no training documents, or the server is older than this call.
             ParavecError: Any other failure.
         """

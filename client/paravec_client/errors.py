@@ -10,7 +10,7 @@ ParavecError
 ├── ConfigError               a setting, certificate or token is unusable
 ├── ForkedError               the process was forked while gRPC was in use
 ├── ModelChangedError         the servers switched to another model during a list or stream
-├── NotFoundError             no training document has a tag; `violations` names each
+├── NotFoundError             no training document has a tag; `violations` names the first 64
 ├── UnsupportedError          the server or its model does not support the call
 └── ServerError               the server failed; `request_id` is in its log
 """
@@ -128,7 +128,7 @@ class ModelChangedError(ParavecError):
 
 
 class NotFoundError(ParavecError):
-    """No training document of the model has a tag; `violations` names each of them."""
+    """No training document of the model has a tag; `violations` names the first 64 of a call."""
 
 
 class UnsupportedError(ParavecError):

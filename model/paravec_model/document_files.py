@@ -49,6 +49,7 @@ def write_documents(artifact: Artifact, path: Path, file_format: str, *, normali
     if not artifact.manifest.doctag_count:
         raise ModelError(f"{artifact.path}: holds no training documents; make it with --doctags")
     write = _WRITERS[file_format]
+    check_output(path)
     with contextlib.ExitStack() as files:
         paths = [path, tags_file(path)] if file_format == "npy" else [path]
         try:
@@ -80,7 +81,9 @@ def _new_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A name that is too long cannot be removed either.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _check_distinct(tags: Sequence[Tag]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .artifact import Manifest
 from .encoder import Encoder, Vectors
-from .errors import ModelError
+from .errors import ModelError, OptionError
 from .inference.document_vectors import DocumentVectors
 from .inference.similar import Neighbour
 from .options import InferenceOptions, Method
@@ -38,6 +38,8 @@ class Model:
 
     def __init__(self, encoder: Encoder, threads: int | None = None) -> None:
         """`threads`: how many infer the documents of one call; None for one per CPU of this process."""
+        if threads is not None and threads < 1:
+            raise OptionError("threads", f"must be at least 1, not {threads}")
         self.encoder = encoder
         self._threads = threads or len(os.sched_getaffinity(0))
 
@@ -71,7 +73,7 @@ class Model:
 
         Raises TypeError for a document of another type, OptionError for an option out of range.
         """
-        chosen = self._options(options)
+        chosen, documents = self._options(options), _text_of_scalar(documents)
         if isinstance(documents, str):
             vector: Vectors = self.encoder.encode([documents], chosen).vectors[0]
             return vector
@@ -79,8 +81,10 @@ class Model:
         def infer(batch: list[Document]) -> Vectors:
             return self.encoder.encode(batch, chosen).vectors
 
+        # Before the first is inferred, so that an error of a late document or of a generator costs no work.
+        batches = list(_batches(_plain_documents(documents)))
         with ThreadPoolExecutor(self._threads) as pool:
-            parts = list(pool.map(infer, _batches(_plain_documents(documents))))
+            parts = list(pool.map(infer, batches))
         return np.concatenate([np.empty((0, self.vector_size), np.float32), *parts])
 
     def infer_vector(
@@ -123,8 +127,16 @@ class Model:
 
         `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact was made without --doctags.
         """
+        queries = _text_of_scalar(queries)
         nearest = self.dv.nearest(np.atleast_2d(self.embed(queries, **options)), top_k)
         return nearest[0] if isinstance(queries, str) else nearest
+
+
+def _text_of_scalar(documents: str | Iterable[Document]) -> str | Iterable[Document]:
+    """The text in an array of no dimension, which NumPy makes of one text; other values as they are."""
+    if isinstance(documents, np.ndarray) and documents.ndim == 0:
+        documents = cast(str, documents.item())
+    return documents
 
 
 def _plain_documents(documents: Iterable[Document]) -> Iterable[Document]:
@@ -148,7 +160,11 @@ def _checked(document: Document, position: int) -> Document:
         return document
     # A column of lists may hold arrays.
     tokens = document.tolist() if isinstance(document, np.ndarray) else document
-    if isinstance(tokens, Sequence) and all(isinstance(token, str) for token in tokens):
+    if (
+        isinstance(tokens, Sequence)
+        and not isinstance(tokens, bytes)
+        and all(isinstance(token, str) for token in tokens)
+    ):
         return tokens
     raise TypeError(f"documents[{position}]: must be a text or a list of tokens, not {_type(document)}")
 

@@ -6,6 +6,7 @@ as it is, so a layer's digest is the SHA-256 that manifest.json has for the file
 
 import json
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,9 @@ def _layer(file: Path, blobs: Path, listed: FileEntry | None) -> Json:
     """Copy a file to the blobs, and return its descriptor. ArtifactError if it cannot be read or is not as listed."""
     temporary = blobs / f".{file.name}"
     try:
+        # No manifest lists the signature: a link could publish any file of the machine, and a pipe has no end.
+        if file.name == SIGNATURE and not stat.S_ISREG(file.lstat().st_mode):
+            raise ArtifactError(f"{file}: is not a regular file")
         source = file.open("rb")
     except OSError as error:
         raise ArtifactError(f"{file}: {error.strerror}") from error

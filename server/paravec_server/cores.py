@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def usable_cores(request: int | None, cgroups: Path = _CGROUPS, membership: Path
 
 def _folders(cgroups: Path, membership: Path) -> Iterator[Path]:
     """The folders of the process's cgroups that may limit CPU time, and of their parents, whose limits hold too."""
-    for line in membership.read_text().splitlines() if membership.exists() else ():
+    # A cgroup may have any name that a file may have.
+    text = os.fsdecode(membership.read_bytes()) if membership.exists() else ""
+    for line in filter(re.compile("[0-9]+:[^:]*:/").match, text.split("\n")):
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
@@ -36,12 +39,13 @@ def _folders(cgroups: Path, membership: Path) -> Iterator[Path]:
 
 
 def _limit(folder: Path) -> float | None:
-    """The CPU limit of one cgroup, in cores."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except OSError:
+    """The CPU limit of one cgroup, in cores; None if it has none, or files that no kernel writes."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-        except OSError:
-            return None
-    return None if quota in ("max", "-1") else int(quota) / int(period)
+            quota, period = map(int, " ".join((folder / name).read_text() for name in names).split())
+        # "max" is no number.
+        except (OSError, ValueError):
+            continue
+        if quota > 0 and period > 0:
+            return quota / period
+    return None

@@ -1,5 +1,6 @@
 """What install-model puts into a model's folder in the store: the model, its signature and nothing else."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -34,6 +35,14 @@ def test_the_folder_holds_the_model_alone(install: Install, source: Path, store:
     assert contents(link) == model_files(source)
     assert "was there in" in install(source, store, link).stdout
     assert contents(link) == model_files(source)
+
+
+def test_a_signature_that_is_no_file_is_refused(install: Install, source: Path, store: Path, link: Path) -> None:
+    """A pipe would be read for ever."""
+    os.mkfifo(source / "model.sig")
+    result = install(source, store, link)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"install-model: {source}/model.sig: is no regular file; build this image again\n"
 
 
 def test_a_signature_travels_with_the_model(install: Install, source: Path, store: Path, link: Path) -> None:

@@ -1,13 +1,14 @@
 """install-model --prune: what it removes from a store, and what it leaves."""
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .stores import Install, Store, entry_of, held, lease, same, variant
+from .stores import SCRIPT, Install, Store, entry_of, held, lease, same, variant
 
 DAY = 86400
 
@@ -51,6 +52,52 @@ def test_a_model_in_use_is_never_removed(models: Store, tmp_path: Path) -> None:
     models.idle(used, 1000 * DAY)
     assert f"{used}: in use by server-1" in models.prune("0m")
     assert held(models.path) == [used]
+
+
+@pytest.mark.parametrize("end", ["", "\n", " more\n"])
+def test_any_form_of_a_lease_counts(models: Store, source: Path, end: str) -> None:
+    """A lease holds its model with or without a line's end, and beside what is no lease."""
+    old = entry_of(source)
+    models.idle(old, 30 * DAY)
+    lease(models.path, "by-hand").write_text(old + end)
+    os.mkfifo(lease(models.path, "a-pipe"))
+    lease(models.path, "a-folder").mkdir()
+    lease(models.path, "empty").touch()
+    assert f"{old}: in use by by-hand" in models.prune("14d")
+
+
+def test_a_lease_that_cannot_be_read_holds_every_model(models: Store, source: Path) -> None:
+    """What its pod uses is not known, so nothing is removed."""
+    old = entry_of(source)
+    models.idle(old, 30 * DAY)
+    lease(models.path, "secret").touch(0)
+    # Root may read any file, by a capability.
+    user = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    command = [*user, str(SCRIPT), "--prune", str(models.path), "--older-than", "14d"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"install-model: {old}: in use by secret\n" in done.stdout, done.stderr
+
+
+def test_leases_behind_a_link_are_left_alone(models: Store, install: Install, source: Path, tmp_path: Path) -> None:
+    """A link in place of the folder of leases could lead out of the store: no file there is read, made or deleted."""
+    outside = (models.path / ".leases").rename(tmp_path / "outside")
+    (models.path / ".leases").symlink_to(outside)
+    os.utime(outside / "server-1", (0, 0))
+    before = {path.name for path in outside.iterdir()}
+    done = install("--prune", models.path, "--older-than", "0m")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("is a symbolic link; nothing is removed\n")
+    assert "no lease can be written" in install(source, models.path, tmp_path / "run/other").stderr
+    assert {path.name for path in outside.iterdir()} == before
+
+
+def test_clocks_of_killed_runs_are_removed(models: Store) -> None:
+    """A run reads the store's time from a file of its own, which an old one left behind."""
+    for name, written in ((".clock-old-1", 0), (".clock-new-1", time.time())):
+        lease(models.path, name).touch()
+        os.utime(lease(models.path, name), (written, written))
+    models.prune("14d")
+    assert {path.name for path in (models.path / ".leases").glob(".clock-*")} == {".clock-new-1"}
 
 
 def test_an_expired_lease_frees_the_model(models: Store, tmp_path: Path) -> None:

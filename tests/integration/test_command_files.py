@@ -318,6 +318,19 @@ def test_an_error_ends_the_command_while_its_input_stays_open(server: Server) ->
             process.kill()
 
 
+def test_a_pipe_that_does_not_block_is_read_to_its_end(server: Server) -> None:
+    """The command waits for a slow writer whose pipe is non-blocking, as pipes of Node are."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with subprocess.Popen(line(server, "embed"), stdin=reader, stdout=subprocess.PIPE, text=True) as process:
+        until(lambda: os.get_blocking(reader))
+        os.write(writer, b"fire\n")
+        os.close(writer)
+        said, _ = process.communicate(timeout=PATIENCE)
+    os.close(reader)
+    assert (process.returncode, json.loads(said)["text"]) == (0, "fire")
+
+
 def test_a_closed_standard_input_is_named() -> None:
     """Without a standard input, the command says so in one line."""
     command = f"exec {shlex.join(line(None, 'embed'))} <&-"

@@ -73,6 +73,7 @@ def test_model_and_health_print_json(server: Server, artifact: Artifact) -> None
     [
         (["embed", "x", "--epochs", "0"], "", 3, "options.epochs: must be 1 to 100000"),
         (["embed"], b"\xff\n", 1, "not UTF-8"),
+        (["similar"], b"fire\n\xff\n", 1, "standard input, line 2: is not UTF-8"),
         (["embed", "x", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
         (["health", "--target", "127.0.0.1:1"], "", 4, "paravec: "),
         (["health", "--target", "127.0.0.1:1", "--wait", "0.1"], "", 5, "not ready after 0.1 s"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,20 @@ import pytest
 from google.rpc import error_details_pb2
 
 from paravec.v1 import embedding_pb2 as pb
-from paravec_client import AsyncEmbeddingClient, EmbeddingClient, InvalidArgumentError, NotFoundError, UnsupportedError
+from paravec.v1.embedding_pb2_grpc import (
+    EmbeddingServiceServicer,
+    EmbeddingServiceStub,
+    add_EmbeddingServiceServicer_to_server,
+)
+from paravec_client import (
+    AsyncEmbeddingClient,
+    EmbeddingClient,
+    InvalidArgumentError,
+    ModelChangedError,
+    NotFoundError,
+    ServerError,
+    UnsupportedError,
+)
 from paravec_model.artifact import Artifact
 from paravec_model.artifact.doctags import DOCTAGS, Doctags
 from paravec_model.errors import ArtifactError
@@ -59,15 +73,66 @@ def test_the_asynchronous_client_gives_the_same(server: Server, client: Embeddin
 
 def test_unknown_tags_are_all_named(stub: Any, client: EmbeddingClient) -> None:
     """NOT_FOUND names each unknown tag by its place, in the whole list too; a number is no string."""
-    tags = [pb.Tag(number=1), pb.Tag(name="1"), pb.Tag(number=10**6)]
+    tags = [pb.Tag(number=1), pb.Tag(name="1"), pb.Tag(number=10**6), pb.Tag(name="")]
     with pytest.raises(grpc.RpcError) as failed:
         stub.GetDocumentVectors(pb.GetDocumentVectorsRequest(tags=tags))
     assert failed.value.code() is grpc.StatusCode.NOT_FOUND
     violations = details(failed.value, error_details_pb2.BadRequest).field_violations
-    assert [violation.field for violation in violations] == ["tags[1]", "tags[2]"]
+    assert [violation.field for violation in violations] == ["tags[1]", "tags[2]", "tags[3]"]
     with pytest.raises(NotFoundError, match=r"^tags\[100\]: no training document has this tag$") as missing:
         client.document_vectors([*range(100), "nobody", *range(9)])
     assert missing.value.violations[0].field == "tags[100]"
+
+
+def test_the_error_of_many_tags_fits_in_the_trailers(artifact: Artifact) -> None:
+    """A stock client, which accepts 8 KiB of trailers, gets NOT_FOUND with the first 64 of the tags."""
+    with running(artifact.path, "--max-documents", "5000") as server, grpc.insecure_channel(server.target) as channel:
+        tags = [pb.Tag(number=10**6)] * 5000
+        with pytest.raises(grpc.RpcError) as failed:
+            EmbeddingServiceStub(channel).GetDocumentVectors(pb.GetDocumentVectorsRequest(tags=tags))
+    assert failed.value.code() is grpc.StatusCode.NOT_FOUND
+    violations = details(failed.value, error_details_pb2.BadRequest).field_violations
+    assert [violation.field for violation in violations] == [f"tags[{i}]" for i in range(64)]
+
+
+class _Other(EmbeddingServiceServicer):
+    """A server that describes one model and answers with given vectors of another."""
+
+    def __init__(self, answer: pb.GetDocumentVectorsResponse) -> None:
+        self._answer = answer
+
+    def GetModel(self, *_: Any) -> pb.GetModelResponse:  # noqa: N802
+        """A model of three dimensions."""
+        limits = pb.Limits(max_documents=10, max_message_bytes=10_000)
+        version = pb.ModelVersion(version="1", digest="old")
+        return pb.GetModelResponse(model=pb.ModelInfo(version=version, vector_size=3, limits=limits))
+
+    def GetDocumentVectors(self, *_: Any) -> pb.GetDocumentVectorsResponse:  # noqa: N802
+        """The given answer."""
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("digest", "sizes", "error", "problem"),
+    [
+        ("old", [3], ServerError, "got 1 vectors for 2 tags"),
+        ("old", [], ServerError, "got 0 vectors for 2 tags"),
+        ("old", [3, 4], ServerError, "got a vector of 4 numbers, not 3"),
+        ("new", [4, 4], ModelChangedError, "the model changed from version 1 to 2"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_an_error(digest: str, sizes: list[int], error: Any, problem: str) -> None:
+    """A server that is rolled to a model of another size between two calls, or a wrong one, is named."""
+    vectors = [pb.Vector(values=[1] * size) for size in sizes]
+    answer = pb.GetDocumentVectorsResponse(vectors=vectors, model=pb.ModelVersion(version="2", digest=digest))
+    with ThreadPoolExecutor() as pool:
+        other = grpc.server(pool)
+        add_EmbeddingServiceServicer_to_server(_Other(answer), other)
+        port = other.add_insecure_port("127.0.0.1:0")
+        other.start()
+        with EmbeddingClient(f"127.0.0.1:{port}") as client, pytest.raises(error, match=problem):
+            client.document_vectors([1, 2])
+        other.stop(None).wait()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +177,23 @@ def test_the_command_prints_vectors(server: Server, client: EmbeddingClient) -> 
     assert paravec(server, "vectors", "--format", "json", given="7\nmonth 0\n").stdout == ran.stdout
     assert paravec(server, "vectors", "7", "--format", "table").stdout.startswith("7    ")
     ran = paravec(server, "vectors", "7", "--strings")
-    assert (ran.returncode, ran.stderr) == (1, "paravec: tags[0]: no training document has this tag\n")
+    assert (ran.returncode, ran.stderr) == (1, "paravec: tag 1: no training document has this tag\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("7\n" * 99 + "nobody\n", "standard input, line 100: no training document has this tag"),
+        ("7\n\ud8ff\n", "standard input, line 2: is not UTF-8 (invalid continuation byte); convert it"),
+        ("9" * 5000 + "\n", "standard input, line 1: no training document has this tag"),
+    ],
+)
+def test_a_wrong_line_of_tags_is_named(server: Server, given: str, problem: str) -> None:
+    """The line counts from the begin of the input, not of the call that its tag was in."""
+    ran = paravec(server, "vectors", "--format", "json", given=given.encode(errors="surrogatepass"))
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"paravec: {problem}")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_tags_with_odd_content_are_found(tmp_path: Path) -> None:

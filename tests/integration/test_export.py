@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from paravec_model.artifact import Artifact
+from paravec_model.artifact import Artifact, finite
 from paravec_model.cli.main import main
 from paravec_model.document_files import write_documents
 from paravec_model.errors import ModelError
@@ -33,11 +33,13 @@ def with_tags(artifact: Artifact, tags: list[str | int]) -> Artifact:
     return other
 
 
-def test_gensim_reads_word2vec_text(artifact: Artifact, tmp_path: Path) -> None:
-    """gensim loads the same tags and the same float32 numbers."""
+def test_gensim_reads_word2vec_text(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gensim loads the same tags and the same float32 numbers, of several blocks."""
+    monkeypatch.setattr(finite, "_BLOCK_NUMBERS", 1000)
     named = with_tags(artifact, ["perché", "a-1"])
     assert write_documents(named, tmp_path / "lee.txt", "word2vec") == len(artifact.doctags)
     loaded = KeyedVectors.load_word2vec_format(str(tmp_path / "lee.txt"))
+    assert b"\r" not in (tmp_path / "lee.txt").read_bytes()
     assert loaded.index_to_key == [str(tag) for tag in named.doctags]
     size = artifact.manifest.algorithm.vector_size
     np.testing.assert_array_equal(loaded.vectors, artifact.arrays["doctag_vectors"][:, :size])
@@ -54,6 +56,17 @@ def test_numpy_reads_vectors_and_json_the_tags(artifact: Artifact, tmp_path: Pat
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
     assert json.loads((tmp_path / "new/lee.tags.json").read_text()) == list(artifact.doctags)
     assert sorted(file.name for file in output.parent.iterdir()) == ["lee.npy", "lee.tags.json"]
+
+
+def test_a_zero_vector_stays_zero(artifact: Artifact, tmp_path: Path) -> None:
+    """A vector without a direction is not divided by its length."""
+    vectors = artifact.arrays["doctag_vectors"].copy()
+    vectors[1] = 0
+    other = replace(artifact, arrays=artifact.arrays | {"doctag_vectors": vectors})
+    write_documents(other, tmp_path / "lee.npy", "npy", normalize=True)
+    written = np.load(tmp_path / "lee.npy")
+    np.testing.assert_array_equal(written[1], 0)
+    np.testing.assert_allclose(np.linalg.norm(written[2:], axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -101,6 +114,8 @@ def test_a_tag_that_the_format_cannot_hold_is_named(
         ("exists.npy", "exists.npy: already exists"),
         ("other.npy", "other.tags.json: already exists"),
         ("folder/lee.npy", "cannot be created"),
+        (250 * "a" + ".npy", "cannot be written: File name too long"),
+        (242 * "a" + ".npy", "cannot be written: File name too long"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_named(
@@ -115,6 +130,13 @@ def test_a_file_that_cannot_be_written_is_named(
     assert problem in said
     assert said.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("output", ["/", ".", ".."])
+def test_a_folder_without_a_name_is_no_output(artifact: Artifact, capsys: Capture, output: str) -> None:
+    """No tags can be written beside it; the error is one line all the same."""
+    assert export(artifact.path, Path(output), "--format", "npy") == 1
+    assert capsys.readouterr().err.startswith(f"paravec-model: {output}: already exists")
 
 
 def test_an_artifact_without_documents_says_so(tmp_path: Path, capsys: Capture) -> None:

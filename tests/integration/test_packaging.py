@@ -143,11 +143,20 @@ def damage(folder: Path) -> None:
         (damage, (), "syn1neg.npy: its SHA-256 differs from the manifest's"),
         (lambda folder: (folder / "syn1neg.npy").unlink(), (), "syn1neg.npy: is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), (), "manifest.json: not found"),
-        (lambda folder: (folder / "model.sig").mkdir(), (), "model.sig: Is a directory"),
-        (lambda folder: (folder / "model.sig").symlink_to("gone"), (), "model.sig: No such file or directory"),
+        (lambda folder: (folder / "model.sig").mkdir(), (), "model.sig: is not a regular file"),
+        (lambda folder: (folder / "model.sig").symlink_to("/etc/passwd"), (), "model.sig: is not a regular file"),
+        (lambda folder: os.mkfifo(folder / "model.sig"), (), "model.sig: is not a regular file"),
         (lambda _: None, ("--tag", "two words"), "tag: 'two words' is no tag of a registry"),
     ],
-    ids=["changed", "missing", "no artifact", "signature is a folder", "signature is gone", "tag"],
+    ids=[
+        "changed",
+        "missing",
+        "no artifact",
+        "signature is a folder",
+        "signature is a link",
+        "signature is a pipe",
+        "tag",
+    ],
 )
 def test_what_cannot_be_packaged_is_one_line(
     change: Any, flags: tuple[str, ...], says: str, artifact: Artifact, tmp_path: Path, capsys: Capture

@@ -20,7 +20,7 @@ def write(root: Path, files: dict[str, str]) -> None:
     """Write files of cgroups."""
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content + "\n")
+        (root / name).write_bytes(os.fsencode(content) + b"\n")
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,20 @@ def test_a_cpu_limit_is_what_the_server_uses(
     [
         ("0::/", {"cpu.max": "max 100000"}),
         ("4:cpu:/\n0::/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}),
-        ("4:cpuset:/", {"cpuset/cpu.max": "100000 100000"}),
+        ("4:cpuset:/x", {"cpu/x/cpu.cfs_quota_us": "100000", "cpu/x/cpu.cfs_period_us": "100000"}),
         ("9:name=systemd:/", {}),
+        ("no cgroup\n0::/", {"cpu.max": "200000"}),
+        ("0::/\udcff", {"cpu.max": "much 100000"}),
+        ("0::/", {"cpu.max": "100000 0"}),
+        ("0::/", {"cpu.max": ""}),
     ],
 )
 @pytest.mark.parametrize(("request_", "cores"), [(None, MANY), (3, 3), (0, 1), (100, MANY)])
 def test_without_a_limit_the_request_counts(
     membership: str, files: dict[str, str], request_: int | None, cores: int, tmp_path: Path
 ) -> None:
-    """Without a limit the server uses what is requested, at least one core, and all cores if nothing says it."""
+    """Without a limit the server uses what is requested, at least one core, and all cores if nothing says it. A file
+    that no kernel writes, as an emulation may, limits nothing."""
     write(tmp_path, {"membership": membership} | files)
     assert usable_cores(request_, tmp_path, tmp_path / "membership") == cores
 

@@ -44,6 +44,7 @@ def test_threads_and_workers_divide_the_cores(monkeypatch: pytest.MonkeyPatch) -
     assert read_settings([], environ).inference_threads == 4
     assert read_settings(["--workers", "2"], environ).inference_threads == 2
     assert read_settings(["--workers", "0"], environ).processes == 4
+    assert read_settings(["--workers", "8"], environ).inference_threads == 1
     assert read_settings(["--threads", "3"], environ).inference_threads == 3
     assert read_settings([], {"PARAVEC_MODEL": "m"}).inference_threads == 64
 

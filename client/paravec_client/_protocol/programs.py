@@ -129,7 +129,7 @@ class CallPrograms:
                 raise with_offset(error, sum(map(len, vectors))) from error.__cause__
             _check_same_model(model, response.model)
             model = response.model
-            vectors.append(np.array([vector.values for vector in response.vectors], np.float32))
+            vectors.append(_rows(response, len(batch), info))
         return np.concatenate(vectors)
 
     def health(self, service: str, settings: CallSettings) -> Program[str]:
@@ -170,6 +170,18 @@ class CallPrograms:
             _log.info("%s is not ready: %s", self.config.target, status)
             yield Sleep(interval)
             interval = min(2 * interval, _LONGEST_POLL_SECONDS)
+
+
+def _rows(response: pb.GetDocumentVectorsResponse, count: int, info: ModelInfo) -> Vector:
+    """The vectors of a response: one for each of `count` tags, of the size of the model that `info` describes."""
+    if len(response.vectors) != count:
+        raise ServerError(f"got {len(response.vectors)} vectors for {count} tags", code="INTERNAL")
+    wrong = [len(vector.values) for vector in response.vectors if len(vector.values) != info.vector_size]
+    if wrong and response.model.digest != info.digest:
+        raise ModelChangedError(info.version, response.model.version)
+    if wrong:
+        raise ServerError(f"got a vector of {wrong[0]} numbers, not {info.vector_size}", code="INTERNAL")
+    return np.array([vector.values for vector in response.vectors], np.float32)
 
 
 def _check_same_model(before: pb.ModelVersion | None, now: pb.ModelVersion) -> None:

@@ -82,7 +82,7 @@ class FakeServer:
 
 
 class _Servicer(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """The service of paravec.v1, without FindSimilar."""
+    """The service of paravec.v1, without FindSimilar and GetDocumentVectors."""
 
     def __init__(self, fake: FakeServer) -> None:
         self._fake = fake

@@ -11,7 +11,11 @@ look() {
   leases=$(
     for file in "$store"/.leases/*; do
       case ${file##*/} in *[!A-Za-z0-9._-]*) continue ;; esac
-      { renewed=$(stat -c %Y "$file") && read -r used <"$file"; } 2>/dev/null || continue
+      # Only a regular file: reading a pipe would wait for ever.
+      { [ -f "$file" ] && renewed=$(stat -c %Y "$file" 2>/dev/null); } || continue
+      # One that is there and cannot be read may name any entry.
+      used=''
+      { read -r used <"$file" || [ -n "$used" ] || [ -r "$file" ] || [ ! -e "$file" ] || used='*'; } 2>/dev/null
       printf '%s %s %s\n' "${file##*/}" "${used%% *}" $((now - renewed))
     done
   )
@@ -19,7 +23,7 @@ look() {
 
 # The pods whose leases name the entry $1 and have not expired.
 users() {
-  printf '%s\n' "$leases" | awk -v entry="$1" -v expiry=$expiry '$2 == entry && $3 < expiry { print $1 }' \
+  printf '%s\n' "$leases" | awk -v entry="$1" -v expiry=$expiry '($2 == entry || $2 == "*") && $3 < expiry { print $1 }' \
     | tr '\n' ' ' | sed 's/ $//; s/ /, /g'
 }
 
@@ -83,6 +87,8 @@ prune() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
   if [ -z "$dry" ]; then
+    # Of runs that were killed.
+    find "$store/.leases/" -name '.clock-*' -mmin +60 -exec rm -f {} + 2>/dev/null || :
     for left in "$store"/.prune-*; do
       if [ -d "$left" ] && [ ! -e "$away" ] && is_abandoned "$left" && mv "$left" "$away" 2>/dev/null; then
         settle "$away"

@@ -11,6 +11,7 @@ pod=$(printf %s "${POD_NAME:-$host}" | sed 's/[^A-Za-z0-9._-]/_/g; s/^\./_/')
 
 # Pods of other users write here too if they may write to the store.
 make_folder() {
+  [ ! -L "$store/$1" ] || { echo "$1: is a symbolic link" >&2; return 1; }
   [ -d "$store/$1" ] || said=$(mkdir -m "$(stat -c %a "$store")" "$store/$1" 2>&1) || [ -d "$store/$1" ] \
     || { echo "$said" >&2; return 1; }
 }

@@ -43,14 +43,16 @@ class DocumentVectors:
         return len(self.vectors)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str | int) and self._artifact.index_of_tag(key) is not None
+        return isinstance(key, str | int | np.integer) and self._artifact.index_of_tag(_plain(key)) is not None
 
     def get_index(self, key: Tag) -> int:
         """The position of a tag; KeyError if no document has it."""
-        key = int(key) if isinstance(key, np.integer) else key
-        position = self._artifact.index_of_tag(key)
-        if position is None and isinstance(key, int) and 0 <= key < len(self):
-            position = key
+        position = None
+        if isinstance(key, str | int | np.integer):
+            key = _plain(key)
+            position = self._artifact.index_of_tag(key)
+            if position is None and isinstance(key, int) and 0 <= key < len(self):
+                position = key
         if position is None:
             raise KeyError(f"no training document has the tag {key!r}")
         return position
@@ -72,13 +74,18 @@ class DocumentVectors:
         """The documents nearest to tags and vectors by cosine, nearest first, as pairs of tag and cosine.
 
         `positive`: a tag, a vector, or a list of them, whose unit vectors are averaged. The documents of the tags
-        given are left out.
+        given are left out. ValueError for a vector of another size.
         """
         keys = positive if isinstance(positive, list) else [positive]
         if not keys:
             raise ValueError("positive: must hold at least one tag or vector")
         given = {self.get_index(key) for key in keys if not isinstance(key, np.ndarray)}
         vectors = [key if isinstance(key, np.ndarray) else self[key] for key in keys]
+        for vector in vectors:
+            if vector.shape != (self.vector_size,):
+                raise ValueError(f"positive: a vector must have shape ({self.vector_size},), not {vector.shape}")
+        if topn < 1:
+            return []
         mean = np.mean([_unit(vector) for vector in vectors], axis=0)
         left_out = {self.index_to_key[position] for position in given}
         (found,) = self._index.find([mean], topn + len(given))
@@ -87,6 +94,11 @@ class DocumentVectors:
     def nearest(self, vectors: npt.NDArray[Any], top_k: int) -> list[list[Neighbour]]:
         """The `top_k` documents nearest to each vector, as `DocumentIndex.find`; `vectors`: shape (n, vector_size)."""
         return self._index.find(vectors, top_k)
+
+
+def _plain(key: Any) -> Tag:
+    """A tag as the artifact holds it. True is 1, as in a dict."""
+    return key if isinstance(key, str) else int(key)
 
 
 def _unit(vector: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

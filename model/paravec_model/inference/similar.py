@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..artifact import Artifact
 from ..artifact.doctags import Tag, row_norms
+from ..errors import OptionError
 from ..kernels.interface import Structure, address, kernel
 from ..options import Stop, raise_if_stopped
 
@@ -47,9 +48,14 @@ class DocumentIndex:
 
         `vectors`: shape (queries, vector_size). A vector that is zero or not finite has no neighbours. Cosines have
         float32 precision and do not depend on the other queries. `stop` is called every few milliseconds; StoppedError
-        once it returns True.
+        once it returns True. ValueError for vectors of another shape, OptionError if `top_k` is less than 1.
         """
         queries = np.asarray(vectors, np.float64)
+        # The kernel reads as many numbers of a query as a document has.
+        if len(queries) and queries.shape[1:] != (size := self._arrays["doctag_vectors"].shape[1:]):
+            raise ValueError(f"vectors: must have shape (n, {size[0]}), not {queries.shape}")
+        if top_k < 1:
+            raise OptionError("top_k", f"must be at least 1, not {top_k}")
         found: list[list[Neighbour]] = [[] for _ in queries]
         norms = np.sqrt(np.square(queries).sum(axis=-1))
         valid = np.flatnonzero((norms > 0) & (norms < np.inf))

@@ -94,8 +94,9 @@ class EmbeddingServiceServicer(object):
 
     def GetDocumentVectors(self, request, context):
         """Returns the vectors that the model learned for 1 to Limits.max_documents of its training
-        documents, in the order of the tags. NOT_FOUND, with google.rpc.BadRequest for each, if no
-        document has one of the tags. FAILED_PRECONDITION if the model has no training documents.
+        documents, in the order of the tags. NOT_FOUND if no document has one of the tags;
+        google.rpc.BadRequest names the first 64 of such tags. FAILED_PRECONDITION if the model has no
+        training documents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

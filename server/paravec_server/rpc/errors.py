@@ -8,7 +8,7 @@ RequestError                    carries a google.rpc.Status
 ├── UnauthenticatedError        no or wrong credentials
 ├── OverloadedError             ErrorInfo OVERLOADED, RetryInfo
 ├── NotFoundError               another model than the one served
-├── UnknownTagsError            NOT_FOUND too: no training document has a tag; BadRequest names each
+├── UnknownTagsError            NOT_FOUND too: no training document has a tag; BadRequest names the first 64
 ├── NoDocumentsError            the model carries no training documents
 └── NotReadyError               the model is loading, or the server drains
 """
@@ -24,6 +24,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from ..telemetry.logs import event
 
 DOMAIN = "paravec"
+
+# Clients accept trailers of 8 KiB. Each field takes 70 bytes of them, in base64.
+_NAMED = 64
 
 _log = logging.getLogger(__name__)
 
@@ -119,11 +122,13 @@ class NotFoundError(RequestError):
 
 
 class UnknownTagsError(RequestError):
-    """No training document has some of the tags; `fields` are their paths, e.g. tags[3]."""
+    """No training document has some of the tags; `fields` are their paths, e.g. tags[3]. The first 64 are named."""
 
     def __init__(self, fields: Sequence[str]) -> None:
         problem = "no training document has this tag"
-        violations = [error_details_pb2.BadRequest.FieldViolation(field=field, description=problem) for field in fields]
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=problem) for field in fields[:_NAMED]
+        ]
         details = error_details_pb2.BadRequest(field_violations=violations)
         super().__init__(code_pb2.NOT_FOUND, f"{fields[0]}: {problem}", details)
 

@@ -147,7 +147,7 @@ def _tag(tag: Tag) -> dict[str, Any]:
 
 
 def tag_rows(tags: Sequence[pb.Tag], artifact: Artifact) -> list[int]:
-    """The row of each tag among the documents' vectors; UnknownTagsError names all that no document has."""
+    """The row of each tag among the documents' vectors; UnknownTagsError names those that no document has."""
     rows, unknown = list[int](), list[str]()
     for i, tag in enumerate(tags):
         if (kind := tag.WhichOneof("tag")) is None:

@@ -3,9 +3,9 @@
 import argparse
 import json
 from dataclasses import asdict
-from itertools import islice
 from typing import Any
 
+from ..files.batches import batches, located
 from ..files.inputs import STANDARD_INPUT_LINES, text_records
 from .flags import add_inference_flags, make_client, make_options
 from .tables import printable, wants_table
@@ -33,8 +33,11 @@ def _similar(arguments: argparse.Namespace) -> int:
     records = text_records(arguments.texts) if arguments.texts else STANDARD_INPUT_LINES.records()
     options, table = make_options(arguments), wants_table(arguments)
     with make_client(arguments) as client:
-        while texts := [record.document for record in islice(records, _QUERIES_PER_CALL)]:
-            for text, similar in zip(texts, client.find_similar(texts, arguments.top_k, options), strict=True):
+        for batch in batches(records, _QUERIES_PER_CALL):
+            texts = [record.document for record in batch]
+            with located(batch):
+                found = client.find_similar(texts, arguments.top_k, options)
+            for text, similar in zip(texts, found, strict=True):
                 if not table:
                     print(json.dumps({"text": text} | asdict(similar)))
                     continue

@@ -2,9 +2,10 @@
 
 import argparse
 import json
-from itertools import islice
+import re
 from typing import Any
 
+from ..files.batches import batches, located
 from ..files.inputs import STANDARD_INPUT_LINES, text_records
 from .flags import make_client
 from .tables import printable, wants_table
@@ -31,11 +32,14 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _vectors(arguments: argparse.Namespace) -> int:
-    records = text_records(arguments.tags) if arguments.tags else STANDARD_INPUT_LINES.records()
+    records = text_records(arguments.tags, "tag") if arguments.tags else STANDARD_INPUT_LINES.records()
     table = wants_table(arguments)
     with make_client(arguments) as client:
-        while tags := [_tag(record.document, arguments.strings) for record in islice(records, _TAGS_PER_CALL)]:
-            for tag, vector in zip(tags, client.document_vectors(tags), strict=True):
+        for batch in batches(records, _TAGS_PER_CALL):
+            tags = [_tag(record.document, arguments.strings) for record in batch]
+            with located(batch):
+                vectors = client.document_vectors(tags)
+            for tag, vector in zip(tags, vectors, strict=True):
                 if table:
                     numbers = " ".join(f"{number:+.3f}" for number in vector[:_SHOWN_NUMBERS])
                     print(f"{printable(str(tag), 60):<30}  {numbers}{' ...' if len(vector) > _SHOWN_NUMBERS else ''}")
@@ -45,4 +49,5 @@ def _vectors(arguments: argparse.Namespace) -> int:
 
 
 def _tag(text: str, strings: bool) -> str | int:
-    return int(text) if not strings and text.removeprefix("-").isdecimal() and text.isascii() else text
+    # A server has no numbers of more than 64 bits, which are 19 digits.
+    return int(text) if not strings and re.fullmatch("-?[0-9]{1,19}", text) else text

@@ -68,7 +68,7 @@ class Source:
             return self._parquet()
         try:
             # A reader of our own: the interpreter aborts if a thread still reads `sys.stdin` when it exits.
-            file = open_decompressed(self.path) if self.path else os.fdopen(0, "rb", closefd=False)
+            file = open_decompressed(self.path) if self.path else _standard_input()
         except OSError as error:
             raise CommandError(f"{self.name}: {error.strerror}") from error
         lines = _LineReader(file, self.name)
@@ -170,10 +170,16 @@ STANDARD_INPUT_LINES = Source(None, "lines", "text", None)
 """The lines of standard input as documents."""
 
 
-def text_records(texts: list[str]) -> Iterator[Record]:
-    """Records for texts of the command line."""
+def _standard_input() -> BinaryIO:
+    # Node and others make a pipe non-blocking, and an empty one would then look like the end.
+    os.set_blocking(0, True)
+    return os.fdopen(0, "rb", closefd=False)
+
+
+def text_records(texts: list[str], kind: str = "text") -> Iterator[Record]:
+    """Records for texts of the command line; `kind` names them in messages."""
     for number, text in enumerate(texts):
-        yield Record(number, f"text {number + 1}", text)
+        yield Record(number, f"{kind} {number + 1}", text)
 
 
 class _LineReader:
