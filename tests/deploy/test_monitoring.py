@@ -129,7 +129,7 @@ def test_the_operations_port_is_the_same_everywhere(production: Objects) -> None
 
 @kubectl
 def test_the_dashboard_has_grafanas_label(production: Objects) -> None:
-    """The ConfigMap has the label of Grafana's sidecar and a fixed name; no environment has a copy, which others share."""
+    """The ConfigMap has the label of Grafana's sidecar and a fixed name; no environment has a copy."""
     (config,) = render(KUSTOMIZE / "dashboard")
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert not any("grafana_dashboard" in found["metadata"].get("labels", {}) for found in production)
