@@ -192,6 +192,7 @@ def main() -> int:
         if overlay == CANARY:  # beside production, which is above
             objects = of_instance(objects, "production-candidate")
         more = ", ".join(found["kind"] for found in objects if found["kind"] not in base) or "nothing"
+        more = f"beside production: {more}" if overlay == CANARY else more
         held = f"{versions(overlay)[0]} to {versions(overlay)[-1]}"
         print(f"{overlay:26} {volume_kind(objects):11} {replicas(objects):9} {images(objects)[0]:22} {held:14} {more}")
     return 0

@@ -133,19 +133,18 @@ def test_queries_name_metrics_of_a_real_server(rendered: Mapping[str, Objects], 
     assert re.match(r"\w+", RULE["seriesQuery"])[0] in limits  # type: ignore[index]
 
 
-def named(tmp_path: Path, inner: str) -> str:
-    """KEDA's query for an environment with a namespace and a name of its own."""
+def named(tmp_path: Path, inner: str) -> Objects:
+    """KEDA's component on top of an environment with a namespace and a name of its own."""
     (tmp_path / "inner").mkdir(parents=True)
     composed(tmp_path / "inner", more=inner, on="overlays/production")
     here = (KUSTOMIZE / "components/autoscaling-keda").resolve()
     where = Path("../" * len(tmp_path.resolve().parts[1:])) / here.relative_to("/")
     (tmp_path / "kustomization.yaml").write_text(f"resources: [inner]\ncomponents: [{where}]\n")
-    query: str = prometheus(render(tmp_path))["query"]
-    return query
+    return render(tmp_path)
 
 
 def test_keda_asks_for_pods_of_its_own_environment(tmp_path: Path) -> None:
-    """The query takes the namespace, and by prefix and suffix the pods, of its environment and of no other."""
+    """Name, namespace, target and query are those of its environment, and the query takes no other's pods."""
     names = {
         "plain": "",
         "it": "namePrefix: it-\n",
@@ -157,7 +156,12 @@ def test_keda_asks_for_pods_of_its_own_environment(tmp_path: Path) -> None:
         "two": "paravec-server-two-5d4f8c7b9-x2x7k", "both": "it-paravec-server-two-5d4f8c7b9-x2x7k",
     }  # fmt: skip
     for name, inner in names.items():
-        query = named(tmp_path / name, f"namespace: {name}\n{inner}")
+        objects = named(tmp_path / name, f"namespace: {name}\n{inner}")
+        deployment, scaled = only(objects, "Deployment"), only(objects, "ScaledObject")
+        for key in ("name", "namespace"):
+            assert scaled["metadata"][key] == deployment["metadata"][key]
+        assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+        query = prometheus(objects)["query"]
         ((namespace, pattern),) = re.findall(r'\{namespace="([^"]*)",pod=~"([^"]*)"\}', query)
         assert namespace == name
         assert [other for other, pod in pods.items() if re.fullmatch(pattern, pod)] == [name]

@@ -146,6 +146,18 @@ def test_a_shadow_is_one_line(tmp_path: Path) -> None:
     assert objects == before
 
 
+def test_a_namespace_is_set_in_both_overlays(tmp_path: Path) -> None:
+    """With production's namespace, and a prefix, the canary's namespace reaches all, and the route its Services."""
+    overlays = copied(tmp_path) / "overlays"
+    for name, line in (("production", "namespace: ml\nnamePrefix: blue-\n"), (CANARY, "namespace: ml\n")):
+        with (overlays / name / "kustomization.yaml").open("a") as file:
+            file.write(line)
+    objects = render(overlays / CANARY)
+    assert {found["metadata"].get("namespace") for found in objects} == {"ml"}
+    backends = rules(objects)[None]["backendRefs"]
+    assert [reached(objects, backend) for backend in backends] == [STABLE, CANDIDATE]
+
+
 def test_canary_and_shadow_go_in_both_orders(tmp_path: Path) -> None:
     """Their order does not matter."""
     rendered = []

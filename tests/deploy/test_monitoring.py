@@ -20,7 +20,7 @@ from .manifests import INSTALLED, KUSTOMIZE, OVERLAYS, Objects, only, ports, ren
 from .promtool import needed, promtool
 
 COMPONENTS = KUSTOMIZE / "components"
-DASHBOARD = json.loads((COMPONENTS / "monitoring/paravec.json").read_text())
+DASHBOARD = json.loads((KUSTOMIZE / "dashboard/paravec.json").read_text())
 RULES = yaml.safe_load((KUSTOMIZE / "alerts/rules.yaml").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 EXPRESSIONS = [rule["expr"] for group in RULES["spec"]["groups"] for rule in group["rules"]]
@@ -129,8 +129,10 @@ def test_the_operations_port_is_the_same_everywhere(production: Objects) -> None
 
 @kubectl
 def test_the_dashboard_has_grafanas_label(production: Objects) -> None:
-    """The dashboard's ConfigMap has the label of Grafana's sidecar and a name that does not change with its content."""
-    (config,) = (o for o in production if o["metadata"].get("labels", {}).get("grafana_dashboard") == "1")
+    """The ConfigMap has the label of Grafana's sidecar and a fixed name; no environment has a copy."""
+    (config,) = render(KUSTOMIZE / "dashboard")
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert not any("grafana_dashboard" in found["metadata"].get("labels", {}) for found in production)
     assert (config["kind"], config["metadata"]["name"]) == ("ConfigMap", "paravec-dashboard")
     assert json.loads(config["data"]["paravec.json"]) == DASHBOARD
 

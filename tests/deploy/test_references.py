@@ -76,6 +76,18 @@ def test_references_follow_a_prefix_and_a_suffix(on: str, component: str, tmp_pa
         assert referred <= names
 
 
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_above_a_renamed_overlay_finds_its_objects(component: str, tmp_path: Path) -> None:
+    """On top of an overlay with a namespace, which is repeated there, a component refers to what the overlay has."""
+    (tmp_path / "inner").mkdir()
+    composed(tmp_path / "inner", more=RENAMED)
+    file = composed(tmp_path, *added(component), more="namespace: ml\n") / "kustomization.yaml"
+    file.write_text("resources: [inner]\ncomponents:" + file.read_text().partition("components:")[2])
+    objects = render(tmp_path)
+    assert {found["metadata"].get("namespace") for found in objects} == {"ml"}
+    assert set(references(objects)) <= {(found["kind"], found["metadata"]["name"]) for found in objects}
+
+
 def test_another_server_is_a_setting_of_the_example(tmp_path: Path) -> None:
     """A literal names a Service of another namespace, and no prefix changes it."""
     (tmp_path / "faq").mkdir()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from .manifests import ROOT, Objects, composed, only, pod, render
+from ..pages import blocks
+from .manifests import Objects, composed, only, pod, render
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -19,8 +20,8 @@ def store(objects: Objects) -> dict[str, Any]:
 
 def test_each_pod_has_a_claim_of_its_own(tmp_path: Path) -> None:
     """The claim is made from a template, for one node, of the class that the page's patch names, and none is shared."""
-    page = (ROOT / "docs/how-to/deploy-on-kubernetes.md").read_text()
-    (patch,) = (block.partition("```")[0] for block in page.split("```yaml\n") if "storageClassName" in block)
+    page = "docs/how-to/deploy-on-kubernetes.md"
+    (patch,) = (block.code for block in blocks(page, "yaml") if "storageClassName" in block.code)
     objects = render(composed(tmp_path, "volume-persistent", "volume-per-pod", more=patch))
     spec = store(objects)["ephemeral"]["volumeClaimTemplate"]["spec"]
     assert spec["accessModes"] == ["ReadWriteOnce"]
