@@ -212,7 +212,7 @@ def test_a_number_is_a_tag_before_it_is_a_position(artifact: Artifact, tmp_path:
     vectors = artifact.arrays["doctag_vectors"].copy()
     vectors[1] = 0
     count = len(vectors)
-    tags: list[str | int] = list(range(count))[::-1]
+    tags: list[str | int] = [*reversed(range(count))]
     tags[5] = "a text"
     write_json(tmp_path / DOCTAGS, tags)
     other = replace(artifact, arrays=artifact.arrays | {"doctag_vectors": vectors})
