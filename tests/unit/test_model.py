@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from gensim.models.doc2vec import Doc2Vec
 
 import paravec_model
 from paravec_model.artifact import Artifact
+from paravec_model.artifact.doctags import DOCTAGS, Doctags
+from paravec_model.artifact.writer import write_json
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError, OptionError
+from paravec_model.inference.document_vectors import DocumentVectors
+from paravec_model.inference.similar import DocumentIndex
 from paravec_model.model import Model
 
 from .. import parity
@@ -200,6 +205,26 @@ def test_keys_of_other_types(model: Model) -> None:
         assert other not in model.dv
         with pytest.raises(KeyError, match="no training document has the tag"):
             _ = model.dv[other]
+
+
+def test_a_number_is_a_tag_before_it_is_a_position(artifact: Artifact, tmp_path: Path) -> None:
+    """As in gensim. Here the tags count down, but for a text in place of one; the second vector is zero."""
+    vectors = artifact.arrays["doctag_vectors"].copy()
+    vectors[1] = 0
+    count = len(vectors)
+    tags: list[str | int] = [*reversed(range(count))]
+    tags[5] = "a text"
+    write_json(tmp_path / DOCTAGS, tags)
+    other = replace(artifact, arrays=artifact.arrays | {"doctag_vectors": vectors})
+    # The cached property looks here first.
+    vars(other)["doctags"] = Doctags(tmp_path / DOCTAGS, count)
+    dv = DocumentVectors(other, DocumentIndex(other))
+    assert [dv.get_index(number) for number in (0, count - 1, count - 6)] == [count - 1, 0, count - 6]
+    for number in (-1, count):
+        with pytest.raises(KeyError, match=f"no training document has the tag {number}"):
+            dv.get_index(number)
+    assert dv.similarity(0, count - 2) == 0
+    assert dv.most_similar(count - 2) == []
 
 
 def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
