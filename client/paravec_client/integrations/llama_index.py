@@ -1,5 +1,6 @@
 """An embedding for LlamaIndex."""
 
+import asyncio
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -50,4 +51,4 @@ class ParavecEmbedding(BaseEmbedding):
         return self._get_text_embedding(query)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
+        return await asyncio.to_thread(self._get_text_embedding, query)
