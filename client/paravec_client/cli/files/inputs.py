@@ -1,8 +1,10 @@
 """Reads documents from text lines, JSONL, CSV, TSV or Parquet, one at a time."""
 
 import csv
+import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +173,9 @@ STANDARD_INPUT_LINES = Source(None, "lines", "text", None)
 
 
 def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        # It was closed at the start; its number may be another file's now.
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     # Node and others make a pipe non-blocking, and an empty one would then look like the end.
     os.set_blocking(0, True)
     return os.fdopen(0, "rb", closefd=False)
