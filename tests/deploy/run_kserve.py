@@ -32,7 +32,8 @@ def test_kserve_serves_the_model_image_as_modelcar(models: dict[str, Artifact], 
     try:
         command = ("--entrypoint=sh", f"--name={pod}-server", *LOCKED, *variables, *mounts)
         podman(*started, *command, image, "-c", *container["args"])
-        linked = "ln -sf /proc/$$/root/models /mnt/models && sleep infinity"
+        root = "/proc/$$/root"
+        linked = f"ln -sf {root}/models /mnt/models && sleep infinity"
         podman(*started, f"--name={pod}-model", *mounts, "localhost/doc2vec-model:1.0.0", "sh", "-c", linked)
         with EmbeddingClient(f"127.0.0.1:{port}") as client:
             client.wait_until_ready(60)

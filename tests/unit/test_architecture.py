@@ -151,7 +151,7 @@ def test_test_files_named_in_pages_exist() -> None:
 def test_no_file_names_a_registry_or_a_machines_path() -> None:
     """Locks and settings hold wherever packages come from."""
     forbidden = re.compile(
-        r"--(extra-)?index" + r"-url\b|files\.python" + r"hosted|pypi\." + r"org|(?<![\w./$])/ro" + r"ot/"
+        r"--(extra-)?index" + r"-url\b|files\.python" + r"hosted|pypi\." + r"org|(?<![\w./])/ro" + r"ot/"
     )
     for file in tracked():
         found = forbidden.search(file.read_text(errors="ignore"))
