@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from paravec_model.artifact import read_manifest
 from paravec_model.artifact.manifest import FileEntry
 from paravec_model.artifact.writer import file_sha256
@@ -78,6 +80,17 @@ class Store:
 def _turn_back(path: Path, seconds: float) -> None:
     then = time.time() - seconds
     os.utime(path, (then, then))
+
+
+def open_to_other_users(folder: Path) -> None:
+    """Let other users enter a test's folder; the test is skipped without root, which changing the user takes."""
+    if os.geteuid() != 0:
+        pytest.skip("changing the user takes root")
+    for path in (folder, *folder.parents):
+        if path.stat().st_mode & 0o005 != 0o005:
+            path.chmod(path.stat().st_mode | 0o005)
+        if path == Path("/tmp"):
+            break
 
 
 def flip(path: Path) -> None:

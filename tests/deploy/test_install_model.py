@@ -14,7 +14,7 @@ import pytest
 
 from paravec_model.artifact import read_manifest, verify
 
-from .stores import Install, entry_of, held, one_line, same, variant
+from .stores import Install, entry_of, held, one_line, open_to_other_users, same, variant
 
 
 def test_a_model_is_copied_and_linked(install: Install, source: Path, store: Path, link: Path) -> None:
@@ -149,13 +149,7 @@ def test_a_read_only_store_serves_what_it_holds(
 
 def test_a_store_without_write_permission_names_the_user(install: Install, source: Path, tmp_path: Path) -> None:
     """A store that the user may not write to is one line with the user's id."""
-    if os.geteuid() != 0:
-        pytest.skip("changing the user takes root")
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_mode & 0o005 != 0o005:
-            path.chmod(path.stat().st_mode | 0o005)
-        if path == Path("/tmp"):
-            break
+    open_to_other_users(tmp_path)
     store, run = tmp_path / "store", tmp_path / "run"
     store.mkdir(mode=0o755)
     run.mkdir()
