@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .artifact.doctags import Tag
-from .artifact.finite import row_blocks
+from .artifact.finite import row_blocks, unit_rows
 from .artifact.writer import check_output, write_json
 from .errors import ModelError
 
@@ -61,12 +61,8 @@ def write_documents(artifact: Artifact, path: Path, file_format: str, *, normali
 
 def _blocks(artifact: Artifact, normalize: bool) -> Iterator[Vectors]:
     """The documents' vectors in blocks of rows, without the padding of rows."""
-    for block in row_blocks(artifact.arrays["doctag_vectors"][:, : artifact.manifest.algorithm.vector_size]):
-        if normalize:
-            norms = np.sqrt(np.square(block, dtype=np.float64).sum(axis=1, keepdims=True))
-            yield np.divide(block, norms, out=np.zeros_like(block), where=norms > 0, casting="same_kind")
-        else:
-            yield block
+    blocks = row_blocks(artifact.arrays["doctag_vectors"][:, : artifact.manifest.algorithm.vector_size])
+    return map(unit_rows, blocks) if normalize else blocks
 
 
 @contextlib.contextmanager

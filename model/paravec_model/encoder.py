@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .artifact.finite import all_finite
+from .artifact.finite import all_finite, unit_rows
 from .errors import NotFiniteError, OptionError
 from .inference.map import Map
 from .inference.method import InferenceMethod
@@ -145,6 +145,5 @@ class Encoder:
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0
         if options.normalize:
-            norms = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
-            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0, casting="same_kind")
+            vectors = unit_rows(vectors)
         return Encoding(vectors, known, documents.token_counts, documents.max_tokens)

@@ -21,7 +21,7 @@ from paravec_model.text.tokenizer import SimpleTokenizer
 
 from .. import parity
 from ..signing import Signer
-from .pods import LAB, Environment, free_port, make_images
+from .pods import LAB, Environment, free_port, make_images, need_lab
 
 TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the city", "xyzzy"]
 
@@ -29,10 +29,9 @@ TEXTS = ["The prime minister spoke to reporters in Sydney", "fires burn near the
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Both images, built by `make images`; the artifacts in them by tag. A tag `damaged` has a byte changed."""
-    bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
-    if bases.returncode == 3 or not shutil.which("kubectl"):
-        pytest.skip(bases.stderr.strip() if bases.returncode else "no kubectl")
-    assert bases.returncode == 0, bases.stderr
+    if not shutil.which("kubectl"):
+        pytest.skip("no kubectl")
+    need_lab()
     made = {}
     for tag, epochs in (("1.0.0", 5), ("1.1.0", 6)):
         folder = tmp_path_factory.mktemp("models") / tag

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from ..servers import PATIENCE
@@ -54,6 +55,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def need_lab() -> None:
+    """Make the base images; the test is skipped, with the reason, where the lab cannot run."""
+    bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
+    if bases.returncode == 3:
+        pytest.skip(bases.stderr.strip())
+    assert bases.returncode == 0, bases.stderr
 
 
 def make_images(artifact: str | Path, tag: str, name: str = "doc2vec-model", target: str = "images") -> None:

@@ -18,7 +18,7 @@ from paravec_model import __version__
 from paravec_model.artifact import Artifact
 
 from .manifests import ROOT
-from .pods import LAB, make_images, podman
+from .pods import LAB, make_images, need_lab, podman
 
 SERVER, MODEL, FAQ = f"paravec-server:{__version__}", "doc2vec-model:sbom", f"paravec-faq:{__version__}"
 LABEL = "org.opencontainers.image."
@@ -27,10 +27,7 @@ LABEL = "org.opencontainers.image."
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> Artifact:
     """The artifact in the model's image; all three images are built."""
-    bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
-    if bases.returncode == 3:
-        pytest.skip(bases.stderr.strip())
-    assert bases.returncode == 0, bases.stderr
+    need_lab()
     make_images(artifact.path, MODEL.partition(":")[2])
     make("faq-image")
     return artifact

@@ -13,7 +13,7 @@ import pytest
 from paravec_model.artifact import Artifact
 
 from .manifests import ROOT
-from .pods import LAB, podman
+from .pods import LAB, need_lab, podman
 
 IMAGES = ("server", "model", "faq")
 
@@ -21,10 +21,7 @@ IMAGES = ("server", "model", "faq")
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, artifact: Artifact) -> Iterator[list[str]]:
     """Suffixes of two builds of HEAD, in checkouts with other paths and permissions, one of them on one CPU."""
-    bases = subprocess.run([LAB / "bases"], capture_output=True, text=True, check=False)
-    if bases.returncode == 3:
-        pytest.skip(bases.stderr.strip())
-    assert bases.returncode == 0, bases.stderr
+    need_lab()
     for name, umask, cpus in (("one", "022", os.cpu_count() or 1), ("two", "077", 1)):
         build(tmp_path_factory.mktemp(name) / name, name, artifact, umask, cpus)
     yield ["one", "two"]

@@ -1,4 +1,7 @@
-"""Finds numbers that no model can use: NaN, infinity, and numbers whose square overflows float32."""
+"""Scales vectors to unit length, and finds numbers that no model can use.
+
+These are NaN, infinity, and numbers whose square overflows float32.
+"""
 
 from collections.abc import Iterator
 from math import isfinite
@@ -32,6 +35,13 @@ def count_unusable(array: Array) -> int:
 def unusable_problem(count: int, size: int) -> str:
     """The message for an array with `count` unusable numbers of `size`."""
     return f"{count:,} of {size:,} numbers are not finite, or beyond {_LIMIT:g}"
+
+
+def unit_rows(array: Array) -> Array:
+    """A copy of a float32 matrix with each row scaled to unit L2 length; a zero row stays zero."""
+    norms = np.sqrt(np.square(array, dtype=np.float64).sum(axis=1, keepdims=True))
+    scaled: Array = np.divide(array, norms, out=np.zeros_like(array), where=norms > 0, casting="same_kind")
+    return scaled
 
 
 def all_finite(block: npt.NDArray[np.float32]) -> bool:
