@@ -19,7 +19,7 @@ BUILD_FLAGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.
 	@$(RUN) client/examples/libreoffice_help.py en-us $(HELP_EN)
 	@$(RUN) -m paravec_model.cli train --jsonl $(HELP_EN) --field text --tag-field page \
 	  --output $(FAQ_MODEL) --min-count 2 --epochs 40
+
+http: $(MODEL)/manifest.json ## Serve the demonstration model by HTTP on localhost:8080 too, through Envoy, until Ctrl-C
+	@$(RUN) -m tests.envoys --model $(MODEL)
 
 faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
@@ -208,6 +211,7 @@ build/paravec.binpb: $(wildcard proto/paravec/*/*.proto proto/paravec/*/*/*.prot
 
 proto: $(VENV)/.ready ## Generate code from the .proto files
 	@$(RUN) proto/generate.py proto
+	@$(RUN) proto/generate.py --transcoder kustomize/components/http/paravec.binpb
 
 parity: $(VENV)/.ready ## Compare vectors with gensim's, for each kind of model
 	@$(RUN) -m tests.parity

@@ -1,4 +1,5 @@
-"""Generates the contracts' Python code: `generate.py DIRECTORY`, or descriptors: `generate.py --descriptors FILE`."""
+"""Generates the contracts' Python code: `generate.py DIRECTORY`, or descriptors: `generate.py --descriptors FILE`, or
+those that Envoy needs: `generate.py --transcoder FILE`."""
 
 import sys
 from pathlib import Path
@@ -27,6 +28,14 @@ def descriptors(file: Path) -> int:
     )
 
 
+def transcoder(file: Path) -> int:
+    """Write the descriptor set of Envoy's gRPC-JSON transcoder. Returns protoc's exit code.
+
+    It has the details of errors, so that the transcoder can write them.
+    """
+    return _protoc("--include_imports", f"--descriptor_set_out={file}", PARAVEC, "google/rpc/error_details.proto")
+
+
 def _use_own_pool(module: Path) -> None:
     """Make a generated module use a descriptor pool of its own.
 
@@ -48,5 +57,5 @@ def _protoc(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    code = descriptors(Path(sys.argv[2])) if sys.argv[1] == "--descriptors" else generate(Path(sys.argv[1]))
-    sys.exit(code)
+    writers = {"--descriptors": descriptors, "--transcoder": transcoder}
+    sys.exit(writers.get(sys.argv[1], generate)(Path(sys.argv[-1])))
