@@ -209,9 +209,10 @@ build/paravec.binpb: $(wildcard proto/paravec/*/*.proto proto/paravec/*/*/*.prot
 	@mkdir -p build
 	@$(RUN) proto/generate.py --descriptors $@
 
-proto: $(VENV)/.ready ## Generate code from the .proto files
+proto: $(VENV)/.ready ## Generate code, descriptors and the OpenAPI document from the .proto files
 	@$(RUN) proto/generate.py proto
 	@$(RUN) proto/generate.py --transcoder kustomize/components/http/paravec.binpb
+	@$(RUN) proto/openapi.py proto/openapi.json
 
 parity: $(VENV)/.ready ## Compare vectors with gensim's, for each kind of model
 	@$(RUN) -m tests.parity

@@ -97,7 +97,17 @@ def running(target: str, port: int = 0) -> Iterator[Envoy]:
         directory = Path(name)
         configure(directory, port, target)
         log = stack.enter_context((directory / "log").open("w"))
-        arguments = ["-c", "envoy.yaml", "--concurrency", "1", "--admin-address-path", "admin", "--use-dynamic-base-id"]
+        arguments = [
+            "-c",
+            "envoy.yaml",
+            "--concurrency",
+            "1",
+            "--admin-address-path",
+            "admin",
+            "--use-dynamic-base-id",
+            "-l",
+            "warning",
+        ]
         command = [str(path), *arguments, "--file-flush-interval-msec", "100"]
         process = stack.enter_context(subprocess.Popen(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT))
         stack.callback(process.kill)
