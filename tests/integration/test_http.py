@@ -3,6 +3,8 @@
 import json
 import re
 import runpy
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +22,9 @@ from paravec_client.testing import fake_server
 from paravec_model.artifact import Artifact
 
 from .. import envoys
+from ..environments import environment
 from ..envoys import Envoy
+from ..pages import commands
 from ..servers import Server, running, until
 
 PROTO = Path(__file__).parents[2] / "proto"
@@ -193,6 +197,20 @@ def test_a_browser_calls_by_grpc_web(envoy: Envoy) -> None:
     assert "grpc-status:0" in body
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/call-over-http.md"])
+def test_the_documented_commands_work(envoy: Envoy, page: str) -> None:
+    """Each line of curl on our pages gets an answer."""
+    if not shutil.which("curl"):
+        pytest.skip("no curl: apt-get install curl")
+    lines = commands(page, "curl")
+    assert lines
+    for line in lines:
+        command = [word.replace("localhost:8080", envoy.target) for word in shlex.split(line)]
+        ran = subprocess.run([*command, "-sS", "--fail-with-body"], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
+        assert ran.stdout.startswith("{")
+
+
 def test_no_text_reaches_envoys_log(envoy: Envoy) -> None:
     """Neither that of a document, nor what a broken body or a query holds."""
     request(envoy, "/v1/embed", {"documents": documents("zanzibar")})
@@ -247,6 +265,14 @@ def test_openapi_describes_what_is_served(envoy: Envoy, path: str) -> None:
     assert status == 200
     for line in filter(None, text.splitlines()):
         check(api, operation["responses"]["200"]["content"], json.loads(line))
+
+
+@pytest.mark.slow
+def test_openapi_is_valid() -> None:
+    """By the validator of the specification's Python community."""
+    program = environment("openapi") / "bin/openapi-spec-validator"
+    ran = subprocess.run([program, PROTO / "openapi.json"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def strict(schema: Any) -> Any:
