@@ -10,12 +10,14 @@ from grpc_tools import protoc
 PROTO = Path(__file__).parent
 PARAVEC = "paravec/v1/embedding.proto"
 OPEN_INFERENCE = "paravec/inference/v2/open_inference.proto"
+OPENAI = "paravec/openai/v1/openai.proto"
 
 
 def generate(directory: Path) -> int:
     """Write the modules for messages, their stubs and our service to `directory`. Returns protoc's exit code."""
     messages = (f"--python_out={directory}", f"--pyi_out={directory}")
-    failed = _protoc(*messages, f"--grpc_python_out={directory}", PARAVEC) or _protoc(*messages, OPEN_INFERENCE)
+    failed = _protoc(*messages, f"--grpc_python_out={directory}", PARAVEC)
+    failed = failed or _protoc(*messages, OPEN_INFERENCE, OPENAI)
     if not failed:
         _use_own_pool(directory / OPEN_INFERENCE.replace(".proto", "_pb2.py"))
     return failed
@@ -24,7 +26,7 @@ def generate(directory: Path) -> int:
 def descriptors(file: Path) -> int:
     """Write a descriptor set with all imports, for tools like buf. Returns protoc's exit code."""
     return _protoc(
-        "--include_imports", "--include_source_info", f"--descriptor_set_out={file}", PARAVEC, OPEN_INFERENCE
+        "--include_imports", "--include_source_info", f"--descriptor_set_out={file}", PARAVEC, OPEN_INFERENCE, OPENAI
     )
 
 
@@ -33,7 +35,9 @@ def transcoder(file: Path) -> int:
 
     It has the details of errors, so that the transcoder can write them.
     """
-    return _protoc("--include_imports", f"--descriptor_set_out={file}", PARAVEC, "google/rpc/error_details.proto")
+    return _protoc(
+        "--include_imports", f"--descriptor_set_out={file}", PARAVEC, OPENAI, "google/rpc/error_details.proto"
+    )
 
 
 def _use_own_pool(module: Path) -> None:

@@ -62,32 +62,30 @@ _ANSWERS = {
 
 
 class Contract:
-    """The messages, enums and services of a descriptor set, with their comments."""
+    """The messages, enums and methods of a descriptor set by full name, and all comments."""
 
     def __init__(self, files: FileDescriptorSet) -> None:
         self.messages: dict[str, DescriptorProto] = {}
         self.enums: dict[str, EnumDescriptorProto] = {}
-        self.methods: list[tuple[str, MethodDescriptorProto]] = []
-        self._comments: dict[int, str] = {}
+        self.methods: dict[str, MethodDescriptorProto] = {}
+        self.comments = dict(_OWN_COMMENTS)
+        """The comment before an element, in one line, by the element's full name."""
         for file in files.file:
             self._read(file)
-
-    def comment(self, element: Any) -> str:
-        """The comment before an element of a .proto file, in one line."""
-        return self._comments.get(id(element), "")
 
     def _read(self, file: FileDescriptorProto) -> None:
         places = file.source_code_info.location if file.package.startswith("paravec") else ()
         comments = {tuple(place.path): place.leading_comments for place in places}
 
-        def note(element: Any, *path: int) -> None:
-            self._comments[id(element)] = " ".join(comments.get(path, "").split())
+        def note(name: str, *path: int) -> str:
+            if comment := " ".join(comments.get(path, "").split()):
+                self.comments[name] = comment
+            return name
 
         def walk(message: DescriptorProto, prefix: str, *path: int) -> None:
-            self.messages[name := f"{prefix}.{message.name}"] = message
-            note(message, *path)
+            self.messages[name := note(f"{prefix}.{message.name}", *path)] = message
             for i, field in enumerate(message.field):
-                note(field, *path, 2, i)
+                note(f"{name}.{field.name}", *path, 2, i)
             for i, nested in enumerate(message.nested_type):
                 walk(nested, name, *path, 3, i)
 
@@ -95,12 +93,10 @@ class Contract:
         for i, message in enumerate(file.message_type):
             walk(message, prefix, 4, i)
         for i, enum in enumerate(file.enum_type):
-            self.enums[f"{prefix}.{enum.name}"] = enum
-            note(enum, 5, i)
+            self.enums[note(f"{prefix}.{enum.name}", 5, i)] = enum
         for i, service in enumerate(file.service):
             for j, method in enumerate(service.method):
-                self.methods.append((service.name, method))
-                note(method, 6, i, 2, j)
+                self.methods[note(f"{prefix}.{service.name}.{method.name}", 6, i, 2, j)] = method
 
 
 class Document:
@@ -110,11 +106,11 @@ class Document:
         self._contract = contract
         self.paths: dict[str, dict[str, Any]] = {}
         self.schemas: dict[str, Schema] = {}
-        for service, method in contract.methods:
+        for name, method in contract.methods.items():
             if method.options.HasExtension(annotations_pb2.http):
-                self._add(service, method)
+                self._add(name, method)
 
-    def _add(self, service: str, method: MethodDescriptorProto) -> None:
+    def _add(self, full_name: str, method: MethodDescriptorProto) -> None:
         rule = method.options.Extensions[annotations_pb2.http]
         verb = rule.WhichOneof("pattern")
         path = getattr(rule, verb)
@@ -124,8 +120,8 @@ class Document:
         answer = "The result." if not method.server_streaming else "One result a line, each as soon as it is there."
         operation: dict[str, Any] = {
             "operationId": method.name,
-            "tags": [service],
-            "description": self._contract.comment(method),
+            "tags": [full_name.split(".")[-2]],
+            **self._description(full_name),
             "responses": {
                 "200": {"description": answer, "content": {"application/json": {"schema": response}}},
                 **{code: _error(self._content(".google.rpc.Status"), text) for code, text in _ANSWERS.items()},
@@ -140,7 +136,7 @@ class Document:
     def _parameters(self, path: str, message: str) -> Iterator[dict[str, Any]]:
         fields = {field.name: field for field in self._contract.messages[message].field}
         for name in re.findall(r"{(\w+)", path):
-            yield {"name": name, "in": "path", "required": True, "schema": self._field(fields[name])}
+            yield {"name": name, "in": "path", "required": True, "schema": self._field(message, fields[name])}
 
     def _content(self, type_name: str) -> Schema:
         """A reference to a type's schema, which is added if it is new; or the schema, if it is a well-known type."""
@@ -158,23 +154,22 @@ class Document:
 
     def _message(self, type_name: str) -> Schema:
         message = self._contract.messages[type_name]
-        fields = {field.name: self._field(field) for field in message.field}
-        own = {"description": _OWN_COMMENTS[type_name]} if type_name in _OWN_COMMENTS else self._description(message)
-        return {"type": "object", **own, "properties": fields}
+        fields = {field.name: self._field(type_name, field) for field in message.field}
+        return {"type": "object", **self._description(type_name), "properties": fields}
 
     def _enum(self, type_name: str) -> Schema:
         enum = self._contract.enums[type_name]
         names = [value.name for value in enum.value]
-        return {"type": "string", **self._description(enum), "enum": names}
+        return {"type": "string", **self._description(type_name), "enum": names}
 
-    def _field(self, field: FieldDescriptorProto) -> Schema:
+    def _field(self, message: str, field: FieldDescriptorProto) -> Schema:
         schema = self._content(field.type_name) if field.type_name else _SCALARS[field.type]
         if field.label == FieldDescriptorProto.LABEL_REPEATED:
             schema = {"type": "array", "items": schema}
-        return {**self._description(field), **schema}
+        return {**self._description(f"{message}.{field.name}"), **schema}
 
-    def _description(self, element: Any) -> Schema:
-        comment = self._contract.comment(element)
+    def _description(self, full_name: str) -> Schema:
+        comment = self._contract.comments.get(full_name)
         return {"description": comment} if comment else {}
 
 

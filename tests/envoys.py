@@ -42,7 +42,7 @@ def configure(directory: Path, port: int, target: str) -> None:
     endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": int(number)}
     for name, content in (("envoy.yaml", bootstrap), ("upstream.yaml", upstream)):
         (directory / name).write_text(yaml.safe_dump(content))
-    for path in COMPONENT.glob("*.binpb"):
+    for path in (COMPONENT / "paravec.binpb", COMPONENT / "errors.lua"):
         (directory / path.name).symlink_to(path)
 
 

@@ -28,11 +28,12 @@ from .rpc.server import RpcServer
 from .rpc.thread_pool import ElasticThreadPool
 from .security.bearer_tokens import BearerTokens
 from .security.tls import server_credentials
-from .services import embedding, health, open_inference
+from .services import embedding, health, open_inference, openai
 from .services.embedding import EmbeddingService
 from .services.health import Health
 from .services.inference import Inference
 from .services.open_inference import OpenInferenceService
+from .services.openai import OpenAIService
 from .services.reflection import reflection_methods
 from .settings import Settings, SettingsError, setting_names
 from .telemetry.counters import SharedCounters
@@ -75,7 +76,7 @@ class App:
         self._stop_reason = ""
         # A SimpleQueue is reentrant, so a signal handler may put into it; an Event's lock might be held at that moment.
         self._wakeups: SimpleQueue[None] = SimpleQueue()
-        self._health = Health(embedding.SERVICE, open_inference.SERVICE)
+        self._health = Health(embedding.SERVICE, open_inference.SERVICE, openai.SERVICE)
         self._shared_counters = identity.shared_counters if identity else SharedCounters()
         self._counters = identity.counters if identity else self._shared_counters.workers[0]
         self._counters.reset(os.getpid())
@@ -89,12 +90,15 @@ class App:
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
             OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),
+            OpenAIService(settings, self._inference, self._admission),
         )
         methods = self._health.methods()
         for service in self._services:
             methods |= service.methods()
         if settings.reflection:
-            methods |= reflection_methods(embedding.DESCRIPTOR, open_inference.DESCRIPTOR, health.DESCRIPTOR)
+            methods |= reflection_methods(
+                embedding.DESCRIPTOR, open_inference.DESCRIPTOR, openai.DESCRIPTOR, health.DESCRIPTOR
+            )
         tokens = BearerTokens(settings.tokens_file) if settings.tokens_file else None
         credentials = server_credentials(settings)
         self._tracing = _create_tracing() if settings.tracing else None

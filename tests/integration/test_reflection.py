@@ -29,7 +29,8 @@ def test_all_services_are_listed_and_described(server: Server, version: str) -> 
     """Those of reflection, too: a client that builds all files that it gets finds each service in them."""
     listed = [one.name for one in ask(server, version, list_services="").list_services_response.service]
     assert set(listed) == {
-        "paravec.v1.EmbeddingService", "inference.GRPCInferenceService", "grpc.health.v1.Health",
+        "paravec.v1.EmbeddingService", "inference.GRPCInferenceService", "paravec.openai.v1.OpenAIService",
+        "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
     }  # fmt: skip
     for name in listed:

@@ -19,7 +19,7 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools", reason="the generator writes protobuf 6 code and does not install beside 7")
     assert runpy.run_path(str(PROTO / "generate.py"))["generate"](tmp_path) == 0
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.py*"))
-    assert len(made) == 5
+    assert len(made) == 7
     for path in made:
         assert (tmp_path / path).read_bytes() == (PROTO / path).read_bytes(), f"{path}: run make proto"
 

@@ -138,7 +138,12 @@ def _method(options: pb.InferenceOptions) -> pb.Method:
 
 
 def _abort(context: grpc.ServicerContext, error: StatusError) -> NoReturn:
-    context.set_trailing_metadata((("grpc-status-details-bin", error.status.SerializeToString()),))
+    trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", error.status.SerializeToString())]
+    retry = error_details_pb2.RetryInfo()
+    if any(detail.Unpack(retry) for detail in error.status.details):
+        # gRPC's retry policies use this instead of their own backoff.
+        trailers.append(("grpc-retry-pushback-ms", str(retry.retry_delay.ToMilliseconds())))
+    context.set_trailing_metadata(tuple(trailers))
     code = next(code for code in grpc.StatusCode if code.value[0] == error.status.code)
     context.abort(code, error.status.message)
 

