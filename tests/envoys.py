@@ -46,8 +46,8 @@ def configure(directory: Path, port: int, target: str, secrets: Path | None, set
     (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     endpoint["endpoint"]["address"]["socket_address"] = admin
     for listener in bootstrap["static_resources"]["listeners"]:
-        number = port if listener["name"] == "http" else 0
-        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": number}
+        chosen = port if listener["name"] == "http" else 0
+        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": chosen}
     (directory / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
     for path in COMPONENT.glob("*.binpb"):
         (directory / path.name).symlink_to(path)

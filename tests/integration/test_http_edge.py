@@ -55,7 +55,7 @@ def status(envoy: Envoy, **headers: str) -> int:
 
 def page(envoy: Envoy, path: str) -> str:
     """A page of the operations port."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{envoy.ports['operations']}{path}") as answer:  # noqa: S310
+    with urllib.request.urlopen(f"http://127.0.0.1:{envoy.ports['operations']}{path}") as answer:
         return str(answer.read().decode())
 
 
@@ -173,11 +173,18 @@ def test_bodies_without_end_do_not_take_the_memory(server: Server) -> None:
         until(lambda: status(envoy) == 200)
         command = [sys.executable, "-c", FLOOD, str(envoy.ports["http"])]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:
-            assert flood.stdout and flood.stdin
+            assert flood.stdout
+            assert flood.stdin
             assert flood.stdout.readline() == "sent\n"
             assert resident(envoy) < 448
             until(lambda: reaches(envoy))
             flood.stdin.close()
+
+
+def call(channel: grpc.Channel, path: str) -> bytes:
+    """The answer to an empty message."""
+    method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    return method(b"", timeout=30)
 
 
 def test_the_same_port_speaks_grpc(envoy: Envoy, artifact: Artifact) -> None:
@@ -188,10 +195,9 @@ def test_the_same_port_speaks_grpc(envoy: Envoy, artifact: Artifact) -> None:
         (listed,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked), timeout=30)
         names = {one.name for one in listed.list_services_response.service}
         assert {"paravec.v1.EmbeddingService", "inference.GRPCInferenceService"} <= names
-        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
-        assert live(b"", timeout=30) == b"\x08\x01"
+        assert call(channel, "/inference.GRPCInferenceService/ServerLive") == b"\x08\x01"
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/other.Service/Call")(b"", timeout=30)
+            call(channel, "/other.Service/Call")
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
     with EmbeddingClient(envoy.target) as client:
         assert client.model().digest == artifact.manifest.digest
@@ -219,7 +225,7 @@ CERT, CLIENT_CA = "PARAVEC_TLS_CERT", "PARAVEC_TLS_CLIENT_CA"
 def test_envoy_speaks_tls_to_a_server_that_does(
     trusts: bool, shows: bool, mutual: bool, expected: int, artifact: Artifact, tmp_path: Path
 ) -> None:
-    """By the server's own settings: it checks the certificate and its name, and shows its own where one is asked for."""
+    """By the server's own settings: it checks certificate and name, and shows its own where one is asked for."""
     pem, stranger = Pem(tmp_path / "pem"), Pem(tmp_path / "stranger")
     more = ["--tls-client-ca", str(pem.ca)] if mutual else []
     mounted = secrets(tmp_path, pem, *(["client"] if shows else []))
@@ -238,7 +244,7 @@ def test_https_and_grpc_over_tls_have_a_port_of_their_own(server: Server, tmp_pa
     with envoys.running(server.target, secrets=secrets(tmp_path, pem, "certificate")) as envoy:
         port = envoy.ports["https"]
         trusted = ssl.create_default_context(cafile=str(pem.ca))
-        with urllib.request.urlopen(f"https://localhost:{port}/v1/embed", BODY, context=trusted) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"https://localhost:{port}/v1/embed", BODY, context=trusted) as answer:
             assert answer.status == 200
         with EmbeddingClient(config=ClientConfig(f"localhost:{port}", tls=Tls(ca=pem.ca))) as client:
             assert client.model().name
