@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from benchmarks.wires import Json, Paravec, Wire
 TEXT = "bushfires near Sydney have destroyed homes and closed roads as strong winds drove the flames towards the city"
 
 
+@dataclass(frozen=True)
 class Transcoded(Json):
     """Embed as JSON, which Envoy translates."""
 
-    name = "HTTP and JSON through Envoy"
-    path = "/v1/embed"
+    name: str = "HTTP and JSON through Envoy"
+    path: str = "/v1/embed"
 
     def request(self, texts: Sequence[str]) -> bytes:
         return json.dumps({"documents": [{"text": text} for text in texts]}).encode()
