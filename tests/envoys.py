@@ -49,7 +49,7 @@ def configure(directory: Path, port: int, target: str, secrets: Path | None, set
         chosen = port if listener["name"] == "http" else 0
         listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": chosen}
     (directory / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
-    for path in COMPONENT.glob("*.binpb"):
+    for path in (COMPONENT / "paravec.binpb", COMPONENT / "errors.lua"):
         (directory / path.name).symlink_to(path)
     for name in ("certificate.yaml", "client.yaml", "server-ca.yaml"):
         text = (COMPONENT / name).read_text()

@@ -187,4 +187,5 @@ def test_the_component_has_what_envoy_reads() -> None:
     texts = [(folder / name).read_text() for name in ("envoy.yaml", "upstream.yaml")]
     read = {name for text in texts for name in re.findall(r"path: \./([\w-]+\.yaml)", text)}
     assert read <= set(listed)
-    assert set(re.findall(r"proto_descriptor: (\S+)", texts[0])) <= set(listed)
+    assert set(re.findall(r"(?:proto_descriptor|filename): ([\w.-]+)", texts[0])) == {"paravec.binpb", "errors.lua"}
+    assert {"paravec.binpb", "errors.lua"} <= set(listed)
