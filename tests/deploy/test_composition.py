@@ -20,6 +20,7 @@ SCALED = [name for name in COMPONENTS if name.startswith("autoscaling")]
 EXCLUDED = (
     {
         ("prune-models", "volume-persistent"): "paravec-models",  # prune-models needs the claim
+        ("http-tls", "http"): "paravec-http",  # http-tls changes its Service
     }
     | {(name, "prune-models"): "paravec-models" for name in VOLUMES if name != "volume-persistent"}
     | {

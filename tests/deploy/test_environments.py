@@ -52,8 +52,8 @@ def selectors(value: Any) -> Iterator[Mapping[str, Any]]:
 def matches(selector: Mapping[str, Any], labels: Labels) -> bool:
     """Whether a selector takes a pod with these labels, as Kubernetes defines it."""
     for rule in selector.get("matchExpressions", []):
-        assert rule["operator"] == "NotIn"
-        if labels.get(rule["key"]) in rule["values"]:
+        assert rule["operator"] in ("In", "NotIn")
+        if (labels.get(rule["key"]) in rule["values"]) != (rule["operator"] == "In"):
             return False
     return bool(selector.get("matchLabels", {}).items() <= labels.items())
 
