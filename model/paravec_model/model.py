@@ -61,7 +61,7 @@ class Model:
     def dv(self) -> DocumentVectors:
         """The vectors of the artifact's documents, trained or indexed; ModelError if it has none."""
         if not self.encoder.document_index:
-            raise ModelError(f"{self.encoder.artifact.path}: holds no training documents; make it with --doctags")
+            raise ModelError(f"{self.encoder.artifact.path}: holds no documents; make it with --doctags, or index some")
         return DocumentVectors(self.encoder.artifact, self.encoder.document_index)
 
     def embed(self, documents: str | Iterable[Document], **options: Unpack[Options]) -> Vectors:

@@ -53,6 +53,8 @@ class IndexedDocuments:
     """How many have no word that the model knows: they are never found."""
 
     def __post_init__(self) -> None:
+        if bool(self.fields) != (self.source in ("jsonl", "csv")):
+            raise OptionError("field", f"documents of {self.source} have {'no' if self.fields else 'named'} fields")
         for name, weight in self.fields.items():
             if type(weight) not in (int, float) or not 0 < weight <= MAX_WEIGHT:
                 raise OptionError("field", f"the weight of {name!r} must be above 0 and at most {MAX_WEIGHT:g}")

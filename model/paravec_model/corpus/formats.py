@@ -100,7 +100,7 @@ class JsonlCorpus(Corpus):
             texts = [_value(record, name, where) for name in names]
             for name, text in zip(names, texts, strict=True):
                 if not isinstance(text, str):
-                    raise CorpusError(f"{where}: field {name!r} must be a string, not {_excerpt(text)}")
+                    raise CorpusError(f"{where}: field {name!r} must be a string, not {_kind(text)}")
             tags: Tags = [number]
             if self.tag_field is not None:
                 tags = _tags(_value(record, self.tag_field, where), where)
@@ -209,7 +209,7 @@ def _parse_json(line: str, where: str) -> dict[str, Any]:
         # An integer of too many digits, or nesting that is too deep.
         raise CorpusError(f"{where}: is not JSON that can be read: {error}") from error
     if not isinstance(record, dict):
-        raise CorpusError(f"{where}: must be a JSON object, not {_excerpt(record)}")
+        raise CorpusError(f"{where}: must be a JSON object, not {_kind(record)}")
     return record
 
 
@@ -224,6 +224,12 @@ def _tags(value: Any, where: str) -> Tags:
     if not tags or not all(type(tag) in (str, int) for tag in tags):
         raise CorpusError(f"{where}: a tag must be a string, an integer, or a list of these, not {_excerpt(value)}")
     return tags
+
+
+def _kind(value: Any) -> str:
+    """The type of a value of JSON. The value itself may hold a document's text, which errors do not quote."""
+    kinds = {list: "a list", dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _excerpt(value: Any) -> str:

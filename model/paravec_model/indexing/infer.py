@@ -20,7 +20,7 @@ from ..text.token_ids import TokenIds
 from .source import Document
 
 # Documents that a thread infers at once, and batches that wait for each thread: they bound the memory of texts.
-_BATCH_DOCUMENTS, _BATCHES_PER_THREAD = 64, 2
+_BATCH_DOCUMENTS, _BATCHES_PER_THREAD = 128, 2
 
 
 class Batch(NamedTuple):
