@@ -243,7 +243,7 @@ def test_a_model_that_cannot_do_it_says_so(gensim_model: Doc2Vec, tmp_path: Path
     bare = parity.to_artifact(gensim_model, tmp_path / "bare").path
     with pytest.raises(ModelError, match="holds no documents; make it with --doctags"):
         _ = paravec_model.load(bare).dv
-    with pytest.raises(ModelError, match="holds no training documents"):
+    with pytest.raises(ModelError, match="holds no documents"):
         paravec_model.load(bare).find_similar("fire")
     with pytest.raises(ArtifactError, match="none"):
         paravec_model.load(tmp_path / "none")
