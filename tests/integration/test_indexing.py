@@ -221,6 +221,16 @@ def test_a_query_by_another_method_is_refused(indexed: Artifact, artifact: Artif
     assert paravec_model.load(artifact.path).find_similar("fire", method="map")
 
 
+def test_evaluate_looks_for_indexed_documents_by_their_method(indexed: Artifact, docs: Path, capsys: Capture) -> None:
+    """The other method's column is empty there, as its vectors cannot be compared with the documents'."""
+    flags = ("--jsonl", str(docs), "--field", "body", "--tag-field", "id")
+    assert main(["evaluate", str(indexed.path), *flags]) == 0
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith("text finds its indexed tag")]
+    assert [row[-4] for row in rows] == ["-"] * 4
+    assert "text finds its trained tag" not in shown
+
+
 GOOD = '{"id": 1, "title": "a", "body": "b"}\n'
 
 
@@ -255,6 +265,8 @@ def test_a_bad_document_is_named(artifact: Artifact, tmp_path: Path, capsys: Cap
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
+        (("--remove", "9" * 5000), "has no document with the id '999"),
+        (("--remove", "01"), "has no document with the id '01'"),
         (("--remove", "99"), "has no document with the id '99', which is to be removed"),
         (("--remove", *(str(entry["id"]) for entry in stories())), "no document would be left"),
         (("--add", "gone.jsonl"), "gone.jsonl: No such file or directory"),

@@ -1,5 +1,6 @@
 """Where the documents of an index come from: the format, the id, and the fields with their weights."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from ..artifact import IndexedDocuments
 from ..artifact.doctags import Tag
 from ..corpus.formats import Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
 from ..errors import CorpusError, OptionError
+
+
+# As JSON and Python write integers. Python refuses to convert more than 4300 digits.
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,999}|0")
 
 
 class Document(NamedTuple):
@@ -86,7 +91,7 @@ class Source:
 
 def parse_ids(texts: list[str]) -> list[list[Tag]]:
     """For each id written in a shell, the ids that are written so: a text, and perhaps an integer."""
-    return [[text, *([int(text)] if _is_integer(text) else [])] for text in texts]
+    return [[text, int(text)] if _INTEGER.fullmatch(text) else [text] for text in texts]
 
 
 def field_weights(flags: list[str]) -> dict[str, float]:
@@ -105,10 +110,6 @@ def field_weights(flags: list[str]) -> dict[str, float]:
             raise OptionError("field", f"{_quoted(name)} is there twice")
         weights[name] = value
     return weights
-
-
-def _is_integer(text: str) -> bool:
-    return text.isascii() and text.removeprefix("-").isdigit() and str(int(text)) == text
 
 
 def _quoted(value: Tag) -> str:
