@@ -150,6 +150,7 @@ def _embedded(
     tags, scratch, sample = list[Tag](), directory / "vectors", Reservoir[str](_SAMPLE_DOCUMENTS)
     documents = _sampled(source.documents(path), sample)
     with scratch.open("wb") as file:
+        # The one pass over the documents: a batch has each document's id, known tokens and vector.
         for batch in batches(encoder, documents, source.weights, options, threads):
             tags += batch.ids
             file.write(np.ascontiguousarray(batch.vectors, "<f4").tobytes())

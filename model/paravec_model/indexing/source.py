@@ -11,7 +11,6 @@ from ..artifact.doctags import Tag
 from ..corpus.formats import Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
 from ..errors import CorpusError, OptionError
 
-
 # As JSON and Python write integers. Python refuses to convert more than 4300 digits.
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,999}|0")
 
