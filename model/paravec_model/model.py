@@ -59,9 +59,9 @@ class Model:
 
     @cached_property
     def dv(self) -> DocumentVectors:
-        """The vectors of the training documents; ModelError if the artifact was made without --doctags."""
+        """The vectors of the artifact's documents, trained or indexed; ModelError if it has none."""
         if not self.encoder.document_index:
-            raise ModelError(f"{self.encoder.artifact.path}: holds no training documents; make it with --doctags")
+            raise ModelError(f"{self.encoder.artifact.path}: holds no documents; make it with --doctags, or index some")
         return DocumentVectors(self.encoder.artifact, self.encoder.document_index)
 
     def embed(self, documents: str | Iterable[Document], **options: Unpack[Options]) -> Vectors:
@@ -123,11 +123,15 @@ class Model:
     def find_similar(
         self, queries: str | Iterable[Document], top_k: int = 10, **options: Unpack[Options]
     ) -> list[Neighbour] | list[list[Neighbour]]:
-        """The `top_k` training documents nearest to one text, or to each of a list of documents, by cosine.
+        """The `top_k` documents of the artifact nearest to one text, or to each of a list of documents, by cosine.
 
-        `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact was made without --doctags.
+        `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact has no documents, and OptionError
+        for a method whose vectors cannot be compared with those of its documents.
         """
         queries = _text_of_scalar(queries)
+        method = options.setdefault("method", self.encoder.search_defaults.method)
+        if method not in self.encoder.search_methods:
+            raise OptionError("method", f"must be {self.encoder.search_methods[0]}, which indexed the documents")
         nearest = self.dv.nearest(np.atleast_2d(self.embed(queries, **options)), top_k)
         return nearest[0] if isinstance(queries, str) else nearest
 

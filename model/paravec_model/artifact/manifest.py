@@ -20,6 +20,9 @@ FORMAT_VERSION = 2
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
 
+MAX_WEIGHT = 1e6
+"""The greatest weight of a field of documents."""
+
 T = TypeVar("T")
 
 
@@ -29,6 +32,32 @@ class FileEntry:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class IndexedDocuments:
+    """Documents that `paravec-model index` embedded with a model that was not trained on them.
+
+    `defaults` of the manifest are the options that it used.
+    """
+
+    model: str
+    """Digest of the model that embedded them."""
+    source: str
+    """Format of the files that they come from, `kind` of a `Corpus`."""
+    id_field: str | None
+    """Field or column of their ids; None where the format numbers or names them."""
+    fields: dict[str, Any]
+    """Weight of each field or column; empty where the format has neither."""
+    without_known_words: int
+    """How many have no word that the model knows: they are never found."""
+
+    def __post_init__(self) -> None:
+        if bool(self.fields) != (self.source in ("jsonl", "csv")):
+            raise OptionError("field", f"documents of {self.source} have {'no' if self.fields else 'named'} fields")
+        for name, weight in self.fields.items():
+            if type(weight) not in (int, float) or not 0 < weight <= MAX_WEIGHT:
+                raise OptionError("field", f"the weight of {name!r} must be above 0 and at most {MAX_WEIGHT:g}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +77,7 @@ class Manifest:
     vocabulary_size: int
     """Number of words, which is the number of rows of each matrix."""
     doctag_count: int
-    """Number of training documents in the artifact; 0 if it has none."""
+    """Number of documents in the artifact, trained or indexed; 0 if it has none."""
     defaults: InferenceOptions
     """Options of inference for callers that set none."""
     tokenizer: Tokenizer
@@ -59,6 +88,8 @@ class Manifest:
     """The other files of the artifact."""
     map_lambda: float | None = None
     """λ of method map, the precision of its prior. None if the artifact does not support the method."""
+    index: IndexedDocuments | None = None
+    """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -74,6 +105,8 @@ class Manifest:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
             raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
+        if self.index and not self.doctag_count:
+            raise OptionError("index", "must be null: the artifact has no documents")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -85,6 +118,9 @@ class Manifest:
 
     def _to_dict(self) -> dict[str, Any]:
         content = asdict(self) | {"format_version": FORMAT_VERSION, "tokenizer": tokenizer_to_dict(self.tokenizer)}
+        if self.index is None:
+            # Models have the digests that they had before there was an index. An older paravec refuses the field.
+            del content["index"]
         return dict(sorted(content.items()))
 
 
@@ -150,6 +186,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
     # Artifacts from before there was method map lack the field.
     rest.setdefault("map_lambda", None)
+    if rest.setdefault("index", None) is not None:
+        rest["index"] = _typed(IndexedDocuments, rest["index"], "index")
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 
