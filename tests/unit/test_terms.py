@@ -30,28 +30,9 @@ from paravec_model.text.tokenizer import (
 from paravec_model.text.vocabulary import Vocabulary, vocabulary_arrays
 
 VERSION = Stemmer.version()
-WORDS = st.sampled_from(
-    [
-        "città",
-        "andando",
-        "andare",
-        "Andato",
-        "l'abbandono",
-        "die",
-        "Häuser",
-        "running",
-        "runs",
-        "ΛΌΓΟΣ",
-        "красивая",
-        "di",
-    ]
-)
-TEXT = st.lists(
-    st.one_of(
-        WORDS, st.text(st.one_of(st.characters(exclude_categories=()), st.sampled_from("aeàİς '_\ud800")), max_size=9)
-    ),
-    max_size=12,
-).map(" ".join)
+WORDS = st.sampled_from(["città", "andando", "Andato", "l'abbandono", "Häuser", "running", "ΛΌΓΟΣ", "красивая", "di"])
+ODD = st.text(st.one_of(st.characters(exclude_categories=()), st.sampled_from("aeàİς '_\ud800")), max_size=9)
+TEXT = st.lists(st.one_of(WORDS, ODD), max_size=12).map(" ".join)
 WORD_TOKENIZERS: st.SearchStrategy[WordTokenizer] = st.one_of(
     st.builds(SimpleTokenizer, st.booleans(), st.booleans(), st.integers(0, 2)),
     st.builds(WhitespaceTokenizer, st.booleans()),
@@ -114,7 +95,12 @@ def test_each_form_is_stemmed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it occurs, in whatever calls."""
     made: list[str] = []
     real = TermTokenizer.term
-    monkeypatch.setattr(TermTokenizer, "term", lambda self, word: made.append(word) or real(self, word))
+
+    def watched(tokenizer: TermTokenizer, word: str) -> str | None:
+        made.append(word)
+        return real(tokenizer, word)
+
+    monkeypatch.setattr(TermTokenizer, "term", watched)
     monkeypatch.setattr(TermTokenizer, "__call__", lambda *_: pytest.fail("was cut in Python"))
     reader = reader_of(italian("di"), ["cas"])
     texts = [" ".join(f"casa{'a' * (n // 26)}{chr(97 + n % 26)} casa di" for n in range(200))]
@@ -205,11 +191,9 @@ def test_a_wrong_declaration_is_refused(terms: dict[str, Any], problem: str) -> 
 
 def test_stems_of_another_version_are_refused() -> None:
     """The line says which version is needed, which there is, and what to do."""
-    with pytest.raises(
-        OptionError, match=r"^stemmer: needs PyStemmer 2\.0\.0, .* and .* is installed: pip install pyst"
-    ):
+    with pytest.raises(OptionError, match=r"^stemmer: needs PyStemmer 2\.0\.0, .* is installed: pip install pystemmer"):
         check_stemmer("italian", "2.0.0")
-    with pytest.raises(OptionError, match="^stemmer: 'klingon' is not known; PyStemmer has arabic, "):
+    with pytest.raises(OptionError, match=r"^stemmer: 'klingon' is not known; PyStemmer has .*arabic, "):
         check_stemmer("klingon", VERSION)
 
 

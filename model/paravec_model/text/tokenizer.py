@@ -185,6 +185,11 @@ class TermTokenizer:
             )
         object.__setattr__(self, "_stopped", frozenset(self.stop_words))
 
+    @property
+    def kind(self) -> str:
+        """The kind of `words`."""
+        return self.words.kind
+
     def __call__(self, text: str) -> list[str]:
         words, stopped = self.words(text), self._stopped  # type: ignore[attr-defined]
         kept = [word for word in words if word not in stopped] if stopped else words
