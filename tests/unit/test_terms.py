@@ -81,7 +81,7 @@ def test_token_ids_match_the_stemmer(
     reader = reader_of(tokenizer, vocabulary)
     with pytest.MonkeyPatch.context() as patch:
         if keeps_little:
-            patch.setattr(forms, "_LEAST_LEARNED", 2)
+            patch.setattr(forms, "_LEAST_MISSED", 2)
             patch.setattr(forms, "_MOST_FORMS", 5)
         for part in ([texts], [[text] for text in texts], [texts]):
             read = TokenIds.concatenate([reader(some, most) for some in part], most)
@@ -123,7 +123,7 @@ def test_memory_of_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_may_share_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """While they meet forms for the first time, in tables that are made again all the time."""
-    monkeypatch.setattr(forms, "_LEAST_LEARNED", 16)
+    monkeypatch.setattr(forms, "_LEAST_MISSED", 16)
     monkeypatch.setattr(forms, "_MOST_FORMS", 400)
     texts = [" ".join(f"parl{a}{b}ando" for b in "abcdefghijklmnopqrst") for a in "abcdefghijklmnopqrstuvwxyz"]
     tokenizer = italian("parlabando")

@@ -18,7 +18,7 @@ _STOP_WORD, _NOT_IN_VOCABULARY, _FIRST_ID = (CONSTANTS[name] for name in ("STOP_
 
 _MOST_FORMS = 2**17
 """Forms in memory, in some 6 MB. Beyond them, learning begins again."""
-_LEAST_LEARNED = 1024
+_LEAST_MISSED = 1024
 _LONGEST_FORM = 64
 """Bytes of the longest form that is kept."""
 _FORMS_PER_STOP = 4096
@@ -65,8 +65,8 @@ class KnownForms:
 class Forms:
     """Learns which token each form of a word stands for. Threads may share it.
 
-    Kernels look forms up in `known`. What is met for the first time is stemmed, and collected in a dict until it is
-    worth a larger `known`. That is a new one, because other threads may be reading the old.
+    Kernels look forms up in `known`. What is met for the first time is stemmed, and collected in a dict until a
+    larger `known` is worth its making. That is a new one, because other threads may be reading the old.
     """
 
     def __init__(self, tokenizer: TermTokenizer, vocabulary: Vocabulary) -> None:
@@ -74,6 +74,7 @@ class Forms:
         self.known = KnownForms.none()
         """The forms for kernels. A call takes it once."""
         self._learned: dict[bytes, int] = {}
+        self._missed = 0
         self._lock = Lock()
 
     def codes_of(self, text: "array[int]", places: "array[int]", stop: Stop) -> "array[int]":
@@ -89,8 +90,8 @@ class Forms:
             raise_if_stopped(stop)
             some = new[first : first + _FORMS_PER_STOP]
             codes.update(zip(some, self._make(some), strict=True))
-        if codes:
-            self._learn(codes)
+        if forms:
+            self._learn(codes, len(forms))
         return array("I", [codes[form] if form in codes else learned[form] for form in forms])
 
     def _make(self, forms: list[bytes]) -> Iterator[int]:
@@ -100,15 +101,17 @@ class Forms:
         for term, (first, end) in zip(terms, pairwise(ends), strict=True):
             yield _STOP_WORD if term is None else _NOT_IN_VOCABULARY if first == end else ids[first] + _FIRST_ID
 
-    def _learn(self, codes: dict[bytes, int]) -> None:
-        """Keep the codes of forms."""
+    def _learn(self, codes: dict[bytes, int], missed: int) -> None:
+        """Keep the codes of forms. `missed`: how many words of texts `known` lacked."""
         with self._lock:
-            learned = self._learned
+            learned, known = self._learned, self.known
             learned.update((form, code) for form, code in codes.items() if len(form) <= _LONGEST_FORM)
-            if len(learned) < max(_LEAST_LEARNED, len(self.known.codes) // 4):
+            self._missed += missed
+            # A larger table pays once so many look-ups have missed.
+            if not learned or self._missed < max(_LEAST_MISSED, len(known.codes) // 4):
                 return
-            room = _MOST_FORMS - len(self.known.codes)
-            known = self.known if len(learned) <= room else KnownForms.none()
+            if len(known.codes) + len(learned) > _MOST_FORMS:
+                known = KnownForms.none()
             self.known = known.extended(dict(islice(learned.items(), _MOST_FORMS)))
             # Not cleared: other threads may be reading it.
-            self._learned = {}
+            self._learned, self._missed = {}, 0
