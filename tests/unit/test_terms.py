@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from paravec_model.text.tokenizer import (
 )
 from paravec_model.text.vocabulary import Vocabulary, vocabulary_arrays
 
-VERSION = Stemmer.version()
+VERSION = version("PyStemmer")
 WORDS = st.sampled_from(["città", "andando", "Andato", "l'abbandono", "Häuser", "running", "ΛΌΓΟΣ", "красивая", "di"])
 ODD = st.text(st.one_of(st.characters(exclude_categories=()), st.sampled_from("aeàİς '_\ud800")), max_size=9)
 TEXT = st.lists(st.one_of(WORDS, ODD), max_size=12).map(" ".join)

@@ -247,6 +247,7 @@ int32_t forms_to_ids(const uint32_t *codes, int64_t code_count, const uint32_t *
             if (form >= code_count && form - code_count >= more_count) {
                 return BAD_DOCUMENTS;
             }
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): no form is an index into an empty array */
             uint32_t code = form < code_count ? codes[form] : more[form - code_count];
             count += code != STOP_WORD;
             if (code >= FIRST_ID && count <= max_tokens) {
