@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import OptionError
 
+_MISSING = "needs PyStemmer: pip install 'paravec[stem]'"
 _STEMS_KEPT = 2**16
 _LONGEST_KEPT = 64
 
@@ -71,14 +72,17 @@ def check_stemmer(language: str, needed: str) -> None:
 def installed_version() -> str:
     """The version of PyStemmer; OptionError if it is not installed."""
     _library()
-    # Its own function version() says 2.0.1 in 3.0.0 too.
-    return version("PyStemmer")
+    try:
+        # Its own function version() says 2.0.1 in 3.0.0 too.
+        return version("PyStemmer")
+    except ImportError:
+        raise OptionError("stemmer", _MISSING) from None
 
 
 def _library() -> ModuleType:
     try:
         import Stemmer
     except ImportError:
-        raise OptionError("stemmer", "needs PyStemmer: pip install 'paravec[stem]'") from None
+        raise OptionError("stemmer", _MISSING) from None
     library: ModuleType = Stemmer
     return library

@@ -169,7 +169,7 @@ class TermTokenizer:
     """Words, as `words` finds them, that are left out; sorted."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[a-z_]{0,30}", self.stemmer) or not re.fullmatch("[0-9.]{0,20}", self.stemmer_version):
+        if not re.fullmatch("[a-z_]{0,30}", self.stemmer) or not re.fullmatch("[0-9a-z.+]{0,30}", self.stemmer_version):
             raise OptionError(
                 "stemmer", "must be a language of Snowball, such as italian, with the version of PyStemmer"
             )
