@@ -250,8 +250,8 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    --no-annotate --no-header --extra $${set#*:} --constraints requirements/$${set%:*}.in \
 	    --output-file requirements/$${set%:*}.lock pyproject.toml || exit 1; done
 	@for set in "oldest --extra test --resolution lowest-direct pyproject.toml" \
-	    "server --extra server --extra otel --extra signature pyproject.toml" \
-	    "train --extra model pyproject.toml" \
+	    "server --extra server --extra otel --extra signature --extra stem pyproject.toml" \
+	    "train --extra model --extra stem pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .artifact.finite import all_finite, unit_rows
-from .errors import NotFiniteError, OptionError
+from .errors import ArtifactError, NotFiniteError, OptionError
 from .inference.map import Map
 from .inference.method import InferenceMethod
 from .inference.sgd import Sgd
 from .inference.similar import DocumentIndex
 from .options import InferenceOptions, Method, Stop, padded
 from .text.token_ids import Document, TokenIdReader, TokenIds
+from .text.tokenizer import check_tokenizer
 
 Vectors = npt.NDArray[np.float32]
 
@@ -61,11 +62,16 @@ class Encoder:
     def __init__(self, artifact: Artifact, method: Method | None = None) -> None:
         """Build the methods that the artifact supports.
 
-        `method` replaces the manifest's default method. OptionError if the model does not support it.
+        `method` replaces the manifest's default method. OptionError if the model does not support it; ArtifactError if
+        the model's stemmer is not installed, or another version of it.
         """
         self.artifact = artifact
         self.manifest = artifact.manifest
         self.tokenize = artifact.manifest.tokenizer
+        try:
+            check_tokenizer(self.tokenize)
+        except OptionError as error:
+            raise ArtifactError(f"{artifact.path}: {error}") from error
         self.to_token_ids = TokenIdReader(self.tokenize, artifact.vocabulary)
         self._methods: dict[Method, InferenceMethod] = {"sgd": Sgd(artifact)}
         if self.manifest.map_lambda is not None:

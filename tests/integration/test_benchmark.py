@@ -168,6 +168,15 @@ def test_the_similar_documents_benchmark_runs(tmp_path: Path) -> None:
     assert figures["memory"]["many_queries_mib"] < 64
 
 
+def test_the_stemming_benchmark_runs() -> None:
+    """It measures each way to read words, once for new words and once for known ones."""
+    command = [sys.executable, "-m", "benchmarks.stemming", "--corpus", "lee", "--stem", "english", "--rounds", "1"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert [line.split("  ")[0] for line in ran.stdout.splitlines()[1:]] == [
+        f"{way}, {when}" for way in ("words", "stop words", "stems", "stems, stop words") for when in ("first", "again")
+    ] + ["stems, plain"]
+
+
 def test_the_decoding_benchmark_runs(tmp_path: Path) -> None:
     """Its short mode measures how the client reads vectors beside protobuf."""
     command = [sys.executable, str(ROOT / "benchmarks/decoding.py"), "--short", "--json", str(tmp_path / "out.json")]

@@ -310,6 +310,7 @@ def test_reading_text_is_safe_with_any_arguments(data: st.DataObject) -> None:
     ends = array("q", forge.items(np.array([0, len(text) // 2, len(text)])).tolist())
     texts = len(ends) - 1
     counts, rows = array("q", bytes(8 * texts)), array("I", bytes(4 * data.draw(st.integers(0, 9))))
+    unknown, collects = array("q", bytes(8 * data.draw(st.integers(1, 9)))), data.draw(st.booleans())
     outcome = call(
         "texts_to_ids",
         forge.place(characters.address),
@@ -321,11 +322,43 @@ def test_reading_text_is_safe_with_any_arguments(data: st.DataObject) -> None:
         texts if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, 2**63 - 1, -(2**63)])),
         *rows.buffer_info(),
         forge.number(5),
+        unknown.buffer_info()[0] if collects else 0,
+        len(unknown) if forge.random.random() < 0.95 else -1,
     )
     if outcome == CONSTANTS["DONE"]:
+        count = len(words._members["offsets"]) - 1  # type: ignore[arg-type]
         assert all(0 <= end <= len(rows) for end in ends[1:])
-        assert all(row < len(words._members["offsets"]) - 1 for row in rows[: ends[-1]])  # type: ignore[arg-type]
+        assert all(row < count + (len(unknown) // 2 if collects else 0) for row in rows[: ends[-1]])
+        assert all(0 <= place <= len(text) for place in unknown)
     TABLE[[*letters]] = CONSTANTS["UNKNOWN"]
+
+
+@given(st.data())
+def test_reading_forms_is_safe_with_any_arguments(data: st.DataObject) -> None:
+    """With any numbers and codes of forms, nothing is read or written outside the arrays."""
+    forge = Forger(data)
+    codes, more, forms = (
+        forge.items(forge.random.integers(0, top, size).astype(np.uint32))
+        for top, size in ((9, 5), (9, 3), (8, data.draw(st.integers(0, 9))))
+    )
+    rows = array("I", forms.tolist())
+    ends = array("q", forge.items(np.array([0, len(rows) // 2, len(rows)])).tolist())
+    texts = len(ends) - 1
+    counts = array("q", bytes(8 * max(0, texts)))
+    outcome = call(
+        "forms_to_ids",
+        forge.place(address(codes)),
+        min(len(codes), forge.number(len(codes))),
+        forge.place(address(more)),
+        min(len(more), forge.number(len(more))),
+        *rows.buffer_info(),
+        ends.buffer_info()[0],
+        counts.buffer_info()[0],
+        texts if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, 2**63 - 1, -(2**63)])),
+        forge.number(5),
+    )
+    if outcome == CONSTANTS["OK"]:
+        assert all(0 <= end <= len(rows) for end in ends[1:])
 
 
 @given(st.data())
@@ -360,7 +393,7 @@ def test_a_character_table_that_makes_text_longer_is_refused(symbol: int) -> Non
     characters = Structure("character_rules", table=table, min_len=0, max_len=9, not_first=-1)
     words = Structure("vocabulary", **{name.partition("_")[2]: made for name, made in vocabulary_arrays(["a"]).items()})
     text, ends, counts, rows = array("B", b"aaaa"), array("q", [0, 2, 4]), array("q", [0, 0]), array("I", [0, 0])
-    places = (*text.buffer_info(), ends.buffer_info()[0], *counts.buffer_info(), *rows.buffer_info(), 9)
+    places = (*text.buffer_info(), ends.buffer_info()[0], *counts.buffer_info(), *rows.buffer_info(), 9, 0, 0)
     with pytest.raises(ValueError, match="BAD_TABLE"):
         kernel("texts_to_ids")(characters.address, words.address, *places)
     assert bytes(text) == b"aaaa"

@@ -223,8 +223,9 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
         with pytest.raises(ValueError, match="fill_hash_table refuses its arguments: BAD_TABLE"):
             kernel("fill_hash_table")(words.address, address(slots), len(slots))
     few = Structure("character_rules", table=np.zeros(128, np.uint32), min_len=1, max_len=9, not_first=-1)
+    places = (address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0, 0, 0)
     with pytest.raises(ValueError, match="texts_to_ids refuses its arguments: BAD_TABLE"):
-        kernel("texts_to_ids")(few.address, words.address, address(out), 0, address(seeds), address(seeds), 0, 0, 0, 0)
+        kernel("texts_to_ids")(few.address, words.address, *places)
     cum_table = np.array([10, 2**31 - 1], np.uint32)
     short = Structure("noise", cum_table=cum_table, guide=np.zeros(3, np.uint32), shift=4)
     with pytest.raises(ValueError, match="fill_draws refuses its arguments: BAD_TABLE"):

@@ -198,6 +198,14 @@ def similar_documents(response: pb.FindSimilarResponse) -> Iterator[SimilarDocum
         yield SimilarDocuments(neighbours, result.token_count, result.known_token_count, result.truncated, method)
 
 
+def _tokenizer(message: pb.Tokenizer) -> dict[str, str | int | bool | tuple[str, ...]]:
+    """The fields that are set, by name."""
+    declared = {field.name: value for field, value in message.ListFields()}
+    if message.stop_words:
+        declared["stop_words"] = tuple(message.stop_words)
+    return declared
+
+
 def model_info(message: pb.ModelInfo) -> ModelInfo:
     """The ModelInfo of a message."""
     defaults = message.defaults
@@ -227,6 +235,6 @@ def model_info(message: pb.ModelInfo) -> ModelInfo:
             max_message_bytes=message.limits.max_message_bytes,
             max_top_k=message.limits.max_top_k,
         ),
-        tokenizer={field.name: value for field, value in message.tokenizer.ListFields()},
+        tokenizer=_tokenizer(message.tokenizer),
         document_count=message.document_count,
     )

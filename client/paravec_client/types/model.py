@@ -93,7 +93,7 @@ class ModelInfo:
     methods: tuple[str, ...]
     defaults: InferenceOptions
     limits: Limits
-    tokenizer: dict[str, str | int | bool]
+    tokenizer: dict[str, str | int | bool | tuple[str, ...]]
     document_count: int
 
     @property

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import __version__
 from ..errors import OptionError
 from ..options import Algorithm, InferenceOptions, Method
-from ..text.tokenizer import KINDS, Tokenizer, tokenizer_from_dict
+from ..text.terms import with_terms
+from ..text.tokenizer import KINDS, Tokenizer, tokenizer_from_dict, words_tokenizer
 from ..training.parameters import TrainingParameters
 from .corpus_flags import add_corpus, check_corpus
 from .evaluation_flags import add_compare, add_evaluate, check_evaluate
@@ -85,7 +86,8 @@ def tokenizer_from(arguments: argparse.Namespace) -> Tokenizer:
         raise OptionError(name, f"is not an option of the {kind} tokenizer")
     if kind == "regex" and "pattern" not in options:
         raise OptionError("pattern", "is missing; the regex tokenizer needs --pattern")
-    return tokenizer_from_dict({"kind": kind, **options})
+    words = tokenizer_from_dict({"kind": kind, **options})
+    return with_terms(words_tokenizer(words), arguments.stem, arguments.stop_words)
 
 
 def inference_options(arguments: argparse.Namespace, base: Mapping[str, Any]) -> InferenceOptions:
@@ -154,6 +156,10 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
     group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
     group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
     group.add_argument("--pattern", metavar="RE", help="regex: a regular expression that matches a token")
+    group.add_argument(
+        "--stem", metavar="LANGUAGE", help="reduce words to stems by Snowball, e.g. italian (needs PyStemmer)"
+    )
+    group.add_argument("--stop-words", type=Path, metavar="FILE", help="leave out the words in this file, in UTF-8")
     group = _add_inference(command, rates, method)
     text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
     group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)

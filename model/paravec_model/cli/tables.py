@@ -20,7 +20,7 @@ def manifest_table(manifest: Manifest) -> str:
         "model": {field: getattr(manifest, field) for field in model_fields},
         "algorithm": asdict(manifest.algorithm),
         "defaults": asdict(manifest.defaults),
-        "tokenizer": tokenizer_to_dict(manifest.tokenizer),
+        "tokenizer": _tokenizer(manifest),
         "training": manifest.training,
         **({"index": asdict(manifest.index)} if manifest.index else {}),
         "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
@@ -30,6 +30,12 @@ def manifest_table(manifest: Manifest) -> str:
     for title, section in sections.items():
         lines += [title, *(f"  {name:<{width}}  {_shown(value)}" for name, value in section.items())]
     return "\n".join(lines) + "\n"
+
+
+def _tokenizer(manifest: Manifest) -> dict[str, Any]:
+    """The tokenizer, with the number of its stop words in place of them."""
+    declared = tokenizer_to_dict(manifest.tokenizer)
+    return declared | {name: f"{len(value)} words" for name, value in declared.items() if isinstance(value, list)}
 
 
 def evaluation_table(manifest: Manifest, covered: "Coverage", measurements: "Sequence[Measurement]") -> str:

@@ -24,11 +24,15 @@ enum status {
 };
 
 /* The result of texts_to_ids. */
-enum text_outcome { DONE = 0, NEW_CHARACTER = 100, NEEDS_TOKENIZER = 101 };
+enum text_outcome { DONE = 0, NEW_CHARACTER = 100, NEEDS_TOKENIZER = 101, MORE_UNKNOWN = 102 };
 
 /* Entries of the table of character_rules: not filled in yet; the character separates tokens; its meaning depends on the
    characters around. From FIRST_MAPPED on: a token gets the character with code entry - FIRST_MAPPED for it. */
 enum character { UNKNOWN = 0, SEPARATOR = 1, CONTEXTUAL = 2, FIRST_MAPPED = 3 };
+
+/* What a form stands for: a stop word, which is no token; a token that the vocabulary lacks. From FIRST_ID on: the token
+   with the id code - FIRST_ID. */
+enum form { STOP_WORD = 0, NOT_IN_VOCABULARY = 1, FIRST_ID = 2 };
 
 enum architecture { DBOW = 0, DM = 1, DM_CONCAT = 2 };
 
@@ -138,7 +142,9 @@ int32_t tokens_to_ids(const vocabulary *words, const uint8_t *text, int64_t text
                       int64_t token_count, int64_t *ends, int64_t end_count);
 int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint8_t *text, int64_t text_bytes,
                      int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *ids, int64_t id_count,
-                     int64_t max_tokens);
+                     int64_t max_tokens, int64_t *unknown, int64_t unknown_count);
+int32_t forms_to_ids(const uint32_t *codes, int64_t code_count, const uint32_t *more, int64_t more_count, uint32_t *ids,
+                     int64_t id_count, int64_t *ends, int64_t *counts, int64_t text_count, int64_t max_tokens);
 
 /* Bytes of workspace that infer_sgd needs for documents of at most `longest` tokens; 0 for a bad model or length. */
 int64_t sgd_workspace_bytes(const sgd_model *model, int64_t longest);

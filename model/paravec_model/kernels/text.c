@@ -125,20 +125,24 @@ static inline int64_t encode(uint32_t code, uint8_t *at, int64_t room) {
    `text` holds the texts as UTF-8, end to end. It is overwritten: a mapped token is written over the characters it comes
    from, and must not be longer. `ends`: in, 0 and where each text ends; out, where its `ids` end. `counts`: out, all
    tokens of each text. Returns NEW_CHARACTER or NEEDS_TOKENIZER for a character whose entry is UNKNOWN or CONTEXTUAL; the
-   arrays are then undefined. */
+   arrays are then undefined.
+
+   `unknown`: NULL, or room for where the unknown tokens lie in `text`: out, where each begins and ends, and zeros after
+   the last. The n-th of them then gets the id of the last word + 1 + n. Returns MORE_UNKNOWN if there is too little
+   room. */
 int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint8_t *text, int64_t text_bytes,
                      int64_t *ends, int64_t *counts, int64_t text_count, uint32_t *ids, int64_t id_count,
-                     int64_t max_tokens) {
+                     int64_t max_tokens, int64_t *unknown, int64_t unknown_count) {
     if (check_vocabulary(words) != OK || check_character_rules(rules) != OK) {
         return BAD_TABLE;
     }
-    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || id_count < 0 ||
+    if (text_bytes < 0 || text_count < 0 || text_count == INT64_MAX || id_count < 0 || unknown_count < 0 ||
         (text == NULL && text_bytes > 0) || (counts == NULL && text_count > 0) || (ids == NULL && id_count > 0) ||
         check_offsets(ends, text_count + 1, text_bytes) != OK) {
         return BAD_DOCUMENTS;
     }
     uint64_t word_count = (uint64_t)words->offsets.length - 1;
-    int64_t known = 0, end = 0;
+    int64_t known = 0, end = 0, missed = 0;
     for (int64_t n = 0; n < text_count; n++) {
         int64_t at = end, count = 0, length = 0, begin = at, write = at;
         uint32_t first = 0;
@@ -187,7 +191,16 @@ int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint
                 count++;
                 if (count <= max_tokens) {
                     uint64_t id = find_word(words, hash, text + begin, write - begin);
-                    if (id < word_count) {
+                    if (id >= word_count && unknown != NULL) {
+                        if (missed >= unknown_count / 2) {
+                            return MORE_UNKNOWN;
+                        }
+                        id = word_count + (uint64_t)missed;
+                        unknown[2 * missed] = begin;
+                        unknown[2 * missed + 1] = write;
+                        missed++;
+                    }
+                    if (id < word_count || unknown != NULL) {
                         if (known >= id_count) {
                             return BAD_DOCUMENTS;
                         }
@@ -200,6 +213,46 @@ int32_t texts_to_ids(const character_rules *rules, const vocabulary *words, uint
             /* The end of a text ends a token too. */
             if (at >= end) {
                 break;
+            }
+        }
+        counts[n] = count;
+        ends[n + 1] = known;
+    }
+    for (int64_t i = 2 * missed; unknown != NULL && i < unknown_count; i++) {
+        unknown[i] = 0;
+    }
+    return DONE;
+}
+
+/* Turn the numbers of forms into ids: drop stop words, and keep the first `max_tokens` other tokens that the vocabulary
+   has. A number is an index into `codes` and, after these, `more`; enum form says what the codes mean.
+
+   `ids`: in, the forms of texts; out, the ids. `ends`: in, 0 and where each text's forms end; out, where its ids end.
+   `counts`: out, all tokens of each text. */
+int32_t forms_to_ids(const uint32_t *codes, int64_t code_count, const uint32_t *more, int64_t more_count, uint32_t *ids,
+                     int64_t id_count, int64_t *ends, int64_t *counts, int64_t text_count, int64_t max_tokens) {
+    if (code_count < 0 || more_count < 0 || (codes == NULL && code_count > 0) || (more == NULL && more_count > 0)) {
+        return BAD_TABLE;
+    }
+    if (id_count < 0 || text_count < 0 || text_count == INT64_MAX || (ids == NULL && id_count > 0) ||
+        (counts == NULL && text_count > 0) || check_offsets(ends, text_count + 1, id_count) != OK) {
+        return BAD_DOCUMENTS;
+    }
+    int64_t known = 0, end = 0;
+    for (int64_t n = 0; n < text_count; n++) {
+        int64_t at = end, count = 0;
+        end = ends[n + 1];
+        for (; at < end; at++) {
+            int64_t form = ids[at]; /* NOLINT(clang-analyzer-core.NullDereference): likewise */
+            if (form >= code_count && form - code_count >= more_count) {
+                return BAD_DOCUMENTS;
+            }
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): no form is an index into an empty array */
+            uint32_t code = form < code_count ? codes[form] : more[form - code_count];
+            count += code != STOP_WORD;
+            if (code >= FIRST_ID && count <= max_tokens) {
+                ids[known] = code - FIRST_ID;
+                known++;
             }
         }
         counts[n] = count;

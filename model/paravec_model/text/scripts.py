@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from .tokenizer import SimpleTokenizer, Tokenizer, WhitespaceTokenizer
+from .tokenizer import SimpleTokenizer, Tokenizer, WhitespaceTokenizer, words_tokenizer
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ _MAX_MEAN_WORD_LENGTH = 4
 
 def warn_if_unspaced(texts: Iterable[str], tokenizer: Tokenizer) -> None:
     """Log a warning if texts are in a script without spaces and the tokenizer needs spaces. It quotes no text."""
+    tokenizer = words_tokenizer(tokenizer)
     if not isinstance(tokenizer, SimpleTokenizer | WhitespaceTokenizer):
         return
     letters, runs, found = 0, 0, Counter[str]()

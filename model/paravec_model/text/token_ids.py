@@ -12,7 +12,8 @@ import numpy as np
 
 from ..kernels.interface import CONSTANTS, Structure, kernel
 from ..options import Stop, raise_if_stopped
-from .tokenizer import CharacterRules, Tokenizer
+from .forms import Forms
+from .tokenizer import TermTokenizer, Tokenizer, words_tokenizer
 from .vocabulary import HOLD_GIL_BYTES, Vocabulary, utf8
 
 Document: TypeAlias = str | Sequence[str]
@@ -26,7 +27,10 @@ _CODE_POINTS = 0x110000
 _UNKNOWN, _SEPARATOR, _CONTEXTUAL, _FIRST_MAPPED = (
     CONSTANTS[name] for name in ("UNKNOWN", "SEPARATOR", "CONTEXTUAL", "FIRST_MAPPED")
 )
-_DONE, _NEW_CHARACTER = CONSTANTS["DONE"], CONSTANTS["NEW_CHARACTER"]
+_DONE, _NEW_CHARACTER, _MORE_UNKNOWN = (CONSTANTS[name] for name in ("DONE", "NEW_CHARACTER", "MORE_UNKNOWN"))
+
+# Forms that a call may meet for the first time before it has to begin again.
+_UNKNOWN_ROOM = 256
 
 # How often `stop` is called: after so many documents through a tokenizer in Python, or new characters.
 _DOCUMENTS_PER_STOP = 16
@@ -72,7 +76,7 @@ class TokenIdReader:
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
-        self._text_kernel = _TextKernel(tokenizer.rules, vocabulary) if tokenizer.rules else None
+        self._text_kernel = _TextKernel(tokenizer, vocabulary) if words_tokenizer(tokenizer).rules else None
 
     def __call__(self, documents: Sequence[Document], max_tokens: int = NO_LIMIT, stop: Stop = bool) -> TokenIds:
         """Tokenize the texts and look up the first `max_tokens` tokens of each document.
@@ -109,7 +113,11 @@ class _TextKernel:
     learns the characters that occur.
     """
 
-    def __init__(self, rules: CharacterRules, vocabulary: Vocabulary) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
+        """`tokenizer`: one that cuts text by rules."""
+        rules = words_tokenizer(tokenizer).rules
+        if rules is None:
+            raise TypeError("the tokenizer has no rules for characters")
         self._map_character = rules.map_character
         # The operating system provides memory only for the pages that are written.
         self._table = np.zeros(_CODE_POINTS, np.uint32)
@@ -121,32 +129,45 @@ class _TextKernel:
             not_first=ord(rules.not_first) if rules.not_first else -1,
         )
         self._vocabulary = vocabulary
+        self._forms = Forms(tokenizer, vocabulary) if isinstance(tokenizer, TermTokenizer) else None
 
     def __call__(self, texts: Sequence[str], max_tokens: int, stop: Stop) -> TokenIds | None:
         """None if a text has a character that the table cannot describe."""
         parts = list(map(utf8, texts))
         joined = b"".join(parts)
+        # Stop words are no tokens, so all words are read.
+        known = self._forms.known if self._forms else None
+        words, limit, room = (known.words, NO_LIMIT, _UNKNOWN_ROOM) if known else (self._vocabulary, max_tokens, 0)
         while True:
             data, ends = array("B", joined), array("q", accumulate(map(len, parts), initial=0))
             counts = array("q", bytes(8 * len(texts)))
             # A token takes at least one byte, and another to separate it from the next.
-            ids = array("I", bytes(4 * min((len(data) + len(texts)) // 2, max_tokens * len(texts))))
+            ids = array("I", bytes(4 * min((len(data) + len(texts)) // 2, limit * len(texts))))
+            unknown = array("q", bytes(16 * min(room, len(ids))))
             outcome = kernel("texts_to_ids")(
                 self._rules.address,
-                self._vocabulary.structure.address,
+                words.structure.address,
                 *data.buffer_info(),
                 ends.buffer_info()[0],
                 *counts.buffer_info(),
                 *ids.buffer_info(),
-                max_tokens,
+                limit,
+                unknown.buffer_info()[0] if known else 0,
+                len(unknown),
                 hold_gil=len(data) < HOLD_GIL_BYTES,
             )
             if outcome == _DONE:
+                if known and self._forms:
+                    more = self._forms.codes_of(data, unknown, stop)
+                    known.to_ids(more, ids, ends, counts, max_tokens)
                 del ids[ends[-1] :]
                 return TokenIds(ids, ends, counts, max_tokens)
-            if outcome != _NEW_CHARACTER:
+            if outcome == _MORE_UNKNOWN:
+                room = len(ids)
+            elif outcome == _NEW_CHARACTER:
+                self._learn(texts, stop)
+            else:
                 return None
-            self._learn(texts, stop)
 
     def _learn(self, texts: Sequence[str], stop: Stop) -> None:
         """Fill the table for the characters of these texts. A whole block of Unicode would delay other callers."""

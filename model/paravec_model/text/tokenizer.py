@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 from ..errors import OptionError
+from .stemmer import check_stemmer, stems_of
 
 # Word characters of Python's `re` without digits. It matches the same as gensim.utils.PAT_ALPHABETIC, ((?![\d])\w)+,
 # without a look-ahead.
@@ -139,18 +140,96 @@ class RegexTokenizer:
         return [token for token in found if token]
 
 
-Tokenizer = SimpleTokenizer | WhitespaceTokenizer | RegexTokenizer
-KINDS: dict[str, type[Tokenizer]] = {t.kind: t for t in (SimpleTokenizer, WhitespaceTokenizer, RegexTokenizer)}
+WordTokenizer = SimpleTokenizer | WhitespaceTokenizer | RegexTokenizer
+KINDS: dict[str, type[WordTokenizer]] = {t.kind: t for t in (SimpleTokenizer, WhitespaceTokenizer, RegexTokenizer)}
+
+
+_TERM_OPTIONS = ("stemmer", "stemmer_version", "stop_words")
+
+# GetModel's answer holds them all.
+_MAX_STOP_WORDS = 10_000
+_MAX_STOP_WORD_LENGTH = 100
+
+
+def _is_unicode(word: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+@dataclass(frozen=True)
+class TermTokenizer:
+    """The words that another tokenizer finds, without stop words, each reduced to its stem."""
+
+    words: WordTokenizer
+    """Cuts the text."""
+    stemmer: str = ""
+    """Language of the Snowball stemmer, such as "italian"; "" for none."""
+    stemmer_version: str = ""
+    """The version of PyStemmer that made the stems: another's may differ. "" without a stemmer."""
+    stop_words: tuple[str, ...] = ()
+    """Words, as `words` finds them, that are left out; sorted."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[a-z_]{0,30}", self.stemmer) or not re.fullmatch("[0-9a-z.+]{0,30}", self.stemmer_version):
+            raise OptionError(
+                "stemmer", "must be a language of Snowball, such as italian, with the version of PyStemmer"
+            )
+        if bool(self.stemmer) != bool(self.stemmer_version):
+            raise OptionError("stemmer", "and stemmer_version go together")
+        if list(self.stop_words) != sorted(set(self.stop_words)):
+            raise OptionError("stop_words", "must be sorted and distinct")
+        fit = all(len(word) <= _MAX_STOP_WORD_LENGTH and _is_unicode(word) for word in self.stop_words)
+        if len(self.stop_words) > _MAX_STOP_WORDS or not fit:
+            raise OptionError(
+                "stop_words",
+                f"must be at most {_MAX_STOP_WORDS:,} words of Unicode, of at most {_MAX_STOP_WORD_LENGTH} characters",
+            )
+        object.__setattr__(self, "_stopped", frozenset(self.stop_words))
+
+    @property
+    def kind(self) -> str:
+        """The kind of `words`."""
+        return self.words.kind
+
+    def __call__(self, text: str) -> list[str]:
+        words, stopped = self.words(text), self._stopped  # type: ignore[attr-defined]
+        kept = [word for word in words if word not in stopped] if stopped else words
+        return list(map(stems_of(self.stemmer).__getitem__, kept)) if self.stemmer else kept
+
+    def term(self, word: str) -> str | None:
+        """The token for a word that `words` found; None for a stop word. It is not kept."""
+        if word in self._stopped:  # type: ignore[attr-defined]
+            return None
+        return stems_of(self.stemmer).make(word) if self.stemmer else word
+
+
+Tokenizer = WordTokenizer | TermTokenizer
+
+
+def words_tokenizer(tokenizer: Tokenizer) -> WordTokenizer:
+    """What cuts the text, without stop words and stemmer."""
+    return tokenizer.words if isinstance(tokenizer, TermTokenizer) else tokenizer
+
+
+def check_tokenizer(tokenizer: Tokenizer) -> None:
+    """OptionError if this installation lacks the tokenizer's stemmer. Manifests can be read without it."""
+    if isinstance(tokenizer, TermTokenizer) and tokenizer.stemmer:
+        check_stemmer(tokenizer.stemmer, tokenizer.stemmer_version)
 
 
 def tokenizer_to_dict(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The tokenizer as the manifest declares it."""
-    return {"kind": tokenizer.kind, **asdict(tokenizer)}
+    """The tokenizer as the manifest declares it. It names stemmer and stop words only where there are any."""
+    words = words_tokenizer(tokenizer)
+    declared = {"kind": words.kind, **asdict(words)}
+    if isinstance(tokenizer, TermTokenizer):
+        terms = {name: getattr(tokenizer, name) for name in _TERM_OPTIONS}
+        declared |= {name: list(value) if isinstance(value, tuple) else value for name, value in terms.items() if value}
+    return declared
 
 
 def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
     """The tokenizer that a manifest declares; OptionError if this version of paravec does not know it."""
     options = dict(declared)
+    terms = {name: options.pop(name) for name in _TERM_OPTIONS if name in options}
     kind = options.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise OptionError("tokenizer", f"unknown kind {kind!r}, known are {', '.join(KINDS)}")
@@ -161,4 +240,12 @@ def tokenizer_from_dict(declared: dict[str, Any]) -> Tokenizer:
     for field in fields(tokenizer):
         if type(getattr(tokenizer, field.name)) is not field.type:
             raise OptionError("tokenizer", f"{kind}'s {field.name} has the wrong type")
-    return tokenizer
+    return _with_terms(tokenizer, terms) if terms else tokenizer
+
+
+def _with_terms(words: WordTokenizer, terms: dict[str, Any]) -> TermTokenizer:
+    for name, value in terms.items():
+        items = value if name == "stop_words" and isinstance(value, list) else [value]
+        if not value or (name == "stop_words") is not isinstance(value, list) or not all(type(i) is str for i in items):
+            raise OptionError("tokenizer", f"{name} is empty or has the wrong type")
+    return TermTokenizer(words, **terms | {"stop_words": tuple(terms.get("stop_words", ()))})

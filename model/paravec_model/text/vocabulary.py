@@ -29,10 +29,15 @@ def vocabulary_arrays(words: Sequence[str]) -> dict[str, Array]:
     encoded = [utf8(word) for word in words]
     text = np.frombuffer(b"".join(encoded), np.uint8)
     offsets = np.fromiter(accumulate(map(len, encoded), initial=0), np.int64)
-    slots = np.zeros(slot_count(len(words)), np.uint64)
+    return {"vocabulary_text": text, "vocabulary_offsets": offsets, "vocabulary_slots": hash_table(text, offsets)}
+
+
+def hash_table(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """The hash table of words that lie in `text`, as `offsets` says."""
+    slots = np.zeros(slot_count(len(offsets) - 1), np.uint64)
     unhashed = Structure("vocabulary", text=text, offsets=offsets, slots=None)
     kernel("fill_hash_table")(unhashed.address, address(slots), len(slots))
-    return {"vocabulary_text": text, "vocabulary_offsets": offsets, "vocabulary_slots": slots}
+    return slots
 
 
 @dataclass(frozen=True)

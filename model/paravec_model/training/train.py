@@ -11,7 +11,7 @@ from ..corpus.formats import Document
 from ..errors import ModelError, StoppedError
 from ..options import Stop
 from ..text.scripts import warn_if_unspaced
-from ..text.tokenizer import Tokenizer
+from ..text.tokenizer import Tokenizer, check_tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .parameters import TrainingParameters
 from .token_cache import TokenCache, temporary_file
@@ -48,8 +48,9 @@ def train(
     and keeps what is learned. With one worker, the same corpus and parameters give the same model in every process.
 
     CorpusError if the corpus cannot be read or has too few words; StoppedError if nothing was learned before the stop;
-    ModelError if gensim is not installed or the temporary file cannot be written.
+    ModelError if gensim or the tokenizer's stemmer is not installed, or the temporary file cannot be written.
     """
+    check_tokenizer(tokenizer)
     try:
         from gensim import __version__ as gensim_version
         from gensim.models.doc2vec import Doc2Vec

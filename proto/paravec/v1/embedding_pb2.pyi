@@ -254,17 +254,23 @@ class Limits(_message.Message):
     def __init__(self, max_documents: _Optional[int] = ..., max_tokens: _Optional[int] = ..., max_epochs: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_top_k: _Optional[int] = ...) -> None: ...
 
 class Tokenizer(_message.Message):
-    __slots__ = ("kind", "lowercase", "deaccent", "min_len", "max_len", "pattern")
+    __slots__ = ("kind", "lowercase", "deaccent", "min_len", "max_len", "pattern", "stemmer", "stemmer_version", "stop_words")
     KIND_FIELD_NUMBER: _ClassVar[int]
     LOWERCASE_FIELD_NUMBER: _ClassVar[int]
     DEACCENT_FIELD_NUMBER: _ClassVar[int]
     MIN_LEN_FIELD_NUMBER: _ClassVar[int]
     MAX_LEN_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
+    STEMMER_FIELD_NUMBER: _ClassVar[int]
+    STEMMER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STOP_WORDS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     lowercase: bool
     deaccent: bool
     min_len: int
     max_len: int
     pattern: str
-    def __init__(self, kind: _Optional[str] = ..., lowercase: bool = ..., deaccent: bool = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ...) -> None: ...
+    stemmer: str
+    stemmer_version: str
+    stop_words: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[str] = ..., lowercase: bool = ..., deaccent: bool = ..., min_len: _Optional[int] = ..., max_len: _Optional[int] = ..., pattern: _Optional[str] = ..., stemmer: _Optional[str] = ..., stemmer_version: _Optional[str] = ..., stop_words: _Optional[_Iterable[str]] = ...) -> None: ...

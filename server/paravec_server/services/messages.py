@@ -13,6 +13,7 @@ from paravec_model.encoder import Encoder, Encoding, Vectors
 from paravec_model.errors import OptionError
 from paravec_model.inference.similar import Neighbour
 from paravec_model.text.token_ids import NO_LIMIT, Document
+from paravec_model.text.tokenizer import tokenizer_to_dict
 
 from ..rpc.errors import InvalidArgumentError, TooManyTokensError, UnknownTagsError
 from ..settings import Settings
@@ -213,7 +214,7 @@ def write_version(manifest: Manifest) -> pb.ModelVersion:
 def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
     """The answer to GetModel."""
     manifest = encoder.manifest
-    algorithm, defaults, tokenizer = manifest.algorithm, encoder.defaults, manifest.tokenizer
+    algorithm, defaults = manifest.algorithm, encoder.defaults
     return pb.ModelInfo(
         version=write_version(manifest),
         algorithm=_ALGORITHMS[algorithm.mode],
@@ -238,13 +239,6 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
             max_message_bytes=limits.max_message_bytes,
             max_top_k=limits.max_top_k,
         ),
-        tokenizer=pb.Tokenizer(
-            kind=tokenizer.kind,
-            lowercase=tokenizer.lowercase,
-            deaccent=getattr(tokenizer, "deaccent", False),
-            min_len=getattr(tokenizer, "min_len", 0),
-            max_len=getattr(tokenizer, "max_len", 0),
-            pattern=getattr(tokenizer, "pattern", ""),
-        ),
+        tokenizer=pb.Tokenizer(**tokenizer_to_dict(manifest.tokenizer)),
         document_count=manifest.doctag_count,
     )
