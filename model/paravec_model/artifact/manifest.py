@@ -16,6 +16,8 @@ MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 """The file of the signature, by OpenSSF model signing. No manifest lists it, because it signs the manifest too."""
 FORMAT_VERSION = 2
+LEXICAL_FORMAT_VERSION = 3
+"""The format of artifacts with a lexical index: a paravec that does not know it would find other documents."""
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -59,6 +61,9 @@ class Manifest:
     """The other files of the artifact."""
     map_lambda: float | None = None
     """λ of method map, the precision of its prior. None if the artifact does not support the method."""
+    lexical_length: float | None = None
+    """The length of a query, in tokens, at which its words and its vector count the same. None if the artifact has no
+    lexical index; the manifest then lacks the field."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -74,6 +79,11 @@ class Manifest:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
             raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
+        if self.lexical_length is not None:
+            if not self.doctag_count:
+                raise OptionError("lexical_length", "must be absent: the artifact has no documents")
+            if not 0.1 <= self.lexical_length <= 1e6:
+                raise OptionError("lexical_length", f"must be 0.1 to 1e+06, not {self.lexical_length:g}")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -84,7 +94,10 @@ class Manifest:
         return _text(content)
 
     def _to_dict(self) -> dict[str, Any]:
-        content = asdict(self) | {"format_version": FORMAT_VERSION, "tokenizer": tokenizer_to_dict(self.tokenizer)}
+        content = asdict(self) | {"tokenizer": tokenizer_to_dict(self.tokenizer)}
+        content["format_version"] = FORMAT_VERSION if self.lexical_length is None else LEXICAL_FORMAT_VERSION
+        if self.lexical_length is None:
+            del content["lexical_length"]
         return dict(sorted(content.items()))
 
 
@@ -126,10 +139,11 @@ def parse_manifest(directory: Path, raw: bytes) -> Manifest:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: must hold a JSON object")
-    if content.get("format_version") != FORMAT_VERSION:
+    if content.get("format_version") != (LEXICAL_FORMAT_VERSION if "lexical_length" in content else FORMAT_VERSION):
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this paravec reads version {FORMAT_VERSION}; install a paravec that reads it, or train or convert again"
+            f" this paravec reads versions {FORMAT_VERSION} and {LEXICAL_FORMAT_VERSION};"
+            " install a paravec that reads it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or text != _text(content):
         raise ArtifactError(f"{path}: its checksum is wrong: the manifest was changed or damaged")
@@ -148,8 +162,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
-    # Artifacts from before there was method map lack the field.
-    rest.setdefault("map_lambda", None)
+    # Artifacts from before there was method map lack the one, those without a lexical index the other.
+    rest = {"map_lambda": None, "lexical_length": None} | rest
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 

@@ -22,6 +22,7 @@ def manifest_table(manifest: Manifest) -> str:
         "defaults": asdict(manifest.defaults),
         "tokenizer": tokenizer_to_dict(manifest.tokenizer),
         "training": manifest.training,
+        **({} if manifest.lexical_length is None else {"lexical": {"length": manifest.lexical_length}}),
         "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
     }
     width = max(len(name) for section in sections.values() for name in section)

@@ -13,10 +13,12 @@ from ..artifact.manifest import MANIFEST, FileEntry
 from ..artifact.writer import creation_time, new_directory, write_array, write_json
 from ..errors import ConversionError
 from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
+from ..lexical import LexicalBuilder
 from ..options import InferenceOptions
 from ..text.tokenizer import Tokenizer
 from ..text.vocabulary import vocabulary_arrays
 from .gensim_model import GensimModel
+from .lexical_index import add_lexical
 from .map_basis import MAX_VECTOR_SIZE, map_arrays
 
 
@@ -31,13 +33,15 @@ def write_artifact(
     training: dict[str, Any] | None = None,
     doctags: bool = False,
     choose: Chooser | None = default,
+    lexical: LexicalBuilder | None = None,
 ) -> Manifest:
     """Write the artifact of a gensim model to the new directory `output`, copying arrays block by block.
 
     `name`, `version`: recorded in the manifest. `tokenizer`: the one of training. `defaults`: options of inference, the
     model's own if None. `training`: facts to add under `training` in the manifest. `doctags`: include the tags and
     vectors of documents that were trained. `choose`: how λ of method map is chosen; None: no method map, as for models
-    other than DBOW. ModelError if a part is missing or not finite, or if `output` exists.
+    other than DBOW. `lexical`: the tokens of each tag, in the order of the tags, for a lexical index. ModelError if a
+    part is missing or not finite, or if `output` exists.
     """
     algorithm, words = source.algorithm(), source.vocabulary()
     matrices: dict[str, Any] = source.matrices(algorithm) | vocabulary_arrays(words)
@@ -96,4 +100,7 @@ def write_artifact(
                 digest="",
             )
             (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+        if lexical:
+            lexical.select(matrices["doctag_vectors"].selected.tolist())
+            manifest = add_lexical(directory, manifest, lexical)
     return manifest

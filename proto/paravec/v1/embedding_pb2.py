@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aparavec/v1/embedding.proto\x12\nparavec.v1\x1a\x17google/rpc/status.proto\"N\n\x08\x44ocument\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\'\n\x06tokens\x18\x02 \x01(\x0b\x32\x15.paravec.v1.TokenListH\x00\x42\t\n\x07\x63ontent\"\x1b\n\tTokenList\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"\x80\x02\n\x10InferenceOptions\x12\"\n\x06method\x18\x01 \x01(\x0e\x32\x12.paravec.v1.Method\x12\x13\n\x06\x65pochs\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05\x61lpha\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tmin_alpha\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x16\n\tnormalize\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x15\n\x08truncate\x18\x07 \x01(\x08H\x05\x88\x01\x01\x42\t\n\x07_epochsB\x08\n\x06_alphaB\x0c\n\n_min_alphaB\x07\n\x05_seedB\x0c\n\n_normalizeB\x0b\n\t_truncate\"^\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x03(\x02\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x19\n\x11known_token_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"f\n\x0c\x45mbedRequest\x12\'\n\tdocuments\x18\x01 \x03(\x0b\x32\x14.paravec.v1.Document\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\"\x87\x01\n\rEmbedResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.paravec.v1.Embedding\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.paravec.v1.Method\"k\n\x12\x45mbedStreamRequest\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.paravec.v1.Document\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\"\xbe\x01\n\x13\x45mbedStreamResponse\x12*\n\tembedding\x18\x01 \x01(\x0b\x32\x15.paravec.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\'\n\x05model\x18\x03 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x04 \x01(\x0e\x32\x12.paravec.v1.MethodB\t\n\x07outcome\"q\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\'\n\x06tokens\x18\x02 \x01(\x0b\x32\x15.paravec.v1.TokenListH\x00\x12$\n\x06vector\x18\x03 \x01(\x0b\x32\x12.paravec.v1.VectorH\x00\x42\t\n\x07\x63ontent\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x85\x01\n\x12\x46indSimilarRequest\x12\"\n\x07queries\x18\x01 \x03(\x0b\x32\x11.paravec.v1.Query\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptionsB\x08\n\x06_top_k\"\x91\x01\n\x13\x46indSimilarResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.paravec.v1.SimilarDocuments\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.paravec.v1.Method\"\x80\x01\n\x10SimilarDocuments\x12)\n\nneighbours\x18\x01 \x03(\x0b\x32\x15.paravec.v1.Neighbour\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x19\n\x11known_token_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\"D\n\tNeighbour\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x03H\x00\x12\x0e\n\x06\x63osine\x18\x03 \x01(\x02\x42\x05\n\x03tag\".\n\x03Tag\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x03H\x00\x42\x05\n\x03tag\":\n\x19GetDocumentVectorsRequest\x12\x1d\n\x04tags\x18\x01 \x03(\x0b\x32\x0f.paravec.v1.Tag\"j\n\x1aGetDocumentVectorsResponse\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.paravec.v1.Vector\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\"\x11\n\x0fGetModelRequest\"8\n\x10GetModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.paravec.v1.ModelInfo\"\xf9\x02\n\tModelInfo\x12)\n\x07version\x18\x01 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12(\n\talgorithm\x18\x02 \x01(\x0e\x32\x15.paravec.v1.Algorithm\x12\x13\n\x0bvector_size\x18\x03 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\r\x12\x10\n\x08negative\x18\x05 \x01(\r\x12\x1c\n\x14hierarchical_softmax\x18\x06 \x01(\x08\x12#\n\x07methods\x18\x07 \x03(\x0e\x32\x12.paravec.v1.Method\x12.\n\x08\x64\x65\x66\x61ults\x18\x08 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\x12\"\n\x06limits\x18\t \x01(\x0b\x32\x12.paravec.v1.Limits\x12(\n\ttokenizer\x18\n \x01(\x0b\x32\x15.paravec.v1.Tokenizer\x12\x16\n\x0e\x64ocument_count\x18\x0b \x01(\r\"u\n\x06Limits\x12\x15\n\rmax_documents\x18\x01 \x01(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12\x12\n\nmax_epochs\x18\x03 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\"q\n\tTokenizer\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tlowercase\x18\x02 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x63\x63\x65nt\x18\x03 \x01(\x08\x12\x0f\n\x07min_len\x18\x04 \x01(\r\x12\x0f\n\x07max_len\x18\x05 \x01(\r\x12\x0f\n\x07pattern\x18\x06 \x01(\t*@\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0e\n\nMETHOD_SGD\x10\x01\x12\x0e\n\nMETHOD_MAP\x10\x02*\x80\x01\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LGORITHM_DBOW\x10\x01\x12\x15\n\x11\x41LGORITHM_DM_MEAN\x10\x02\x12\x14\n\x10\x41LGORITHM_DM_SUM\x10\x03\x12\x17\n\x13\x41LGORITHM_DM_CONCAT\x10\x04\x32\xa0\x03\n\x10\x45mbeddingService\x12<\n\x05\x45mbed\x12\x18.paravec.v1.EmbedRequest\x1a\x19.paravec.v1.EmbedResponse\x12R\n\x0b\x45mbedStream\x12\x1e.paravec.v1.EmbedStreamRequest\x1a\x1f.paravec.v1.EmbedStreamResponse(\x01\x30\x01\x12N\n\x0b\x46indSimilar\x12\x1e.paravec.v1.FindSimilarRequest\x1a\x1f.paravec.v1.FindSimilarResponse\x12\x63\n\x12GetDocumentVectors\x12%.paravec.v1.GetDocumentVectorsRequest\x1a&.paravec.v1.GetDocumentVectorsResponse\x12\x45\n\x08GetModel\x12\x1b.paravec.v1.GetModelRequest\x1a\x1c.paravec.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aparavec/v1/embedding.proto\x12\nparavec.v1\x1a\x17google/rpc/status.proto\"N\n\x08\x44ocument\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\'\n\x06tokens\x18\x02 \x01(\x0b\x32\x15.paravec.v1.TokenListH\x00\x42\t\n\x07\x63ontent\"\x1b\n\tTokenList\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"\x80\x02\n\x10InferenceOptions\x12\"\n\x06method\x18\x01 \x01(\x0e\x32\x12.paravec.v1.Method\x12\x13\n\x06\x65pochs\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\x05\x61lpha\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tmin_alpha\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x03\x88\x01\x01\x12\x16\n\tnormalize\x18\x06 \x01(\x08H\x04\x88\x01\x01\x12\x15\n\x08truncate\x18\x07 \x01(\x08H\x05\x88\x01\x01\x42\t\n\x07_epochsB\x08\n\x06_alphaB\x0c\n\n_min_alphaB\x07\n\x05_seedB\x0c\n\n_normalizeB\x0b\n\t_truncate\"^\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x03(\x02\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x19\n\x11known_token_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"f\n\x0c\x45mbedRequest\x12\'\n\tdocuments\x18\x01 \x03(\x0b\x32\x14.paravec.v1.Document\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\"\x87\x01\n\rEmbedResponse\x12)\n\nembeddings\x18\x01 \x03(\x0b\x32\x15.paravec.v1.Embedding\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.paravec.v1.Method\"k\n\x12\x45mbedStreamRequest\x12&\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x14.paravec.v1.Document\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\"\xbe\x01\n\x13\x45mbedStreamResponse\x12*\n\tembedding\x18\x01 \x01(\x0b\x32\x15.paravec.v1.EmbeddingH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\'\n\x05model\x18\x03 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x04 \x01(\x0e\x32\x12.paravec.v1.MethodB\t\n\x07outcome\"q\n\x05Query\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\'\n\x06tokens\x18\x02 \x01(\x0b\x32\x15.paravec.v1.TokenListH\x00\x12$\n\x06vector\x18\x03 \x01(\x0b\x32\x12.paravec.v1.VectorH\x00\x42\t\n\x07\x63ontent\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\xb5\x01\n\x12\x46indSimilarRequest\x12\"\n\x07queries\x18\x01 \x03(\x0b\x32\x11.paravec.v1.Query\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x00\x88\x01\x01\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\x12\x1b\n\x0elexical_weight\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\x11\n\x0f_lexical_weight\"\x91\x01\n\x13\x46indSimilarResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.paravec.v1.SimilarDocuments\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.paravec.v1.Method\"\x98\x01\n\x10SimilarDocuments\x12)\n\nneighbours\x18\x01 \x03(\x0b\x32\x15.paravec.v1.Neighbour\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x19\n\x11known_token_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x16\n\x0elexical_weight\x18\x05 \x01(\x01\"S\n\tNeighbour\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x03H\x00\x12\x0e\n\x06\x63osine\x18\x03 \x01(\x02\x12\r\n\x05score\x18\x04 \x01(\x02\x42\x05\n\x03tag\".\n\x03Tag\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x03H\x00\x42\x05\n\x03tag\":\n\x19GetDocumentVectorsRequest\x12\x1d\n\x04tags\x18\x01 \x03(\x0b\x32\x0f.paravec.v1.Tag\"j\n\x1aGetDocumentVectorsResponse\x12#\n\x07vectors\x18\x01 \x03(\x0b\x32\x12.paravec.v1.Vector\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\"\x11\n\x0fGetModelRequest\"8\n\x10GetModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.paravec.v1.ModelInfo\"\x91\x03\n\tModelInfo\x12)\n\x07version\x18\x01 \x01(\x0b\x32\x18.paravec.v1.ModelVersion\x12(\n\talgorithm\x18\x02 \x01(\x0e\x32\x15.paravec.v1.Algorithm\x12\x13\n\x0bvector_size\x18\x03 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\r\x12\x10\n\x08negative\x18\x05 \x01(\r\x12\x1c\n\x14hierarchical_softmax\x18\x06 \x01(\x08\x12#\n\x07methods\x18\x07 \x03(\x0e\x32\x12.paravec.v1.Method\x12.\n\x08\x64\x65\x66\x61ults\x18\x08 \x01(\x0b\x32\x1c.paravec.v1.InferenceOptions\x12\"\n\x06limits\x18\t \x01(\x0b\x32\x12.paravec.v1.Limits\x12(\n\ttokenizer\x18\n \x01(\x0b\x32\x15.paravec.v1.Tokenizer\x12\x16\n\x0e\x64ocument_count\x18\x0b \x01(\r\x12\x16\n\x0elexical_length\x18\x0c \x01(\x01\"u\n\x06Limits\x12\x15\n\rmax_documents\x18\x01 \x01(\r\x12\x12\n\nmax_tokens\x18\x02 \x01(\r\x12\x12\n\nmax_epochs\x18\x03 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\"q\n\tTokenizer\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tlowercase\x18\x02 \x01(\x08\x12\x10\n\x08\x64\x65\x61\x63\x63\x65nt\x18\x03 \x01(\x08\x12\x0f\n\x07min_len\x18\x04 \x01(\r\x12\x0f\n\x07max_len\x18\x05 \x01(\r\x12\x0f\n\x07pattern\x18\x06 \x01(\t*@\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0e\n\nMETHOD_SGD\x10\x01\x12\x0e\n\nMETHOD_MAP\x10\x02*\x80\x01\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41LGORITHM_DBOW\x10\x01\x12\x15\n\x11\x41LGORITHM_DM_MEAN\x10\x02\x12\x14\n\x10\x41LGORITHM_DM_SUM\x10\x03\x12\x17\n\x13\x41LGORITHM_DM_CONCAT\x10\x04\x32\xa0\x03\n\x10\x45mbeddingService\x12<\n\x05\x45mbed\x12\x18.paravec.v1.EmbedRequest\x1a\x19.paravec.v1.EmbedResponse\x12R\n\x0b\x45mbedStream\x12\x1e.paravec.v1.EmbedStreamRequest\x1a\x1f.paravec.v1.EmbedStreamResponse(\x01\x30\x01\x12N\n\x0b\x46indSimilar\x12\x1e.paravec.v1.FindSimilarRequest\x1a\x1f.paravec.v1.FindSimilarResponse\x12\x63\n\x12GetDocumentVectors\x12%.paravec.v1.GetDocumentVectorsRequest\x1a&.paravec.v1.GetDocumentVectorsResponse\x12\x45\n\x08GetModel\x12\x1b.paravec.v1.GetModelRequest\x1a\x1c.paravec.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'paravec.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=2671
-  _globals['_METHOD']._serialized_end=2735
-  _globals['_ALGORITHM']._serialized_start=2738
-  _globals['_ALGORITHM']._serialized_end=2866
+  _globals['_METHOD']._serialized_start=2782
+  _globals['_METHOD']._serialized_end=2846
+  _globals['_ALGORITHM']._serialized_start=2849
+  _globals['_ALGORITHM']._serialized_end=2977
   _globals['_DOCUMENT']._serialized_start=67
   _globals['_DOCUMENT']._serialized_end=145
   _globals['_TOKENLIST']._serialized_start=147
@@ -59,29 +59,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VECTOR']._serialized_start=1253
   _globals['_VECTOR']._serialized_end=1277
   _globals['_FINDSIMILARREQUEST']._serialized_start=1280
-  _globals['_FINDSIMILARREQUEST']._serialized_end=1413
-  _globals['_FINDSIMILARRESPONSE']._serialized_start=1416
-  _globals['_FINDSIMILARRESPONSE']._serialized_end=1561
-  _globals['_SIMILARDOCUMENTS']._serialized_start=1564
-  _globals['_SIMILARDOCUMENTS']._serialized_end=1692
-  _globals['_NEIGHBOUR']._serialized_start=1694
-  _globals['_NEIGHBOUR']._serialized_end=1762
-  _globals['_TAG']._serialized_start=1764
-  _globals['_TAG']._serialized_end=1810
-  _globals['_GETDOCUMENTVECTORSREQUEST']._serialized_start=1812
-  _globals['_GETDOCUMENTVECTORSREQUEST']._serialized_end=1870
-  _globals['_GETDOCUMENTVECTORSRESPONSE']._serialized_start=1872
-  _globals['_GETDOCUMENTVECTORSRESPONSE']._serialized_end=1978
-  _globals['_GETMODELREQUEST']._serialized_start=1980
-  _globals['_GETMODELREQUEST']._serialized_end=1997
-  _globals['_GETMODELRESPONSE']._serialized_start=1999
-  _globals['_GETMODELRESPONSE']._serialized_end=2055
-  _globals['_MODELINFO']._serialized_start=2058
-  _globals['_MODELINFO']._serialized_end=2435
-  _globals['_LIMITS']._serialized_start=2437
-  _globals['_LIMITS']._serialized_end=2554
-  _globals['_TOKENIZER']._serialized_start=2556
-  _globals['_TOKENIZER']._serialized_end=2669
-  _globals['_EMBEDDINGSERVICE']._serialized_start=2869
-  _globals['_EMBEDDINGSERVICE']._serialized_end=3285
+  _globals['_FINDSIMILARREQUEST']._serialized_end=1461
+  _globals['_FINDSIMILARRESPONSE']._serialized_start=1464
+  _globals['_FINDSIMILARRESPONSE']._serialized_end=1609
+  _globals['_SIMILARDOCUMENTS']._serialized_start=1612
+  _globals['_SIMILARDOCUMENTS']._serialized_end=1764
+  _globals['_NEIGHBOUR']._serialized_start=1766
+  _globals['_NEIGHBOUR']._serialized_end=1849
+  _globals['_TAG']._serialized_start=1851
+  _globals['_TAG']._serialized_end=1897
+  _globals['_GETDOCUMENTVECTORSREQUEST']._serialized_start=1899
+  _globals['_GETDOCUMENTVECTORSREQUEST']._serialized_end=1957
+  _globals['_GETDOCUMENTVECTORSRESPONSE']._serialized_start=1959
+  _globals['_GETDOCUMENTVECTORSRESPONSE']._serialized_end=2065
+  _globals['_GETMODELREQUEST']._serialized_start=2067
+  _globals['_GETMODELREQUEST']._serialized_end=2084
+  _globals['_GETMODELRESPONSE']._serialized_start=2086
+  _globals['_GETMODELRESPONSE']._serialized_end=2142
+  _globals['_MODELINFO']._serialized_start=2145
+  _globals['_MODELINFO']._serialized_end=2546
+  _globals['_LIMITS']._serialized_start=2548
+  _globals['_LIMITS']._serialized_end=2665
+  _globals['_TOKENIZER']._serialized_start=2667
+  _globals['_TOKENIZER']._serialized_end=2780
+  _globals['_EMBEDDINGSERVICE']._serialized_start=2980
+  _globals['_EMBEDDINGSERVICE']._serialized_end=3396
 # @@protoc_insertion_point(module_scope)
