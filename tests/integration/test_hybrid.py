@@ -1,5 +1,6 @@
 """FindSimilar with words beside vectors, asked of a real server through the clients and the command."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -62,15 +63,13 @@ async def ask(target: str, weight: float) -> Any:
 
 def test_all_clients_take_the_weight(hybrid: Server) -> None:
     """The asynchronous client and the command find what the synchronous one finds."""
-    import asyncio
-
     with EmbeddingClient(hybrid.target) as client:
         expected = client.find_similar(QUERY, 5, lexical_weight=0.7)
     assert asyncio.run(ask(hybrid.target, 0.7)) == expected
-    flags = ("--target", hybrid.target, "--top-k", "5", "--lexical-weight", "0.7")
-    ran = paravec("similar", *flags, "--format", "json", QUERY)
+    flags = ("similar", "--top-k", "5", "--lexical-weight", "0.7", QUERY, "--format")
+    ran = paravec(hybrid, *flags, "json")
     assert [n["score"] for n in json.loads(ran.stdout)["neighbours"]] == [n.score for n in expected.neighbours]
-    shown = paravec("similar", *flags, "--format", "table", QUERY).stdout
+    shown = paravec(hybrid, *flags, "table").stdout
     assert f"{expected.neighbours[0].score:8.3f}" in shown
 
 

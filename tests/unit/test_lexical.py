@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +52,7 @@ def shares(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDA
 
 def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
     """The terms of a document and how often it has each, or how much each counts in a query."""
-    counts: Counter[Any] = Counter()
+    counts: dict[Any, float] = defaultdict(float)
     for token in tokens:
         pieces = [f"_{token}_"[i : i + 5] for i in range(max(1, len(token) - 2))]
         counts["word", token] += len(pieces) if asked else 1
