@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 COMMANDS = {
     "paravec": ("embed", "similar", "vectors", "model", "health", "completion"),
-    "paravec-model": ("train", "convert", "inspect", "verify", "export", "package", "evaluate", "compare"),
+    "paravec-model": ("train", "convert", "index", "inspect", "verify", "export", "package", "evaluate", "compare"),
     "paravec-server": (),
 }
 """Each command with its subcommands."""

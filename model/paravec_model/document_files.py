@@ -47,7 +47,7 @@ def write_documents(artifact: Artifact, path: Path, file_format: str, *, normali
     cannot hold a tag.
     """
     if not artifact.manifest.doctag_count:
-        raise ModelError(f"{artifact.path}: holds no training documents; make it with --doctags")
+        raise ModelError(f"{artifact.path}: holds no documents; make it with --doctags, or index some")
     write = _WRITERS[file_format]
     check_output(path)
     with contextlib.ExitStack() as files:

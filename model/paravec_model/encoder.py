@@ -78,12 +78,23 @@ class Encoder:
         if self.defaults.method not in self._methods:
             raise self._unsupported(self.defaults.method)
         self.document_index = DocumentIndex(artifact) if self.manifest.doctag_count else None
-        """Search over the training documents; None if the artifact has no doctags."""
+        """Search over the documents; None if the artifact has none."""
 
     @property
     def methods(self) -> tuple[Method, ...]:
         """The methods that this model supports."""
         return tuple(self._methods)
+
+    @property
+    def search_methods(self) -> tuple[Method, ...]:
+        """The methods whose vectors can be compared with the documents': all if the documents were trained, else only
+        the one that indexed them."""
+        return (self.manifest.defaults.method,) if self.manifest.index else self.methods
+
+    @property
+    def search_defaults(self) -> InferenceOptions:
+        """`defaults` for queries. Documents that were indexed are searched with the options that indexed them."""
+        return self.manifest.defaults if self.manifest.index else self.defaults
 
     def with_map_lambda(self, map_lambda: float) -> "Encoder":
         """A copy of this encoder with another λ for method map, for comparing values of λ."""

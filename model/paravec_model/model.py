@@ -59,9 +59,9 @@ class Model:
 
     @cached_property
     def dv(self) -> DocumentVectors:
-        """The vectors of the training documents; ModelError if the artifact was made without --doctags."""
+        """The vectors of the artifact's documents, trained or indexed; ModelError if it has none."""
         if not self.encoder.document_index:
-            raise ModelError(f"{self.encoder.artifact.path}: holds no training documents; make it with --doctags")
+            raise ModelError(f"{self.encoder.artifact.path}: holds no documents; make it with --doctags, or index some")
         return DocumentVectors(self.encoder.artifact, self.encoder.document_index)
 
     def embed(self, documents: str | Iterable[Document], **options: Unpack[Options]) -> Vectors:
@@ -131,13 +131,17 @@ class Model:
         lexical_weight: float | None = None,
         **options: Unpack[Options],
     ) -> list[Neighbour] | list[list[Neighbour]]:
-        """The `top_k` training documents nearest to one text, or to each of a list of documents.
+        """The `top_k` documents of the artifact nearest to one text, or to each of a list of documents.
 
         `lexical_weight`: how much the words count beside the vector, 0 to 1; None for the model's default, which falls
         with the length of a query, and is 0 for a model without a lexical index. `dv.most_similar` takes vectors and
-        tags. Raises ModelError if the artifact was made without --doctags, or has no index for a weight above 0.
+        tags. Raises ModelError if the artifact has no documents, or no lexical index for a weight above 0; OptionError
+        for a method whose vectors cannot be compared with those of its documents.
         """
         queries = _text_of_scalar(queries)
+        method = options.setdefault("method", self.encoder.search_defaults.method)
+        if method not in self.encoder.search_methods:
+            raise OptionError("method", f"must be {self.encoder.search_methods[0]}, which indexed the documents")
         documents = [queries] if isinstance(queries, str) else _checked_list(queries)
         lexical = self.encoder.lexical_queries(documents, lexical_weight)
         nearest = self.dv.nearest(self.embed(documents, **options), top_k, lexical)

@@ -141,6 +141,9 @@ def folder(tmp_path: Path, artifact: Artifact, gensim_model: Doc2Vec) -> Path:
     (tmp_path / "pages.jsonl").write_text("\n".join(records) + "\n")
     (tmp_path / "pages.csv.gz").write_bytes(gzip.compress(("text\n" + "\n".join(lines) + "\n").encode()))
     (tmp_path / "questions.tsv").write_text("".join(f"{line[:20]}\t{line}\n" for line in lines[:40]))
+    (tmp_path / "articles").mkdir()
+    for i, line in enumerate(lines[:20]):
+        (tmp_path / "articles" / f"{i:02}.txt").write_text(line)
     (tmp_path / "models").mkdir()
     for name in ("old", "lee", "news-1", "news-2"):
         (tmp_path / "models" / name).symlink_to(artifact.path)

@@ -143,4 +143,4 @@ def test_an_artifact_without_documents_says_so(tmp_path: Path, capsys: Capture) 
     """Without doctags there is nothing to write."""
     bare = parity.to_artifact(parity.train(dm=0, epochs=1), tmp_path / "bare").path
     assert export(bare, tmp_path / "lee.npy") == 1
-    assert "holds no training documents; make it with --doctags" in capsys.readouterr().err
+    assert "holds no documents; make it with --doctags" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from paravec.v1 import embedding_pb2 as pb
 from paravec_client import AsyncEmbeddingClient, EmbeddingClient, InvalidArgumentError, UnsupportedError
 from paravec_model import load
-from paravec_model.artifact import Artifact
+from paravec_model.artifact import Artifact, read_manifest, verify
+from paravec_model.cli.main import main
 from paravec_model.lexical.index import default_weight
 
 from ..calls import stub_of
@@ -93,3 +95,45 @@ def test_a_model_without_an_index_has_nothing_to_weigh(client: EmbeddingClient, 
     with stub_of(server.target) as stub:
         response = stub.FindSimilar(pb.FindSimilarRequest(queries=[pb.Query(text=QUERY)]))
     assert all(n.score == n.cosine for n in response.results[0].neighbours)
+
+
+def test_commands_make_artifacts_with_a_lexical_index(tmp_path: Path) -> None:
+    """train and index find documents by words with --lexical; a changed index loses them only if one says so."""
+    trained, indexed, changed = (tmp_path / name for name in ("trained", "indexed", "changed"))
+    quick = ("--corpus", "lee", "--epochs", "1", "--vector-size", "10", "--doctags", "--output")
+    assert main(["train", *quick, str(trained), "--lexical"]) == 0
+    assert read_manifest(trained).lexical_length
+    lines = tmp_path / "pages.jsonl"
+    pages = ({"id": f"page {n}", "title": f"zorglub{chr(97 + n)}", "body": "fire in Sydney " * n} for n in range(26))
+    lines.write_text("".join(json.dumps(page) + "\n" for page in pages))
+    fields = ("--jsonl", str(lines), "--id-field", "id", "--field", "title=2", "--field", "body")
+    # The documents of the model, and their words, are replaced.
+    assert main(["index", str(trained), *fields, "--lexical", "--output", str(indexed)]) == 0
+    assert not verify(indexed)
+    assert load(indexed).find_similar("zorglubh")[0].tag == "page 7"
+    change = ["index", str(indexed), "--remove", "page 7", "--output", str(changed)]
+    assert main(change) == 1
+    assert main([*change, "--no-lexical"]) == 0
+    assert read_manifest(changed).lexical_length is None
+    assert not verify(changed)
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (("train", "--corpus", "lee", "--lexical"), "lexical: needs --doctags"),
+        (("index", "OLD", "--remove", "3", "--lexical"), "OLD: a lexical index is made of all documents at once"),
+        (("index", "OLD", "--remove", "3"), "OLD: a lexical index is made of all documents at once"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    command: tuple[str, ...], problem: str, lexical: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the flag or the artifact."""
+    old = str(lexical.path)
+    arguments = [old if word == "OLD" else word for word in command]
+    assert main([*arguments, "--output", str(tmp_path / "new")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"paravec-model: {problem.replace('OLD', old)}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()

@@ -73,6 +73,17 @@ def test_jsonl_tags_are_a_value_a_list_or_the_line_number(tmp_path: Path) -> Non
     assert list(JsonlCorpus(file, "t")) == [([0], "uno"), ([2], "due"), ([6], "tre")]
 
 
+def test_records_have_all_fields_and_their_place(tmp_path: Path) -> None:
+    """JSONL and CSV give several fields of a document, also of a blank one, with the line that it is on."""
+    rows = [{"id": "a", "q": "uno", "r": "due\ntre"}, {"id": "b", "q": "", "r": ""}]
+    jsonl = write(tmp_path, "\n\n".join(map(json.dumps, rows)), "corpus.jsonl")
+    table = write(tmp_path, 'id,q,r\na,uno,"due\ntre"\nb,,\n', "corpus.csv")
+    for corpus, lines in ((JsonlCorpus(jsonl, ("q", "r"), "id"), (1, 3)), (CsvCorpus(table, ("q", "r"), "id"), (3, 4))):
+        where = [f"{corpus.path}, line {line}" for line in lines]
+        assert list(corpus.records()) == [(where[0], ["a"], ["uno", "due\ntre"]), (where[1], ["b"], ["", ""])]
+        assert list(corpus) == [(["a"], "uno")]
+
+
 def test_csv_columns_are_chosen_by_name(tmp_path: Path) -> None:
     """Fields may hold commas and line breaks; without a tag column, the tag is the row's number."""
     file = write(tmp_path, '\ufeffid,body\r\na,"uno, due\r\ntre"\r\n\r\nb,\r\nc,quattro\r\n')
@@ -112,7 +123,8 @@ def test_jsonl_and_csv_yield_what_was_written(tmp_path: Path, texts: list[str]) 
         (b"{}", 1, "has no field 'text'"),
         (b'{"text": "a", "tag": 0}\n{"text"\n', 2, "is not JSON: Expecting ':' delimiter at column 8"),
         (b'\n{"text": "a", "tag": 0}\n{"text": null, "tag": 1}', 3, "field 'text' must be a string, not null"),
-        (b'["text"]', 1, 'must be a JSON object, not ["text"]'),
+        (b'{"text": ["secret"], "tag": 0}', 1, "field 'text' must be a string, not a list"),
+        (b'["text"]', 1, "must be a JSON object, not a list"),
         (b'{"text": "a", "tag": 1.5}', 1, "a tag must be a string, an integer, or a list of these, not 1.5"),
         (b'{"text": "a", "tag": true}', 1, "a tag must be"),
         (b'{"text": "a", "tag": []}', 1, "a tag must be"),

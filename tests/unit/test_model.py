@@ -241,9 +241,9 @@ def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
 def test_a_model_that_cannot_do_it_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:
     """Without doctags there is no `dv`, without an artifact no model, and an unsupported method is refused."""
     bare = parity.to_artifact(gensim_model, tmp_path / "bare").path
-    with pytest.raises(ModelError, match="holds no training documents; make it with --doctags"):
+    with pytest.raises(ModelError, match="holds no documents; make it with --doctags"):
         _ = paravec_model.load(bare).dv
-    with pytest.raises(ModelError, match="holds no training documents"):
+    with pytest.raises(ModelError, match="holds no documents"):
         paravec_model.load(bare).find_similar("fire")
     with pytest.raises(ArtifactError, match="none"):
         paravec_model.load(tmp_path / "none")

@@ -56,6 +56,15 @@ def copy(artifact: Artifact, tmp_path: Path) -> Path:
         (("train", "--output", "x", "--lines", "a", "--epochs", "many"), "invalid int value: 'many'"),
         (("train", "--output", "x", "--lines", "a", "--vector", "8"), "unrecognized arguments: --vector"),
         (("convert", "a"), "OUTPUT"),
+        (("index", "m", "--output", "x"), "name documents for a new index"),
+        (("index", "m", "--output", "x", "--lines", "a", "--add", "b"), "name documents for a new index"),
+        (("index", "m", "--output", "x", "--lines", "a", "--remove", "1"), "name documents for a new index"),
+        (("index", "m", "--lines", "a"), "--output"),
+        (("index", "m", "--output", "x", "--jsonl", "a"), "--jsonl needs --field"),
+        (("index", "m", "--output", "x", "--csv", "a"), "--csv needs --column"),
+        (("index", "m", "--output", "x", "--lines", "a", "--id-field", "b"), "--id-field is for --jsonl only"),
+        (("index", "m", "--output", "x", "--lines", "a", "--column", "b"), "--column is for --csv only"),
+        (("index", "m", "--output", "x", "--add", "a", "--infer-epochs", "3"), "--infer-epochs is for a new index"),
         (("verify",), "ARTIFACT"),
         (("evaluate", "x"), "name what to try the model on"),
         (("evaluate", "x", "--queries", "q"), "name all three"),
@@ -74,7 +83,8 @@ def test_wrong_usage_exits_2(arguments: tuple[str, ...], says: str, capsys: Capt
 
 
 @pytest.mark.parametrize(
-    "command", [(), *((name,) for name in ("train", "convert", "inspect", "verify", "export", "evaluate", "compare"))]
+    "command",
+    [(), *((name,) for name in ("train", "convert", "index", "inspect", "verify", "export", "evaluate", "compare"))],
 )
 def test_help_shows_an_example(command: tuple[str, ...], capsys: Capture) -> None:
     """Every command's help exits 0 and ends with how it is used."""

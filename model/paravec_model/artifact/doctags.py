@@ -1,4 +1,4 @@
-"""The tags of an artifact's training documents. The file is mapped, and a tag is parsed when it is used.
+"""The tags of an artifact's documents. The file is mapped, and a tag is parsed when it is used.
 
 `doctags.json` is a list of strings and integers with one entry a line, as `writer.write_json` writes it.
 `doctag_offsets` holds where each entry's line begins and the last one ends, `doctag_norms` the L2 norm of each vector.
@@ -47,6 +47,37 @@ class SelectedRows:
 
     def __getitem__(self, piece: slice) -> npt.NDArray[Any]:
         rows: npt.NDArray[Any] = self.matrix[self.selected[piece]]
+        return rows
+
+
+@dataclass(frozen=True)
+class StackedRows:
+    """Matrices of equal width, one below the other; a slice copies only its own rows."""
+
+    parts: Sequence[npt.NDArray[Any] | SelectedRows]
+
+    ndim = 2
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As NumPy's."""
+        return self.parts[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As NumPy's."""
+        return len(self), self.parts[0].shape[1]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, piece: slice) -> npt.NDArray[Any]:
+        begin, end, _ = piece.indices(len(self))
+        found, first = [], 0
+        for part in self.parts:
+            found.append(part[max(begin - first, 0) : max(end - first, 0)])
+            first += len(part)
+        rows: npt.NDArray[Any] = np.concatenate(found)
         return rows
 
 

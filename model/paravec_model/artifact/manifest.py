@@ -22,6 +22,9 @@ LEXICAL_FORMAT_VERSION = 3
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
 
+MAX_WEIGHT = 1e6
+"""The greatest weight of a field of documents."""
+
 T = TypeVar("T")
 
 
@@ -31,6 +34,32 @@ class FileEntry:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class IndexedDocuments:
+    """Documents that `paravec-model index` embedded with a model that was not trained on them.
+
+    `defaults` of the manifest are the options that it used.
+    """
+
+    model: str
+    """Digest of the model that embedded them."""
+    source: str
+    """Format of the files that they come from, `kind` of a `Corpus`."""
+    id_field: str | None
+    """Field or column of their ids; None where the format numbers or names them."""
+    fields: dict[str, Any]
+    """Weight of each field or column; empty where the format has neither."""
+    without_known_words: int
+    """How many have no word that the model knows: only a lexical index finds them."""
+
+    def __post_init__(self) -> None:
+        if bool(self.fields) != (self.source in ("jsonl", "csv")):
+            raise OptionError("field", f"documents of {self.source} have {'no' if self.fields else 'named'} fields")
+        for name, weight in self.fields.items():
+            if type(weight) not in (int, float) or not 0 < weight <= MAX_WEIGHT:
+                raise OptionError("field", f"the weight of {name!r} must be above 0 and at most {MAX_WEIGHT:g}")
 
 
 @dataclass(frozen=True)
@@ -50,7 +79,7 @@ class Manifest:
     vocabulary_size: int
     """Number of words, which is the number of rows of each matrix."""
     doctag_count: int
-    """Number of training documents in the artifact; 0 if it has none."""
+    """Number of documents in the artifact, trained or indexed; 0 if it has none."""
     defaults: InferenceOptions
     """Options of inference for callers that set none."""
     tokenizer: Tokenizer
@@ -64,6 +93,8 @@ class Manifest:
     lexical_length: float | None = None
     """The length of a query, in tokens, at which its words and its vector count the same. None if the artifact has no
     lexical index; the manifest then lacks the field."""
+    index: IndexedDocuments | None = None
+    """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -84,6 +115,8 @@ class Manifest:
                 raise OptionError("lexical_length", "must be absent: the artifact has no documents")
             if not 0.1 <= self.lexical_length <= 1e6:
                 raise OptionError("lexical_length", f"must be 0.1 to 1e+06, not {self.lexical_length:g}")
+        if self.index and not self.doctag_count:
+            raise OptionError("index", "must be null: the artifact has no documents")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -98,6 +131,9 @@ class Manifest:
         content["format_version"] = FORMAT_VERSION if self.lexical_length is None else LEXICAL_FORMAT_VERSION
         if self.lexical_length is None:
             del content["lexical_length"]
+        if self.index is None:
+            # Models have the digests that they had before there was an index. An older paravec refuses the field.
+            del content["index"]
         return dict(sorted(content.items()))
 
 
@@ -164,6 +200,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
     # Artifacts from before there was method map lack the one, those without a lexical index the other.
     rest = {"map_lambda": None, "lexical_length": None} | rest
+    if rest.setdefault("index", None) is not None:
+        rest["index"] = _typed(IndexedDocuments, rest["index"], "index")
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 

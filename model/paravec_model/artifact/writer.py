@@ -13,10 +13,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConversionError, ModelError
+from ..errors import ArtifactError, ConversionError, ModelError
 from ..options import padded
+from .doctags import DOCTAGS, Doctags, Tag, row_norms
 from .finite import count_unusable, unusable_problem
 from .manifest import FileEntry
+
+DOCUMENT_FILES = frozenset({DOCTAGS, "doctag_vectors.npy", "doctag_norms.npy", "doctag_offsets.npy"})
+"""The files that `write_documents` writes."""
 
 _PIECE_BYTES = 8 * 2**20
 
@@ -90,6 +94,31 @@ def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
         out = HashingFile(file)
         out.write(b"[\n" + ",\n".join(json.dumps(value) for value in values).encode("ascii") + b"\n]\n")
     return out.entry()
+
+
+def write_documents(directory: Path, tags: Sequence[Tag], vectors: Any) -> dict[str, FileEntry]:
+    """Write the documents of an artifact: their tags and their vectors, shape (tags, vector_size)."""
+    files = {DOCTAGS: write_json(directory / DOCTAGS, tags)}
+    offsets = Doctags(directory / DOCTAGS, len(tags)).offsets
+    arrays = {"vectors": (vectors, "<f4"), "norms": (row_norms(vectors), "<f4"), "offsets": (offsets, "<i8")}
+    for part, (array, dtype) in arrays.items():
+        name = f"doctag_{part}.npy"
+        files[name] = write_array(directory / name, array, dtype)
+    return files
+
+
+def copy_file(source: Path, target: Path, entry: FileEntry) -> None:
+    """Copy a file of an artifact; ArtifactError if it cannot be read, or is not the one of its manifest's entry."""
+    try:
+        read = source.open("rb")
+    except OSError as error:
+        raise ArtifactError(f"{source}: {error.strerror}") from error
+    with read, target.open("wb") as file:
+        out = HashingFile(file)
+        while piece := read.read(_PIECE_BYTES):
+            out.write(piece)
+    if out.entry() != entry:
+        raise ArtifactError(f"{source}: its SHA-256 differs from the manifest's: the file was changed or damaged")
 
 
 def write_array(

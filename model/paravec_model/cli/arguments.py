@@ -14,6 +14,7 @@ from ..text.tokenizer import KINDS, Tokenizer, tokenizer_from_dict
 from ..training.parameters import TrainingParameters
 from .corpus_flags import add_corpus, check_corpus
 from .evaluation_flags import add_compare, add_evaluate, check_evaluate
+from .index_flags import add_index, check_index
 from .texts import COMMANDS, PARAMETER_HELP
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"paravec-model {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train, convert, inspect, verify, export, package, evaluate, compare = (
+    train, convert, index, inspect, verify, export, package, evaluate, compare = (
         _add_command(commands, name) for name in COMMANDS
     )
     add_corpus(train, required=True)
@@ -47,6 +48,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, rates="the model's", method="sgd")
+    add_index(index)
+    _add_inference(index, rates="the model's", method="the model's")
     for command in (inspect, verify, export, package, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
@@ -66,6 +69,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         check_corpus(corpus_command, arguments)
     if arguments.command == "evaluate":
         check_evaluate(evaluate, arguments)
+    if arguments.command == "index":
+        check_index(index, arguments)
     return arguments
 
 
@@ -151,15 +156,22 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
     group.add_argument("--min-len", type=int, metavar="N", help="simple: drop shorter tokens (default 2)")
     group.add_argument("--max-len", type=int, metavar="N", help="simple: drop longer tokens (default 15)")
     group.add_argument("--pattern", metavar="RE", help="regex: a regular expression that matches a token")
-    group = command.add_argument_group("inference", "the artifact's defaults, for requests that leave an option unset")
-    group.add_argument("--infer-method", choices=get_args(Method), help=f"the method (default: {method})")
+    group = _add_inference(command, rates, method)
     text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
     group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
+
+
+def _add_inference(command: argparse.ArgumentParser, rates: str, method: str) -> Any:
+    """Flags of the artifact's default options of inference; returns their group."""
+    group = command.add_argument_group("inference", "the artifact's defaults, for requests that leave an option unset")
+    group.add_argument("--infer-method", choices=get_args(Method), help=f"the method (default: {method})")
     group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {rates})")
     group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {rates})")
     group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {rates})")
     group.add_argument("--infer-seed", type=int, metavar="N", help="seed of the random draws (default 1)")
+    switch = argparse.BooleanOptionalAction
     group.add_argument("--infer-normalize", action=switch, help="scale to unit length (default: no)")
+    return group
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..corpus.formats import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus, LinesCorpus, named_corpus
 
@@ -9,16 +10,21 @@ from ..corpus.formats import NAMES, Corpus, CsvCorpus, FolderCorpus, JsonlCorpus
 def add_corpus(command: argparse.ArgumentParser, *, required: bool) -> None:
     """Add the flags to a command. `required`: whether one of the corpora must be named."""
     group = command.add_argument_group("corpus", "text in UTF-8; one of --corpus, --lines, --jsonl, --csv, --folder")
+    add_kinds(group, required=required)
+    group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
+    group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
+    group.add_argument("--column", metavar="C", help="column of the text, with --csv")
+    group.add_argument("--tag-column", metavar="C", help="column of the tag, with --csv (default: row number)")
+
+
+def add_kinds(group: Any, *, required: bool) -> None:
+    """Add the flags that name the file or folder, one for each format, to a group of flags."""
     kinds = group.add_mutually_exclusive_group(required=required)
     kinds.add_argument("--corpus", choices=NAMES, help="lee: 300 news stories, part of gensim")
     kinds.add_argument("--lines", type=Path, metavar="FILE", help="a document on each line; its tag is its number")
     kinds.add_argument("--jsonl", type=Path, metavar="FILE", help="a JSON object on each line")
     kinds.add_argument("--csv", type=Path, metavar="FILE", help="CSV with a header")
     kinds.add_argument("--folder", type=Path, metavar="DIR", help="each *.txt file below; its tag is its path")
-    group.add_argument("--field", metavar="F", help="field of the text, with --jsonl")
-    group.add_argument("--tag-field", metavar="F", help="field of the tag or tags, with --jsonl (default: line number)")
-    group.add_argument("--column", metavar="C", help="column of the text, with --csv")
-    group.add_argument("--tag-column", metavar="C", help="column of the tag, with --csv (default: row number)")
 
 
 def check_corpus(command: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""paravec-model: train, convert, inspect, verify, export, package, evaluate and compare model artifacts.
+"""paravec-model: train, convert, index, inspect, verify, export, package, evaluate and compare model artifacts.
 
 numpy and gensim take long to import, so the commands that need them import them; `--help` stays quick.
 """
@@ -19,6 +19,7 @@ from ..errors import ConversionError, ModelError, OptionError, StoppedError
 from ..training.train import train
 from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
 from .corpus_flags import corpus_from
+from .index_command import index_documents
 from .interrupt import Interrupt
 from .measure import compare_models, evaluate_model
 from .tables import manifest_table
@@ -132,6 +133,10 @@ def _convert(arguments: Namespace) -> int:
     return _report(arguments.output, manifest)
 
 
+def _index(arguments: Namespace) -> int:
+    return index_documents(arguments, _check_output(arguments))
+
+
 def _inspect(arguments: Namespace) -> int:
     manifest = read_manifest(arguments.artifact)
     print(manifest.to_json() if arguments.json else manifest_table(manifest), end="")
@@ -183,6 +188,7 @@ def _package(arguments: Namespace) -> int:
 _COMMANDS = {
     "train": _train,
     "convert": _convert,
+    "index": _index,
     "inspect": _inspect,
     "verify": _verify,
     "export": _export,

@@ -22,6 +22,7 @@ def manifest_table(manifest: Manifest) -> str:
         "defaults": asdict(manifest.defaults),
         "tokenizer": tokenizer_to_dict(manifest.tokenizer),
         "training": manifest.training,
+        **({"index": asdict(manifest.index)} if manifest.index else {}),
         **({} if manifest.lexical_length is None else {"lexical": {"length": manifest.lexical_length}}),
         "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
     }
@@ -34,11 +35,13 @@ def manifest_table(manifest: Manifest) -> str:
 
 def evaluation_table(manifest: Manifest, covered: "Coverage", measurements: "Sequence[Measurement]") -> str:
     """A line for each measure, a column for each method."""
-    methods = list(measurements[0].methods) if measurements else []
+    # Indexed documents can only be looked for by one method.
+    methods = list(dict.fromkeys(method for measurement in measurements for method in measurement.methods))
     rows = [("task", "n", "measure", *methods)]
     for measurement in measurements:
-        estimates = [measurement.methods[method] for method in methods]
-        rows.append((measurement.task, str(estimates[0].count), measurement.measure, *map(str, estimates)))
+        count = next(iter(measurement.methods.values())).count
+        shown = [str(measurement.methods.get(method, "-")) for method in methods]
+        rows.append((measurement.task, str(count), measurement.measure, *shown))
     lines = [
         _name(manifest),
         f"tokens that the vocabulary does not know: {covered.unknown_tokens}",

@@ -27,6 +27,18 @@ examples:
   paravec-model convert doc2vec.model models/news --tokenizer regex --pattern '[a-z0-9]+' --lowercase
 """,
     ),
+    "index": (
+        "make other documents searchable with a model",
+        "Embed documents that a model was not trained on, and write an artifact of the model with these documents.",
+        """\
+A document with several fields gets the mean of their unit vectors, by their weights. A document without a word that the
+model knows is kept, and never found. --remove takes an id as it is written, a text or a number.
+
+examples:
+  paravec-model index models/help --jsonl faq.jsonl --id-field id --field question --field answer --output models/faq
+  paravec-model index models/faq --add new.jsonl --remove 17 a-3 --output models/faq-2 --model-version 2
+""",
+    ),
     "inspect": (
         "show an artifact's manifest",
         "Show name, version, digest, parameters and files of an artifact.",

@@ -8,17 +8,17 @@ from .. import __version__
 from ..artifact import Artifact, Manifest
 from ..artifact.arrays import array_specs
 from ..artifact.artifact import check_files
-from ..artifact.doctags import DOCTAGS, Doctags, Tag, row_norms
+from ..artifact.doctags import Tag
 from ..artifact.manifest import MANIFEST, FileEntry
-from ..artifact.writer import creation_time, new_directory, write_array, write_json
+from ..artifact.writer import creation_time, new_directory, write_array, write_documents
 from ..errors import ConversionError
 from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
+from ..indexing.lexical_index import add_lexical
 from ..lexical import LexicalBuilder
 from ..options import InferenceOptions
 from ..text.tokenizer import Tokenizer
 from ..text.vocabulary import vocabulary_arrays
 from .gensim_model import GensimModel
-from .lexical_index import add_lexical
 from .map_basis import MAX_VECTOR_SIZE, map_arrays
 
 
@@ -49,20 +49,17 @@ def write_artifact(
         choose = None
     tags, facts = list[Tag](), dict[str, Any]()
     if doctags:
-        tags, matrices["doctag_vectors"] = source.doctags()
-        if left_out := len(matrices["doctag_vectors"].matrix) - len(tags):
+        tags, vectors = source.doctags()
+        if left_out := len(vectors.matrix) - len(tags):
             facts["doctags_never_trained"] = left_out
-    specs = array_specs(algorithm, len(words), len(tags), has_map=choose is not None)
+    specs = array_specs(algorithm, len(words), 0, has_map=choose is not None)
     files: dict[str, FileEntry] = {}
     with new_directory(output) as directory:
         if tags:
-            files[DOCTAGS] = write_json(directory / DOCTAGS, tags)
-            matrices["doctag_offsets"] = Doctags(directory / DOCTAGS, len(tags)).offsets
+            files |= write_documents(directory, tags, vectors)
         for file, (dtype, shape) in specs.items():
             if file == "map_syn1neg.npy":
                 matrices |= map_arrays(matrices)
-            if file == "doctag_norms.npy":
-                matrices["doctag_norms"] = row_norms(matrices["doctag_vectors"])
             array = matrices[file.removesuffix(".npy")]
             # `check_files` below checks the widths, which are padded then.
             if array.ndim != len(shape) or shape[0] not in (None, len(array)):
@@ -100,7 +97,7 @@ def write_artifact(
                 digest="",
             )
             (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
-        if lexical:
-            lexical.select(matrices["doctag_vectors"].selected.tolist())
+        if lexical and doctags:
+            lexical.select(vectors.selected.tolist())
             manifest = add_lexical(directory, manifest, lexical)
     return manifest

@@ -1,5 +1,5 @@
 """Corpora: files of documents, read one document at a time.
 
-Public: `LinesCorpus`, `JsonlCorpus`, `CsvCorpus`, `FolderCorpus`, `named_corpus` (formats), `ContentDigest`,
+Public: `LinesCorpus`, `JsonlCorpus`, `CsvCorpus`, `FolderCorpus`, `named_corpus`, `Record` (formats), `ContentDigest`,
 `Reservoir` (streaming).
 """

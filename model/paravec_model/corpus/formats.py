@@ -9,10 +9,10 @@ import importlib.util
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import CorpusError
 
@@ -23,8 +23,21 @@ Document = tuple[Tags, str]
 _MAX_FIELD_CHARACTERS = 2**31 - 1
 
 
+class Record(NamedTuple):
+    """A document as it stands in a corpus, which may be blank."""
+
+    where: str
+    """The file and line, for errors."""
+    tags: Tags
+    texts: list[str]
+    """The text of each field; one where a format has no fields."""
+
+
 class Corpus(ABC):
-    """Documents that can be iterated any number of times; each iteration opens the files again."""
+    """Documents that can be iterated any number of times; each iteration opens the files again.
+
+    Iterating gives the first field of each document; `records` gives all fields.
+    """
 
     kind: str
     """Name of the format, or of a built-in corpus, for the manifest."""
@@ -33,19 +46,23 @@ class Corpus(ABC):
 
     def __iter__(self) -> Iterator[Document]:
         empty = True
-        try:
-            for tags, text in self._documents():
-                if text and not text.isspace():
-                    empty = False
-                    yield tags, text
-        except OSError as error:
-            raise CorpusError(f"{error.filename or self.path}: {error.strerror or error}") from error
+        for _, tags, (text, *_) in self.records():
+            if text and not text.isspace():
+                empty = False
+                yield tags, text
         if empty:
             raise CorpusError(f"{self.path}: holds no documents")
 
+    def records(self) -> Iterator[Record]:
+        """All documents with all of their fields, blank documents too."""
+        try:
+            yield from self._records()
+        except OSError as error:
+            raise CorpusError(f"{error.filename or self.path}: {error.strerror or error}") from error
+
     @abstractmethod
-    def _documents(self) -> Iterator[Document]:
-        """All documents, including blank ones."""
+    def _records(self) -> Iterator[Record]:
+        """As `records`; may raise OSError."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +73,9 @@ class LinesCorpus(Corpus):
     """The file."""
     kind: str = "lines"
 
-    def _documents(self) -> Iterator[Document]:
+    def _records(self) -> Iterator[Record]:
         for number, line in numbered_lines(self.path):
-            yield [number], line.rstrip("\r\n")
+            yield Record(f"{self.path}, line {number + 1}", [number], [line.rstrip("\r\n")])
 
 
 @dataclass(frozen=True)
@@ -67,22 +84,27 @@ class JsonlCorpus(Corpus):
 
     path: Path
     """The file."""
-    field: str
-    """The field that holds the text."""
+    fields: str | Sequence[str]
+    """The field that holds the text, or several."""
     tag_field: str | None = None
     """The field that holds the tag: a string, an integer, or a list of these for several tags."""
     kind: str = "jsonl"
 
-    def _documents(self) -> Iterator[Document]:
+    def _records(self) -> Iterator[Record]:
+        names = _names(self.fields)
         for number, line in numbered_lines(self.path):
             if not line.strip():
                 continue
             where = f"{self.path}, line {number + 1}"
             record = _parse_json(line.rstrip(), where)
-            text = _value(record, self.field, where)
-            if not isinstance(text, str):
-                raise CorpusError(f"{where}: field {self.field!r} must be a string, not {_excerpt(text)}")
-            yield [number] if self.tag_field is None else _tags(_value(record, self.tag_field, where), where), text
+            texts = [_value(record, name, where) for name in names]
+            for name, text in zip(names, texts, strict=True):
+                if not isinstance(text, str):
+                    raise CorpusError(f"{where}: field {name!r} must be a string, not {_kind(text)}")
+            tags: Tags = [number]
+            if self.tag_field is not None:
+                tags = _tags(_value(record, self.tag_field, where), where)
+            yield Record(where, tags, texts)
 
 
 @dataclass(frozen=True)
@@ -91,26 +113,25 @@ class CsvCorpus(Corpus):
 
     path: Path
     """The file."""
-    column: str
-    """Name of the column that holds the text."""
+    columns: str | Sequence[str]
+    """Name of the column that holds the text, or of several."""
     tag_column: str | None = None
     """Name of the column that holds the tag."""
     kind: str = "csv"
 
-    def _documents(self) -> Iterator[Document]:
+    def _records(self) -> Iterator[Record]:
         csv.field_size_limit(_MAX_FIELD_CHARACTERS)
         rows = csv.reader((line for _, line in numbered_lines(self.path)), strict=True)
         try:
             if (header := next(rows, None)) is None:
                 return
-            text = self._position(header, self.column)
+            texts = [self._position(header, column) for column in _names(self.columns)]
             tag = None if self.tag_column is None else self._position(header, self.tag_column)
             for number, row in enumerate(row for row in rows if row):
+                where = f"{self.path}, line {rows.line_num}"
                 if len(row) != len(header):
-                    raise CorpusError(
-                        f"{self.path}, line {rows.line_num}: has {len(row)} columns, the header has {len(header)}"
-                    )
-                yield [number if tag is None else row[tag]], row[text]
+                    raise CorpusError(f"{where}: has {len(row)} columns, the header has {len(header)}")
+                yield Record(where, [number if tag is None else row[tag]], [row[text] for text in texts])
         except csv.Error as error:
             raise CorpusError(f"{self.path}, line {rows.line_num}: is not CSV: {error}") from error
 
@@ -129,9 +150,10 @@ class FolderCorpus(Corpus):
     """The folder."""
     kind: str = "folder"
 
-    def _documents(self) -> Iterator[Document]:
+    def _records(self) -> Iterator[Record]:
         for name in _text_files(self.path):
-            yield [name], _decode((self.path / name).read_bytes(), self.path / name, 0)
+            file = self.path / name
+            yield Record(str(file), [name], [_decode(file.read_bytes(), file, 0)])
 
 
 NAMES = ("lee",)
@@ -147,6 +169,10 @@ def named_corpus(name: str) -> Corpus:
     if spec is None or not spec.submodule_search_locations:
         raise CorpusError("lee: is part of gensim, which is not installed: pip install 'paravec[model]'")
     return LinesCorpus(Path(spec.submodule_search_locations[0], "test", "test_data", "lee_background.cor"), "lee")
+
+
+def _names(fields: str | Sequence[str]) -> Sequence[str]:
+    return [fields] if isinstance(fields, str) else fields
 
 
 def _text_files(folder: Path) -> list[str]:
@@ -183,7 +209,7 @@ def _parse_json(line: str, where: str) -> dict[str, Any]:
         # An integer of too many digits, or nesting that is too deep.
         raise CorpusError(f"{where}: is not JSON that can be read: {error}") from error
     if not isinstance(record, dict):
-        raise CorpusError(f"{where}: must be a JSON object, not {_excerpt(record)}")
+        raise CorpusError(f"{where}: must be a JSON object, not {_kind(record)}")
     return record
 
 
@@ -198,6 +224,12 @@ def _tags(value: Any, where: str) -> Tags:
     if not tags or not all(type(tag) in (str, int) for tag in tags):
         raise CorpusError(f"{where}: a tag must be a string, an integer, or a list of these, not {_excerpt(value)}")
     return tags
+
+
+def _kind(value: Any) -> str:
+    """The type of a value of JSON. The value itself may hold a document's text, which errors do not quote."""
+    kinds = {list: "a list", dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _excerpt(value: Any) -> str:

@@ -36,7 +36,7 @@ class Measurement:
     task: str
     measure: str
     methods: dict[Method, Estimate]
-    """The estimate with each method of inference."""
+    """The estimate with each method of inference that it can be measured with."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,10 @@ class Evaluator:
         if kept:
             queries, relevant = [tokens[number] for number in kept], [own[number] for number in kept]
             targets = artifact.arrays["doctag_vectors"]
-            found = {m: rankings(self._vectors(queries, m), targets, relevant) for m in self._encoder.methods}
-            yield from self._measurements("text finds its trained tag", found)
+            methods = self._encoder.search_methods
+            found = {m: rankings(self._vectors(queries, m), targets, relevant) for m in methods}
+            kind = "indexed" if artifact.manifest.index else "trained"
+            yield from self._measurements(f"text finds its {kind} tag", found)
 
     def _stability(self, tokens: Sequence[Tokens], seeds: int) -> Iterator[Measurement]:
         similarity, kept = {}, {}

@@ -22,14 +22,16 @@ _BLOCK_TOKENS = 2**20
 class LexicalBuilder:
     """Collects documents' tokens, and makes an index of them. Memory: 4 bytes a token, then 15 bytes a posting."""
 
-    def __init__(self, documents: int) -> None:
-        """`documents`: how many there are; those that `add` does not name have no terms."""
+    def __init__(self, documents: int = 0) -> None:
+        """`documents`: how many there are at least; those that `add` does not name have no terms."""
         self._tokens: list[array[int]] = [array("I") for _ in range(documents)]
         self._ids: dict[str, int] = {}
 
     def add(self, document: int, tokens: Sequence[str]) -> None:
         """Add tokens to a document. It may be named several times: the tokens are put one after the other."""
         ids = self._ids
+        while document >= len(self._tokens):
+            self._tokens.append(array("I"))
         self._tokens[document].extend([ids.setdefault(token, len(ids)) for token in tokens])
 
     def select(self, documents: Sequence[int]) -> None:

@@ -24,6 +24,9 @@ LEXICAL_ARRAYS = {
 inverse document frequency of each; the documents that have term t are `lexical_documents[starts[t]:starts[t + 1]]`,
 ascending, and `lexical_shares` says how much of the term's weight each of them gets, in 255ths."""
 
+LEXICAL_FILES = frozenset(f"{name}.npy" for name in LEXICAL_ARRAYS)
+"""The files of an index in an artifact."""
+
 FULL_SHARE = 255
 
 # A smaller weight than this changes no order that matters, so that a long query costs nothing.

@@ -138,7 +138,7 @@ class NoDocumentsError(RequestError):
     """The model carries no training documents to search."""
 
     def __init__(self) -> None:
-        problem = "the model carries no documents to find; make it with --doctags"
+        problem = "the model carries no documents to find; make it with --doctags, or index some"
         super().__init__(code_pb2.FAILED_PRECONDITION, problem)
 
 

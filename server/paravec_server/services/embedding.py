@@ -50,6 +50,7 @@ class EmbeddingService:
             for name, method in messages.METHODS.items()
         }
         self._options = messages.OptionsReader(encoder, self._settings, "options")
+        self._search_options = messages.OptionsReader(encoder, self._settings, "options", search=True)
 
     def methods(self) -> dict[str, RpcMethod]:
         """The methods by full name."""
@@ -95,7 +96,7 @@ class EmbeddingService:
             if encoder.document_index is None:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
-            top_k, options = messages.read_top_k(request, self._settings), self._options(request.options)
+            top_k, options = messages.read_top_k(request, self._settings), self._search_options(request.options)
             weight = messages.read_lexical_weight(request, encoder)
             limit = options.max_tokens
             contents = [

@@ -41,8 +41,8 @@ _DEFAULT_TOP_K = 10
 class OptionsReader:
     """Reads options as `read_options` does, with a cache: callers send the same few again and again."""
 
-    def __init__(self, encoder: Encoder, limits: Settings, path: str) -> None:
-        self.read = lru_cache(256)(partial(read_options, encoder=encoder, limits=limits, path=path))
+    def __init__(self, encoder: Encoder, limits: Settings, path: str, *, search: bool = False) -> None:
+        self.read = lru_cache(256)(partial(read_options, encoder=encoder, limits=limits, path=path, search=search))
 
     def __call__(self, message: pb.InferenceOptions) -> Options:
         """The options of a message."""
@@ -51,8 +51,11 @@ class OptionsReader:
         return self.read(message.SerializeToString())
 
 
-def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> Options:
-    """The options of an InferenceOptions message; InvalidArgumentError names the wrong field below `path`."""
+def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str, *, search: bool = False) -> Options:
+    """The options of an InferenceOptions message; InvalidArgumentError names the wrong field below `path`.
+
+    `search`: for queries that look for the model's documents, whose vectors must be comparable with theirs.
+    """
     message = pb.InferenceOptions.FromString(data)
     changes: dict[str, Any] = {
         name: getattr(message, name)
@@ -61,16 +64,19 @@ def read_options(data: bytes, encoder: Encoder, limits: Settings, path: str) -> 
     }
     if message.method:
         changes["method"] = _METHOD_NAMES.get(message.method)
-        if changes["method"] not in encoder.methods:
-            known = " or ".join(pb.Method.Name(METHODS[method]) for method in encoder.methods)
-            raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model")
+        methods = encoder.search_methods if search else encoder.methods
+        if changes["method"] not in methods:
+            known = " or ".join(pb.Method.Name(METHODS[method]) for method in methods)
+            why = ", which indexed its documents" if methods != encoder.methods else ""
+            raise InvalidArgumentError(f"{path}.method", f"must be {known} for this model{why}")
         for name in _UNUSED[changes["method"]]:
             if name in changes:
                 method = pb.Method.Name(message.method)
                 raise InvalidArgumentError(f"{path}.{name}", f"has no effect with {method}: leave it out")
     if changes.get("epochs", 0) > limits.max_epochs:
         raise InvalidArgumentError(f"{path}.epochs", f"must be at most {limits.max_epochs}, not {changes['epochs']}")
-    defaults, max_tokens = encoder.defaults, NO_LIMIT if message.truncate else limits.max_tokens
+    defaults = encoder.search_defaults if search else encoder.defaults
+    max_tokens = NO_LIMIT if message.truncate else limits.max_tokens
     if not changes:
         return Options(defaults, max_tokens)
     try:

@@ -1,0 +1,84 @@
+"""From documents to vectors, on all cores, in the order of the documents."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..artifact.doctags import Tag
+from ..artifact.finite import unit_rows
+from ..encoder import Encoder, Vectors
+from ..options import InferenceOptions
+from ..text.token_ids import TokenIds
+from .source import Document
+
+# Documents that a thread infers at once, and batches that wait for each thread: they bound the memory of texts.
+_BATCH_DOCUMENTS, _BATCHES_PER_THREAD = 128, 2
+
+
+class Batch(NamedTuple):
+    """Some documents in a row."""
+
+    ids: list[Tag]
+    """Their ids."""
+    tokens: TokenIds
+    """Known tokens of all fields, field by field and document by document: document n of documents with f fields is
+    n * f to (n + 1) * f. What an index holds beside vectors is made of these, so that texts are tokenized once."""
+    vectors: Vectors
+    """float32 of shape (documents, vector_size)."""
+
+
+def batches(
+    encoder: Encoder,
+    documents: Iterable[Document],
+    weights: Sequence[float],
+    options: InferenceOptions,
+    threads: int | None = None,
+) -> Iterator[Batch]:
+    """Infer all documents. The result does not depend on `threads`; None is one per CPU of this process."""
+    threads = threads or len(os.sched_getaffinity(0))
+    documents = iter(documents)
+    work = partial(_infer, encoder, weights, options)
+    waiting = deque[Future[Batch]]()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while batch := list(islice(documents, _BATCH_DOCUMENTS)):
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > _BATCHES_PER_THREAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _infer(encoder: Encoder, weights: Sequence[float], options: InferenceOptions, documents: list[Document]) -> Batch:
+    tokens = encoder.to_token_ids(list(chain.from_iterable(document.texts for document in documents)))
+    vectors = encoder.infer(tokens, replace(options, normalize=options.normalize and len(weights) == 1)).vectors
+    if len(weights) > 1:
+        vectors = combined(vectors.reshape(len(documents), len(weights), -1), weights)
+        if options.normalize:
+            vectors = unit_rows(vectors)
+    return Batch([document.id for document in documents], tokens, vectors)
+
+
+def combined(vectors: Vectors, weights: Sequence[float]) -> Vectors:
+    """The weighted mean of the unit vectors of each document's fields, of which those without known words are left out.
+
+    `vectors`: float32 of shape (documents, fields, vector_size).
+    """
+    total: npt.NDArray[np.float64] = np.zeros((len(vectors), vectors.shape[2]))
+    weight = np.zeros((len(vectors), 1))
+    for field, field_weight in enumerate(weights):
+        units = unit_rows(vectors[:, field])
+        total += np.float64(field_weight) * units
+        weight += field_weight * units.any(axis=1, keepdims=True)
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0).astype(np.float32)
