@@ -27,6 +27,7 @@ from paravec_model.indexing import infer
 from paravec_model.indexing.index import Target, new_index
 from paravec_model.indexing.source import Source
 
+from .. import parity
 from ..calls import details, stub_of
 from ..commands import paravec
 from ..servers import PATIENCE, running
@@ -312,6 +313,18 @@ def test_a_wrong_index_section_is_refused(indexed: Artifact, tmp_path: Path, fie
     (copy / MANIFEST).write_text(replace(manifest, digest="").to_json())
     with pytest.raises(ArtifactError, match=f"{MANIFEST}: {says}"):
         Artifact.open(copy)
+
+
+def test_a_model_of_pv_dm_indexes_by_sgd_only(docs: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Its documents find themselves; method map, which it lacks, is refused by the name of the flag."""
+    model = parity.to_artifact(parity.train(dm=1, epochs=1), tmp_path / "dm").path
+    flags = ("--jsonl", docs, "--id-field", "id", "--field", "body")
+    index(model, tmp_path / "index", *flags)
+    assert paravec_model.load(tmp_path / "index").find_similar(stories()[3]["body"], 1)[0].tag == 3
+    capsys.readouterr()
+    refused = [*map(str, flags), "--infer-method", "map", "--output", str(tmp_path / "out")]
+    assert main(["index", str(model), *refused]) == 1
+    assert "infer_method: must be sgd for this model, not map" in capsys.readouterr().err
 
 
 def test_a_damaged_model_is_not_copied(artifact: Artifact, docs: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -49,7 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     convert.add_argument("output", type=Path, metavar="OUTPUT", help="directory of the artifact; must not exist yet")
     _add_artifact(convert, rates="the model's", method="sgd")
     add_index(index)
-    _add_inference(index, rates="the model's", method="the model's")
+    _add_inference(index, *["the model's"] * 4)
     for command in (inspect, verify, export, package, evaluate):
         command.add_argument("artifact", type=Path, metavar="ARTIFACT", help="directory of the artifact")
     inspect.add_argument("--json", action="store_true", help="print the manifest itself, as JSON")
@@ -161,16 +161,18 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
     group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
 
 
-def _add_inference(command: argparse.ArgumentParser, rates: str, method: str) -> Any:
-    """Flags of the artifact's default options of inference; returns their group."""
+def _add_inference(
+    command: argparse.ArgumentParser, rates: str, method: str, seed: str = "1", normalize: str = "no"
+) -> Any:
+    """Flags of the artifact's default options of inference; returns their group. The others: text for the defaults."""
     group = command.add_argument_group("inference", "the artifact's defaults, for requests that leave an option unset")
     group.add_argument("--infer-method", choices=get_args(Method), help=f"the method (default: {method})")
     group.add_argument("--infer-epochs", type=int, metavar="N", help=f"passes over a document (default: {rates})")
     group.add_argument("--infer-alpha", type=float, metavar="N", help=f"first learning rate (default: {rates})")
     group.add_argument("--infer-min-alpha", type=float, metavar="N", help=f"last learning rate (default: {rates})")
-    group.add_argument("--infer-seed", type=int, metavar="N", help="seed of the random draws (default 1)")
+    group.add_argument("--infer-seed", type=int, metavar="N", help=f"seed of the random draws (default: {seed})")
     switch = argparse.BooleanOptionalAction
-    group.add_argument("--infer-normalize", action=switch, help="scale to unit length (default: no)")
+    group.add_argument("--infer-normalize", action=switch, help=f"scale to unit length (default: {normalize})")
     return group
 
 

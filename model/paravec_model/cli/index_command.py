@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..artifact import Manifest
+from ..errors import OptionError
 from .arguments import inference_options
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def index_documents(arguments: Namespace, name: str) -> int:
         return 0
     source, path = _source(arguments)
     options = inference_options(arguments, asdict(read_manifest(arguments.artifact).defaults))
-    with _progress() as advance:
-        manifest = new_index(
-            arguments.artifact, source, path, target, options, lexical=bool(arguments.lexical), advance=advance
-        )
+    try:
+        with _progress() as advance:
+            manifest = new_index(
+                arguments.artifact, source, path, target, options, lexical=bool(arguments.lexical), advance=advance
+            )
+    except OptionError as error:
+        raise OptionError("infer_method" if error.field == "method" else error.field, error.problem) from error
     _report(arguments.output, manifest, {})
     return 0
 

@@ -46,7 +46,7 @@ def choose_length(documents: Sequence[Sequence[str]], encoder: Encoder) -> Choic
         return Choice(DEFAULT_LENGTH)
     task = halves(whole)
     queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, task.targets))
-    cosines, shares = queries @ targets.T, _shares(task.queries, task.targets)
+    cosines, shares = queries @ targets.T, lexical_scores(task.queries, task.targets)
 
     def score(weights: Sequence[float]) -> float:
         column = np.array(weights, np.float32)[:, None]
@@ -66,7 +66,7 @@ def choose_length(documents: Sequence[Sequence[str]], encoder: Encoder) -> Choic
     )
 
 
-def _shares(queries: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> Scores:
+def lexical_scores(queries: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> Scores:
     """The lexical score of each target for each query, shape (queries, targets)."""
     builder = LexicalBuilder(len(targets))
     for number, tokens in enumerate(targets):

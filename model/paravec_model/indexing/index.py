@@ -170,6 +170,7 @@ def _embedded(
     if builder:
         documents = _tokenized(documents, encoder, builder)
     with scratch.open("wb") as file:
+        # The one pass over the documents: a batch has each document's id, known tokens and vector.
         for batch in batches(encoder, documents, source.weights, options, threads):
             tags += batch.ids
             file.write(np.ascontiguousarray(batch.vectors, "<f4").tobytes())
