@@ -39,7 +39,6 @@ from paravec_model.evaluation.tasks import Task
 from paravec_model.inference.similar import DocumentIndex
 from paravec_model.lexical import LexicalBuilder, LexicalIndex
 from paravec_model.lexical.index import default_weight
-from paravec_model.options import InferenceOptions
 from paravec_model.text.tokenizer import SimpleTokenizer
 
 Scores = npt.NDArray[np.float64]
@@ -65,7 +64,8 @@ def main() -> int:
     for corpus in arguments.corpus or COLLECTIONS:
         collection = COLLECTIONS[corpus]()
         for name in _MODELS:
-            _, encoder = train(collection, {"epochs": 20, **MODELS[name]})
+            _, trained = train(collection, {"epochs": 20, **MODELS[name]})
+            encoder = Encoder(trained.artifact, "map")
             for task in collection.tasks:
                 if isinstance(task, Task):
                     *figures, length = measure(task, encoder)
@@ -76,8 +76,7 @@ def main() -> int:
 
 def measure(task: Task, encoder: Encoder) -> list[float]:
     """Recall@1 of each way, and the length that was chosen."""
-    options = InferenceOptions(method="map")
-    queries, targets = (unit(encoder.encode(side, options).vectors) for side in (task.queries, task.targets))
+    queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, task.targets))
     cosines: Scores = (queries @ targets.T).astype(np.float64)
     words = lexical_scores(task.queries, task.targets).astype(np.float64)
     length = choose_length(task.targets, encoder).length
@@ -145,9 +144,8 @@ def measure_speed(count: int) -> None:
                 times = [(milliseconds(dense), milliseconds(hybrid)) for _ in range(7 if queries < 64 else 3)]
                 ratio = statistics.median(b / a for a, b in times)
                 alone, both = (statistics.median(side) for side in zip(*times, strict=True))
-                print(
-                    f"{queries:3} queries of {tokens:2} tokens: {alone:7.1f} ms, with words {both:7.1f} ms, {ratio:.2f}×"
-                )
+                what = f"{queries:3} queries of {tokens:2} tokens"
+                print(f"{what}: {alone:7.1f} ms, with words {both:7.1f} ms, {ratio:.2f}×", flush=True)
 
 
 def milliseconds(work: Callable[[], object]) -> float:
