@@ -13,6 +13,7 @@ from paravec.v1 import embedding_pb2_grpc
 from paravec_client import EmbeddingClient
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_model.lexical import LexicalBuilder
 
 from . import parity
 from .calls import connect
@@ -37,6 +38,15 @@ def gensim_model() -> Doc2Vec:
 def artifact(gensim_model: Doc2Vec, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The artifact of `gensim_model`, with its doctags."""
     return parity.to_artifact(gensim_model, tmp_path_factory.mktemp("artifact") / "lee", doctags=True)
+
+
+@pytest.fixture(scope="session")
+def lexical(gensim_model: Doc2Vec, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """`artifact` with a lexical index of the stories; the tags that they share have no words."""
+    builder = LexicalBuilder(len(gensim_model.dv))
+    for number, tokens in enumerate(parity.lee()):
+        builder.add(number, tokens)
+    return parity.to_artifact(gensim_model, tmp_path_factory.mktemp("lexical") / "lee", doctags=True, lexical=builder)
 
 
 @pytest.fixture(scope="session")

@@ -121,34 +121,36 @@ class AsyncEmbeddingClient:
     @overload
     async def find_similar(  # type: ignore[overload-overlap]
         self, queries: str, top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments: ...  # fmt: skip
     @overload
     async def find_similar(
         self, queries: Vector, top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> Any: ...  # fmt: skip
     @overload
     async def find_similar(
         self, queries: Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> list[SimilarDocuments]: ...  # fmt: skip
     @overload
     async def find_similar(
         self, queries: Sequence[float], top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments: ...  # fmt: skip
 
     async def find_similar(
         self, queries: str | Sequence[float] | Iterable[Query], top_k: int = 10,
-        options: InferenceOptions | None = None, *,
+        options: InferenceOptions | None = None, *, lexical_weight: float | None = None,
         timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments | list[SimilarDocuments]:  # fmt: skip
         settings = call_settings(timeout, metadata)
         if (query := single_query(queries)) is not None:
-            return (await self._runner.run(self._programs.find_similar([query], top_k, options, settings)))[0]
+            return (
+                await self._runner.run(self._programs.find_similar([query], top_k, options, lexical_weight, settings))
+            )[0]
         values = plain_values(cast(Iterable[Query], queries), "queries")
-        return await self._runner.run(self._programs.find_similar(values, top_k, options, settings))
+        return await self._runner.run(self._programs.find_similar(values, top_k, options, lexical_weight, settings))
 
     async def document_vectors(
         self, tags: Tag | Iterable[Tag], *, timeout: float | None = None, metadata: MetadataLike | None = None

@@ -158,30 +158,30 @@ class EmbeddingClient:
     @overload
     def find_similar(  # type: ignore[overload-overlap]
         self, queries: str, top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments: ...  # fmt: skip
     @overload
     def find_similar(
         self, queries: Vector, top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> Any: ...  # fmt: skip
     @overload
     def find_similar(
         self, queries: Iterable[Query], top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> list[SimilarDocuments]: ...  # fmt: skip
     @overload
     def find_similar(
         self, queries: Sequence[float], top_k: int = 10, options: InferenceOptions | None = None, *,
-        timeout: float | None = None, metadata: MetadataLike | None = None,
+        lexical_weight: float | None = None, timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments: ...  # fmt: skip
 
     def find_similar(
         self, queries: str | Sequence[float] | Iterable[Query], top_k: int = 10,
-        options: InferenceOptions | None = None, *,
+        options: InferenceOptions | None = None, *, lexical_weight: float | None = None,
         timeout: float | None = None, metadata: MetadataLike | None = None,
     ) -> SimilarDocuments | list[SimilarDocuments]:  # fmt: skip
-        """The training documents nearest to one query, or to each query of a list, by cosine similarity.
+        """The training documents nearest to one query, or to each query of a list, by cosine similarity and by words.
 
         Args:
             queries: A text, or a vector: an array of shape (vector_size,) or a list of numbers. Or a list of texts,
@@ -189,17 +189,19 @@ class EmbeddingClient:
                 list: find_similar([["two", "tokens"]]). Long lists are split into several calls.
             top_k: Documents per query, 1 to `Limits.max_top_k`.
             options: How to infer the vectors of texts and tokens; the model's defaults if None.
+            lexical_weight: How much the words of texts and tokens count beside their vectors, 0 to 1. None: a model
+                with a lexical index weighs by the length of a query, others not at all.
 
         Raises:
-            UnsupportedError: The model has no training documents.
+            UnsupportedError: The model has no training documents, or no lexical index for a weight above 0.
             InvalidArgumentError: A query or an option is invalid; `violations` names it.
             ParavecError: Any other failure.
         """
         settings = call_settings(timeout, metadata)
         if (query := single_query(queries)) is not None:
-            return self._runner.run(self._programs.find_similar([query], top_k, options, settings))[0]
+            return self._runner.run(self._programs.find_similar([query], top_k, options, lexical_weight, settings))[0]
         values = plain_values(cast(Iterable[Query], queries), "queries")
-        return self._runner.run(self._programs.find_similar(values, top_k, options, settings))
+        return self._runner.run(self._programs.find_similar(values, top_k, options, lexical_weight, settings))
 
     def document_vectors(
         self, tags: Tag | Iterable[Tag], *, timeout: float | None = None, metadata: MetadataLike | None = None

@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .artifact.finite import all_finite, unit_rows
-from .errors import ArtifactError, NotFiniteError, OptionError
+from .errors import ArtifactError, ModelError, NotFiniteError, OptionError
 from .inference.map import Map
 from .inference.method import InferenceMethod
 from .inference.sgd import Sgd
 from .inference.similar import DocumentIndex
-from .options import InferenceOptions, Method, Stop, padded
-from .text.token_ids import Document, TokenIdReader, TokenIds
+from .lexical import LexicalQuery
+from .lexical.index import check_weight
+from .options import InferenceOptions, Method, Stop, padded, raise_if_stopped
+from .text.token_ids import NO_LIMIT, Document, TokenIdReader, TokenIds
 from .text.tokenizer import check_tokenizer
 
 Vectors = npt.NDArray[np.float32]
@@ -118,6 +120,29 @@ class Encoder:
             method(array("I", [0]), array("q", [0, 1]), vector, replace(self.defaults, method=name), bool)
         if self.document_index:
             self.document_index.warm_up()
+
+    def lexical_queries(
+        self, documents: Sequence[Document], weight: float | None = None, max_tokens: int = NO_LIMIT, stop: Stop = bool
+    ) -> list[LexicalQuery | None]:
+        """The lexical part of each document as a query, for `document_index.find`.
+
+        `weight`: that of the lexical part in the score; None for the model's default. Tokens after `max_tokens` are
+        ignored. OptionError if it is not 0 to 1; ModelError if it is above 0 and the artifact has no lexical index.
+        """
+        check_weight(weight)
+        index = self.document_index.lexical if self.document_index else None
+        if weight and index is None:
+            raise ModelError(
+                f"{self.artifact.path}: has no lexical index; make it with --lexical, or leave out the weight"
+            )
+        if index is None or weight == 0:
+            return [None] * len(documents)
+        parts = []
+        for document in documents:
+            raise_if_stopped(stop)
+            tokens = self.tokenize(document) if isinstance(document, str) else document
+            parts.append(index.query(tokens[:max_tokens], weight))
+        return parts
 
     def is_short(self, tokens: int, options: InferenceOptions) -> bool:
         """Whether inference of about `tokens` tokens takes at most one millisecond."""

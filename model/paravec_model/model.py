@@ -113,26 +113,38 @@ class Model:
 
     @overload
     def find_similar(  # type: ignore[overload-overlap]
-        self, queries: str, top_k: int = 10, **options: Unpack[Options]
+        self, queries: str, top_k: int = 10, lexical_weight: float | None = None, **options: Unpack[Options]
     ) -> list[Neighbour]: ...
     @overload
     def find_similar(
-        self, queries: Iterable[Document], top_k: int = 10, **options: Unpack[Options]
+        self,
+        queries: Iterable[Document],
+        top_k: int = 10,
+        lexical_weight: float | None = None,
+        **options: Unpack[Options],
     ) -> list[list[Neighbour]]: ...
 
     def find_similar(
-        self, queries: str | Iterable[Document], top_k: int = 10, **options: Unpack[Options]
+        self,
+        queries: str | Iterable[Document],
+        top_k: int = 10,
+        lexical_weight: float | None = None,
+        **options: Unpack[Options],
     ) -> list[Neighbour] | list[list[Neighbour]]:
-        """The `top_k` documents of the artifact nearest to one text, or to each of a list of documents, by cosine.
+        """The `top_k` documents of the artifact nearest to one text, or to each of a list of documents.
 
-        `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact has no documents, and OptionError
+        `lexical_weight`: how much the words count beside the vector, 0 to 1; None for the model's default, which falls
+        with the length of a query, and is 0 for a model without a lexical index. `dv.most_similar` takes vectors and
+        tags. Raises ModelError if the artifact has no documents, or no lexical index for a weight above 0; OptionError
         for a method whose vectors cannot be compared with those of its documents.
         """
         queries = _text_of_scalar(queries)
         method = options.setdefault("method", self.encoder.search_defaults.method)
         if method not in self.encoder.search_methods:
             raise OptionError("method", f"must be {self.encoder.search_methods[0]}, which indexed the documents")
-        nearest = self.dv.nearest(np.atleast_2d(self.embed(queries, **options)), top_k)
+        documents = [queries] if isinstance(queries, str) else _checked_list(queries)
+        lexical = self.encoder.lexical_queries(documents, lexical_weight)
+        nearest = self.dv.nearest(self.embed(documents, **options), top_k, lexical)
         return nearest[0] if isinstance(queries, str) else nearest
 
 
@@ -152,6 +164,10 @@ def _plain_documents(documents: Iterable[Document]) -> Iterable[Document]:
         if hasattr(documents, name):
             return cast(Iterable[Document], getattr(documents, name)())
     return documents
+
+
+def _checked_list(documents: Iterable[Document]) -> list[Document]:
+    return [_checked(document, position) for position, document in enumerate(_plain_documents(documents))]
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

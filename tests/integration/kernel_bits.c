@@ -122,7 +122,7 @@ int main(void) {
         norms[i] = 1.0f + (float)(next() % 128) * 0x1p-7f;
     }
     document_vectors documents = {matrix(CANDIDATES, SIZE), {norms, CANDIDATES}};
-    int32_t status = find_nearest(&documents, 0, CANDIDATES, numbers(2 * SIZE, 1.0f), 2, cosines, rows, 5);
+    int32_t status = find_nearest(&documents, 0, CANDIDATES, numbers(2 * SIZE, 1.0f), 2, NULL, cosines, rows, 5);
     show("nearest", status, cosines, sizeof cosines);
     return 0;
 }

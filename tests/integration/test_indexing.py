@@ -196,7 +196,7 @@ def test_find_similar_searches_an_index(indexed: Artifact) -> None:
             np.testing.assert_array_equal(client.document_vectors([9, "story 0"]), expected)
             found = client.find_similar(body, 3, InferenceOptions(method="map")).neighbours
             local = paravec_model.load(indexed.path).find_similar(body, 3)
-            assert [(near.tag, near.cosine) for near in found] == local
+            assert [(near.tag, near.cosine, near.score) for near in found] == [tuple(near) for near in local]
         shown = paravec(server, "similar", "--format", "json", "--top-k", "1", body)
         assert json.loads(shown.stdout)["neighbours"][0]["tag"] == 9
 

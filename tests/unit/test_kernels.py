@@ -236,7 +236,9 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
     for norms, begin, end, status in ((2, 0, 3, "BAD_TABLE"), (3, 0, 4, "BAD_RANGE"), (3, -1, 2, "BAD_RANGE")):
         documents = Structure("document_vectors", vectors=ROWS, norms=np.ones(norms, np.float32))
         with pytest.raises(ValueError, match=f"find_nearest refuses its arguments: {status}"):
-            kernel("find_nearest")(documents.address, begin, end, address(LINE), 1, address(cosines), address(out), 4)
+            kernel("find_nearest")(
+                documents.address, begin, end, address(LINE), 1, 0, address(cosines), address(out), 4
+            )
 
 
 @pytest.mark.parametrize(

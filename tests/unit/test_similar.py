@@ -69,9 +69,9 @@ def test_neighbours_equal_brute_force(
         found = with_documents(artifact, vectors.astype(np.float32)).find(asked, top_k)
     for query, near in zip(asked, found, strict=True):
         cosines = brute_force(vectors, query)
-        assert len({tag for tag, _ in near}) == len(near) == min(top_k, count)
-        assert np.allclose([cosine for _, cosine in near], np.sort(cosines)[::-1][: len(near)], atol=1e-6)
-        assert np.allclose([cosine for _, cosine in near], cosines[[int(tag) for tag, _ in near]], atol=1e-6)
+        assert len({tag for tag, *_ in near}) == len(near) == min(top_k, count)
+        assert np.allclose([cosine for _, cosine, _ in near], np.sort(cosines)[::-1][: len(near)], atol=1e-6)
+        assert np.allclose([cosine for _, cosine, _ in near], cosines[[int(tag) for tag, *_ in near]], atol=1e-6)
 
 
 @given(seed=st.integers(0, 2**32), top_k=st.integers(1, 50), work=st.sampled_from([1, 7, 100]))
@@ -84,7 +84,7 @@ def test_ties_go_to_the_earlier_document(artifact: Artifact, seed: int, top_k: i
         patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         ((*near,),) = with_documents(artifact, vectors).find(np.array([[1, 0]]), top_k)
     cosines = brute_force(vectors, np.array([1, 0], np.float32))
-    assert [tag for tag, _ in near] == np.lexsort((np.arange(40), -cosines))[:top_k].tolist()
+    assert [tag for tag, *_ in near] == np.lexsort((np.arange(40), -cosines))[:top_k].tolist()
 
 
 def test_a_query_does_not_depend_on_its_batch(artifact: Artifact) -> None:
@@ -101,8 +101,8 @@ def test_zero_and_nan_vectors_have_no_neighbours(artifact: Artifact) -> None:
     neighbours = with_documents(artifact, vectors)
     zero, right, infinite = neighbours.find([[0, 0], [1e-30, 0], [np.inf, 1]], 9)
     assert (zero, infinite) == ([], [])
-    assert [tag for tag, _ in right] == [0, 2, 4]
-    assert [cosine for _, cosine in right] == [1, 0, -1]
+    assert [tag for tag, *_ in right] == [0, 2, 4]
+    assert [cosine for _, cosine, _ in right] == [1, 0, -1]
     assert neighbours.find(np.empty((0, 2)), 9) == []
 
 
@@ -124,9 +124,9 @@ def test_neighbours_match_gensims_most_similar(kind: dict[str, int], tmp_path: P
     queries = encoder.encode([story[:50] for story in parity.lee()[::30]]).vectors
     for query, near in zip(queries, encoder.document_index.find(queries, 20), strict=True):
         theirs = model.dv.most_similar([query], topn=20)
-        assert np.allclose([cosine for _, cosine in near], [cosine for _, cosine in theirs], atol=1e-5)
+        assert np.allclose([cosine for _, cosine, _ in near], [cosine for _, cosine in theirs], atol=1e-5)
         by_tag = dict(model.dv.most_similar([query], topn=len(model.dv)))
-        assert all(abs(by_tag[tag] - cosine) < 1e-5 for tag, cosine in near)
+        assert all(abs(by_tag[tag] - cosine) < 1e-5 for tag, cosine, _ in near)
 
 
 def test_an_artifact_without_norms_has_the_same_neighbours(artifact: Artifact, copy: Path) -> None:

@@ -119,12 +119,20 @@ _OPTION_VALUES = {
 }
 
 
-def find_similar_message(top_k: int, options: InferenceOptions | None) -> pb.FindSimilarRequest:
+def find_similar_message(
+    top_k: int, options: InferenceOptions | None, lexical_weight: float | None
+) -> pb.FindSimilarRequest:
     """The request without its queries; InvalidArgumentError for a value of the wrong type or range."""
     try:
-        return pb.FindSimilarRequest(top_k=top_k, options=options_message(options))
+        message = pb.FindSimilarRequest(top_k=top_k, options=options_message(options))
     except (ValueError, TypeError):
         raise invalid("top_k", f"must be a whole number, at least 1, not {top_k!r}") from None
+    try:
+        if lexical_weight is not None:
+            message.lexical_weight = lexical_weight
+    except TypeError:
+        raise invalid("lexical_weight", f"must be a number from 0 to 1, or None, not {lexical_weight!r}") from None
+    return message
 
 
 def single_text(documents: object) -> str | None:
@@ -191,11 +199,17 @@ def similar_documents(response: pb.FindSimilarResponse) -> Iterator[SimilarDocum
     """The result of each query."""
     method = method_name(response.method)
     for result in response.results:
+        # A server before lexical scores sends none.
         neighbours = tuple(
-            Neighbour(getattr(neighbour, neighbour.WhichOneof("tag") or "name"), neighbour.cosine)
+            Neighbour(
+                getattr(neighbour, neighbour.WhichOneof("tag") or "name"),
+                neighbour.cosine,
+                neighbour.score if result.lexical_weight else neighbour.cosine,
+            )
             for neighbour in result.neighbours
         )
-        yield SimilarDocuments(neighbours, result.token_count, result.known_token_count, result.truncated, method)
+        counts = result.token_count, result.known_token_count, result.truncated
+        yield SimilarDocuments(neighbours, *counts, method, result.lexical_weight)
 
 
 def _tokenizer(message: pb.Tokenizer) -> dict[str, str | int | bool | tuple[str, ...]]:
@@ -237,4 +251,5 @@ def model_info(message: pb.ModelInfo) -> ModelInfo:
         ),
         tokenizer=_tokenizer(message.tokenizer),
         document_count=message.document_count,
+        lexical_length=message.lexical_length,
     )

@@ -96,11 +96,16 @@ class CallPrograms:
         return embeddings
 
     def find_similar(
-        self, queries: Iterable[Query], top_k: int, options: InferenceOptions | None, settings: CallSettings
+        self,
+        queries: Iterable[Query],
+        top_k: int,
+        options: InferenceOptions | None,
+        lexical_weight: float | None,
+        settings: CallSettings,
     ) -> Program[list[SimilarDocuments]]:
         """The training documents nearest to each query, from one or more calls."""
         requests = [messages.query_message(query, f"queries[{i}]") for i, query in enumerate(queries)]
-        template = messages.find_similar_message(top_k, options)
+        template = messages.find_similar_message(top_k, options, lexical_weight)
         limits = yield from self.limits(settings)
         results: list[SimilarDocuments] = []
         model: pb.ModelVersion | None = None

@@ -18,11 +18,13 @@ class Neighbour:
 
     Attributes:
         tag: The document's tag in training: a str or an int.
-        cosine: Cosine similarity of its vector and the query's, -1 to 1; 0 if its vector is zero.
+        cosine: Cosine similarity of its vector and the query's, -1 to 1; 0 if one of them is zero.
+        score: What neighbours are ordered by: the cosine, or with a lexical weight w (1 - w) * cosine + w * lexical.
     """
 
     tag: Tag
     cosine: float
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class SimilarDocuments:
     """The training documents nearest to one query.
 
     Attributes:
-        neighbours: `top_k` documents, nearest first; fewer if the model has fewer; empty if the query's vector is zero.
+        neighbours: `top_k` documents, the largest score first; fewer if the model has fewer. If the query's vector is
+            zero, only documents that share a part of a word with it, and none without a lexical index.
         token_count: Tokens in the query, before truncation; 0 if the query is a vector.
         known_token_count: Tokens of the query, after truncation, that are in the model's vocabulary. If this is 0 for a
-            text or tokens, there are no neighbours.
+            text or tokens, its vector is zero.
         truncated: True if the query had more than `Limits.max_tokens` tokens and only the first were used.
         method: Inference method of texts and tokens, sgd or map; None if the server does not report it.
+        lexical_weight: The weight of the lexical score; 0 if the scores are cosines.
     """
 
     neighbours: tuple[Neighbour, ...]
@@ -43,3 +47,4 @@ class SimilarDocuments:
     known_token_count: int
     truncated: bool
     method: str | None = None
+    lexical_weight: float = 0.0

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..lexical.index import LEXICAL_ARRAYS
 from ..options import Algorithm, padded
 from ..text.vocabulary import slot_count
 from .noise import NOISE_TOTAL, guide_shift
@@ -19,7 +20,7 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 
 def array_specs(
-    algorithm: Algorithm, vocabulary_size: int, doctag_count: int, *, has_map: bool
+    algorithm: Algorithm, vocabulary_size: int, doctag_count: int, *, has_map: bool, has_lexical: bool = False
 ) -> dict[str, tuple[str, Shape]]:
     """The .npy files of an artifact: name -> (dtype, shape), with None for a length that may vary.
 
@@ -36,6 +37,7 @@ def array_specs(
     - `map_syn1neg`, `map_syn1`, `map_basis`, `map_eigenvalues`, `map_mean`: for method map with negative sampling, the
       rows in the basis that diagonalizes their second moment, see `convert.map_basis`.
     - `doctag_vectors`, `doctag_norms`, `doctag_offsets`: the training documents, see `doctags`.
+    - `lexical_*`: the documents by their terms, see `lexical.index`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.vectors_per_row * size
@@ -70,6 +72,8 @@ def array_specs(
             "doctag_norms": ("<f4", (doctag_count,)),
             "doctag_offsets": ("<i8", (doctag_count + 1,)),
         }
+    if has_lexical:
+        specs |= {name: (dtype, (None,)) for name, dtype in LEXICAL_ARRAYS.items()}
     return {f"{name}.npy": spec for name, spec in specs.items()}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ArtifactError, SignatureError
 from ..kernels.interface import CONSTANTS
+from ..lexical.index import content_problem, outline_problem
 from ..text.vocabulary import Vocabulary
 from .arrays import Array, array_specs, check_array, map_array
 from .doctags import DOCTAGS, Doctags, Tag, row_norms
@@ -100,6 +101,8 @@ class Artifact:
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long for a Huffman tree")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
+        if "lexical_terms" in self.arrays and (problem := outline_problem(self.arrays)):
+            raise ArtifactError(f"{self.path / problem}")
         if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.id_of("\0") is None:
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: lacks the null word '\\0' of DM concat")
 
@@ -119,6 +122,9 @@ class Artifact:
             expected = row_norms(self.arrays["doctag_vectors"])
             if not np.allclose(self.arrays["doctag_norms"], expected, atol=0, equal_nan=True):
                 raise ArtifactError(f"{self.path / 'doctag_norms.npy'}: does not hold the norms of doctag_vectors")
+
+        if "lexical_terms" in self.arrays and (problem := content_problem(self.arrays, self.manifest.doctag_count)):
+            raise ArtifactError(f"{self.path / problem}")
 
     def non_finite_arrays(self) -> list[str]:
         """One line for each array that holds NaN, infinity or huge numbers. Reads all arrays of floats."""
@@ -179,7 +185,11 @@ def _manifest(path: Path, signed_by: SignatureVerifier | None) -> Manifest:
 def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
     """Compare the files of an artifact with its manifest. Returns one line for each file that differs."""
     specs = array_specs(
-        manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count, has_map=manifest.map_lambda is not None
+        manifest.algorithm,
+        manifest.vocabulary_size,
+        manifest.doctag_count,
+        has_map=manifest.map_lambda is not None,
+        has_lexical=manifest.lexical_length is not None,
     )
     expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
     listed = manifest.files.keys()

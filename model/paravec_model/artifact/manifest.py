@@ -16,6 +16,8 @@ MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 """The file of the signature, by OpenSSF model signing. No manifest lists it, because it signs the manifest too."""
 FORMAT_VERSION = 2
+LEXICAL_FORMAT_VERSION = 3
+"""The format of artifacts with a lexical index: a paravec that does not know it would find other documents."""
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -50,7 +52,7 @@ class IndexedDocuments:
     fields: dict[str, Any]
     """Weight of each field or column; empty where the format has neither."""
     without_known_words: int
-    """How many have no word that the model knows: they are never found."""
+    """How many have no word that the model knows: only a lexical index finds them."""
 
     def __post_init__(self) -> None:
         if bool(self.fields) != (self.source in ("jsonl", "csv")):
@@ -88,6 +90,9 @@ class Manifest:
     """The other files of the artifact."""
     map_lambda: float | None = None
     """λ of method map, the precision of its prior. None if the artifact does not support the method."""
+    lexical_length: float | None = None
+    """The length of a query, in tokens, at which its words and its vector count the same. None if the artifact has no
+    lexical index; the manifest then lacks the field."""
     index: IndexedDocuments | None = None
     """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
     digest: str = field(default="")
@@ -105,6 +110,11 @@ class Manifest:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
             raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
+        if self.lexical_length is not None:
+            if not self.doctag_count:
+                raise OptionError("lexical_length", "must be absent: the artifact has no documents")
+            if not 0.1 <= self.lexical_length <= 1e6:
+                raise OptionError("lexical_length", f"must be 0.1 to 1e+06, not {self.lexical_length:g}")
         if self.index and not self.doctag_count:
             raise OptionError("index", "must be null: the artifact has no documents")
         if not self.digest:
@@ -117,7 +127,10 @@ class Manifest:
         return _text(content)
 
     def _to_dict(self) -> dict[str, Any]:
-        content = asdict(self) | {"format_version": FORMAT_VERSION, "tokenizer": tokenizer_to_dict(self.tokenizer)}
+        content = asdict(self) | {"tokenizer": tokenizer_to_dict(self.tokenizer)}
+        content["format_version"] = FORMAT_VERSION if self.lexical_length is None else LEXICAL_FORMAT_VERSION
+        if self.lexical_length is None:
+            del content["lexical_length"]
         if self.index is None:
             # Models have the digests that they had before there was an index. An older paravec refuses the field.
             del content["index"]
@@ -162,10 +175,11 @@ def parse_manifest(directory: Path, raw: bytes) -> Manifest:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: must hold a JSON object")
-    if content.get("format_version") != FORMAT_VERSION:
+    if content.get("format_version") != (LEXICAL_FORMAT_VERSION if "lexical_length" in content else FORMAT_VERSION):
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this paravec reads version {FORMAT_VERSION}; install a paravec that reads it, or train or convert again"
+            f" this paravec reads versions {FORMAT_VERSION} and {LEXICAL_FORMAT_VERSION};"
+            " install a paravec that reads it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or text != _text(content):
         raise ArtifactError(f"{path}: its checksum is wrong: the manifest was changed or damaged")
@@ -184,8 +198,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
-    # Artifacts from before there was method map lack the field.
-    rest.setdefault("map_lambda", None)
+    # Artifacts from before there was method map lack the one, those without a lexical index the other.
+    rest = {"map_lambda": None, "lexical_length": None} | rest
     if rest.setdefault("index", None) is not None:
         rest["index"] = _typed(IndexedDocuments, rest["index"], "index")
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}

@@ -39,6 +39,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
     _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
+    lexical_help = "with --doctags: also find documents by their words (BM25), weighed with the vectors"
+    train.add_argument("--lexical", action=argparse.BooleanOptionalAction, default=False, help=lexical_help)
     _add_training(train)
     convert.add_argument("gensim_file", type=Path, metavar="GENSIM_FILE", help="the file that Doc2Vec.save() wrote")
     convert.add_argument(

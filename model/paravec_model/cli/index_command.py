@@ -26,7 +26,9 @@ def index_documents(arguments: Namespace, name: str) -> int:
     if arguments.add is not None or arguments.remove:
         remove = parse_ids(arguments.remove)
         with _progress() as advance:
-            change = changed_index(arguments.artifact, target, add=arguments.add, remove=remove, advance=advance)
+            change = changed_index(
+                arguments.artifact, target, add=arguments.add, remove=remove, lexical=arguments.lexical, advance=advance
+            )
         counts = {"added": change.added, "replaced": change.replaced, "removed": change.removed}
         _report(arguments.output, change.manifest, counts)
         return 0
@@ -34,7 +36,9 @@ def index_documents(arguments: Namespace, name: str) -> int:
     options = inference_options(arguments, asdict(read_manifest(arguments.artifact).defaults))
     try:
         with _progress() as advance:
-            manifest = new_index(arguments.artifact, source, path, target, options, advance=advance)
+            manifest = new_index(
+                arguments.artifact, source, path, target, options, lexical=bool(arguments.lexical), advance=advance
+            )
     except OptionError as error:
         raise OptionError("infer_method" if error.field == "method" else error.field, error.problem) from error
     _report(arguments.output, manifest, {})
@@ -73,5 +77,6 @@ def _report(output: Path, manifest: Manifest, counts: dict[str, int]) -> None:
     parts = [f"{output}: {manifest.name} {manifest.version} {manifest.digest}, {manifest.doctag_count:,} documents"]
     parts += [f"{count:,} {what}" for what, count in counts.items()]
     if manifest.index and (unknown := manifest.index.without_known_words):
-        parts.append(f"{unknown:,} without a word that the model knows, which are never found")
+        found = "found by words only" if manifest.lexical_length is not None else "never found"
+        parts.append(f"{unknown:,} without a word that the model knows, which are {found}")
     print(", ".join(parts))

@@ -67,6 +67,8 @@ def _train(arguments: Namespace) -> int:
     name = _check_output(arguments)
     corpus, tokenizer, parameters = corpus_from(arguments), tokenizer_from(arguments), training_parameters(arguments)
     defaults = inference_options(arguments, asdict(parameters.defaults()))
+    if arguments.lexical and not arguments.doctags:
+        raise OptionError("lexical", "needs --doctags: it finds the documents that --doctags keeps")
     from ..convert.export import write_artifact
     from ..convert.gensim_model import GensimModel
     from ..evaluation import map_lambda
@@ -79,7 +81,7 @@ def _train(arguments: Namespace) -> int:
     by_halves = partial(map_lambda.by_halves, sample, method=arguments.infer_method)
     choose = lambda_chooser(arguments, parameters.algorithm(), by_halves)
     with Interrupt() as stop:
-        trained = train(corpus, tokenizer, parameters, stop=stop)
+        trained = train(corpus, tokenizer, parameters, stop=stop, lexical=arguments.lexical)
     sample += trained.sample
     manifest = write_artifact(
         arguments.output,
@@ -91,6 +93,7 @@ def _train(arguments: Namespace) -> int:
         training=trained.facts,
         doctags=arguments.doctags,
         choose=choose,
+        lexical=trained.lexical,
     )
     _report(arguments.output, manifest)
     return _INTERRUPTED_STATUS if trained.stopped else 0

@@ -23,6 +23,7 @@ def manifest_table(manifest: Manifest) -> str:
         "tokenizer": _tokenizer(manifest),
         "training": manifest.training,
         **({"index": asdict(manifest.index)} if manifest.index else {}),
+        **({} if manifest.lexical_length is None else {"lexical": {"length": manifest.lexical_length}}),
         "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
     }
     width = max(len(name) for section in sections.values() for name in section)

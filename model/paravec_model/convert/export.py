@@ -13,6 +13,8 @@ from ..artifact.manifest import MANIFEST, FileEntry
 from ..artifact.writer import creation_time, new_directory, write_array, write_documents
 from ..errors import ConversionError
 from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
+from ..indexing.lexical_index import add_lexical
+from ..lexical import LexicalBuilder
 from ..options import InferenceOptions
 from ..text.tokenizer import Tokenizer
 from ..text.vocabulary import vocabulary_arrays
@@ -31,13 +33,15 @@ def write_artifact(
     training: dict[str, Any] | None = None,
     doctags: bool = False,
     choose: Chooser | None = default,
+    lexical: LexicalBuilder | None = None,
 ) -> Manifest:
     """Write the artifact of a gensim model to the new directory `output`, copying arrays block by block.
 
     `name`, `version`: recorded in the manifest. `tokenizer`: the one of training. `defaults`: options of inference, the
     model's own if None. `training`: facts to add under `training` in the manifest. `doctags`: include the tags and
     vectors of documents that were trained. `choose`: how λ of method map is chosen; None: no method map, as for models
-    other than DBOW. ModelError if a part is missing or not finite, or if `output` exists.
+    other than DBOW. `lexical`: the tokens of each tag, in the order of the tags, for a lexical index. ModelError if a
+    part is missing or not finite, or if `output` exists.
     """
     algorithm, words = source.algorithm(), source.vocabulary()
     matrices: dict[str, Any] = source.matrices(algorithm) | vocabulary_arrays(words)
@@ -93,4 +97,7 @@ def write_artifact(
                 digest="",
             )
             (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
+        if lexical and doctags:
+            lexical.select(vectors.selected.tolist())
+            manifest = add_lexical(directory, manifest, lexical)
     return manifest

@@ -18,9 +18,12 @@ from ..artifact.writer import DOCUMENT_FILES, copy_file, creation_time, new_dire
 from ..corpus.streaming import Reservoir
 from ..encoder import Encoder, Vectors
 from ..errors import ArtifactError, ModelError
+from ..lexical import LexicalBuilder
+from ..lexical.index import LEXICAL_FILES
 from ..options import InferenceOptions
 from ..text.scripts import warn_if_unspaced
 from .infer import batches
+from .lexical_index import add_lexical
 from .source import Document, Source
 
 Advance = Callable[[int], object]
@@ -64,12 +67,14 @@ def new_index(
     target: Target,
     options: InferenceOptions | None = None,
     *,
+    lexical: bool = False,
     advance: Advance = int,
     threads: int | None = None,
 ) -> Manifest:
     """Write the artifact of the model at `model` with the documents of the file or folder `path`, and no others.
 
-    `options`: how they and later queries are inferred; the model's defaults if None. The artifact has the same digest
+    `options`: how they and later queries are inferred; the model's defaults if None. `lexical`: also make a lexical
+    index of them, of the words of all fields alike. The artifact has the same digest
     whatever `threads` is. ModelError if the model or the documents cannot be read, or `target` cannot be written.
     """
     base = Artifact.open(model)
@@ -83,8 +88,10 @@ def new_index(
     )
     options = options or base.manifest.defaults
     with new_directory(target.output) as directory:
-        tags, vectors = _embedded(directory, Encoder(base, options.method), source, path, options, advance, threads)
-        return _write(directory, base, target, options, index, tags, StackedRows([vectors]))
+        encoder, builder = Encoder(base, options.method), LexicalBuilder() if lexical else None
+        tags, vectors = _embedded(directory, encoder, source, path, options, advance, threads, builder)
+        manifest = _write(directory, base, target, options, index, tags, StackedRows([vectors]))
+        return add_lexical(directory, manifest, builder) if builder else manifest
 
 
 def changed_index(
@@ -93,6 +100,7 @@ def changed_index(
     *,
     add: Path | None = None,
     remove: Sequence[Sequence[Tag]] = (),
+    lexical: bool | None = None,
     advance: Advance = int,
     threads: int | None = None,
 ) -> Change:
@@ -100,9 +108,15 @@ def changed_index(
 
     A document of `add` takes the place of one with the same id. `remove`: for each document, the ids that it may have.
     The artifact has the digest of an index of the same documents in the same order, made at once. Only the documents of
-    `add` are inferred. ModelError as for `new_index`, and if an id to remove is not there.
+    `add` are inferred. ModelError as for `new_index`, and if an id to remove is not there. The artifact has no lexical
+    index: ModelError if the old one has and `lexical` is not False, or if it is True.
     """
     base = Artifact.open(old)
+    if lexical or (lexical is None and base.manifest.lexical_length is not None):
+        raise ModelError(
+            f"{old}: a lexical index is made of all documents at once; index all of them, or change the vectors alone"
+            " with --no-lexical"
+        )
     index, options = base.manifest.index, base.manifest.defaults
     if index is None:
         raise ModelError(
@@ -145,10 +159,16 @@ def _embedded(
     options: InferenceOptions,
     advance: Advance,
     threads: int | None,
+    builder: LexicalBuilder | None = None,
 ) -> tuple[list[Tag], Vectors]:
-    """The ids and vectors of all documents. The vectors are mapped from a file in `directory`, which has no name."""
+    """The ids and vectors of all documents. The vectors are mapped from a file in `directory`, which has no name.
+
+    `builder`: gets the tokens of all documents.
+    """
     tags, scratch, sample = list[Tag](), directory / "vectors", Reservoir[str](_SAMPLE_DOCUMENTS)
     documents = _sampled(source.documents(path), sample)
+    if builder:
+        documents = _tokenized(documents, encoder, builder)
     with scratch.open("wb") as file:
         # The one pass over the documents: a batch has each document's id, known tokens and vector.
         for batch in batches(encoder, documents, source.weights, options, threads):
@@ -168,6 +188,13 @@ def _sampled(documents: Iterable[Document], sample: Reservoir[str]) -> Iterator[
         yield document
 
 
+def _tokenized(documents: Iterable[Document], encoder: Encoder, builder: LexicalBuilder) -> Iterator[Document]:
+    for number, document in enumerate(documents):
+        for text in document.texts:
+            builder.add(number, encoder.tokenize(text))
+        yield document
+
+
 def _write(
     directory: Path,
     base: Artifact,
@@ -178,7 +205,7 @@ def _write(
     vectors: StackedRows,
 ) -> Manifest:
     """Write all files of the artifact."""
-    files = {name: entry for name, entry in base.manifest.files.items() if name not in DOCUMENT_FILES}
+    files = {name: entry for name, entry in base.manifest.files.items() if name not in DOCUMENT_FILES | LEXICAL_FILES}
     for name, entry in files.items():
         copy_file(base.path / name, directory / name, entry)
     files |= write_documents(directory, tags, vectors)
@@ -194,6 +221,7 @@ def _write(
         defaults=options,
         training=facts,
         files=files,
+        lexical_length=None,
         index=replace(index, without_known_words=int(np.count_nonzero(norms == 0))),
         digest="",
     )

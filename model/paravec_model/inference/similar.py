@@ -1,4 +1,7 @@
-"""Exact search for the training documents nearest to a vector by cosine. It scans the mapped vectors without a copy."""
+"""Exact search for the documents nearest to a vector by cosine, to which a lexical score may be added.
+
+It scans the mapped vectors without a copy.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,6 +14,7 @@ from ..artifact import Artifact
 from ..artifact.doctags import Tag, row_norms
 from ..errors import OptionError
 from ..kernels.interface import Structure, address, kernel
+from ..lexical import LexicalIndex, LexicalQuery
 from ..options import Stop, raise_if_stopped
 
 # Between two calls of `stop`: some milliseconds, if the vectors are in memory.
@@ -24,6 +28,8 @@ class Neighbour(NamedTuple):
     """Its doctag."""
     cosine: float
     """Cosine similarity, -1 to 1; 0 if the document's vector is zero."""
+    score: float
+    """What neighbours are ordered by: the cosine, or (1 - w) · cosine + w · lexical score with w the query's weight."""
 
 
 class DocumentIndex:
@@ -33,22 +39,30 @@ class DocumentIndex:
         self.tags = artifact.doctags
         """The documents' tags, in the order of their vectors."""
         self._arrays = artifact.arrays
+        length = artifact.manifest.lexical_length
+        self.lexical = None if length is None else LexicalIndex(artifact.arrays, length)
+        """The documents by their words; None if the artifact has no lexical index."""
 
     def warm_up(self) -> None:
         """Load what every search needs."""
         _ = self.tags[0], self._document_vectors
+        if self.lexical:
+            self.lexical.query(["a"], 1)
 
     def find(
         self,
         vectors: Sequence[Sequence[float]] | npt.NDArray[Any],
         top_k: int,
         stop: Stop = bool,
+        lexical: Sequence[LexicalQuery | None] = (),
     ) -> list[list[Neighbour]]:
-        """For each vector, the `top_k` documents of the largest cosine, largest first; of equals the earlier document.
+        """For each vector, the `top_k` documents of the largest score, largest first; of equals the earlier document.
 
-        `vectors`: shape (queries, vector_size). A vector that is zero or not finite has no neighbours. Cosines have
-        float32 precision and do not depend on the other queries. `stop` is called every few milliseconds; StoppedError
-        once it returns True. ValueError for vectors of another shape, OptionError if `top_k` is less than 1.
+        `vectors`: shape (queries, vector_size). `lexical`: the lexical part of each query, of `self.lexical`; where
+        there is none, the score is the cosine. A vector that is not finite has no neighbours, and one that is zero only
+        those that share a term. Scores have float32 precision and do not depend on the other queries. `stop` is called
+        every few milliseconds; StoppedError once it returns True. ValueError for vectors of another shape, OptionError
+        if `top_k` is less than 1.
         """
         queries = np.asarray(vectors, np.float64)
         # The kernel reads as many numbers of a query as a document has.
@@ -58,33 +72,64 @@ class DocumentIndex:
             raise OptionError("top_k", f"must be at least 1, not {top_k}")
         found: list[list[Neighbour]] = [[] for _ in queries]
         norms = np.sqrt(np.square(queries).sum(axis=-1))
-        valid = np.flatnonzero((norms > 0) & (norms < np.inf))
-        units = (queries[valid] / norms[valid, None]).astype(np.float32)
-        count, shape = len(self.tags), (len(valid), min(top_k, len(self.tags)))
-        cosines, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
-        step = max(1, _PORTION_MULTIPLY_ADDS // max(1, units.size))
-        for begin in range(0, count if len(valid) else 0, step):
+        parts = [*lexical] if lexical else [None] * len(queries)
+        has_part = np.array([part is not None for part in parts], bool)
+        valid = np.flatnonzero(((norms > 0) | has_part) & (norms < np.inf))
+        units = (queries[valid] / np.where(norms > 0, norms, 1)[valid, None]).astype(np.float32)
+        scores, rows = self._search(units, [parts[query] for query in valid.tolist()], top_k, stop)
+        count = len(self.tags)
+        # A product with huge numbers may overflow to infinity. Such a document is nobody's neighbour.
+        rows[np.isinf(scores)] = count
+        rows[(norms[valid, None] == 0) & (scores <= 0)] = count
+        order = np.lexsort((rows, -scores))
+        nearest = np.take_along_axis(rows, order, axis=1)
+        scores = np.take_along_axis(np.clip(scores, -1, 1), order, axis=1)
+        for i, query in enumerate(valid.tolist()):
             raise_if_stopped(stop)
+            # NaN in documents' vectors leaves fewer than top_k neighbours; `count` fills the rest.
+            documents = nearest[i][nearest[i] < count]
+            ordered = scores[i, : len(documents)].tolist()
+            cosines = self._cosines(units[i], documents) if parts[query] else ordered
+            triples = zip(documents.tolist(), cosines, ordered, strict=True)
+            found[query] = [Neighbour(self.tags[document], cosine, score) for document, cosine, score in triples]
+        return found
+
+    def _search(
+        self, units: npt.NDArray[np.float32], parts: Sequence[LexicalQuery | None], top_k: int, stop: Stop
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]]:
+        """The scores and rows of the best documents of each query, in no order."""
+        count, shape = len(self.tags), (len(units), min(top_k, len(self.tags)))
+        scores, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
+        scorers = [(i, self.lexical.scorer(part)) for i, part in enumerate(parts) if part and self.lexical]
+        if scorers:
+            # Scaled here, so that the kernel only adds.
+            units = units * np.array([[1 - part.weight if part else 1] for part in parts], np.float32)
+        step = max(1, _PORTION_MULTIPLY_ADDS // max(1, units.size))
+        for begin in range(0, count if len(units) else 0, step):
+            raise_if_stopped(stop)
+            end = min(begin + step, count)
+            added = np.zeros((len(units), end - begin), np.float32) if scorers else None
+            for i, scorer in scorers:
+                scorer.add(begin, end, added[i])  # type: ignore[index]
             kernel("find_nearest")(
                 self._document_vectors.address,
                 begin,
-                min(begin + step, count),
+                end,
                 address(units),
                 len(units),
-                address(cosines),
+                0 if added is None else address(added),
+                address(scores),
                 address(rows),
                 shape[1],
             )
-        # A product with huge numbers may overflow to infinity. Such a document is nobody's neighbour.
-        rows[np.isinf(cosines)] = count
-        order = np.lexsort((rows, -cosines))
-        nearest = np.take_along_axis(rows, order, axis=1).tolist()
-        cosines = np.take_along_axis(np.clip(cosines, -1, 1), order, axis=1)
-        for query, documents, similarities in zip(valid.tolist(), nearest, cosines.tolist(), strict=True):
-            raise_if_stopped(stop)
-            pairs = zip(documents, similarities, strict=True)
-            # NaN in documents' vectors leaves fewer than top_k neighbours; `count` fills the rest.
-            found[query] = [Neighbour(self.tags[document], cosine) for document, cosine in pairs if document < count]
+        return scores, rows
+
+    def _cosines(self, unit: npt.NDArray[np.float32], documents: npt.NDArray[np.uint32]) -> list[float]:
+        """The cosines of some documents and a vector of norm 1 or 0."""
+        vectors = self._arrays["doctag_vectors"][documents].astype(np.float64)
+        norms = np.linalg.norm(vectors, axis=1)
+        cosines = np.divide(vectors @ unit, norms, out=np.zeros(len(norms)), where=norms > 0)
+        found: list[float] = np.clip(cosines, -1, 1).astype(np.float32).tolist()
         return found
 
     @cached_property

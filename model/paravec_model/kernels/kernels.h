@@ -130,6 +130,13 @@ typedef struct {
     float_array norms; /* the L2 norm of each vector */
 } document_vectors;
 
+/* The documents that have each term, see lexical/index.py. */
+typedef struct {
+    int64_array starts;     /* terms + 1; the list of term t is from starts[t] to starts[t + 1] */
+    uint32_array documents; /* ascending in each list */
+    uint8_array shares;     /* how much of a term's weight each document gets */
+} posting_lists;
+
 /* The library exports the functions from here on. */
 #pragma GCC visibility push(default)
 
@@ -158,7 +165,9 @@ int32_t infer_map(const map_model *model, const uint32_t *ids, int64_t id_count,
                   int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 
 int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
-                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k);
+                     int64_t query_count, const float *added, float *scores, uint32_t *rows, int64_t top_k);
+int32_t add_shares(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
+                   int64_t term_count, int64_t begin, int64_t end, float *scores);
 
 #pragma GCC visibility pop
 

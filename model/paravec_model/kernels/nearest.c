@@ -1,4 +1,5 @@
-/* Exact search for the nearest vectors: computes every cosine and keeps the largest in a heap for each query.
+/* Exact search for the nearest vectors: computes every score and keeps the largest in a heap for each query. A score is
+   a cosine, to which a lexical part may be added.
 
    Rows of documents are not padded. The rest of a row behind its last whole SIMD vector is covered by a load of the last
    eight numbers, some of them for the second time; the query's tail is zero there. */
@@ -92,10 +93,12 @@ INLINE v8 products(const query_block *block, const float *row, int count) {
 
 /* Continue a search over the documents from `begin` to `end`.
 
-   `queries`: vectors of norm 1. `cosines`, `rows`: a heap for each query, of its `top_k` nearest documents so far. The
-   cosine of a document of norm 0 is 0. NaN is not greater than any cosine, so such documents are never found. */
+   `queries`: vectors of norm 1, or shorter by the weight of what is added. `added`: NULL, or for each query what is added
+   to the cosines of the documents from `begin` to `end`. `scores`, `rows`: a heap for each query, of its `top_k` best
+   documents so far. The cosine of a document of norm 0 is 0. NaN is not greater than any score, so such documents are
+   never found. */
 int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
-                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k) {
+                     int64_t query_count, const float *added, float *scores, uint32_t *rows, int64_t top_k) {
     if (documents == NULL) {
         return BAD_TABLE;
     }
@@ -105,8 +108,11 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
         return BAD_TABLE;
     }
     if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || top_k < 1 || queries == NULL ||
-        cosines == NULL || rows == NULL || check_size(query_count, top_k) != OK ||
+        scores == NULL || rows == NULL || check_size(query_count, top_k) != OK ||
         check_size(query_count, vectors.columns) != OK) {
+        return BAD_RANGE;
+    }
+    if (added != NULL && check_size(query_count, end - begin) != OK) {
         return BAD_RANGE;
     }
     for (int64_t first = begin; first < end; first += DOCUMENTS_PER_BLOCK) {
@@ -117,7 +123,7 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
             prepare(&block, queries + query * vectors.columns, vectors.columns, count);
             v8 least = broadcast(INFINITY);
             for (int k = 0; k < count; k++) {
-                least[k] = cosines[(query + k) * top_k];
+                least[k] = scores[(query + k) * top_k];
             }
             for (int64_t row = first; row < last; row++) {
                 const float *document = vectors.data + row * vectors.columns;
@@ -126,14 +132,19 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
                 if (norms[row] != 0.0f) {
                     found = dots / broadcast(norms[row]);
                 }
+                if (added != NULL) {
+                    for (int k = 0; k < count; k++) {
+                        found[k] += added[(query + k) * (end - begin) + row - begin];
+                    }
+                }
                 if (!any_lane(found > least)) {
                     continue;
                 }
                 for (int k = 0; k < count; k++) {
                     int64_t heap = (query + k) * top_k;
-                    if (found[k] > cosines[heap]) {
-                        replace_farthest(cosines + heap, rows + heap, top_k, found[k], (uint32_t)row);
-                        least[k] = cosines[heap];
+                    if (found[k] > scores[heap]) {
+                        replace_farthest(scores + heap, rows + heap, top_k, found[k], (uint32_t)row);
+                        least[k] = scores[heap];
                     }
                 }
             }

@@ -4,7 +4,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..corpus.formats import Document
 from ..corpus.streaming import ContentDigest, Reservoir
@@ -13,6 +13,9 @@ from ..options import Stop
 from ..text.tokenizer import Tokenizer
 from .checks import GENSIM_MAX_TOKENS
 from .parameters import TrainingParameters
+
+if TYPE_CHECKING:
+    from ..lexical import LexicalBuilder
 
 # Documents that are kept for warnings and for the choice of λ.
 _SAMPLE_DOCUMENTS = 1000
@@ -95,6 +98,18 @@ class TokenCache:
                 self.advance()
         except Exception as error:
             self.failure = self.failure or ModelError(f"training lost its temporary file: {error}")
+
+    def lexical(self, tags: int) -> "LexicalBuilder":
+        """The tokens of each of so many tags: those of all documents that have it."""
+        from ..lexical import LexicalBuilder
+
+        builder = LexicalBuilder(tags)
+        self._file.seek(0)
+        for line in self._file:
+            document = TaggedTokens(*json.loads(line))
+            for row in document.tags:
+                builder.add(row, document.words)
+        return builder
 
     def restore_tags(self, vectors: Any) -> None:
         """Give gensim's KeyedVectors of documents the corpus's tags instead of row numbers."""

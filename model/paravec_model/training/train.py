@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..corpus.formats import Document
 from ..errors import ModelError, StoppedError
@@ -15,6 +15,9 @@ from ..text.tokenizer import Tokenizer, check_tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
 from .parameters import TrainingParameters
 from .token_cache import TokenCache, temporary_file
+
+if TYPE_CHECKING:
+    from ..lexical import LexicalBuilder
 
 _logger = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ class Trained:
     """A random sample of at most 1000 tokenized documents, to choose λ with."""
     stopped: bool
     """Whether `stop` ended training early."""
+    lexical: "LexicalBuilder | None" = None
+    """The tokens of each tag, in the order of the tags, if `train` was asked for them."""
 
 
 def train(
@@ -39,13 +44,15 @@ def train(
     parameters: TrainingParameters,
     progress: bool = True,
     stop: Stop = lambda: False,
+    lexical: bool = False,
 ) -> Trained:
     """Train a Doc2Vec model with gensim.
 
     `corpus`: a `Corpus` or any iterable of `(tags, text)`, even a generator: it is read and tokenized once, into a
     temporary file that the epochs read. Memory grows only with the vocabulary, the tags and their vectors. `progress`:
     show a bar on stderr if that is a terminal. `stop`: called before each document; once it returns True, training ends
-    and keeps what is learned. With one worker, the same corpus and parameters give the same model in every process.
+    and keeps what is learned. `lexical`: also return the tokens of each tag, in memory. With one worker, the same
+    corpus and parameters give the same model in every process.
 
     CorpusError if the corpus cannot be read or has too few words; StoppedError if nothing was learned before the stop;
     ModelError if gensim or the tokenizer's stemmer is not installed, or the temporary file cannot be written.
@@ -78,6 +85,7 @@ def train(
             model.train(cache, total_examples=model.corpus_count, epochs=model.epochs)
         if cache.failure:
             raise cache.failure
+        builder = cache.lexical(len(model.dv)) if lexical else None
     cache.restore_tags(model.dv)
     facts = {
         "source": f"corpus {kind}",
@@ -95,7 +103,7 @@ def train(
             epochs_done, model.epochs
         )  # fmt: skip
         facts["stopped_after_epochs"] = round(epochs_done, 2)
-    return Trained(model, facts, cache.sampled_tokens.items, stopped)
+    return Trained(model, facts, cache.sampled_tokens.items, stopped, builder)
 
 
 @contextlib.contextmanager

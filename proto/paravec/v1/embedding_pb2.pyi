@@ -140,14 +140,16 @@ class Vector(_message.Message):
     def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class FindSimilarRequest(_message.Message):
-    __slots__ = ("queries", "top_k", "options")
+    __slots__ = ("queries", "top_k", "options", "lexical_weight")
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    LEXICAL_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     queries: _containers.RepeatedCompositeFieldContainer[Query]
     top_k: int
     options: InferenceOptions
-    def __init__(self, queries: _Optional[_Iterable[_Union[Query, _Mapping]]] = ..., top_k: _Optional[int] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ...) -> None: ...
+    lexical_weight: float
+    def __init__(self, queries: _Optional[_Iterable[_Union[Query, _Mapping]]] = ..., top_k: _Optional[int] = ..., options: _Optional[_Union[InferenceOptions, _Mapping]] = ..., lexical_weight: _Optional[float] = ...) -> None: ...
 
 class FindSimilarResponse(_message.Message):
     __slots__ = ("results", "model", "method")
@@ -160,26 +162,30 @@ class FindSimilarResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SimilarDocuments, _Mapping]]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., method: _Optional[_Union[Method, str]] = ...) -> None: ...
 
 class SimilarDocuments(_message.Message):
-    __slots__ = ("neighbours", "token_count", "known_token_count", "truncated")
+    __slots__ = ("neighbours", "token_count", "known_token_count", "truncated", "lexical_weight")
     NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     KNOWN_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    LEXICAL_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     neighbours: _containers.RepeatedCompositeFieldContainer[Neighbour]
     token_count: int
     known_token_count: int
     truncated: bool
-    def __init__(self, neighbours: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., token_count: _Optional[int] = ..., known_token_count: _Optional[int] = ..., truncated: bool = ...) -> None: ...
+    lexical_weight: float
+    def __init__(self, neighbours: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., token_count: _Optional[int] = ..., known_token_count: _Optional[int] = ..., truncated: bool = ..., lexical_weight: _Optional[float] = ...) -> None: ...
 
 class Neighbour(_message.Message):
-    __slots__ = ("name", "number", "cosine")
+    __slots__ = ("name", "number", "cosine", "score")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     COSINE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     name: str
     number: int
     cosine: float
-    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., cosine: _Optional[float] = ...) -> None: ...
+    score: float
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., cosine: _Optional[float] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Tag(_message.Message):
     __slots__ = ("name", "number")
@@ -214,7 +220,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer", "document_count")
+    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer", "document_count", "lexical_length")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     VECTOR_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +232,7 @@ class ModelInfo(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEXICAL_LENGTH_FIELD_NUMBER: _ClassVar[int]
     version: ModelVersion
     algorithm: Algorithm
     vector_size: int
@@ -237,7 +244,8 @@ class ModelInfo(_message.Message):
     limits: Limits
     tokenizer: Tokenizer
     document_count: int
-    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ..., document_count: _Optional[int] = ...) -> None: ...
+    lexical_length: float
+    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ..., document_count: _Optional[int] = ..., lexical_length: _Optional[float] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_documents", "max_tokens", "max_epochs", "max_message_bytes", "max_top_k")

@@ -84,7 +84,7 @@ class EmbeddingServiceServicer(object):
 
     def FindSimilar(self, request, context):
         """Finds the training documents nearest to each of 1 to Limits.max_documents queries, by cosine
-        similarity. The search is exact. The response has one result per query, in order. An invalid
+        similarity, to which a lexical score may be added. The search is exact. The response has one result per query, in order. An invalid
         query fails the whole call; the error names it. FAILED_PRECONDITION if the model has no
         training documents (ModelInfo.document_count is 0).
         """

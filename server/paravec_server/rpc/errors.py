@@ -10,6 +10,7 @@ RequestError                    carries a google.rpc.Status
 ├── NotFoundError               another model than the one served
 ├── UnknownTagsError            NOT_FOUND too: no training document has a tag; BadRequest names the first 64
 ├── NoDocumentsError            the model carries no training documents
+├── NoLexicalIndexError         the model has no lexical index
 └── NotReadyError               the model is loading, or the server drains
 """
 
@@ -138,6 +139,14 @@ class NoDocumentsError(RequestError):
 
     def __init__(self) -> None:
         problem = "the model carries no documents to find; make it with --doctags, or index some"
+        super().__init__(code_pb2.FAILED_PRECONDITION, problem)
+
+
+class NoLexicalIndexError(RequestError):
+    """The model has no lexical index to weigh."""
+
+    def __init__(self) -> None:
+        problem = "the model has no lexical index; make it with --lexical, or leave lexical_weight out"
         super().__init__(code_pb2.FAILED_PRECONDITION, problem)
 
 

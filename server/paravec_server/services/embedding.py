@@ -97,6 +97,7 @@ class EmbeddingService:
                 raise NoDocumentsError
             check_count(len(queries), self._settings.max_documents, "queries")
             top_k, options = messages.read_top_k(request, self._settings), self._search_options(request.options)
+            weight = messages.read_lexical_weight(request, encoder)
             limit = options.max_tokens
             contents = [
                 messages.query_content(query, encoder, f"queries[{i}]", limit) for i, query in enumerate(queries)
@@ -108,9 +109,10 @@ class EmbeddingService:
             ids = self._inference.to_token_ids(contents, path, stop, options.max_tokens)
             encoding = self._inference.infer(call, ids, options.inference, stop)
             vectors = messages.query_vectors(queries, encoding)
-            found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop)
+            lexical = encoder.lexical_queries(contents, weight, self._settings.max_tokens, stop)
+            found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop, lexical)
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
-            messages.write_similar(encoding, found, response.results.add)
+            messages.write_similar(encoding, found, lexical, response.results.add)
             return response.SerializeToString()
 
     def _get_document_vectors(self, call: Call, message: bytes) -> bytes:

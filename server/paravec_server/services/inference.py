@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.inference.similar import DocumentIndex, Neighbour
+from paravec_model.lexical import LexicalQuery
 from paravec_model.options import InferenceOptions, Stop
 from paravec_model.text.token_ids import Document, TokenIds
 
@@ -92,11 +93,16 @@ class Inference:
         return encoding
 
     def find_similar(
-        self, index: DocumentIndex, vectors: Sequence[Sequence[float]], top_k: int, stop: Stop
+        self,
+        index: DocumentIndex,
+        vectors: Sequence[Sequence[float]],
+        top_k: int,
+        stop: Stop,
+        lexical: Sequence[LexicalQuery | None],
     ) -> list[list[Neighbour]]:
-        """The training documents nearest to each vector, on this thread, which holds a slot."""
+        """The training documents nearest to each query, on this thread, which holds a slot."""
         began = perf_counter()
-        found = index.find(vectors, top_k, stop)
+        found = index.find(vectors, top_k, stop, lexical)
         self._counters.add("inference_seconds", perf_counter() - began)
         return found
 

@@ -25,6 +25,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; without any, each line of standard input")
     command.add_argument("--top-k", type=int, default=10, metavar="N", help="documents for each text [%(default)s]")
+    command.add_argument(
+        "--lexical-weight", type=float, metavar="W",
+        help="how much words count beside vectors, 0 to 1 [a model with a lexical index decides by a text's length]",
+    )  # fmt: skip
     add_inference_flags(command)
     command.set_defaults(run=_similar)
 
@@ -36,12 +40,12 @@ def _similar(arguments: argparse.Namespace) -> int:
         for batch in batches(records, _QUERIES_PER_CALL):
             texts = [record.document for record in batch]
             with located(batch):
-                found = client.find_similar(texts, arguments.top_k, options)
+                found = client.find_similar(texts, arguments.top_k, options, lexical_weight=arguments.lexical_weight)
             for text, similar in zip(texts, found, strict=True):
                 if not table:
                     print(json.dumps({"text": text} | asdict(similar)))
                     continue
                 print(f"{similar.known_token_count}/{similar.token_count} tokens known  {printable(text, 60)}")
                 for neighbour in similar.neighbours:
-                    print(f"{neighbour.cosine:8.3f}  {printable(str(neighbour.tag), 100)}")
+                    print(f"{neighbour.score:8.3f}  {printable(str(neighbour.tag), 100)}")
     return 0

@@ -1,0 +1,159 @@
+"""Measures search by words and vectors together: what it finds on the tasks of `quality`, and how long it takes.
+
+    python -m benchmarks.hybrid                   # ten minutes; corpora whose packages are installed
+    python -m benchmarks.hybrid --corpus lee      # a minute
+    python -m benchmarks.hybrid --speed           # a million documents of 20 tokens: some minutes, 6 GB of memory
+
+Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both by other ways to combine them:
+a fixed weight of 0.5, reciprocal rank fusion, and the weight that falls with a query's length, which is what an index
+does. It is chosen by the targets of each task alone, as `paravec-model index --lexical` chooses it.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# One thread for BLAS too; must be set before numpy is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.machine import cpu, pin_to_one_core
+from benchmarks.models import corpus_texts, random_model
+from benchmarks.quality import COLLECTIONS, MODELS, train
+from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
+from paravec_model.evaluation.lexical_length import choose_length, lexical_scores
+from paravec_model.evaluation.metrics import unit
+from paravec_model.evaluation.tasks import Task
+from paravec_model.inference.similar import DocumentIndex
+from paravec_model.lexical import LexicalBuilder, LexicalIndex
+from paravec_model.lexical.index import default_weight
+from paravec_model.text.tokenizer import SimpleTokenizer
+
+Scores = npt.NDArray[np.float64]
+
+_MODELS = ("negative, d100", "hierarchical, d100")
+
+# The usual constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).
+_RRF = 60
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
+    parser.add_argument("--speed", action="store_true", help="measure time in place of quality")
+    parser.add_argument("--documents", type=int, default=1_000_000, help="of --speed [%(default)s]")
+    arguments = parser.parse_args()
+    if arguments.speed:
+        measure_speed(arguments.documents)
+        return 0
+    print("| corpus | task | DBOW model | map | BM25 | index alone | RRF | weight 0.5 | by length | length |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for corpus in arguments.corpus or COLLECTIONS:
+        collection = COLLECTIONS[corpus]()
+        for name in _MODELS:
+            _, trained = train(collection, {"epochs": 20, **MODELS[name]})
+            encoder = Encoder(trained.artifact, "map")
+            for task in collection.tasks:
+                if isinstance(task, Task):
+                    *figures, length = measure(task, encoder)
+                    cells = " | ".join(f"{figure:.3f}" for figure in figures)
+                    print(f"| {corpus} | {task.name} | {name} | {cells} | {length:g} |", flush=True)
+    return 0
+
+
+def measure(task: Task, encoder: Encoder) -> list[float]:
+    """Recall@1 of each way, and the length that was chosen."""
+    queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, task.targets))
+    cosines: Scores = (queries @ targets.T).astype(np.float64)
+    words = lexical_scores(task.queries, task.targets).astype(np.float64)
+    length = choose_length(task.targets, encoder).length
+    weights = np.array([[default_weight(len(tokens), length)] for tokens in task.queries])
+    ranks = 1 / (_RRF + places(cosines)) + 1 / (_RRF + places(words))
+    ways = (cosines, bm25(task), words, ranks, (cosines + words) / 2, (1 - weights) * cosines + weights * words)
+    return [*map(first, ways), length]
+
+
+def first(scores: Scores) -> float:
+    """The share of queries whose own target has the largest score; ties count against it."""
+    own = np.diagonal(scores)[:, None]
+    return float(((scores > own - 1e-6).sum(axis=1) <= 1).mean())
+
+
+def places(scores: Scores) -> Scores:
+    """The rank of each target for each query, from 1."""
+    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1).astype(np.float64) + 1
+
+
+def bm25(task: Task) -> Scores:
+    """BM25 of words alone, with k1 = 1.5 and b = 0.75."""
+    numbers = {word: n for n, word in enumerate(sorted({w for side in task.targets for w in side}))}
+    counts = np.zeros((len(task.targets), len(numbers)))
+    for row, tokens in zip(counts, task.targets, strict=True):
+        np.add.at(row, [numbers[word] for word in tokens], 1)
+    having, lengths = (counts > 0).sum(axis=0), counts.sum(axis=1, keepdims=True)
+    shares = counts * 2.5 / (counts + 1.5 * (0.25 + 0.75 * lengths / lengths.mean()))
+    weighted = shares * np.log1p((len(counts) - having + 0.5) / (having + 0.5))
+    return np.array([weighted[:, [numbers[w] for w in tokens if w in numbers]].sum(axis=1) for tokens in task.queries])
+
+
+def measure_speed(count: int) -> None:
+    """Search by words and vectors beside search by vectors, alternating, by CPU time on one core."""
+    pin_to_one_core()
+    print(f"{cpu()}, one core; {count:,} documents of 20 tokens, 100 dimensions, top 10\n")
+    tokenize = SimpleTokenizer()
+    words = [word for text in corpus_texts("libreoffice-help-en-us") for word in tokenize(text)]
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = Artifact.open(random_model(Path(folder) / "model", 1000, 100, documents=count))
+        builder, began = LexicalBuilder(count), time.process_time()
+        # Half of them are running text, half are words from all over, so that few pairs repeat.
+        for document, start in enumerate(random.integers(0, len(words) - 20, count).tolist()):
+            apart = (words[(start * 7 + i * 9973) % len(words)] for i in range(20))
+            builder.add(document, list(apart) if document % 2 else words[start : start + 20])
+        arrays = builder.arrays()
+        size = sum(array.nbytes for array in arrays.values()) / count
+        print(f"built in {time.process_time() - began:.0f} s, {size:.0f} bytes a document\n")
+        lexical, index = LexicalIndex(arrays, 20.0), DocumentIndex(artifact)
+        index.lexical = lexical
+        for queries in (1, 16, 64):
+            vectors = random.standard_normal((queries, 100), np.float32)
+            for tokens in (3, 8, 20):
+                starts = random.integers(0, len(words) - tokens, queries).tolist()
+                texts = [words[start : start + tokens] for start in starts]
+
+                def hybrid(texts: Sequence[Sequence[str]] = texts, vectors: Any = vectors) -> object:
+                    return index.find(vectors, 10, lexical=[lexical.query(text, 0.5) for text in texts])
+
+                def dense(vectors: Any = vectors) -> object:
+                    return index.find(vectors, 10)
+
+                hybrid()
+                times = [(milliseconds(dense), milliseconds(hybrid)) for _ in range(7 if queries < 64 else 3)]
+                ratio = statistics.median(b / a for a, b in times)
+                alone, both = (statistics.median(side) for side in zip(*times, strict=True))
+                what = f"{queries:3} queries of {tokens:2} tokens"
+                print(f"{what}: {alone:7.1f} ms, with words {both:7.1f} ms, {ratio:.2f}×", flush=True)
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """CPU time of `work`."""
+    began = time.process_time()
+    work()
+    return 1000 * (time.process_time() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The lexical index: BM25 scores against a plain reference, hybrid search against all scores, damaged arrays."""
+
+import itertools
+import json
+import math
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gensim.models.doc2vec import Doc2Vec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paravec_model import load
+from paravec_model.artifact import Artifact, verify
+from paravec_model.artifact.manifest import FORMAT_VERSION, MANIFEST, FileEntry
+from paravec_model.artifact.writer import file_sha256
+from paravec_model.encoder import Encoder
+from paravec_model.errors import ArtifactError, ModelError, OptionError
+from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, choose_length
+from paravec_model.inference import similar
+from paravec_model.lexical import LexicalBuilder, LexicalIndex, builder
+from paravec_model.lexical.index import default_weight
+
+from .. import parity
+
+WORDS = ["a", "to", "print", "printer", "printing", "größe", "\ud800", "_", "_a_", "北京"]
+TOKENS = st.lists(st.sampled_from(WORDS), max_size=9)
+
+
+def index_of(documents: Sequence[Sequence[str]]) -> LexicalIndex:
+    """An index of tokenized documents."""
+    made = LexicalBuilder(len(documents))
+    for number, tokens in enumerate(documents):
+        made.add(number, tokens)
+    return LexicalIndex(made.arrays(), DEFAULT_LENGTH)
+
+
+def shares(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDArray[np.float32]:
+    """The lexical score of each document for a query."""
+    scores = np.zeros(documents, np.float32)
+    if part := index.query(query, 1):
+        index.scorer(part).add(0, documents, scores)
+    return scores
+
+
+def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
+    """The terms of a document and how often it has each, or how much each counts in a query."""
+    counts: dict[Any, float] = defaultdict(float)
+    for token in tokens:
+        pieces = [f"_{token}_"[i : i + 5] for i in range(max(1, len(token) - 2))]
+        counts["word", token] += len(pieces) if asked else 1
+        for piece in pieces:
+            counts["piece", piece] += 0.5 if asked else 1
+    for first, second in itertools.pairwise(tokens):
+        counts["pair", first, second] += 1
+    return counts
+
+
+def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
+    """BM25 as Robertson and Zaragoza write it, with k1 = 1.5 and b = 0.75, divided by what the query could get."""
+    counts, wanted = [terms(tokens) for tokens in documents], terms(query, asked=True)
+    lengths = [sum(count.values()) for count in counts]
+    idf = {}
+    for term in wanted:
+        if having := sum(term in count for count in counts):
+            idf[term] = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5))
+    most = sum(value * wanted[term] for term, value in idf.items())
+    scores = []
+    for count, length in zip(counts, lengths, strict=True):
+        norm = 1.5 * (0.25 + 0.75 * length * len(counts) / sum(lengths))
+        got = [value * wanted[t] * count[t] / (count[t] + norm) for t, value in idf.items() if t in count]
+        scores.append(sum(got) / most if most else 0.0)
+    return scores
+
+
+@given(st.lists(TOKENS, min_size=1, max_size=7).filter(any), TOKENS, st.sampled_from([1, 5, 2**20]))
+def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str], block: int) -> None:
+    """For any documents and query, and however building is cut, to the rounding of shares to 255ths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "_BLOCK_TOKENS", block)
+        found = shares(index_of(documents), query, len(documents))
+    assert np.allclose(found, bm25(documents, query), atol=0.5 / 255 + 1e-6)
+
+
+def test_an_index_does_not_depend_on_how_it_is_built() -> None:
+    """Documents in any order of adding, and tokens in parts, give the same bytes."""
+    whole, parts = LexicalBuilder(2), LexicalBuilder(3)
+    whole.add(0, ["one", "two"])
+    whole.add(1, ["three"])
+    parts.add(2, ["three"])
+    parts.add(0, ["one"])
+    parts.add(1, ["never"])
+    parts.add(0, ["two"])
+    parts.select([0, 2])
+    assert parts.sample(5) == whole.sample(5) == [["one", "two"], ["three"]]
+    assert {name: array.tobytes() for name, array in parts.arrays().items()} == {
+        name: array.tobytes() for name, array in whole.arrays().items()
+    }
+    with pytest.raises(ModelError, match="no document has a token"):
+        LexicalBuilder(1).arrays()
+
+
+def test_parts_of_words_and_phrases_are_found() -> None:
+    """A document with another form of the word is found, and one with both words side by side before one without."""
+    index = index_of([["printers", "fail"], ["paper", "jams"], ["page", "new", "break"], ["page", "break", "new"]])
+    assert np.flatnonzero(shares(index, ["printing"], 4)).tolist() == [0]
+    assert np.argmax(shares(index, ["page", "break"], 4)) == 3
+    assert index.query(["xyzzy"], 1) is None
+    assert index.query([], 1) is None
+
+
+def test_the_default_weight_falls_with_the_length_of_a_query() -> None:
+    """Half at the model's length, near 1 for a word, none for a long text."""
+    assert default_weight(10, 10) == 0.5
+    assert default_weight(1, 10) > 0.99
+    assert default_weight(100, 10) == 0 == default_weight(0, 10)
+    index = index_of([["page"]])
+    assert index.query(["page"] * 10) is not None
+    assert index.query(["page"] * 100) is None
+
+
+@given(st.integers(0, 2**32), st.floats(0.01, 1), st.integers(1, 50), st.sampled_from([1, 300, 2**24]))
+def test_hybrid_neighbours_equal_all_scores(lexical: Artifact, seed: int, weight: float, top_k: int, work: int) -> None:
+    """Whatever the weight and the blocks, the largest of all scores come in order, with their cosines."""
+    encoder = Encoder(lexical)
+    assert encoder.document_index
+    assert encoder.document_index.lexical
+    random = np.random.default_rng(seed)
+    stories = parity.lee()
+    queries = [stories[i][j : j + 4] for i, j in random.integers(0, 40, (3, 2))]
+    vectors = encoder.encode(queries).vectors
+    parts = encoder.lexical_queries(queries, weight)
+    parts[2] = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similar, "_PORTION_MULTIPLY_ADDS", work)
+        found = encoder.document_index.find(vectors, top_k, lexical=parts)
+    documents = lexical.arrays["doctag_vectors"].astype(np.float64)
+    for query, vector, part, near in zip(queries, vectors.astype(np.float64), parts, found, strict=True):
+        cosines = documents @ vector / np.linalg.norm(documents, axis=1) / max(float(np.linalg.norm(vector)), 1e-30)
+        scores = cosines
+        if part:
+            words = shares(encoder.document_index.lexical, query, len(documents))
+            scores = (1 - weight) * cosines + weight * words
+        rows = [list(lexical.doctags).index(one.tag) for one in near]
+        assert np.allclose([one.score for one in near], np.sort(scores)[::-1][: len(near)], atol=1e-5)
+        assert np.allclose([one.score for one in near], scores[rows], atol=1e-5)
+        assert np.allclose([one.cosine for one in near], cosines[rows], atol=1e-5)
+
+
+def test_no_weight_is_the_search_by_vectors_to_the_bit(lexical: Artifact, artifact: Artifact) -> None:
+    """With weight 0 and for long texts, neighbours are those of the same model without an index."""
+    model, bare = load(lexical.path), load(artifact.path)
+    assert model.find_similar("fire in Sydney", 20, lexical_weight=0) == bare.find_similar("fire in Sydney", 20)
+    long = " ".join(parity.lee()[3] * 3)
+    assert model.find_similar(long, 20) == bare.find_similar(long, 20)
+    assert model.find_similar("fire in Sydney", 20) != bare.find_similar("fire in Sydney", 20)
+
+
+def test_words_that_the_vocabulary_lacks_are_found(lexical: Artifact, gensim_model: Doc2Vec) -> None:
+    """A word of one story has no vector, and finds that story by its letters; no other story is named."""
+    rare = next(word for word, n in Counter(w for s in parity.lee() for w in s).items() if n == 1 and len(word) > 9)
+    (story,) = [number for number, tokens in enumerate(parity.lee()) if rare in tokens]
+    assert rare not in gensim_model.wv
+    found = load(lexical.path).find_similar(rare, 300)
+    assert found[0].tag == story
+    assert all(one.cosine == 0 < one.score for one in found)
+    assert len(found) < 300
+    assert load(lexical.path).find_similar(rare, lexical_weight=0) == []
+
+
+def test_a_weight_that_cannot_be_is_refused(lexical: Artifact, artifact: Artifact) -> None:
+    """Out of range, or above 0 for a model without an index; 0 is every model's."""
+    for weight in (-0.1, 1.1, math.nan):
+        with pytest.raises(OptionError, match="lexical_weight: must be 0 to 1"):
+            load(lexical.path).find_similar("fire", lexical_weight=weight)
+    with pytest.raises(ModelError, match="has no lexical index; make it with --lexical"):
+        load(artifact.path).find_similar("fire", lexical_weight=0.5)
+    assert load(artifact.path).find_similar("fire", lexical_weight=0)
+
+
+def test_the_length_is_chosen_by_halves(encoder: Encoder) -> None:
+    """It is one of the candidates and loses little to vectors alone; few documents get the default."""
+    choice = choose_length(parity.lee(), encoder)
+    assert choice.length in CANDIDATES
+    assert choice.facts["half_finds_half_mrr_hybrid"] >= choice.facts["half_finds_half_mrr_vectors"] - 0.002
+    assert choose_length(parity.lee()[:5], encoder).length == DEFAULT_LENGTH
+
+
+def test_an_older_paravec_refuses_an_index(lexical: Artifact, artifact: Artifact) -> None:
+    """Its format has another version, and no manifest without an index has anything new."""
+    manifests = [json.loads((one.path / MANIFEST).read_text()) for one in (lexical, artifact)]
+    assert manifests[0]["format_version"] > FORMAT_VERSION == manifests[1]["format_version"]
+    assert "lexical_length" not in manifests[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "problem"),
+    [
+        ("starts", lambda a: a[::-1], "lexical_starts.npy: does not split"),
+        ("starts", lambda a: a[:-1], "lexical_starts.npy: does not split"),
+        ("starts", lambda a: np.concatenate([a[:1], a[2:3], a[1:2], a[3:]]), "lexical_starts.npy: does not split"),
+        ("weights", lambda a: a[1:], "lexical_weights.npy: does not have a weight for each"),
+        ("weights", lambda a: a * np.float32(np.nan), "lexical_weights.npy: "),
+        ("shares", lambda a: a[1:], "lexical_shares.npy: does not have a share"),
+        ("terms", lambda a: a[::-1], "lexical_terms.npy: does not ascend"),
+        ("documents", lambda a: a[::-1], "lexical_documents.npy: does not ascend"),
+        ("documents", lambda a: a + np.uint32(10**6), "lexical_documents.npy: does not ascend"),
+    ],
+)
+def test_damaged_arrays_are_named(
+    lexical: Artifact, tmp_path: Path, name: str, damage: Callable[[Any], Any], problem: str
+) -> None:
+    """Verification names the file, and no search with it ends the process."""
+    copy = shutil.copytree(lexical.path, tmp_path / "model")
+    file = copy / f"lexical_{name}.npy"
+    np.save(file, np.ascontiguousarray(damage(lexical.arrays[file.stem])))
+    entry = FileEntry(file.stat().st_size, file_sha256(file))
+    manifest = replace(lexical.manifest, files=lexical.manifest.files | {file.name: entry}, digest="")
+    (copy / MANIFEST).write_text(manifest.to_json())
+    (found,) = verify(copy)
+    assert problem in found
+    try:
+        model = load(copy)
+        for text in ("fire in Sydney", "the", "cricket"):
+            model.find_similar(text, lexical_weight=1)
+    except (ArtifactError, ValueError):
+        pass
