@@ -32,12 +32,13 @@ def manifest_table(manifest: Manifest) -> str:
 
 
 def evaluation_table(manifest: Manifest, covered: "Coverage", measurements: "Sequence[Measurement]") -> str:
-    """A line for each measure, a column for each method."""
-    methods = list(measurements[0].methods) if measurements else []
+    """A line for each measure, a column for each method and baseline; a dash where it cannot do the task."""
+    methods = list(dict.fromkeys(method for measurement in measurements for method in measurement.methods))
     rows = [("task", "n", "measure", *methods)]
     for measurement in measurements:
-        estimates = [measurement.methods[method] for method in methods]
-        rows.append((measurement.task, str(estimates[0].count), measurement.measure, *map(str, estimates)))
+        count = next(iter(measurement.methods.values())).count
+        estimates = (str(measurement.methods.get(method, "–")) for method in methods)
+        rows.append((measurement.task, str(count), measurement.measure, *estimates))
     lines = [
         _name(manifest),
         f"tokens that the vocabulary does not know: {covered.unknown_tokens}",
