@@ -4,6 +4,7 @@ They learn nothing beforehand: BM25 and tf-idf count the words of the targets, t
 vectors. Their libraries are imported when they are asked for, and are no part of a server or a client.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ def baselines() -> list[Baseline]:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ModuleNotFoundError as error:
         raise ModelError(f"baselines need {error.name}: pip install 'paravec[evaluation]'") from error
+    # Its own level is DEBUG.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     found = [
         Baseline("BM25", _bm25(bm25s.BM25), is_similarity=False),
         Baseline("tf-idf", _tfidf(TfidfVectorizer), is_similarity=True),
@@ -59,8 +62,11 @@ def wordllama() -> Any:
 
     ModuleNotFoundError if it is not installed.
     """
+    handlers, level = logging.root.handlers[:], logging.root.level
     import wordllama
 
+    # Its import configures the root logger, which is the program's.
+    logging.root.handlers[:], logging.root.level = handlers, level
     # Of its own folders, version 0.4 searches only that of the vectors, but those of a cache all.
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
@@ -93,6 +99,8 @@ def _as_they_are(tokens: Tokens) -> Tokens:
 
 def _static(embedding: Any) -> Scores:
     def scores(queries: Sequence[Tokens], targets: Sequence[Tokens]) -> Iterator[tuple[int, Vectors]]:
-        yield from cosine_blocks(*(embedding.embed([" ".join(tokens) for tokens in side]) for side in (queries, targets)))
+        yield from cosine_blocks(
+            *(embedding.embed([" ".join(tokens) for tokens in side]) for side in (queries, targets))
+        )
 
     return scores
