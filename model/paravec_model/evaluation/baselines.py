@@ -66,7 +66,8 @@ def wordllama() -> Any:
     import wordllama
 
     # Its import configures the root logger, which is the program's.
-    logging.root.handlers[:], logging.root.level = handlers, level
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
     # Of its own folders, version 0.4 searches only that of the vectors, but those of a cache all.
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 

@@ -1,4 +1,4 @@
-"""Retrieval measures by cosine or another score: ranks, recall, MRR and nDCG, rank correlation, and confidence intervals.
+"""Retrieval measures by cosine or other scores: ranks, recall, MRR and nDCG, rank correlation, confidence intervals.
 
 Ties count against the model: a target with the same cosine as the relevant one ranks before it. So a zero vector, which
 has the same cosine with every target, finds nothing. A vector with NaN finds nothing and is not found.
