@@ -40,8 +40,8 @@ class Ratings:
 class Collection:
     """Training documents, the ones that λ is chosen on, and tasks on others."""
 
-    documents: list[Tokens]
-    lambda_documents: list[Tokens]
+    documents: Sequence[Sequence[str]]
+    lambda_documents: Sequence[Sequence[str]]
     tasks: list[Task | Ratings] = field(default_factory=list)
 
 
@@ -106,7 +106,7 @@ def packages() -> Collection:
     tokenize, descriptions = SimpleTokenizer(), dict[str, list[Tokens]]()
     listed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True)  # noqa: S607
     for entry in listed.stdout.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Source|Description): (.+)$", entry, flags=re.MULTILINE))
+        fields: dict[str, str] = dict(re.findall(r"^(Package|Source|Description): (.+)$", entry, flags=re.MULTILINE))
         if tokens := tokenize(fields.get("Description", "")):
             source = fields.get("Source", fields["Package"]).split()[0]
             descriptions.setdefault(source, []).append(tokens)
