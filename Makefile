@@ -19,7 +19,7 @@ BUILD_FLAGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity quality bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -217,6 +217,10 @@ proto: $(VENV)/.ready ## Generate code, descriptors and the OpenAPI document fro
 parity: $(VENV)/.ready ## Compare vectors with gensim's, for each kind of model
 	@$(RUN) -m tests.parity
 
+quality: $(VENV)/.ready ## Measure what vectors find, and write the tables of docs/explanation/quality.md (ten minutes; Debian's packages)
+	@$(RUN) benchmarks/environments.py requirements/quality.lock build/quality
+	@PYTHONPATH=proto:model:. OMP_NUM_THREADS=1 build/quality/bin/python -m benchmarks.quality --docs $(ARGS)
+
 bench: $(VENV)/.ready ## Run the benchmarks against gensim and other servers (ARGS=--short takes a minute; needs h2load)
 	@mkdir -p build/bench
 	@for part in inference similar limits growth serving; do \
@@ -252,6 +256,7 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	@for set in "oldest --extra test --resolution lowest-direct pyproject.toml" \
 	    "server --extra server --extra otel --extra signature --extra stem pyproject.toml" \
 	    "train --extra model --extra stem pyproject.toml" \
+	    "quality --extra evaluation --extra model requirements/quality.in pyproject.toml" \
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \

@@ -1,6 +1,6 @@
-"""Compares the quality of vectors: gensim at its default and at 100 epochs, and ours; same models, same tasks.
+"""Compares what vectors find: BM25, tf-idf, a static embedding, gensim and ours; same texts, same tasks.
 
-    python -m benchmarks.quality                  # five minutes; corpora whose packages are installed
+    make quality                                  # ten minutes; corpora whose packages are installed; writes the docs
     python -m benchmarks.quality --corpus lee     # a minute
 
 Retrieval tasks need no labels: one half of a document (its even tokens) retrieves the other half, a help page's title
@@ -9,39 +9,39 @@ correlated with similarity ratings by people. λ of method map is chosen on docu
 """
 
 import argparse
-import gzip
 import json
-import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from client.examples.libreoffice_help import HelpError
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
-from gensim.test.utils import datapath
 
-from benchmarks.models import corpus_texts
+from benchmarks.embedding_speed import speeds
+from benchmarks.retrieval import COLLECTIONS, Collection, Ratings
 from paravec_model.artifact import Artifact
 from paravec_model.convert.export import write_artifact
 from paravec_model.convert.gensim_model import GensimModel
 from paravec_model.encoder import Encoder
+from paravec_model.errors import ModelError
+from paravec_model.evaluation.baselines import Baseline, baselines
 from paravec_model.evaluation.map_lambda import by_halves
-from paravec_model.evaluation.metrics import pearson, rankings, recall, unit
-from paravec_model.evaluation.tasks import MIN_TOKENS_TO_CUT, Task, distinct, halves
+from paravec_model.evaluation.metrics import Numbers, cosine_blocks, pearson, recall, score_rankings
+from paravec_model.evaluation.tasks import Task
 from paravec_model.options import InferenceOptions
 from paravec_model.text.tokenizer import SimpleTokenizer
 
-Tokens = list[str]
 Vectors = npt.NDArray[np.floating]
 Infer = Callable[[Sequence[Sequence[str]]], Vectors]
+Row = dict[str, Any]
 
-FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
+PAGE = Path("docs/explanation/quality.md")
 
 MODELS: dict[str, dict[str, Any]] = {
     "negative, d100": {"vector_size": 100},
@@ -49,58 +49,57 @@ MODELS: dict[str, dict[str, Any]] = {
     "negative 15, sample 1e-5, d100": {"vector_size": 100, "negative": 15, "sample": 1e-5},
     "hierarchical, d100": {"vector_size": 100, "negative": 0, "hs": 1},
 }
+_FIRST, _HIERARCHICAL = "negative, d100", "hierarchical, d100"
 
-# Maximum of documents per task, spread evenly over the corpus.
-_MAX_DOCUMENTS = 400
-
-
-@dataclass(frozen=True)
-class Ratings:
-    """Documents, and people's ratings of their similarity."""
-
-    name: str
-    documents: list[Tokens]
-    ratings: npt.NDArray[np.float64]
-    """Shape (documents, documents)."""
-
-
-@dataclass(frozen=True)
-class Collection:
-    """Training documents, the ones that λ is chosen on, and tasks on others."""
-
-    documents: list[Tokens]
-    lambda_documents: list[Tokens]
-    tasks: list[Task | Ratings] = field(default_factory=list)
+_WAYS = ("gensim", "gensim 100", "sgd", "map")
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print, and with --docs write the tables into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of training, and gensim's default [%(default)s]")
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
+    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {PAGE}")
     arguments = parser.parse_args()
-    print("| corpus | task | DBOW model | gensim | gensim, 100 epochs | sgd | map | λ |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    rows = []
+    try:
+        others = baselines()
+    except ModelError as error:
+        print(f"quality: {error}", file=sys.stderr)
+        return 1
+    rows, missing = list[Row](), list[str]()
     for corpus in arguments.corpus or COLLECTIONS:
         try:
             collection = COLLECTIONS[corpus]()
-        except (HelpError, OSError) as error:
+        except (HelpError, OSError, CalledProcessError) as error:
             print(f"{corpus}: skipped: {error}", file=sys.stderr)
+            missing.append(corpus)
             continue
-        for name, parameters in MODELS.items():
-            model, encoder = train(collection, {"epochs": arguments.epochs, **parameters})
-            for task in collection.tasks:
-                ways = ways_of(model, encoder)
-                row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
-                scores = {way: score(task, infer) for way, infer in ways.items()}
-                rows.append(row | scores)
-                figures = " | ".join(format_score(*scores[way]) for way in ways)
-                print(f"| {corpus} | {task.name} | {name} | {figures} | {row['lambda']:g} |", flush=True)
+        for row in measured(corpus, collection, others, arguments.epochs):
+            print(json.dumps(row), file=sys.stderr, flush=True)
+            rows.append(row)
+    tables = {"tools": tools_table(rows, others), "models": models_table(rows), "speed": speed_table(speeds())}
+    print("\n\n".join(tables.values()))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    if arguments.docs:
+        if missing or arguments.corpus:
+            print(f"quality: {PAGE} stays as it is: it needs all corpora", file=sys.stderr)
+            return 1
+        write_tables(PAGE, tables)
     return 0
+
+
+def measured(corpus: str, collection: Collection, others: Sequence[Baseline], epochs: int) -> Iterator[Row]:
+    """A row for each model and task: the score of each way, by name. Baselines are in the rows of the first model."""
+    for name, parameters in MODELS.items():
+        model, encoder = train(collection, {"epochs": epochs, **parameters})
+        for task in collection.tasks:
+            row: Row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
+            scores = {way: score(task, infer) for way, infer in ways_of(model, encoder).items()}
+            if name == _FIRST:
+                scores |= {some.name: found for some in others if (found := baseline_score(task, some))}
+            yield row | scores
 
 
 def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
@@ -112,18 +111,14 @@ def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
     def ours(options: InferenceOptions, documents: Sequence[Sequence[str]]) -> Vectors:
         return encoder.encode(documents, options).vectors
 
-    return {
-        "gensim": partial(gensim, None),
-        "gensim 100": partial(gensim, 100),
-        "sgd": partial(ours, encoder.manifest.defaults),
-        "map": partial(ours, InferenceOptions(method="map")),
-    }
+    ways = partial(gensim, None), partial(gensim, 100), partial(ours, encoder.manifest.defaults)
+    return dict(zip(_WAYS, (*ways, partial(ours, InferenceOptions(method="map"))), strict=True))
 
 
 def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
     """A gensim model, and an encoder of its artifact with a chosen λ."""
     tagged = [TaggedDocument(tokens, [i]) for i, tokens in enumerate(collection.documents)]
-    model = Doc2Vec(tagged, dm=0, min_count=2, workers=1, seed=1, **parameters)
+    model = Doc2Vec(tagged, **{"dm": 0, "min_count": 2, "workers": 1, "seed": 1, **parameters})
     choose = partial(by_halves, collection.lambda_documents, method="sgd")
     with tempfile.TemporaryDirectory() as folder:
         path, tokenizer = Path(folder) / "model", SimpleTokenizer()
@@ -135,12 +130,55 @@ def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, 
 def score(task: Task | Ratings, infer: Infer) -> tuple[float, float]:
     """Recall@1 and its standard error, or Pearson's correlation with the ratings and 0."""
     if isinstance(task, Ratings):
-        vectors = unit(infer(task.documents))
-        above = np.triu_indices(len(vectors), 1)
-        return pearson((vectors @ vectors.T)[above].astype(np.float64), task.ratings[above]), 0.0
-    ranked = rankings(infer(task.queries), infer(task.targets), task.relevant)
-    found = np.array([recall(ranking, 1) for ranking in ranked])
+        vectors = infer(task.documents)
+        return _of_blocks(task, cosine_blocks(vectors, vectors))
+    return _of_blocks(task, cosine_blocks(infer(task.queries), infer(task.targets)))
+
+
+def baseline_score(task: Task | Ratings, baseline: Baseline) -> tuple[float, float] | None:
+    """The same of a baseline; None for ratings, if its scores are no similarities."""
+    if isinstance(task, Task):
+        return _of_blocks(task, baseline.scores(task.queries, task.targets))
+    return _of_blocks(task, baseline.scores(task.documents, task.documents)) if baseline.is_similarity else None
+
+
+def _of_blocks(task: Task | Ratings, blocks: Iterator[tuple[int, Vectors]]) -> tuple[float, float]:
+    if isinstance(task, Ratings):
+        similarity: Numbers = np.concatenate([block for _, block in blocks]).astype(np.float64)
+        above = np.triu_indices(len(similarity), 1)
+        return pearson(similarity[above], task.ratings[above]), 0.0
+    found = np.array([recall(ranking, 1) for ranking in score_rankings(blocks, task.relevant)])
     return float(found.mean()), float(found.std() / len(found) ** 0.5)
+
+
+def tools_table(rows: Sequence[Row], others: Sequence[Baseline]) -> str:
+    """A line for each task: other tools beside the first model, and `map` of the hierarchical one."""
+    names = [baseline.name for baseline in others]
+    hierarchical = {(row["corpus"], row["task"]): row["map"] for row in rows if row["model"] == _HIERARCHICAL}
+    lines = [_line("corpus", "task", *names, "gensim, 100 epochs", "sgd", "map", "map, hierarchical softmax")]
+    lines.append(_line(*["---"] * (len(names) + 6)))
+    for row in rows:
+        if row["model"] == _FIRST:
+            scores = [row.get(name) for name in (*names, *_WAYS[1:])]
+            scores.append(hierarchical[row["corpus"], row["task"]])
+            lines.append(_line(row["corpus"], row["task"], *(f"{some[0]:.3f}" if some else "–" for some in scores)))
+    return "\n".join(lines)
+
+
+def models_table(rows: Sequence[Row]) -> str:
+    """A line for each task and model: gensim beside ours, with standard errors."""
+    lines = [_line("corpus", "task", "DBOW model", "gensim", "gensim, 100 epochs", "sgd", "map", "λ")]
+    lines.append(_line(*["---"] * 8))
+    for row in rows:
+        figures = (format_score(*row[way]) for way in _WAYS)
+        lines.append(_line(row["corpus"], row["task"], row["model"], *figures, f"{row['lambda']:g}"))
+    return "\n".join(lines)
+
+
+def speed_table(found: dict[str, float]) -> str:
+    """Documents a second, to two figures."""
+    lines = [_line("way", "documents a second"), _line("---", "---")]
+    return "\n".join(lines + [_line(way, f"{float(f'{rate:.2g}'):,.0f}") for way, rate in found.items()])
 
 
 def format_score(score: float, error: float) -> str:
@@ -148,56 +186,17 @@ def format_score(score: float, error: float) -> str:
     return f"{score:.3f} ± {error:.3f}" if error else f"{score:.3f}"
 
 
-def some_halves(documents: Sequence[Tokens]) -> Task:
-    """The task that one half of a document retrieves the other."""
-    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= MIN_TOKENS_TO_CUT]))
+def write_tables(page: Path, tables: dict[str, str]) -> None:
+    """Replace what is between `<!-- table NAME -->` and `<!-- end -->` in a page; ValueError if it lacks them."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        start = text.index(opening := f"<!-- table {name} -->\n") + len(opening)
+        text = f"{text[:start]}\n{table}\n\n{text[text.index('<!-- end -->', start) :]}"
+    page.write_text(text, encoding="utf-8")
 
 
-def evenly(items: Sequence[Any]) -> list[Any]:
-    """At most 400 items, spread evenly."""
-    return list(items[:: -(-len(items) // _MAX_DOCUMENTS)])
-
-
-def lee() -> Collection:
-    """gensim's test data: 300 news stories, and 50 others with similarity ratings (Lee, Pincombe, Welsh 2005)."""
-    tokenize = SimpleTokenizer()
-    stories = [tokenize(text) for text in corpus_texts("lee")]
-    rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
-    ratings = np.loadtxt(datapath("similarities0-1.txt"))
-    similarity = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
-    return Collection(stories, stories[1::2], [some_halves(stories[::2]), similarity])
-
-
-def help_pages(name: str) -> Collection:
-    """LibreOffice's help. The first line of a page is its title."""
-    tokenize = SimpleTokenizer()
-    texts = corpus_texts(name)
-    pages = [tokenize(text) for text in texts]
-    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
-    titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
-    return Collection(pages, pages[1::2], [some_halves(pages[::2]), Task.paired("title finds body", evenly(titled))])
-
-
-def faq() -> Collection:
-    """Debian's FAQ, trained together with LibreOffice's English help; λ is chosen on the help."""
-    tokenize = SimpleTokenizer()
-    text = gzip.decompress(FAQ.read_bytes()).decode("utf-8")
-    pieces = re.split(r"^(\d+\.[\d.]+\s\S(?:.+\n)+)\n", text, flags=re.MULTILINE)
-    entries = [
-        (tokenize(question), tokenize(answer)) for question, answer in zip(pieces[1::2], pieces[2::2], strict=True)
-    ]
-    entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
-    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-en-us")]
-    documents = pages + [answer for _, answer in entries]
-    return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
-
-
-COLLECTIONS: dict[str, Callable[[], Collection]] = {
-    "lee": lee,
-    "libreoffice-help-it": partial(help_pages, "libreoffice-help-it"),
-    "libreoffice-help-en-us": partial(help_pages, "libreoffice-help-en-us"),
-    "debian-faq": faq,
-}
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`paravec-model evaluate` on real models."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from paravec_model.artifact import Artifact
 from paravec_model.cli.main import main
 from paravec_model.corpus.formats import named_corpus
 from paravec_model.encoder import Encoder
+from paravec_model.evaluation.baselines import baselines
 from paravec_model.evaluation.evaluate import Evaluator, coverage
+from paravec_model.evaluation.metrics import score_rankings
+from paravec_model.evaluation.tasks import short_halves
 from paravec_model.options import InferenceOptions
 
 from .. import parity
@@ -53,6 +57,56 @@ def test_a_corpus_alone_is_evaluated_with_both_methods(artifact: Artifact, tmp_p
     assert shown.startswith(f"test 1 {artifact.manifest.digest}\n")
     recall = figures["half finds half", "recall@1"]["sgd"]
     assert f"{recall['value']:.3f} [{recall['low']:.3f}, {recall['high']:.3f}]" in shown
+
+
+def test_baselines_are_measured_beside_the_model(artifact: Artifact, tmp_path: Path, capsys: Capture) -> None:
+    """With --baselines, BM25 and tf-idf have columns, a dash where they can do nothing; the model's figures stay."""
+    flags = ("--corpus", "lee", "--at-most", "60", "--seeds", "2")
+    alone, beside = evaluated(artifact, tmp_path, *flags), evaluated(artifact, tmp_path, *flags, "--baselines")
+    for measure, methods in alone.items():
+        assert {name: beside[measure][name] for name in methods} == methods
+    halves = beside["half finds half", "MRR"]
+    assert all(0.5 < halves[name]["value"] <= 1 for name in ("BM25", "tf-idf"))
+    assert list(beside["text finds its trained tag", "MRR"]) == ["sgd", "map"]
+    shown = [line for line in capsys.readouterr().out.splitlines() if "trained tag" in line]
+    assert all(line.endswith("–") for line in shown[-4:])
+
+
+def test_tfidf_is_correlated_with_scores_and_bm25_is_not(artifact: Artifact, tmp_path: Path) -> None:
+    """Scores of BM25 grow with the query, so that those of different pairs cannot be compared."""
+    file = tmp_path / "pairs.tsv"
+    stories = [story.strip() for story in STORIES[:30]]
+    pairs = [f"{story}\t{story if n % 2 else stories[n - 1]}\t{n % 2}" for n, story in enumerate(stories)]
+    file.write_text("\n".join(pairs) + "\n")
+    found = evaluated(artifact, tmp_path, "--pairs", file, "--baselines")["pairs that people scored", "Spearman's ρ"]
+    assert found["tf-idf"]["value"] > 0.8
+    assert "BM25" not in found
+
+
+def test_a_query_without_words_in_common_finds_nothing() -> None:
+    """Where all scores are 0, no target is nearest, as with a zero vector."""
+    queries, targets = [["fox"], ["unheard"], []], [["red", "fox"], ["blue", "sea"], ["old", "tree"]]
+    for baseline in baselines()[:2]:
+        found = score_rankings(baseline.scores(queries, targets), [{n: 1.0} for n in range(3)])
+        assert [int(ranking.positions[0]) for ranking in found] == [1, 3, 3], baseline.name
+
+
+def test_missing_libraries_are_named_in_one_line(
+    artifact: Artifact, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without paravec[evaluation], --baselines says how to install it; without the flag nothing is needed."""
+    monkeypatch.setitem(sys.modules, "bm25s", None)
+    flags = [str(artifact.path), "--corpus", "lee", "--at-most", "40", "--seeds", "2"]
+    assert main(["evaluate", *flags, "--baselines"]) == 1
+    error = capsys.readouterr().err
+    assert error == "paravec-model: baselines need bm25s: pip install 'paravec[evaluation]'\n"
+    assert main(["evaluate", *flags]) == 0
+
+
+def test_short_documents_are_cut_into_halves() -> None:
+    """Of 8 to 31 tokens; others are left out."""
+    task = short_halves([[str(n) for n in range(length)] for length in (7, 8, 31, 32)])
+    assert [*map(len, task.queries), *map(len, task.targets)] == [4, 16, 4, 15]
 
 
 def test_results_are_reproducible(artifact: Artifact, tmp_path: Path) -> None:

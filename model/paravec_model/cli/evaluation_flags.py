@@ -11,6 +11,8 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
     add_corpus(command, required=False)
     _add_sample(command)
     command.add_argument("--seeds", type=_positive, default=3, metavar="N", help="seeds to compare (default 3)")
+    text = "also measure BM25 and tf-idf, and wordllama if it is installed; needs paravec[evaluation]"
+    command.add_argument("--baselines", action="store_true", help=text)
     group = command.add_argument_group("labels", "texts that people judged to belong together")
     group.add_argument("--pairs", type=Path, metavar="FILE", help="text TAB text, or text TAB text TAB score, a line")
     group.add_argument("--queries", type=Path, metavar="FILE", help="JSON lines with id and text")

@@ -21,13 +21,15 @@ def evaluate_model(arguments: Namespace) -> int:
     """Measure one model; status 0."""
     from ..artifact import Artifact
     from ..encoder import Encoder
+    from ..evaluation.baselines import baselines
     from ..evaluation.evaluate import Evaluator, Measurement, coverage, to_json
     from ..evaluation.tasks import read_judgements, read_pairs
 
     artifact = Artifact.open(arguments.artifact)
     artifact.check_finite()
     encoder = Encoder(artifact)
-    evaluator, measurements, texts = Evaluator(encoder), list[Measurement](), list[str]()
+    evaluator = Evaluator(encoder, baselines=baselines() if arguments.baselines else ())
+    measurements, texts = list[Measurement](), list[str]()
     # All files are read before the first measurement, so that errors in them come at once.
     pairs = read_pairs(arguments.pairs) if arguments.pairs else None
     judged = (

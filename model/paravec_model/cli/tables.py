@@ -40,14 +40,13 @@ def _tokenizer(manifest: Manifest) -> dict[str, Any]:
 
 
 def evaluation_table(manifest: Manifest, covered: "Coverage", measurements: "Sequence[Measurement]") -> str:
-    """A line for each measure, a column for each method."""
-    # Indexed documents can only be looked for by one method.
+    """A line for each measure, a column for each method and baseline; a dash where it cannot do the task."""
     methods = list(dict.fromkeys(method for measurement in measurements for method in measurement.methods))
     rows = [("task", "n", "measure", *methods)]
     for measurement in measurements:
         count = next(iter(measurement.methods.values())).count
-        shown = [str(measurement.methods.get(method, "-")) for method in methods]
-        rows.append((measurement.task, str(count), measurement.measure, *shown))
+        estimates = (str(measurement.methods.get(method, "–")) for method in methods)
+        rows.append((measurement.task, str(count), measurement.measure, *estimates))
     lines = [
         _name(manifest),
         f"tokens that the vocabulary does not know: {covered.unknown_tokens}",

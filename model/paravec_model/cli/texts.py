@@ -80,6 +80,7 @@ A corpus needs no labels. For your own labels use --pairs, or --queries with --d
 
 examples:
   paravec-model evaluate models/lee --corpus lee --json lee.json
+  paravec-model evaluate models/lee --corpus lee --baselines
   paravec-model evaluate models/faq --pairs questions.tsv
   paravec-model evaluate models/faq --queries queries.jsonl --documents answers.jsonl --judgements qrels.txt
 """,

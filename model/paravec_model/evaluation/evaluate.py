@@ -10,6 +10,7 @@ import numpy as np
 from ..corpus.formats import Tags
 from ..encoder import Encoder
 from ..options import Method
+from .baselines import Baseline
 from .metrics import (
     Estimate,
     Numbers,
@@ -22,6 +23,7 @@ from .metrics import (
     overlap,
     rankings,
     retrieval,
+    score_rankings,
     spearman,
 )
 from .tasks import MIN_TOKENS_TO_CUT, Judgements, Pairs, Task, Tokens, halves, pieces
@@ -35,8 +37,8 @@ class Measurement:
 
     task: str
     measure: str
-    methods: dict[Method, Estimate]
-    """The estimate with each method of inference that it can be measured with."""
+    methods: dict[str, Estimate]
+    """The estimate with each method of inference, and with each baseline that can do the task."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Coverage:
 class Evaluator:
     """Evaluates one model, with its default options of inference except for method and seed."""
 
-    def __init__(self, encoder: Encoder, ks: Sequence[int] = KS) -> None:
-        """`ks`: the ranks at which recall and nDCG are measured."""
-        self._encoder, self._ks = encoder, ks
+    def __init__(self, encoder: Encoder, ks: Sequence[int] = KS, baselines: Sequence[Baseline] = ()) -> None:
+        """`ks`: the ranks at which recall and nDCG are measured. `baselines`: what to measure beside the model."""
+        self._encoder, self._ks, self._baselines = encoder, ks, baselines
 
     def documents(self, documents: Sequence[tuple[Tags, str]], seeds: int) -> Iterator[Measurement]:
         """Measure without labels: whether parts of a document find each other, and whether seeds give equal vectors.
@@ -75,10 +77,13 @@ class Evaluator:
             yield from self._retrieval(Task.paired("left finds right", zip(left, right, strict=True)))
             return
         scores = pairs.scores
-        agreement = {
+        agreement: dict[str, Estimate] = {
             method: _correlation(cosines(self._vectors(left, method), self._vectors(right, method)), scores)
             for method in self._encoder.methods
         }
+        for baseline in self._baselines:
+            if baseline.is_similarity:
+                agreement[baseline.name] = _correlation(baseline.of_pairs(left, right), scores)
         yield Measurement("pairs that people scored", "Spearman's ρ", agreement)
 
     def judgements(self, judged: Judgements) -> Iterator[Measurement]:
@@ -99,12 +104,14 @@ class Evaluator:
             queries, relevant = [tokens[number] for number in kept], [own[number] for number in kept]
             targets = artifact.arrays["doctag_vectors"]
             methods = self._encoder.search_methods
-            found = {m: rankings(self._vectors(queries, m), targets, relevant) for m in methods}
+            found: dict[str, list[Ranking]] = {
+                m: rankings(self._vectors(queries, m), targets, relevant) for m in methods
+            }
             kind = "indexed" if artifact.manifest.index else "trained"
             yield from self._measurements(f"text finds its {kind} tag", found)
 
     def _stability(self, tokens: Sequence[Tokens], seeds: int) -> Iterator[Measurement]:
-        similarity, kept = {}, {}
+        similarity, kept = dict[str, Estimate](), dict[str, Estimate]()
         k = min(max(self._ks), len(tokens) - 1)
         for method in self._encoder.methods:
             vectors = [self._vectors(tokens, method, seed) for seed in range(1, seeds + 1)]
@@ -120,13 +127,15 @@ class Evaluator:
         yield Measurement(task, f"overlap@{k}", kept)
 
     def _retrieval(self, task: Task) -> Iterator[Measurement]:
-        found = {
+        found: dict[str, list[Ranking]] = {
             method: rankings(self._vectors(task.queries, method), self._vectors(task.targets, method), task.relevant)
             for method in self._encoder.methods
         }
+        for baseline in self._baselines:
+            found[baseline.name] = score_rankings(baseline.scores(task.queries, task.targets), task.relevant)
         yield from self._measurements(task.name, found)
 
-    def _measurements(self, task: str, found: dict[Method, list[Ranking]]) -> Iterator[Measurement]:
+    def _measurements(self, task: str, found: dict[str, list[Ranking]]) -> Iterator[Measurement]:
         by_method = {method: retrieval(some, self._ks) for method, some in found.items()}
         for measure in next(iter(by_method.values())):
             yield Measurement(task, measure, {method: estimates[measure] for method, estimates in by_method.items()})

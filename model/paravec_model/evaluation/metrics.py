@@ -1,4 +1,4 @@
-"""Retrieval measures by cosine: ranks, recall, MRR and nDCG, rank correlation, and confidence intervals.
+"""Retrieval measures by cosine or other scores: ranks, recall, MRR and nDCG, rank correlation, confidence intervals.
 
 Ties count against the model: a target with the same cosine as the relevant one ranks before it. So a zero vector, which
 has the same cosine with every target, finds nothing. A vector with NaN finds nothing and is not found.
@@ -63,10 +63,15 @@ def unit(vectors: Vectors) -> Vectors:
     return scaled
 
 
+def block_size(targets: int) -> int:
+    """How many queries are scored at once against so many targets, so that memory is bounded."""
+    return max(1, _BLOCK_COSINES // max(1, targets))
+
+
 def cosine_blocks(queries: Vectors, targets: Vectors) -> Iterator[tuple[int, Vectors]]:
     """Cosines in blocks of queries: the index of the block's first query, and an array (queries of block, targets)."""
     queries, targets = unit(queries), unit(targets)
-    step = max(1, _BLOCK_COSINES // max(1, len(targets)))
+    step = block_size(len(targets))
     for start in range(0, len(queries), step):
         yield start, queries[start : start + step] @ targets.T
 
@@ -77,8 +82,13 @@ def rankings(queries: Vectors, targets: Vectors, relevant: Sequence[Relevance]) 
     `queries`, `targets`: shapes (queries, vector_size) and (targets, vector_size). `relevant` must name at least one
     target for each query.
     """
+    return score_rankings(cosine_blocks(queries, targets), relevant)
+
+
+def score_rankings(blocks: Iterator[tuple[int, Vectors]], relevant: Sequence[Relevance]) -> list[Ranking]:
+    """The same by scores of any kind, greater than -2, in blocks as those of `cosine_blocks`."""
     found = []
-    for start, block in cosine_blocks(queries, targets):
+    for start, block in blocks:
         lost = np.isnan(block)
         block[lost] = _BELOW_ANY_COSINE
         for row, never, grades in zip(block, lost, relevant[start : start + len(block)], strict=True):

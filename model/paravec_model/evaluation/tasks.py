@@ -14,6 +14,9 @@ Tokens = Sequence[str]
 MIN_TOKENS_TO_CUT = 16
 """Shorter documents are not cut into parts that should find each other."""
 
+MIN_TOKENS_OF_SHORT = 8
+"""Of a document that is short, as a question or a title is, but whose halves still say something."""
+
 # A typical search query.
 _QUERY_TOKENS = 6
 
@@ -41,6 +44,15 @@ def halves(documents: Iterable[Tokens]) -> Task:
     Documents below MIN_TOKENS_TO_CUT are left out; at least one must be longer.
     """
     return Task.paired("half finds half", ((d[::2], d[1::2]) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
+
+
+def short_halves(documents: Iterable[Tokens]) -> Task:
+    """The even tokens of a short document should find its odd tokens: a short text looks for a short text.
+
+    Documents of MIN_TOKENS_OF_SHORT to twice MIN_TOKENS_TO_CUT tokens, exclusive, take part; at least one must be such.
+    """
+    some = (d for d in documents if MIN_TOKENS_OF_SHORT <= len(d) < 2 * MIN_TOKENS_TO_CUT)
+    return Task.paired("short half finds half", ((d[::2], d[1::2]) for d in some))
 
 
 def pieces(documents: Iterable[Tokens]) -> Task:

@@ -1,0 +1,126 @@
+"""Corpora with tasks of retrieval, to measure quality on. They come with gensim and with packages of Debian."""
+
+import gzip
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gensim.test.utils import datapath
+
+from benchmarks.models import corpus_texts
+from paravec_model.evaluation.tasks import MIN_TOKENS_TO_CUT, Task, distinct, halves, short_halves
+from paravec_model.text.tokenizer import SimpleTokenizer
+
+Tokens = list[str]
+
+FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
+FORTUNES = Path("/usr/share/games/fortunes")
+
+# Maximum of documents per task, spread evenly over the corpus.
+_MAX_DOCUMENTS = 400
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Documents, and people's ratings of their similarity."""
+
+    name: str
+    documents: list[Tokens]
+    ratings: npt.NDArray[np.float64]
+    """Shape (documents, documents)."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Training documents, the ones that λ is chosen on, and tasks on others."""
+
+    documents: Sequence[Sequence[str]]
+    lambda_documents: Sequence[Sequence[str]]
+    tasks: list[Task | Ratings] = field(default_factory=list)
+
+
+def some_halves(documents: Sequence[Tokens]) -> Task:
+    """The task that one half of a document retrieves the other."""
+    return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= MIN_TOKENS_TO_CUT]))
+
+
+def evenly(items: Sequence[Any]) -> list[Any]:
+    """At most 400 items, spread evenly."""
+    return list(items[:: -(-len(items) // _MAX_DOCUMENTS)])
+
+
+def lee() -> Collection:
+    """gensim's test data: 300 news stories, and 50 others with similarity ratings (Lee, Pincombe, Welsh 2005)."""
+    tokenize = SimpleTokenizer()
+    stories = [tokenize(text) for text in corpus_texts("lee")]
+    rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
+    ratings = np.loadtxt(datapath("similarities0-1.txt"))
+    similarity = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
+    return Collection(stories, stories[1::2], [some_halves(stories[::2]), similarity])
+
+
+def help_pages(name: str) -> Collection:
+    """LibreOffice's help. The first line of a page is its title."""
+    tokenize = SimpleTokenizer()
+    texts = corpus_texts(name)
+    pages = [tokenize(text) for text in texts]
+    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
+    titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
+    return Collection(pages, pages[1::2], [some_halves(pages[::2]), Task.paired("title finds body", evenly(titled))])
+
+
+def faq() -> Collection:
+    """Debian's FAQ, trained together with LibreOffice's English help; λ is chosen on the help."""
+    tokenize = SimpleTokenizer()
+    text = gzip.decompress(FAQ.read_bytes()).decode("utf-8")
+    pieces = re.split(r"^(\d+\.[\d.]+\s\S(?:.+\n)+)\n", text, flags=re.MULTILINE)
+    entries = [
+        (tokenize(question), tokenize(answer)) for question, answer in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
+    entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
+    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-en-us")]
+    documents = pages + [answer for _, answer in entries]
+    return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
+
+
+def fortunes() -> Collection:
+    """The quotations of the packages fortunes and fortunes-min, of which most are a sentence or two."""
+    files = [
+        path for path in sorted(FORTUNES.iterdir()) if not path.suffix and path.is_file() and not path.is_symlink()
+    ]
+    tokenize = SimpleTokenizer()
+    texts = [tokenize(text) for path in files for text in path.read_text().split("\n%\n")]
+    short = short_halves(distinct(texts[::2]))
+    kept = evenly(list(zip(short.queries, short.targets, strict=True)))
+    return Collection(texts, texts[1::2], [Task.paired(short.name, kept)])
+
+
+def packages() -> Collection:
+    """The one-line descriptions of Debian's packages; one of a source's packages should find another."""
+    tokenize, descriptions = SimpleTokenizer(), dict[str, list[Tokens]]()
+    listed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True)  # noqa: S607
+    for entry in listed.stdout.split("\n\n"):
+        fields: dict[str, str] = dict(re.findall(r"^(Package|Source|Description): (.+)$", entry, flags=re.MULTILINE))
+        if tokens := tokenize(fields.get("Description", "")):
+            source = fields.get("Source", fields["Package"]).split()[0]
+            descriptions.setdefault(source, []).append(tokens)
+    documents = distinct(tokens for some in descriptions.values() for tokens in some)
+    siblings = [some[:2] for some in map(distinct, descriptions.values()) if len(some) > 1]
+    pairs = evenly([(query, target) for query, target in siblings])
+    return Collection(documents, documents[1::2], [Task.paired("package finds one of its source", pairs)])
+
+
+COLLECTIONS: dict[str, Callable[[], Collection]] = {
+    "lee": lee,
+    "libreoffice-help-it": partial(help_pages, "libreoffice-help-it"),
+    "libreoffice-help-en-us": partial(help_pages, "libreoffice-help-en-us"),
+    "debian-faq": faq,
+    "fortunes": fortunes,
+    "debian-packages": packages,
+}
