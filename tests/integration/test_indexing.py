@@ -228,7 +228,7 @@ def test_evaluate_looks_for_indexed_documents_by_their_method(indexed: Artifact,
     assert main(["evaluate", str(indexed.path), *flags]) == 0
     shown = capsys.readouterr().out
     rows = [line.split() for line in shown.splitlines() if line.startswith("text finds its indexed tag")]
-    assert [row[-4] for row in rows] == ["-"] * 4
+    assert [row[-4] for row in rows] == ["–"] * 4
     assert "text finds its trained tag" not in shown
 
 
