@@ -19,7 +19,7 @@ BUILD_FLAGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity quality bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve http faq faq-index faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity quality bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,22 +58,30 @@ demo: $(MODEL)/manifest.json ## Train a model, serve it and embed a text
 serve: $(MODEL)/manifest.json ## Serve the demonstration model on localhost:50051 until Ctrl-C
 	@$(RUN) -m paravec_server.cli --model $(MODEL) --listen localhost:50051
 
-FAQ ?= client/examples/faq_engine/faqs/office-en.json
-FAQ_MODEL := build/models/help-en
-HELP_EN := build/help-en-us.jsonl
+FAQ ?= client/examples/faq_engine/faqs/office-en.jsonl
+FAQ_MODEL := build/models/faq-$(basename $(notdir $(FAQ)))
+FAQ_INDEX := $(FAQ_MODEL)-index
 
+# Changed entries are indexed again, not trained again.
 $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(FAQ_MODEL) && mkdir -p build
-	@$(RUN) client/examples/libreoffice_help.py en-us $(HELP_EN)
-	@$(RUN) -m paravec_model.cli train --jsonl $(HELP_EN) --field text --tag-field page \
+	@$(RUN) client/examples/faq_texts.py en-us $(FAQ) build/faq-texts.jsonl
+	@$(RUN) -m paravec_model.cli train --jsonl build/faq-texts.jsonl --field text \
 	  --output $(FAQ_MODEL) --min-count 2 --epochs 40
+
+$(FAQ_INDEX)/manifest.json: $(FAQ_MODEL)/manifest.json $(FAQ)
+	@rm -rf $(FAQ_INDEX)
+	@$(RUN) -m paravec_model.cli index $(FAQ_MODEL) --jsonl $(FAQ) --id-field question \
+	  --field question --field answer --lexical --output $(FAQ_INDEX)
 
 http: $(MODEL)/manifest.json ## Serve the demonstration model by HTTP on localhost:8080 too, through Envoy, until Ctrl-C
 	@$(RUN) -m tests.envoys --model $(MODEL)
 
-faq: $(FAQ_MODEL)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
+faq-index: $(FAQ_INDEX)/manifest.json ## Train the model of the example faq_engine, and index its entries (needs libreoffice-help-en-us)
+
+faq: $(FAQ_INDEX)/manifest.json ## Serve the example faq_engine on localhost:8080 until Ctrl-C (needs libreoffice-help-en-us)
 	@$(RUN) benchmarks/environments.py requirements/faq.lock build/faq
-	@$(RUN) client/examples/faq.py --model $(FAQ_MODEL) --python build/faq/bin/python --faq $(FAQ)
+	@$(RUN) client/examples/faq.py --model $(FAQ_INDEX) --python build/faq/bin/python --faq $(FAQ)
 
 FAQ_IMAGE ?= paravec-faq
 

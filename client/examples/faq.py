@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run both; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory of an artifact")
+    parser.add_argument("--model", required=True, type=Path, help="artifact with an index of the entries")
     parser.add_argument("--python", required=True, help="a Python with the packages of requirements/faq.lock")
     parser.add_argument("--faq", required=True, type=Path, help="file of the entries")
     parser.add_argument("--listen", default="127.0.0.1:8080", help="address of the page [%(default)s]")
@@ -23,8 +23,8 @@ def main() -> int:
     paths = [str(path) for path in (HERE, HERE.parent, HERE.parents[1] / "proto")]
     with server(arguments.model) as port:
         variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PARAVEC_TARGET": f"127.0.0.1:{port}"}
-        command = [arguments.python, "-m", "faq_engine", "--faq", str(arguments.faq), "--listen", arguments.listen]
-        print(f"http://{arguments.listen}", flush=True)
+        command = [arguments.python, "-m", "faq_engine", "--faq", str(arguments.faq)]
+        command += ["--listen", arguments.listen]
         with subprocess.Popen(command, env=variables) as page, suppress(KeyboardInterrupt):  # noqa: S603  our own command
             return page.wait()
     return 0

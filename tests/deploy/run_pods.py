@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from paravec_model import __version__
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
-from ..servers import stock_retries, until
+from ..servers import running, stock_retries, until
 from .containers import TEXTS, answered, answers
 from .manifests import ROOT
 from .pods import LAB, LOCKED, Environment, free_port, podman
@@ -83,18 +84,24 @@ def test_threads_are_what_the_pod_may_use(
     assert serving["threads"] == 1
 
 
-def test_the_faq_engine_serves_and_is_locked_down(development: Environment) -> None:
-    """The faq_engine image becomes ready with the server and can write nowhere."""
-    development.apply()
+def test_the_faq_engine_serves_and_is_locked_down(models: dict[str, Artifact], tmp_path: Path) -> None:
+    """The faq_engine image becomes ready with a server of its entries and can write nowhere."""
     command = ["make", "faq-image", f"BUILDER={LAB}/builder"]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    entries, index = ROOT / "client/examples/faq_engine/faqs/office-en.jsonl", tmp_path / "index"
+    command = [sys.executable, "-m", "paravec_model.cli", "index", str(models["1.0.0"].path), "--jsonl", str(entries)]
+    command += ["--id-field", "question", "--field", "question", "--field", "answer", "--lexical"]
+    subprocess.run([*command, "--output", str(index)], capture_output=True, text=True, check=True)
     port, name = free_port(), "paravec-faq-test"
-    variables = (f"--env=PARAVEC_TARGET={development.target}", f"--env=FAQ_LISTEN=127.0.0.1:{port}")
     podman("rm", "--force", "--ignore", name)
-    podman("run", "--detach", f"--name={name}", "--network=host", *LOCKED, *variables, f"paravec-faq:{__version__}")
     try:
-        until(lambda: answered(f"http://127.0.0.1:{port}/readyz") == "ready\n")
-        assert json.loads(answered(f"http://127.0.0.1:{port}/api/ask?q=fires+in+Sydney"))["model"]["version"] == "1.0.0"
+        with running(index) as server:
+            variables = (f"--env=PARAVEC_TARGET={server.target}", f"--env=FAQ_LISTEN=127.0.0.1:{port}")
+            image = f"paravec-faq:{__version__}"
+            podman("run", "--detach", f"--name={name}", "--network=host", *LOCKED, *variables, image)
+            until(lambda: answered(f"http://127.0.0.1:{port}/readyz") == "ready\n")
+            found = json.loads(answered(f"http://127.0.0.1:{port}/api/ask?q=error+message+%23REF!"))
+        assert found["entries"][0]["question"] == "What does the error message #REF! mean?"
         assert podman("exec", name, "id", "-u") == "10001\n"
         assert "Read-only" in podman("exec", name, "sh", "-c", ": > /tmp/x", check=False)
         assert "No module" in podman("exec", name, "python", "-c", "import paravec_model", check=False)

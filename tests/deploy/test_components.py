@@ -141,7 +141,7 @@ def test_the_example_reaches_the_server_and_is_locked_down(tmp_path: Path) -> No
     assert volumes["ca"]["secret"]["optional"]
     (file,) = data
     assert variables["FAQ_FILE"] == f"{mounts['entries']}/{file}"
-    assert json.loads(data["faq.json"])["entries"]
+    assert all(json.loads(line)["question"] for line in data["faq.jsonl"].splitlines())
     assert container["image"] == f"paravec-faq:{__version__}"
     port = container["ports"][0]["name"]
     assert page["spec"]["ports"][0]["targetPort"] == port
@@ -163,7 +163,7 @@ def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
         folder.mkdir()
     shown = (ROOT / "docs/how-to/run-the-faq-example.md").read_text().split("```yaml\n")
     (mine / "kustomization.yaml").write_text(shown[1].partition("```")[0])
-    (mine / "faq.json").write_text('{"entries": [{"question": "Q?", "answer": "A."}]}')
+    (mine / "faq.jsonl").write_text('{"question": "Q?", "answer": "A."}\n')
     assert shown[2].partition("```")[0] == "components:\n  - ../../components/faq-engine\n  - faq\n"
     composed(tmp_path, "faq-engine")
     with (tmp_path / "kustomization.yaml").open("a") as overlay:
@@ -174,4 +174,4 @@ def test_another_faq_file_rolls_the_example(tmp_path: Path) -> None:
         names.append(found["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"])
     assert names[0] != names[1]
     (data,) = (o["data"] for o in objects if o["metadata"]["name"] == names[1])
-    assert data["faq.json"] == (mine / "faq.json").read_text()
+    assert data["faq.jsonl"] == (mine / "faq.jsonl").read_text()

@@ -93,7 +93,7 @@ def test_another_server_is_a_setting_of_the_example(tmp_path: Path) -> None:
     (tmp_path / "faq").mkdir()
     (tmp_path / "faq/kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nconfigMapGenerator:\n"
-        "  - {name: faq-engine, behavior: merge, literals: [PARAVEC_SERVICE=paravec-server.ml, FAQ_THRESHOLD=0.3]}\n"
+        "  - {name: faq-engine, behavior: merge, literals: [PARAVEC_SERVICE=paravec-server.ml, FAQ_THRESHOLD=30]}\n"
     )
     composed(tmp_path, "faq-engine")
     with (tmp_path / "kustomization.yaml").open("a") as overlay:
@@ -102,7 +102,7 @@ def test_another_server_is_a_setting_of_the_example(tmp_path: Path) -> None:
     (page,) = (one for pod in pods(objects) for one in pod["spec"]["containers"] if one["name"] == "faq-engine")
     found = variables(objects, page)
     assert found["PARAVEC_TARGET"] == "dns:///paravec-server.ml:50051"
-    assert found["FAQ_THRESHOLD"] == "0.3"
+    assert found["FAQ_THRESHOLD"] == "30"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The web service: the page, and the same search as JSON."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -19,10 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paravec_client import AsyncEmbeddingClient, ClientConfig, InvalidArgumentError, ParavecError
 
-from .index import Index
+from .faq import by_category
+from .search import NotIndexedError, Search
 from .translations import TRANSLATIONS
 
 HERE = Path(__file__).parent
+
+_log = logging.getLogger(__name__)
 
 MAX_QUESTION_CHARACTERS = 500
 
@@ -65,8 +69,9 @@ class SecurityHeaders:
 class Pages:
     """The handlers of all routes."""
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, search: Search, title: str, language: str) -> None:
+        self._search, self._title, self._language = search, title, language
+        self._was_ready = False
         loader = FileSystemLoader(HERE / "templates")
         self._templates = Jinja2Templates(env=Environment(loader=loader, autoescape=True, trim_blocks=True))
 
@@ -82,13 +87,12 @@ class Pages:
 
     async def page(self, request: Request) -> Response:
         """The page; with ?q= it shows the answer to a question."""
-        faq, question = self._index.faq, request.query_params.get("q", "").strip()
-        translation = TRANSLATIONS[faq.language]
+        question, translation = request.query_params.get("q", "").strip(), TRANSLATIONS[self._language]
         status, result = 200, dict[str, Any]()
         if question:
             status, result = await self._answer(question, DEFAULT_MATCHES)
         context = {
-            "faq": faq,
+            "faq": {"title": self._title, "language": self._language, "categories": by_category(self._search.entries)},
             "question": question,
             "text": translation,
             "max_question_characters": MAX_QUESTION_CHARACTERS,
@@ -107,18 +111,18 @@ class Pages:
         status, result = await self._answer(question, int(top))
         if "error" in result:
             return JSONResponse({"error": result["error"], "message": TRANSLATIONS["en"][result["error"]]}, status)
-        entries = [asdict(match.entry) | {"score": round(match.score, 4)} for match in result["matches"]]
-        return JSONResponse({"understood": result["understood"], "entries": entries, "model": asdict(result["model"])})
+        entries = [asdict(match.entry) | {"percent": round(match.percent, 1)} for match in result["matches"]]
+        return JSONResponse({"understood": result["understood"], "entries": entries})
 
     async def _answer(self, question: str, limit: int) -> tuple[int, dict[str, Any]]:
         """The HTTP status, with the fields of an Answer or {"error": key of TRANSLATIONS}."""
         if len(question) > MAX_QUESTION_CHARACTERS:
             return 400, {"error": "too_long"}
         try:
-            answer = await self._index.search(question, limit)
+            answer = await self._search.search(question, limit)
         except InvalidArgumentError:
             return 400, {"error": "invalid"}
-        except ParavecError:
+        except (ParavecError, NotIndexedError):
             return 503, {"error": "unavailable"}
         return 200, vars(answer)
 
@@ -127,10 +131,12 @@ class Pages:
         return PlainTextResponse("ok\n")
 
     async def ready(self, _: Request) -> Response:
-        """Readiness: whether the entries are embedded."""
+        """Readiness: whether the server found entries once. If it fails later, the page itself tells its readers."""
         try:
-            await self._index.ready()
-        except ParavecError as error:
+            if not self._was_ready:
+                await self._search.ready()
+                self._was_ready = True
+        except (ParavecError, NotIndexedError) as error:
             return PlainTextResponse(f"paravec: {error}\n", 503)
         return PlainTextResponse("ready\n")
 
@@ -145,21 +151,33 @@ def _summary(translation: dict[str, str], result: dict[str, Any]) -> str:
     return translation["several"].format(count) if count > 1 else translation["one" if count else "none"]
 
 
-def build(config: ClientConfig, file: Path, threshold: float) -> Starlette:
+def build(config: ClientConfig, file: Path, threshold: float, *, title: str, language: str) -> Starlette:
     """The application; FaqError if the file, ConfigError if the client's configuration is wrong."""
     client = AsyncEmbeddingClient(config=config)
-    index = Index(client, file, threshold)
+    search = Search(client, file, threshold)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        preparing = asyncio.create_task(index.prepare())
+        asking = asyncio.create_task(_warn(search))
         yield
-        preparing.cancel()
+        asking.cancel()
         await client.close()
 
-    app = Starlette(routes=Pages(index).routes(), lifespan=lifespan, exception_handlers={404: _not_found})
+    app = Starlette(
+        routes=Pages(search, title, language).routes(), lifespan=lifespan, exception_handlers={404: _not_found}
+    )
     app.add_middleware(SecurityHeaders)
     return app
+
+
+async def _warn(search: Search) -> None:
+    """Log a warning if paravec cannot answer yet. The search itself logs that the entries are not indexed."""
+    try:
+        await search.ready()
+    except ParavecError as error:
+        _log.warning("paravec does not answer yet: %s", error)
+    except NotIndexedError:
+        pass
 
 
 async def _not_found(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -1,6 +1,6 @@
 """Writes an FAQ of the pages of Debian's packages debian-faq and debian-faq-it, if these are installed.
 
-    python -m faq_engine.debian it faq.json
+    python -m faq_engine.debian it faq.jsonl
 
 The texts are read from the installed package; their copyright is their authors'.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path("/usr/share/doc/debian/FAQ")
 """Where the packages install their pages."""
 
-_TITLES = {"en": "Debian: frequently asked questions", "it": "Debian: domande frequenti"}
+_LANGUAGES = ("en", "it")
 _NUMBER = re.compile(r"^[\d.]+\s*")
 _BLOCKS = {"p", "pre", "li", "dt", "dd"}
 _HEADINGS = {"h2", "h3"}
@@ -57,21 +57,22 @@ class _Sections(HTMLParser):
 def entries(language: str) -> list[dict[str, str]]:
     """All questions and answers of a language's package. `language`: en or it."""
     folder, suffix = (ROOT / "it", ".it.html") if language == "it" else (ROOT, ".en.html")
-    made = []
+    answers: dict[str, list[str]] = {}
     for page in sorted(folder.glob(f"*{suffix}")):
         if page.name.startswith(("index", "faqinfo")):
             continue
         parser = _Sections()
         parser.feed(page.read_text(encoding="utf-8"))
-        made += [
-            {"question": title, "answer": "\n\n".join(parts)} for title, parts in parser.sections if title and parts
-        ]
-    return made
+        for title, parts in parser.sections:
+            if title and parts:
+                # Two sections have the title of a program, and a question is an entry's id.
+                answers.setdefault(title, []).extend(parts)
+    return [{"question": title, "answer": "\n\n".join(parts)} for title, parts in answers.items()]
 
 
 def main() -> int:
     """Write the file; returns the exit status."""
-    if len(sys.argv) != 3 or sys.argv[1] not in _TITLES:
+    if len(sys.argv) != 3 or sys.argv[1] not in _LANGUAGES:
         print("usage: python -m faq_engine.debian en|it FILE", file=sys.stderr)
         return 2
     language, file = sys.argv[1:]
@@ -80,8 +81,7 @@ def main() -> int:
         package = "debian-faq-it" if language == "it" else "debian-faq"
         print(f"faq_engine.debian: no pages in {ROOT}; install them: apt-get install {package}", file=sys.stderr)
         return 1
-    content = {"title": _TITLES[language], "language": language, "entries": made}
-    Path(file).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(file).write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in made), encoding="utf-8")
     print(f"{file}: {len(made)} entries")
     return 0
 

@@ -1,12 +1,13 @@
-"""The list of frequently asked questions, and its file format.
+"""The entries of a list of frequently asked questions, and their file: JSONL, which `paravec-model index` reads too.
 
-    {"title": "...", "language": "en", "entries": [
-        {"question": "...", "answer": "...", "category": "...", "url": "https://..."}]}
+    {"question": "...", "answer": "...", "category": "...", "url": "https://..."}
 
-`category` and `url` are optional. An empty line separates the paragraphs of an answer.
+`category` and `url` are optional. An empty line (two \\n) separates the paragraphs of an answer. A question is its
+entry's id, so no two are the same.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,48 +29,44 @@ class Entry:
     """A page with more about it."""
 
 
-@dataclass(frozen=True)
-class Faq:
-    """A list of frequently asked questions."""
-
-    title: str
-    language: str
-    """The language of the page: en or it."""
-    entries: tuple[Entry, ...]
-
-    def by_category(self) -> dict[str, list[Entry]]:
-        """The entries of each category, in the file's order."""
-        groups: dict[str, list[Entry]] = {}
-        for entry in self.entries:
-            groups.setdefault(entry.category, []).append(entry)
-        return groups
+def by_category(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each category, in the file's order."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.category, []).append(entry)
+    return groups
 
 
-def read(file: Path) -> Faq:
-    """Read an FAQ; FaqError if the file cannot be read or is malformed."""
+def read(file: Path) -> tuple[Entry, ...]:
+    """Read the entries; FaqError if the file cannot be read or is malformed."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaqError(f"{file}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise FaqError(f"{file}: is not JSON: {error}") from error
-    entries = content.get("entries") if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise FaqError(f'{file}: has no list of "entries"')
-    made = tuple(_entry(entry, f"{file}: entries[{i}]") for i, entry in enumerate(entries))
-    title, language = content.get("title", "FAQ"), content.get("language", "en")
-    if not isinstance(title, str) or language not in ("en", "it"):
-        raise FaqError(f'{file}: "title" must be a text, and "language" en or it')
-    return Faq(title, language, made)
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaqError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            entry = _entry(line, f"{file}:{number}")
+            if entry.question in entries:
+                raise FaqError(f"{file}:{number} asks again: {entry.question!r}")
+            entries[entry.question] = entry
+    if not entries:
+        raise FaqError(f"{file}: has no entries")
+    return tuple(entries.values())
 
 
-def _entry(given: Any, where: str) -> Entry:
+def _entry(line: str, where: str) -> Entry:
     names = ("question", "answer", "category", "url")
+    try:
+        given: Any = json.loads(line)
+    except ValueError as error:
+        raise FaqError(f"{where} is not JSON: {error}") from error
     if not isinstance(given, dict) or any(not isinstance(given.get(name, ""), str) for name in names):
         raise FaqError(f"{where} must have a question and an answer, and may have a category and a url, all texts")
-    entry = Entry(*(given.get(name, "").strip() for name in names))
-    if not entry.question or not entry.answer:
-        raise FaqError(f"{where} has no {'answer' if entry.question else 'question'}")
+    # The question as it is, because the index has it as id.
+    entry = Entry(*(given.get(name, "") for name in names))
+    if not entry.question.strip() or not entry.answer.strip():
+        raise FaqError(f"{where} has no {'answer' if entry.question.strip() else 'question'}")
     if entry.url and not entry.url.startswith(("https://", "http://")):
         raise FaqError(f"{where}: url must begin with https:// or http://")
     return entry
