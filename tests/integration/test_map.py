@@ -80,7 +80,7 @@ def test_map_vectors_are_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
     model, artifact = trained
     documents = [tokens for tokens in parity.documents(30) if tokens]
     for map_lambda in (0.01, 0.1, 1.0):
-        ours = Encoder(artifact).with_map_lambda(map_lambda).encode(documents, MAP).vectors
+        ours = Encoder(artifact).with_map(map_lambda).encode(documents, MAP).vectors
         for tokens, vector in zip(documents, ours, strict=True):
             if any(token in model.wv for token in tokens):
                 np.testing.assert_allclose(vector, optimum(model, tokens, map_lambda), rtol=0, atol=1e-4)
@@ -143,7 +143,7 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
     assert chosen.defaults.method == ("map" if scores[0] >= scores[1] else "sgd")
     encoder = Encoder(Artifact.open(tmp_path / "chosen"))
     best, worst = (
-        found_by_the_other_half(encoder.with_map_lambda(value), MAP)
+        found_by_the_other_half(encoder.with_map(value), MAP)
         for value in (chosen.map_lambda, 0.01 if chosen.map_lambda > 0.1 else 3)
     )
     assert best >= worst

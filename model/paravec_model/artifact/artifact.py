@@ -179,7 +179,11 @@ def _manifest(path: Path, signed_by: SignatureVerifier | None) -> Manifest:
 def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
     """Compare the files of an artifact with its manifest. Returns one line for each file that differs."""
     specs = array_specs(
-        manifest.algorithm, manifest.vocabulary_size, manifest.doctag_count, has_map=manifest.map_lambda is not None
+        manifest.algorithm,
+        manifest.vocabulary_size,
+        manifest.doctag_count,
+        has_map=manifest.map_lambda is not None,
+        has_map_sample=manifest.map_sample is not None,
     )
     expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
     listed = manifest.files.keys()

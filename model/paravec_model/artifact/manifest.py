@@ -16,6 +16,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 """The file of the signature, by OpenSSF model signing. No manifest lists it, because it signs the manifest too."""
 FORMAT_VERSION = 2
+_NEW_FORMAT_VERSION = 3
+# Fields that format 3 added. A manifest with one of them has format 3, so that an older paravec refuses it; one without
+# them has format 2 and the digest that it always had.
+_NEW_FIELDS = ("map_sample",)
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -59,6 +63,8 @@ class Manifest:
     """The other files of the artifact."""
     map_lambda: float | None = None
     """λ of method map, the precision of its prior. None if the artifact does not support the method."""
+    map_sample: float | None = None
+    """Threshold of sub-sampling in method map. None, and absent from the file, if it is the algorithm's `sample`."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -74,6 +80,11 @@ class Manifest:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
             raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
+        if self.map_sample is not None:
+            if self.map_lambda is None:
+                raise OptionError("map_sample", "must be absent: the artifact has no map_lambda")
+            if not 1e-9 <= self.map_sample < 1:
+                raise OptionError("map_sample", f"must be 1e-09 to below 1, not {self.map_sample:g}")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -84,8 +95,16 @@ class Manifest:
         return _text(content)
 
     def _to_dict(self) -> dict[str, Any]:
-        content = asdict(self) | {"format_version": FORMAT_VERSION, "tokenizer": tokenizer_to_dict(self.tokenizer)}
+        content = asdict(self) | {"tokenizer": tokenizer_to_dict(self.tokenizer)}
+        for name in _NEW_FIELDS:
+            if content[name] is None:
+                del content[name]
+        content["format_version"] = _format_version(content)
         return dict(sorted(content.items()))
+
+
+def _format_version(content: dict[str, Any]) -> int:
+    return _NEW_FORMAT_VERSION if content.keys() & set(_NEW_FIELDS) else FORMAT_VERSION
 
 
 def check_name(what: str, value: str) -> None:
@@ -126,10 +145,11 @@ def parse_manifest(directory: Path, raw: bytes) -> Manifest:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: must hold a JSON object")
-    if content.get("format_version") != FORMAT_VERSION:
+    if content.get("format_version") != _format_version(content):
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this paravec reads version {FORMAT_VERSION}; install a paravec that reads it, or train or convert again"
+            f" this paravec reads versions {FORMAT_VERSION} and {_NEW_FORMAT_VERSION};"
+            " install a paravec that reads it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or text != _text(content):
         raise ArtifactError(f"{path}: its checksum is wrong: the manifest was changed or damaged")
@@ -148,8 +168,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
-    # Artifacts from before there was method map lack the field.
-    rest.setdefault("map_lambda", None)
+    # Artifacts from before there was method map lack the one, those that use nothing new the others.
+    rest = dict.fromkeys(("map_lambda", *_NEW_FIELDS)) | rest
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
     return _typed(Manifest, rest, "manifest")
 

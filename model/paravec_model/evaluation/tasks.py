@@ -14,6 +14,9 @@ Tokens = Sequence[str]
 MIN_TOKENS_TO_CUT = 16
 """Shorter documents are not cut into parts that should find each other."""
 
+MIN_TOKENS_OF_SHORT = 6
+"""Shorter documents are not cut into two short texts."""
+
 # A typical search query.
 _QUERY_TOKENS = 6
 
@@ -49,6 +52,15 @@ def pieces(documents: Iterable[Tokens]) -> Task:
     Documents below MIN_TOKENS_TO_CUT are left out; at least one must be longer.
     """
     return Task.paired("six tokens find the rest", (_piece(d) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
+
+
+def short_halves(documents: Iterable[Tokens]) -> Task:
+    """The even tokens of a document's first twelve should find the odd ones, as one short text should find another.
+
+    Documents below MIN_TOKENS_OF_SHORT are left out, and repeated beginnings; at least one must remain.
+    """
+    beginnings = distinct(d[: 2 * _QUERY_TOKENS] for d in documents if len(d) >= MIN_TOKENS_OF_SHORT)
+    return Task.paired("short finds short", ((d[::2], d[1::2]) for d in beginnings))
 
 
 def _piece(tokens: Tokens) -> tuple[Tokens, Tokens]:
