@@ -30,7 +30,8 @@ import numpy.typing as npt
 
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
-from benchmarks.quality import COLLECTIONS, MODELS, train
+from benchmarks.quality import MODELS, train
+from benchmarks.retrieval import COLLECTIONS
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.lexical_length import choose_length, lexical_scores
