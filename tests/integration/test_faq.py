@@ -271,6 +271,7 @@ def test_entries_that_changed_since_the_index_are_named_in_one_line(engine: Engi
     write(file, [changed, *ENTRIES[1:-1], {"question": "Who rules the waves?", "answer": "Nobody."}])
     until(lambda: engine.ask(QUESTION)[1]["entries"][0]["answer"] == "Nowhere.")
     engine.ask(QUESTION)
+    until(lambda: "paravec-model index" in engine.log)
     (line,) = [line for line in engine.log.splitlines() if "paravec-model index" in line]
     assert "lacks 'Who rules the waves?'" in line
     assert engine.get("/readyz")[0] == 200
