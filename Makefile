@@ -255,7 +255,7 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \
-	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "oip requirements/oip.in" "openapi requirements/openapi.in" "ray requirements/ray.in" "signing requirements/signing.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "mteb requirements/mteb.in" "oip requirements/oip.in" "openapi requirements/openapi.in" "ray requirements/ray.in" "signing requirements/signing.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

@@ -47,6 +47,8 @@ CLIENTS = (
     Client("LangChain", "our client", "langchain-core", "requirements/adapters.lock", "our module", _OWN),
     Client("LlamaIndex", "our client", "llama-index-core", "requirements/adapters.lock", "our module", _OWN),
     Client("Haystack", "our client", "haystack-ai", "requirements/adapters.lock", "our module", _OWN),
+    Client("MTEB", "our client", "mteb-core", "requirements/mteb.lock", "our module",
+           f"{_INTEGRATION}/test_mteb.py::test_mteb_gets_the_models_vectors"),
     Client("Qdrant", "exported vectors", "qdrant-client", "requirements/adapters.lock", "unchanged",
            f"{_INTEGRATION}/test_integrations.py::test_a_vector_database_finds_what_the_model_finds"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What users of MTEB run, in an environment that has it. With torch, MTEB evaluates too.
+"""What users of MTEB run, in an environment that has it. With sentence-transformers, and so torch, MTEB evaluates too.
 
 Arguments: the target of a server, and the directory of its artifact. Prints a line of JSON.
 """
@@ -44,7 +44,7 @@ def evaluate(target: str) -> dict[str, float]:
 
     from paravec_client.integrations.mteb import ParavecEncoder
 
-    def metadata(name: str, kind: Any, score: str) -> TaskMetadata:
+    def describe(name: str, kind: Any, score: str) -> TaskMetadata:
         return TaskMetadata(
             dataset={"path": name, "revision": "1"},
             name=name,
@@ -55,7 +55,7 @@ def evaluate(target: str) -> dict[str, float]:
         )
 
     class Pairs(AbsTaskSTS):
-        metadata = metadata("ParavecPairs", "STS", "cosine_spearman")
+        metadata = describe("ParavecPairs", "STS", "cosine_spearman")
 
         def load_data(self, *_: Any, **__: Any) -> None:
             columns = {"sentence1": TEXTS, "sentence2": [TEXTS[0], TEXTS[2], TEXTS[1]], "score": [5.0, 0.0, 0.0]}
@@ -63,16 +63,14 @@ def evaluate(target: str) -> dict[str, float]:
             self.data_loaded = True
 
     class Search(AbsTaskRetrieval):
-        metadata = metadata("ParavecSearch", "Retrieval", "ndcg_at_10")
+        metadata = describe("ParavecSearch", "Retrieval", "ndcg_at_10")
 
         def load_data(self, *_: Any, **__: Any) -> None:
             ids = [str(i) for i in range(len(TEXTS))]
-            self.dataset["default"]["test"] = RetrievalSplitData(
-                corpus=Dataset.from_dict({"id": ids, "text": TEXTS}),
-                queries=Dataset.from_dict({"id": ids, "text": TEXTS}),
-                relevant_docs={i: {i: 1} for i in ids},
-                top_ranked=None,
-            )
+            texts = Dataset.from_dict({"id": ids, "text": TEXTS})
+            relevant = {i: {i: 1} for i in ids}
+            split = RetrievalSplitData(corpus=texts, queries=texts, relevant_docs=relevant, top_ranked=None)
+            self.dataset = {"default": {"test": split}}
             self.data_loaded = True
 
     encoder = ParavecEncoder(target)
@@ -83,5 +81,5 @@ def evaluate(target: str) -> dict[str, float]:
 if __name__ == "__main__":
     target, artifact = sys.argv[1:]
     made: dict[str, Any] = {"server": encode(target=target), "process": encode(artifact=artifact)}
-    made["scores"] = evaluate(target) if importlib.util.find_spec("torch") else None
+    made["scores"] = evaluate(target) if importlib.util.find_spec("sentence_transformers") else None
     print(json.dumps(made))
