@@ -17,7 +17,7 @@ with required("mteb"):
 class ParavecEncoder(AbsEncoder):
     """Doc2Vec vectors as MTEB's `EncoderProtocol`, compared by cosine::
 
-        mteb.evaluate(ParavecEncoder("localhost:50051"), mteb.get_tasks(["STS12"]))
+    mteb.evaluate(ParavecEncoder("localhost:50051"), mteb.get_tasks(["STS12"]))
     """
 
     def __init__(

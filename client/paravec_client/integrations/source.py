@@ -11,7 +11,8 @@ from ..errors import ConfigError
 from ..types import Document, InferenceOptions, ModelInfo, Vector
 
 if TYPE_CHECKING:
-    from paravec_model.model import Manifest, Model
+    from paravec_model.artifact import Manifest
+    from paravec_model.model import Model
 
 
 @dataclass(frozen=True)
