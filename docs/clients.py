@@ -37,6 +37,8 @@ CLIENTS = (
     Client("curl", "HTTP and JSON", "", "", "unchanged",
            f"{_INTEGRATION}/test_http.py::test_the_documented_commands_work"),
     Client("openai (Python)", "OpenAI", "openai", "requirements/adapters.lock", "unchanged: `base_url`", _OPENAI),
+    Client("openai (Node)", "OpenAI", "openai", "tests/openai_node/package-lock.json", "unchanged: `baseURL`",
+           f"{_INTEGRATION}/test_openai.py::test_openai_for_node_works"),
     Client("LangChain, `OpenAIEmbeddings`", "OpenAI", "langchain-openai", "requirements/adapters.lock",
            "`check_embedding_ctx_length=False`", _OPENAI),
     Client("LlamaIndex, `OpenAIEmbedding`", "OpenAI", "llama-index-embeddings-openai", "requirements/adapters.lock",
