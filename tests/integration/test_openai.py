@@ -193,7 +193,7 @@ def node() -> Path:
 
 def run_node(program: Path, url: str, model: str, *texts: str) -> Any:
     """What it printed."""
-    command = ["node", program, f"{url}/v1", "unused", model, *texts]
+    command = ["node", str(program), f"{url}/v1", "unused", model, *texts]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
@@ -223,7 +223,7 @@ def overloaded(times: int) -> Iterator[tuple[str, list[float]]]:
 
     with ThreadPoolExecutor(4) as pool:
         served = grpc.server(pool)
-        methods = {"CreateEmbeddings": grpc.unary_unary_rpc_method_handler(create)}
+        methods: dict[str, Any] = {"CreateEmbeddings": grpc.unary_unary_rpc_method_handler(create)}
         handler = grpc.method_handlers_generic_handler("paravec.openai.v1.OpenAIService", methods)
         served.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), served)
