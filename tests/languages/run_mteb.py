@@ -21,6 +21,7 @@ from ..servers import Server
 
 ROOT = Path(__file__).parents[2]
 
+
 @pytest.fixture(scope="module")
 def made(server: Server, artifact: Artifact) -> Any:
     """What the program printed."""
