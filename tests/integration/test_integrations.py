@@ -59,6 +59,7 @@ def test_a_missing_library_is_named_with_its_extra(
 ) -> None:
     """The import fails in one line that says what to install, and the extra exists."""
     monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"paravec_client.integrations.{module}", raising=False)
     with pytest.raises(ModuleNotFoundError, match=rf"^no {library}[a-z._]*: pip install 'paravec\[{extra}\]'$"):
         importlib.import_module(f"paravec_client.integrations.{module}")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
