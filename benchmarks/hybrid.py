@@ -123,10 +123,10 @@ def measure_speed(count: int) -> None:
         for document, start in enumerate(random.integers(0, len(words) - 20, count).tolist()):
             apart = (words[(start * 7 + i * 9973) % len(words)] for i in range(20))
             builder.add(document, list(apart) if document % 2 else words[start : start + 20])
-        arrays = builder.arrays()
-        size = sum(array.nbytes for array in arrays.values()) / count
+        postings = builder.postings()
+        size = sum(array.nbytes for array in postings.arrays().values()) / count
         print(f"built in {time.process_time() - began:.0f} s, {size:.0f} bytes a document\n")
-        lexical, index = LexicalIndex(arrays, 20.0), DocumentIndex(artifact)
+        lexical, index = LexicalIndex(postings, 20.0), DocumentIndex(artifact)
         index.lexical = lexical
         for queries in (1, 16, 64):
             vectors = random.standard_normal((queries, 100), np.float32)
