@@ -16,7 +16,8 @@ import numpy as np
 from client.examples.libreoffice_help import HelpError
 
 from benchmarks.models import corpus_texts
-from benchmarks.quality import MODELS, Collection, Tokens, Vectors, faq, train
+from benchmarks.quality import MODELS, Vectors, train
+from benchmarks.retrieval import Collection, Tokens, faq
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.metrics import unit
 from paravec_model.evaluation.tasks import MIN_TOKENS_TO_CUT

@@ -6,7 +6,7 @@
 
 Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both by other ways to combine them:
 a fixed weight of 0.5, reciprocal rank fusion, and the weight that falls with a query's length, which is what an index
-does. It is chosen by the targets of each task alone, as `paravec-model index --lexical` chooses it.
+does. It is chosen by the targets of each task alone, as `paravec-model index` chooses it.
 """
 
 import argparse
@@ -30,7 +30,8 @@ import numpy.typing as npt
 
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
-from benchmarks.quality import COLLECTIONS, MODELS, train
+from benchmarks.quality import MODELS, train
+from benchmarks.retrieval import COLLECTIONS
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.lexical_length import choose_length, lexical_scores

@@ -56,7 +56,8 @@ def scores_of(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.
     """The lexical score of each document for a query."""
     scores = np.zeros((1, documents), np.float32)
     index.scorer([index.query(query, 1)]).add(0, documents, scores)
-    return scores[0]
+    found: npt.NDArray[np.float32] = scores[0]
+    return found
 
 
 def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
@@ -245,7 +246,7 @@ def test_a_weight_that_cannot_be_is_refused(lexical: Artifact, artifact: Artifac
     for weight in (-0.1, 1.1, math.nan):
         with pytest.raises(OptionError, match="lexical_weight: must be 0 to 1"):
             load(lexical.path).find_similar("fire", lexical_weight=weight)
-    with pytest.raises(ModelError, match="has no lexical index; make it with --lexical"):
+    with pytest.raises(ModelError, match="has no lexical index; make one, or leave"):
         load(artifact.path).find_similar("fire", lexical_weight=0.5)
     assert load(artifact.path).find_similar("fire", lexical_weight=0)
 
