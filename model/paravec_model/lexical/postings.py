@@ -59,6 +59,8 @@ class Postings:
 
     def selected(self, kept: npt.NDArray[np.bool_]) -> "Postings":
         """Those of some documents, numbered anew. `kept`: for each document, whether it stays."""
+        if bool(kept.all()):
+            return self
         numbers = (np.cumsum(kept) - 1).astype(np.uint32)
         left: Array = kept[self.documents]
         sizes = np.add.reduceat(left, self.starts[:-1], dtype=np.int64) if len(self.terms) else np.empty(0, np.int64)
