@@ -405,8 +405,8 @@ def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None
         saturation=forge.length(np.ones(2, np.float32)),
     )
     which = forge.random.integers(0, terms, asked)
-    queries = int(forge.random.integers(0, 3))
-    ends = forge.items(np.sort(forge.random.integers(0, asked + 1, queries)).astype(np.int64))
+    ends = forge.items(np.sort(forge.random.integers(0, asked + 1, forge.random.integers(0, 3))).astype(np.int64))
+    queries = len(ends)
     positions = starts[which].astype(np.int64)
     chosen, factors = which.astype(np.uint32), forge.floats(asked)
     scores = np.zeros(queries * count + GUARD, np.float32)
