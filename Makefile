@@ -19,7 +19,7 @@ BUILD_FLAGS =
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test proto parity quality bench soak chaos stops fuzz lock clean
+.PHONY: help setup demo serve http faq faq-image model model-it test coverage slow-test sanitize lint docs format dist release check-tag images server-image model-image sbom reproducible manifests deploy-test languages-test mteb-test proto parity quality bench soak chaos stops fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -199,6 +199,9 @@ reproducible: $(VENV)/.ready ## Build the images of HEAD twice from nothing and 
 languages-test: $(VENV)/.ready ## Run the examples for Spark and Go (needs Java, golang-google-grpc-dev, protoc-gen-go)
 	@$(RUN) -m pytest -rs --timeout 600 tests/languages/run_go.py tests/languages/run_spark.py $(ARGS)
 
+mteb-test: $(VENV)/.ready ## Run MTEB with our encoder (installs almost a gigabyte)
+	@$(RUN) -m pytest -rs --timeout 900 tests/languages/run_mteb.py $(ARGS)
+
 format: $(VENV)/.ready ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -260,7 +263,7 @@ lock: $(VENV)/.ready ## Update the dependency locks
 	    "build requirements/build.in" "bench-flask requirements/bench-flask.in" \
 	    "bench-mlserver requirements/bench-mlserver.in" "bench-bentoml requirements/bench-bentoml.in" \
 	    "bench-litserve requirements/bench-litserve.in" \
-	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "oip requirements/oip.in" "openapi requirements/openapi.in" "ray requirements/ray.in" "signing requirements/signing.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
+	    "adapters requirements/adapters.in" "charts requirements/charts.in" "kserve requirements/kserve.in" "modelpack requirements/modelpack.in" "mteb requirements/mteb.in" "oip requirements/oip.in" "openapi requirements/openapi.in" "ray requirements/ray.in" "signing requirements/signing.in" "spark requirements/spark.in" "faq requirements/faq.in" "browser requirements/browser.in"; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --output-file requirements/$${set%% *}.lock $${set#* } || exit 1; done
 

@@ -37,6 +37,8 @@ CLIENTS = (
     Client("curl", "HTTP and JSON", "", "", "unchanged",
            f"{_INTEGRATION}/test_http.py::test_the_documented_commands_work"),
     Client("openai (Python)", "OpenAI", "openai", "requirements/adapters.lock", "unchanged: `base_url`", _OPENAI),
+    Client("openai (Node)", "OpenAI", "openai", "tests/openai_node/package-lock.json", "unchanged: `baseURL`",
+           f"{_INTEGRATION}/test_openai.py::test_openai_for_node_works"),
     Client("LangChain, `OpenAIEmbeddings`", "OpenAI", "langchain-openai", "requirements/adapters.lock",
            "`check_embedding_ctx_length=False`", _OPENAI),
     Client("LlamaIndex, `OpenAIEmbedding`", "OpenAI", "llama-index-embeddings-openai", "requirements/adapters.lock",
@@ -47,6 +49,8 @@ CLIENTS = (
     Client("LangChain", "our client", "langchain-core", "requirements/adapters.lock", "our module", _OWN),
     Client("LlamaIndex", "our client", "llama-index-core", "requirements/adapters.lock", "our module", _OWN),
     Client("Haystack", "our client", "haystack-ai", "requirements/adapters.lock", "our module", _OWN),
+    Client("MTEB", "our client", "mteb-core", "requirements/mteb.lock", "our module",
+           "tests/languages/run_mteb.py::test_mteb_gets_the_models_vectors"),
     Client("Qdrant", "exported vectors", "qdrant-client", "requirements/adapters.lock", "unchanged",
            f"{_INTEGRATION}/test_integrations.py::test_a_vector_database_finds_what_the_model_finds"),
 )  # fmt: skip

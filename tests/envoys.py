@@ -69,8 +69,10 @@ class Envoy:
 
     def __init__(self, process: "subprocess.Popen[bytes]", directory: Path) -> None:
         self.process, self._directory = process, directory
-        servers.until(lambda: self._exited() or (directory / "admin").exists())
-        self._admin = "http://" + (directory / "admin").read_text().strip()
+        admin = directory / "admin"
+        # Envoy makes the file before it writes the address.
+        servers.until(lambda: self._exited() or (admin.exists() and ":" in admin.read_text()))
+        self._admin = "http://" + admin.read_text().strip()
         servers.until(lambda: self._exited() or self.get("/ready") == "LIVE\n")
         listeners = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
         self.ports = {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}

@@ -102,10 +102,10 @@ class Encoder:
         """`defaults` for queries. Documents that were indexed are searched with the options that indexed them."""
         return self.manifest.defaults if self.manifest.index else self.defaults
 
-    def with_map_lambda(self, map_lambda: float) -> "Encoder":
-        """A copy of this encoder with another λ for method map, for comparing values of λ."""
+    def with_map(self, map_lambda: float, sample_int: npt.NDArray[np.uint32] | None = None) -> "Encoder":
+        """A copy of this encoder with another λ for method map, and other probabilities of sub-sampling if given."""
         other = copy(self)
-        other._methods = {**self._methods, "map": Map(self.artifact, map_lambda)}
+        other._methods = {**self._methods, "map": Map(self.artifact, map_lambda, sample_int)}
         return other
 
     def _unsupported(self, method: Method) -> OptionError:

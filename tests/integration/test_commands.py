@@ -41,7 +41,9 @@ def test_similar_prints_tags_and_cosines(server: Server, client: EmbeddingClient
     """Each text from arguments or lines gets the tags and cosines of its neighbours, as JSON or as a table."""
     expected = client.find_similar("fire in qqqqqq", top_k=2).neighbours
     (line,) = map(json.loads, paravec(server, "similar", "fire in qqqqqq", "--top-k", "2").stdout.splitlines())
-    assert [tuple(near.values()) for near in line["neighbours"]] == [(near.tag, near.cosine) for near in expected]
+    assert [tuple(near.values()) for near in line["neighbours"]] == [
+        (near.tag, near.cosine, near.score) for near in expected
+    ]
     assert (line["text"], line["known_token_count"], line["token_count"]) == ("fire in qqqqqq", 2, 3)
     lines = [json.loads(line) for line in paravec(server, "similar", given="fire\nxyzzy\n" * 40).stdout.splitlines()]
     assert [len(line["neighbours"]) for line in lines] == [10, 0] * 40

@@ -103,10 +103,10 @@ def test_missing_libraries_are_named_in_one_line(
     assert main(["evaluate", *flags]) == 0
 
 
-def test_short_documents_are_cut_into_halves() -> None:
-    """Of 8 to 31 tokens; others are left out."""
-    task = short_halves([[str(n) for n in range(length)] for length in (7, 8, 31, 32)])
-    assert [*map(len, task.queries), *map(len, task.targets)] == [4, 16, 4, 15]
+def test_short_texts_are_halves_of_a_beginning() -> None:
+    """Of the first twelve tokens of documents that have six or more."""
+    task = short_halves([[f"{length}-{n}" for n in range(length)] for length in (5, 6, 40)])
+    assert [*map(len, task.queries), *map(len, task.targets)] == [3, 6, 3, 6]
 
 
 def test_results_are_reproducible(artifact: Artifact, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """scikit-learn, LangChain, LlamaIndex and Haystack, the real ones, with a server and with an artifact."""
 
+import importlib
 import json
 import os
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,27 @@ def test_a_server_and_an_artifact_give_the_same_vectors(
     np.testing.assert_allclose(norms, 1, rtol=1e-6)
     with pytest.raises(ConfigError, match="give target or artifact, not both"):
         Source("localhost:1", "models/lee", None)
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "extra"),
+    [
+        ("haystack", "haystack", "haystack"),
+        ("langchain", "langchain_core", "langchain"),
+        ("llama_index", "llama_index", "llama-index"),
+        ("mteb", "mteb", "mteb"),
+        ("sklearn", "sklearn", "sklearn"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str, library: str, extra: str
+) -> None:
+    """The import fails in one line that says what to install, and the extra exists."""
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"^no {library}[a-z._]*: pip install 'paravec\[{extra}\]'$"):
+        importlib.import_module(f"paravec_client.integrations.{module}")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extra in extras
 
 
 @pytest.fixture(scope="module")

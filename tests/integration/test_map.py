@@ -80,7 +80,7 @@ def test_map_vectors_are_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
     model, artifact = trained
     documents = [tokens for tokens in parity.documents(30) if tokens]
     for map_lambda in (0.01, 0.1, 1.0):
-        ours = Encoder(artifact).with_map_lambda(map_lambda).encode(documents, MAP).vectors
+        ours = Encoder(artifact).with_map(map_lambda).encode(documents, MAP).vectors
         for tokens, vector in zip(documents, ours, strict=True):
             if any(token in model.wv for token in tokens):
                 np.testing.assert_allclose(vector, optimum(model, tokens, map_lambda), rtol=0, atol=1e-4)
@@ -143,7 +143,7 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
     assert chosen.defaults.method == ("map" if scores[0] >= scores[1] else "sgd")
     encoder = Encoder(Artifact.open(tmp_path / "chosen"))
     best, worst = (
-        found_by_the_other_half(encoder.with_map_lambda(value), MAP)
+        found_by_the_other_half(encoder.with_map(value), MAP)
         for value in (chosen.map_lambda, 0.01 if chosen.map_lambda > 0.1 else 3)
     )
     assert best >= worst
@@ -151,6 +151,28 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
     assert main([*flags, *told, "--output", str(tmp_path / "told")]) == 0
     manifest = read_manifest(tmp_path / "told")
     assert (manifest.map_lambda, manifest.defaults.method) == (0.5, "sgd")
+
+
+def test_map_has_its_own_sub_sampling_if_told(tmp_path: Path) -> None:
+    """Its vectors are those of a model trained with that threshold; sgd's and the other artifact stay as they were."""
+    model = parity.train(dm=0, epochs=5)
+    model.save(str(tmp_path / "gensim"))
+    flags = ["convert", str(tmp_path / "gensim"), "--map-lambda", "0.1"]
+    for name, told in (("plain", []), ("own", ["--map-sample", "1e-4"])):
+        assert main([*flags, str(tmp_path / name), *told]) == 0
+    plain, own = (Encoder(Artifact.open(tmp_path / name)) for name in ("plain", "own"))
+    assert (plain.manifest.map_sample, own.manifest.map_sample) == (None, 1e-4)
+    documents = [["the", "fire", "of", "the", "government"], ["people"]]
+    assert (plain.encode(documents).vectors == own.encode(documents).vectors).all()
+    counts = model.wv.expandos["count"]
+    ratio = 1e-4 * counts.sum() / counts
+    model.wv.expandos["sample_int"] = (np.minimum(np.sqrt(ratio) + ratio, 1) * (2**32 - 1)).astype(np.uint32)
+    for vector, tokens in zip(own.encode(documents, MAP).vectors, documents, strict=True):
+        np.testing.assert_allclose(vector, optimum(model, tokens, 0.1), rtol=0, atol=1e-4)
+    assert '"format_version": 2,' in (tmp_path / "plain" / "manifest.json").read_text()
+    assert "map_sample" not in (tmp_path / "plain" / "manifest.json").read_text()
+    assert '"format_version": 3,' in (tmp_path / "own" / "manifest.json").read_text()
+    assert main(["verify", str(tmp_path / "own")]) == 0
 
 
 def test_convert_chooses_lambda_by_the_tags(tmp_path: Path) -> None:
@@ -183,6 +205,8 @@ def test_an_artifact_without_map_serves_sgd(tmp_path: Path, capfd: pytest.Captur
     [
         (["--dm", "1", "--infer-method", "map"], "cannot be map, which is for DBOW; this model is dm_mean"),
         (["--dm", "1", "--map-lambda", "1"], "map_lambda: is for DBOW"),
+        (["--dm", "1", "--map-sample", "1e-5"], "map_sample: is for DBOW"),
+        (["--dm", "0", "--map-lambda", "none", "--map-sample", "1e-5"], "map_sample: needs method map"),
         (["--dm", "0", "--map-lambda", "none", "--infer-method", "map"], "--map-lambda none"),
     ],
 )  # fmt: skip

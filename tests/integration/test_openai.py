@@ -4,7 +4,10 @@ import base64
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health, health_pb2_grpc
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from paravec.openai.v1 import openai_pb2 as openai
 from paravec_client import EmbeddingClient, InferenceOptions
@@ -19,9 +25,10 @@ from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 
 from .. import envoys, openai_program
-from ..calls import connect
+from ..calls import connect, started
 from ..environments import environment
 from ..envoys import Envoy
+from ..npm import install
 from ..pages import Block, blocks
 from ..servers import Server, running, until
 from .test_http import error, request
@@ -96,9 +103,35 @@ def test_errors_have_the_shape_of_openai(envoy: Envoy, fields: Any, status: int,
     assert answered[1]["error"]["code"] == {400: None, 404: "model_not_found"}[status]
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["input", "model", "encoding_format", "dimensions", "user", "unknown"])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(fields=st.dictionaries(FIELDS, VALUES))
+@example(fields={"input": json.loads(150 * "[" + 150 * "]")})
+@example(fields={"input": 100_000 * [1]})
+@example(fields={"input": "a", "dimensions": 1e300})
+def test_any_json_has_an_answer(envoy: Envoy, fields: Any) -> None:
+    """Whatever the fields hold, the answer has embeddings, or is an error of the caller."""
+    status, text, _ = request(envoy, "/v1/embeddings", {"model": "test", "input": "a"} | fields)
+    answered = json.loads(text)
+    if status == 200:
+        assert answered["object"] == "list"
+    else:
+        assert status in (400, 404)
+        assert answered["error"]["type"] == "invalid_request_error"
+        assert answered["error"]["message"]
+
+
 def test_errors_of_envoy_have_that_shape_too(envoy: Envoy) -> None:
-    """A body that is no JSON, and a path that is none."""
-    assert "message" in error(envoy, "/v1/embeddings", b"{")[1]["error"]
+    """A body that is no JSON or too deep, and a path that is none."""
+    for body in (b"{", b'{"input": ' + 1_000_000 * b"["):
+        assert error(envoy, "/v1/embeddings", body)[1]["error"]["type"] == "invalid_request_error"
     assert error(envoy, "/v1/embeddings")[1]["error"]["code"] == "model_not_found"
     assert "error" not in error(envoy, "/v1/embed", {})[1]
 
@@ -149,6 +182,69 @@ def test_clients_of_openai_work(made: Any, encoder: Encoder, name: str) -> None:
     for single in ("query", "float", "asynchronous"):
         np.testing.assert_array_equal(np.array(answered.get(single, expected[0]), np.float32), expected[0])
     assert answered.get("models", ["test"]) == ["test"]
+
+
+@pytest.fixture(scope="module")
+def node() -> Path:
+    """The program for Node with its package."""
+    install(ROOT / "tests/openai_node", folder := ROOT / "build/openai_node")
+    return folder / "embed.mjs"
+
+
+def run_node(program: Path, url: str, model: str, *texts: str) -> Any:
+    """What it printed."""
+    command = ["node", str(program), f"{url}/v1", "unused", model, *texts]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.slow
+def test_openai_for_node_works(node: Path, envoy: Envoy, client: EmbeddingClient) -> None:
+    """It gets the vectors of our client at unit length, and its own class of error."""
+    made = run_node(node, envoy.url, "test", *TEXTS)["vectors"]
+    np.testing.assert_array_equal(np.array(made, np.float32), client.embed(TEXTS, InferenceOptions(normalize=True)))
+    assert run_node(node, envoy.url, "other", "a") == {"error": "NotFoundError", "code": "model_not_found"}
+
+
+@contextmanager
+def overloaded(times: int) -> Iterator[tuple[str, list[float]]]:
+    """A server that refuses calls so many times, for a tenth of a second each; its target, and when calls came."""
+    came: list[float] = []
+
+    def create(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        came.append(time.monotonic())
+        if len(came) <= times:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", "100"),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded")
+        answered = openai.CreateEmbeddingsResponse(object="list", model="test")
+        answered.data.add(object="embedding").embedding.string_value = base64.b64encode(bytes(4)).decode()
+        return answered.SerializeToString()
+
+    with ThreadPoolExecutor(4) as pool:
+        served = grpc.server(pool)
+        methods: dict[str, Any] = {"CreateEmbeddings": grpc.unary_unary_rpc_method_handler(create)}
+        handler = grpc.method_handlers_generic_handler("paravec.openai.v1.OpenAIService", methods)
+        served.add_generic_rpc_handlers((handler,))
+        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), served)
+        with started(served) as target:
+            yield target, came
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["python", "node"])
+def test_the_openai_packages_try_again(request: pytest.FixtureRequest, language: str) -> None:
+    """A call that is refused twice is answered, and the packages wait as long as the server says."""
+    with overloaded(2) as (target, came), envoys.running(target) as envoy:
+        if language == "node":
+            assert run_node(request.getfixturevalue("node"), envoy.url, "test", "a") == {"vectors": [[0]]}
+        else:
+            code = f"""from openai import OpenAI
+client = OpenAI(base_url="{envoy.url}/v1", api_key="unused")
+assert client.embeddings.create(model="test", input="a").data[0].embedding == [0]"""
+            subprocess.run([environment("adapters") / "bin/python", "-c", code], check=True, timeout=100)
+    first, second, third = came
+    assert min(second - first, third - second) >= 0.1
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Doc2Vec vectors for scikit-learn, LangChain, LlamaIndex and Haystack: a module for each, which imports that library.
+"""Doc2Vec vectors for scikit-learn, LangChain, LlamaIndex, Haystack and MTEB: a module for each library.
 
 All take the same three arguments. `target`: the address of a server; by default PARAVEC_TARGET. TLS, token and timeout
 come from the environment, see `ClientConfig.from_environment`. `artifact`: the directory of a model artifact, which is

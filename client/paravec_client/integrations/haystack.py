@@ -7,9 +7,11 @@ Haystack loads a saved pipeline only with modules that it is told to trust:
 from dataclasses import replace
 from typing import Any
 
-from haystack import Document, component, default_from_dict, default_to_dict
-
+from .requirements import required
 from .source import Source
+
+with required("haystack"):
+    from haystack import Document, component, default_from_dict, default_to_dict
 
 
 class _Embedder:

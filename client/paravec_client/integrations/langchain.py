@@ -1,8 +1,10 @@
 """Embeddings for LangChain."""
 
-from langchain_core.embeddings import Embeddings
-
+from .requirements import required
 from .source import Source
+
+with required("langchain"):
+    from langchain_core.embeddings import Embeddings
 
 
 class ParavecEmbeddings(Embeddings):

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
-
+from .requirements import required
 from .source import Source
+
+with required("llama-index"):
+    from llama_index.core.base.embeddings.base import BaseEmbedding
 
 
 class ParavecEmbedding(BaseEmbedding):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..client import EmbeddingClient
 from ..errors import ConfigError
-from ..types import Document, InferenceOptions, Vector
+from ..types import Document, InferenceOptions, ModelInfo, Vector
 
 if TYPE_CHECKING:
+    from paravec_model.artifact import Manifest
     from paravec_model.model import Model
 
 
@@ -34,6 +35,11 @@ class Source:
         if self.normalize is None:
             return model.embed(list(documents))
         return model.embed(list(documents), normalize=self.normalize)
+
+    @property
+    def model(self) -> "ModelInfo | Manifest":
+        """Name, version and digest of the model."""
+        return _client(self.target, os.getpid()).model() if self.artifact is None else _model(self.artifact).manifest
 
     @property
     def vector_size(self) -> int:

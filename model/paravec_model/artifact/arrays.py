@@ -20,7 +20,13 @@ Shape: TypeAlias = tuple[int | None, ...]
 
 
 def array_specs(
-    algorithm: Algorithm, vocabulary_size: int, doctag_count: int, *, has_map: bool, has_lexical: bool = False
+    algorithm: Algorithm,
+    vocabulary_size: int,
+    doctag_count: int,
+    *,
+    has_map: bool,
+    has_map_sample: bool = False,
+    has_lexical: bool = False,
 ) -> dict[str, tuple[str, Shape]]:
     """The .npy files of an artifact: name -> (dtype, shape), with None for a length that may vary.
 
@@ -36,6 +42,7 @@ def array_specs(
     - `sample_int`: the probability, times 2^32 - 1, that sub-sampling keeps a word.
     - `map_syn1neg`, `map_syn1`, `map_basis`, `map_eigenvalues`, `map_mean`: for method map with negative sampling, the
       rows in the basis that diagonalizes their second moment, see `convert.map_basis`.
+    - `map_sample_int`: as `sample_int`, for method map, if the manifest has `map_sample`.
     - `doctag_vectors`, `doctag_norms`, `doctag_offsets`: the training documents, see `doctags`.
     - `lexical_*`: the documents by their terms, see `lexical.postings`.
     """
@@ -66,6 +73,8 @@ def array_specs(
     if has_map and algorithm.negative:
         specs |= dict.fromkeys(("map_syn1neg", "map_syn1")[: 1 + algorithm.hs], ("<f4", (vocabulary_size, size)))
         specs |= {"map_basis": ("<f4", (size, size)), "map_eigenvalues": ("<f4", (size,)), "map_mean": ("<f4", (size,))}
+    if has_map_sample:
+        specs["map_sample_int"] = ("<u4", (vocabulary_size,))
     if doctag_count:
         specs |= {
             "doctag_vectors": ("<f4", (doctag_count, algorithm.vector_size)),

@@ -199,6 +199,7 @@ def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
         manifest.doctag_count,
         has_map=manifest.map_lambda is not None,
         has_lexical=manifest.lexical_length is not None,
+        has_map_sample=manifest.map_sample is not None,
     )
     expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
     listed = manifest.files.keys()

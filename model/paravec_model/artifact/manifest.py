@@ -16,8 +16,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
 """The file of the signature, by OpenSSF model signing. No manifest lists it, because it signs the manifest too."""
 FORMAT_VERSION = 2
-LEXICAL_FORMAT_VERSION = 3
-"""The format of artifacts with a lexical index: a paravec that does not know it would find other documents."""
+_NEW_FORMAT_VERSION = 3
+# Fields that format 3 added. A manifest with one of them has format 3, so that an older paravec refuses it; one without
+# them has format 2 and the digest that it always had.
+_NEW_FIELDS = ("map_sample", "lexical_length")
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -95,6 +97,8 @@ class Manifest:
     lexical index; the manifest then lacks the field."""
     index: IndexedDocuments | None = None
     """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
+    map_sample: float | None = None
+    """Threshold of sub-sampling in method map. None, and absent from the file, if it is the algorithm's `sample`."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -117,6 +121,11 @@ class Manifest:
                 raise OptionError("lexical_length", f"must be 0.1 to 1e+06, not {self.lexical_length:g}")
         if self.index and not self.doctag_count:
             raise OptionError("index", "must be null: the artifact has no documents")
+        if self.map_sample is not None:
+            if self.map_lambda is None:
+                raise OptionError("map_sample", "must be absent: the artifact has no map_lambda")
+            if not 1e-9 <= self.map_sample < 1:
+                raise OptionError("map_sample", f"must be 1e-09 to below 1, not {self.map_sample:g}")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 
@@ -128,13 +137,18 @@ class Manifest:
 
     def _to_dict(self) -> dict[str, Any]:
         content = asdict(self) | {"tokenizer": tokenizer_to_dict(self.tokenizer)}
-        content["format_version"] = FORMAT_VERSION if self.lexical_length is None else LEXICAL_FORMAT_VERSION
-        if self.lexical_length is None:
-            del content["lexical_length"]
+        for name in _NEW_FIELDS:
+            if content[name] is None:
+                del content[name]
         if self.index is None:
             # Models have the digests that they had before there was an index. An older paravec refuses the field.
             del content["index"]
+        content["format_version"] = _format_version(content)
         return dict(sorted(content.items()))
+
+
+def _format_version(content: dict[str, Any]) -> int:
+    return _NEW_FORMAT_VERSION if content.keys() & set(_NEW_FIELDS) else FORMAT_VERSION
 
 
 def check_name(what: str, value: str) -> None:
@@ -175,10 +189,10 @@ def parse_manifest(directory: Path, raw: bytes) -> Manifest:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: must hold a JSON object")
-    if content.get("format_version") != (LEXICAL_FORMAT_VERSION if "lexical_length" in content else FORMAT_VERSION):
+    if content.get("format_version") != _format_version(content):
         raise ArtifactError(
             f"{path}: format version {content.get('format_version')!r} is not known,"
-            f" this paravec reads versions {FORMAT_VERSION} and {LEXICAL_FORMAT_VERSION};"
+            f" this paravec reads versions {FORMAT_VERSION} and {_NEW_FORMAT_VERSION};"
             " install a paravec that reads it, or train or convert again"
         )
     if content.get("checksum") != _hash(content, without=("checksum",)) or text != _text(content):
@@ -198,8 +212,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
-    # Artifacts from before there was method map lack the one, those without a lexical index the other.
-    rest = {"map_lambda": None, "lexical_length": None} | rest
+    # Artifacts from before there was method map lack the one, those that use nothing new the others.
+    rest = dict.fromkeys(("map_lambda", *_NEW_FIELDS)) | rest
     if rest.setdefault("index", None) is not None:
         rest["index"] = _typed(IndexedDocuments, rest["index"], "index")
     rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}

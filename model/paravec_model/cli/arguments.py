@@ -1,7 +1,7 @@
 """Parses the flags of paravec-model and turns them into the package's types."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from .index_flags import add_index, check_index
 from .texts import COMMANDS, PARAMETER_HELP
 
 if TYPE_CHECKING:
-    from ..evaluation.map_lambda import Chooser
+    from ..evaluation.map_lambda import Choice, Chooser
 
 _TOKENIZER_OPTIONS = ("lowercase", "deaccent", "min_len", "max_len", "pattern")
 
@@ -106,25 +106,39 @@ def inference_flags(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def lambda_chooser(arguments: argparse.Namespace, algorithm: Algorithm, automatic: "Chooser") -> "Chooser | None":
-    """How λ of method map is chosen; None for an artifact without method map.
+def lambda_chooser(
+    arguments: argparse.Namespace, algorithm: Algorithm, automatic: Callable[..., "Choice"]
+) -> "Chooser | None":
+    """How λ and the sub-sampling of method map are chosen; None for an artifact without method map.
 
-    `automatic`: the chooser for --map-lambda auto. OptionError if the flags ask for method map and the model has none.
+    `automatic`: the chooser for --map-lambda auto; it has the parameter `samples`. OptionError if the flags ask for
+    method map and the model has none.
     """
     map_lambda: str | float = arguments.map_lambda
+    map_sample: str | float = arguments.map_sample
     if algorithm.mode != "dbow":
         if arguments.infer_method == "map":
             raise OptionError("infer_method", f"cannot be map, which is for DBOW; this model is {algorithm.mode}")
         if isinstance(map_lambda, float):
             raise OptionError("map_lambda", f"is for DBOW; this model is {algorithm.mode}")
+        if isinstance(map_sample, float):
+            raise OptionError("map_sample", f"is for DBOW; this model is {algorithm.mode}")
         return None
     if map_lambda == "none":
         if arguments.infer_method == "map":
             raise OptionError("infer_method", "cannot be map with --map-lambda none")
+        if isinstance(map_sample, float):
+            raise OptionError("map_sample", "needs method map, which --map-lambda none leaves out")
         return None
-    from ..evaluation.map_lambda import fixed
+    from ..evaluation.map_lambda import TRAINED_SAMPLE, fixed
 
-    return partial(fixed, map_lambda) if isinstance(map_lambda, float) else automatic
+    told = map_sample if isinstance(map_sample, float) else None
+    if isinstance(map_lambda, float):
+        return partial(fixed, map_lambda, told)
+    if told is not None:
+        return partial(automatic, samples=(told,))
+    # Trained vectors are found best with the sub-sampling that made them.
+    return partial(automatic, samples=TRAINED_SAMPLE) if map_sample == "trained" or arguments.doctags else automatic
 
 
 def _map_lambda(text: str) -> str | float:
@@ -133,6 +147,15 @@ def _map_lambda(text: str) -> str | float:
     value = float(text)
     if not 1e-6 <= value <= 1e6:
         raise argparse.ArgumentTypeError(f"must be auto, none, or a number from 1e-06 to 1e+06, not {text}")
+    return value
+
+
+def _map_sample(text: str) -> str | float:
+    if text in ("auto", "trained"):
+        return text
+    value = float(text)
+    if not 1e-9 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be auto, trained, or a number from 1e-09 to below 1, not {text}")
     return value
 
 
@@ -165,6 +188,11 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
     group = _add_inference(command, rates, method)
     text = "precision of method map's prior; auto: chosen for the model, none: no method map (default %(default)s)"
     group.add_argument("--map-lambda", type=_map_lambda, default="auto", metavar="N", help=text)
+    text = (
+        "threshold of sub-sampling in method map; trained: as in training; auto: chosen with λ when training without"
+        " --doctags, else trained (default %(default)s)"
+    )
+    group.add_argument("--map-sample", type=_map_sample, default="auto", metavar="N", help=text)
 
 
 def _add_inference(

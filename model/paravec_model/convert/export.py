@@ -10,6 +10,7 @@ from ..artifact.arrays import array_specs
 from ..artifact.artifact import check_files
 from ..artifact.doctags import Tag
 from ..artifact.manifest import MANIFEST, FileEntry
+from ..artifact.subsampling import sample_int
 from ..artifact.writer import creation_time, new_directory, write_array, write_documents
 from ..errors import ConversionError
 from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
@@ -88,10 +89,20 @@ def write_artifact(
             raise ConversionError(f"the model does not fit together: {problems[0].removeprefix(f'{directory}/')}")
         (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
         if choose:
-            choice = choose(Artifact.open(directory))
+            counts = source.word_counts()
+            choice = choose(Artifact.open(directory), counts)
+            if choice.map_sample is not None:
+                if counts is None:
+                    raise ConversionError(
+                        "the model has no word counts, which map_sample needs; leave out --map-sample"
+                    )
+                file, array = "map_sample_int.npy", sample_int(counts, choice.map_sample)
+                files[file] = write_array(directory / file, array, "<u4")
             manifest = replace(
                 manifest,
                 map_lambda=choice.map_lambda,
+                map_sample=choice.map_sample,
+                files=files,
                 defaults=replace(manifest.defaults, method=choice.method),
                 training=manifest.training | choice.facts,
                 digest="",

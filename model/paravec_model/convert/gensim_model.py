@@ -138,6 +138,10 @@ class GensimModel:
             arrays["sample_int"] = self._per_word("sample_int", "sub-sampling thresholds")
         return arrays
 
+    def word_counts(self) -> Array | None:
+        """How often training saw each word, in the order of the rows; None if the model has lost it."""
+        return self._per_word("count", "word counts") if "count" in self.model.wv.expandos else None
+
     def is_trained(self, algorithm: Algorithm) -> bool:
         """Whether any output weight differs from 0, gensim's initial value."""
         names = [*(["syn1neg"] if algorithm.negative else []), *(["syn1"] if algorithm.hs else [])]

@@ -167,6 +167,7 @@ def to_json(encoder: Encoder, covered: Coverage | None, measurements: Sequence[M
     return {
         "model": {"name": manifest.name, "version": manifest.version, "digest": manifest.digest},
         "map_lambda": manifest.map_lambda,
+        "map_sample": manifest.map_sample,
         "coverage": asdict(covered) if covered else None,
         "figures": [asdict(measurement) for measurement in measurements],
     }

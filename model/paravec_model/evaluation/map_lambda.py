@@ -1,37 +1,53 @@
-"""Chooses λ, the precision of method map's prior, and the default method when an artifact is written.
+"""Chooses λ and the sub-sampling of method map, and the default method, when an artifact is written.
 
 With too small a λ single words dominate a vector; too large a λ shrinks all vectors towards zero. The best value
-depends on the corpus, the vector size and the epochs of training. Each candidate is scored by a retrieval task, and the
-one with the highest mean reciprocal rank (MRR) is chosen:
+depends on the corpus, the vector size and the epochs of training. With the sub-sampling of training, frequent words
+outweigh the words that tell texts apart. Each candidate is scored by retrieval tasks, and the one with the highest mean
+reciprocal rank (MRR) is chosen; among thresholds of sub-sampling, the nearest to training's that is not worse beyond
+noise:
 
-- With texts: one half of a document should find the other half, and six of its tokens the rest. There are two tasks
-  because long and short texts are best at different λ.
+- With texts: one half of a document should find the other half, six of its tokens the rest, and six tokens another six.
+  There are three tasks because long and short texts are best at different λ.
 - Without texts: synthetic documents, sampled from the words that the model predicts for a trained tag, should find that
-  tag.
+  tag. They cannot tell which sub-sampling finds texts: it was training's that made the tags.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..artifact import Artifact
 from ..artifact.doctags import SelectedRows
+from ..artifact.subsampling import sample_int
 from ..encoder import Encoder
 from ..options import InferenceOptions, Method
 from .metrics import own_rankings, reciprocal_rank
-from .tasks import MIN_TOKENS_TO_CUT, distinct, halves, pieces
+from .tasks import MIN_TOKENS_OF_SHORT, MIN_TOKENS_TO_CUT, distinct, halves, pieces, short_halves
 
 Vectors = npt.NDArray[np.floating]
+Counts = npt.NDArray[Any]
+Scores = list[npt.NDArray[np.float64]]
+"""For each task, the reciprocal rank of each query's target."""
 
 DEFAULT_LAMBDA = 0.1
 """Used if there are too few documents to choose with."""
 
 CANDIDATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
+SAMPLES = (None, 1e-4, 1e-5, 1e-6)
+"""Thresholds of sub-sampling to choose from if they are below training's, nearest first; None is training's."""
+
+TRAINED_SAMPLE = (None,)
+"""The choice of those who search trained vectors: other sub-sampling finds them worse."""
+
 _MIN_DOCUMENTS = 20
+
+# Differences of fewer standard errors are noise.
+_NOISE_ERRORS = 2
 
 _SYNTHETIC_DOCUMENTS = 300
 _SYNTHETIC_TOKENS = 50
@@ -48,73 +64,119 @@ class Choice:
     """The default method."""
     facts: dict[str, float] = field(default_factory=dict)
     """MRR of each method, for the manifest."""
+    map_sample: float | None = None
+    """Threshold of sub-sampling in method map; None: that of training."""
 
 
-Chooser = Callable[[Artifact], Choice]
+Chooser = Callable[[Artifact, Counts | None], Choice]
+"""Chooses for an artifact. The second argument is how often training saw each word, None if that is not known."""
 
 
-def default(artifact: Artifact) -> Choice:
+def default(artifact: Artifact, _: Counts | None) -> Choice:
     """DEFAULT_LAMBDA, which suits most models, and the manifest's default method."""
-    return fixed(DEFAULT_LAMBDA, artifact)
+    return Choice(DEFAULT_LAMBDA, artifact.manifest.defaults.method)
 
 
-def fixed(map_lambda: float, artifact: Artifact) -> Choice:
-    """The given λ, and the manifest's default method."""
-    return Choice(map_lambda, artifact.manifest.defaults.method)
+def fixed(map_lambda: float, map_sample: float | None, artifact: Artifact, _: Counts | None) -> Choice:
+    """The given λ and sub-sampling, and the manifest's default method."""
+    return Choice(map_lambda, artifact.manifest.defaults.method, map_sample=map_sample)
 
 
-def by_halves(documents: Sequence[Sequence[str]], artifact: Artifact, *, method: Method | None = None) -> Choice:
-    """The λ with which parts of tokenized documents find the rest of their document best.
+def by_halves(
+    documents: Sequence[Sequence[str]],
+    artifact: Artifact,
+    counts: Counts | None,
+    *,
+    method: Method | None = None,
+    samples: Sequence[float | None] = SAMPLES,
+) -> Choice:
+    """The λ and sub-sampling with which parts of tokenized documents find the rest of their document best.
 
-    `method`: the default method; if None, the one with the higher MRR.
+    `method`: the default method; if None, the one with the higher MRR. `samples`: thresholds to choose from.
     """
     encoder = Encoder(artifact)
     words = set(artifact.vocabulary)
     known = distinct([token for token in tokens if token in words] for tokens in documents)
-    if sum(len(tokens) >= MIN_TOKENS_TO_CUT for tokens in known) < _MIN_DOCUMENTS:
-        return Choice(DEFAULT_LAMBDA, method or "sgd")
+    kinds = [short_halves] * (sum(len(tokens) >= MIN_TOKENS_OF_SHORT for tokens in known) >= _MIN_DOCUMENTS)
+    kinds += [halves, pieces] * (sum(len(tokens) >= MIN_TOKENS_TO_CUT for tokens in known) >= _MIN_DOCUMENTS)
+    if not kinds:
+        return Choice(DEFAULT_LAMBDA, method or "sgd", map_sample=samples[0])
     tasks = [
         [encoder.to_token_ids(documents) for documents in (task.queries, task.targets)]
-        for task in (halves(known), pieces(known))
+        for task in (kind(known) for kind in kinds)
     ]
 
-    def score(encoder: Encoder, options: InferenceOptions) -> float:
-        return sum(_mrr(*(encoder.infer(ids, options).vectors for ids in sides)) for sides in tasks) / len(tasks)
+    def score(encoder: Encoder, options: InferenceOptions) -> Scores:
+        return [_reciprocal_ranks(*(encoder.infer(ids, options).vectors for ids in sides)) for sides in tasks]
 
-    map_lambda, best = _best(encoder, partial(score, options=_MAP))
-    sgd = score(encoder, artifact.manifest.defaults)
+    map_lambda, map_sample, best = _best(encoder, counts, samples, partial(score, options=_MAP))
+    sgd = _mean(score(encoder, artifact.manifest.defaults))
     facts = {"piece_finds_rest_mrr_map": round(best, 4), "piece_finds_rest_mrr_sgd": round(sgd, 4)}
-    return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts)
+    return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts, map_sample)
 
 
-def by_tags(tags: SelectedRows, artifact: Artifact) -> Choice:
+def by_tags(
+    tags: SelectedRows,
+    artifact: Artifact,
+    counts: Counts | None,
+    *,
+    samples: Sequence[float | None] = TRAINED_SAMPLE,
+) -> Choice:
     """The λ with which synthetic documents best find the trained tag that they were sampled for.
 
-    `tags`: trained vectors, shape (tags, vector_size). The default method remains the manifest's.
+    `tags`: trained vectors, shape (tags, vector_size). `samples`: thresholds to choose from. The default method remains
+    the manifest's.
     """
     method = artifact.manifest.defaults.method
+    unknown = Choice(DEFAULT_LAMBDA, method, map_sample=samples[0])
     if len(tags) < _MIN_DOCUMENTS:
-        return Choice(DEFAULT_LAMBDA, method)
+        return unknown
     some = np.asarray(tags[:: -(-len(tags) // _SYNTHETIC_DOCUMENTS)], np.float32)
     if not np.isfinite(some).all():
-        return Choice(DEFAULT_LAMBDA, method)
+        return unknown
     random = np.random.Generator(np.random.PCG64(1))
     vocabulary = artifact.vocabulary
     documents = [[vocabulary[word_id] for word_id in _sample_ids(artifact, tag, random)] for tag in some]
     encoder = Encoder(artifact)
     token_ids = encoder.to_token_ids(documents)
-    map_lambda, best = _best(encoder, lambda encoder: _mrr(encoder.infer(token_ids, _MAP).vectors, some))
-    return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)})
+    map_lambda, map_sample, best = _best(
+        encoder, counts, samples, lambda encoder: [_reciprocal_ranks(encoder.infer(token_ids, _MAP).vectors, some)]
+    )
+    return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)}, map_sample)
 
 
-def _best(encoder: Encoder, score: Callable[[Encoder], float]) -> tuple[float, float]:
-    scores = {candidate: score(encoder.with_map_lambda(candidate)) for candidate in CANDIDATES}
-    best = max(scores, key=scores.__getitem__)
-    return best, scores[best]
+def _best(
+    encoder: Encoder, counts: Counts | None, samples: Sequence[float | None], score: Callable[[Encoder], Scores]
+) -> tuple[float, float | None, float]:
+    """λ, threshold of sub-sampling and MRR; without counts, or with one threshold, only λ is chosen."""
+    trained = encoder.manifest.algorithm.sample
+    if counts is None:
+        samples = TRAINED_SAMPLE
+    elif len(samples) > 1 and trained:
+        samples = [sample for sample in samples if sample is None or sample < trained]
+    candidates = []
+    for sample in samples:
+        kept = None if sample is None or counts is None else sample_int(counts, sample)
+        tried = [(map_lambda, sample, score(encoder.with_map(map_lambda, kept))) for map_lambda in CANDIDATES]
+        candidates.append(max(tried, key=lambda candidate: _mean(candidate[2])))
+    top = max((scores for _, _, scores in candidates), key=_mean)
+    map_lambda, map_sample, scores = next(c for c in candidates if not _is_worse(c[2], top))
+    return map_lambda, map_sample, _mean(scores)
 
 
-def _mrr(queries: Vectors, targets: Vectors) -> float:
-    return float(np.mean([reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)]))
+def _mean(scores: Scores) -> float:
+    return float(np.mean([task.mean() for task in scores]))
+
+
+def _is_worse(scores: Scores, top: Scores) -> bool:
+    """Whether the difference is more than two of its standard errors, query by query."""
+    differences = [theirs - ours for ours, theirs in zip(scores, top, strict=True)]
+    error = np.sqrt(sum(task.var() / len(task) for task in differences)) / len(differences)
+    return _mean(differences) > _NOISE_ERRORS * float(error)
+
+
+def _reciprocal_ranks(queries: Vectors, targets: Vectors) -> npt.NDArray[np.float64]:
+    return np.array([reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)])
 
 
 def _sample_ids(artifact: Artifact, tag: Vectors, random: np.random.Generator) -> npt.NDArray[np.intp]:

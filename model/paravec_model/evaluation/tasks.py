@@ -14,8 +14,8 @@ Tokens = Sequence[str]
 MIN_TOKENS_TO_CUT = 16
 """Shorter documents are not cut into parts that should find each other."""
 
-MIN_TOKENS_OF_SHORT = 8
-"""Of a document that is short, as a question or a title is, but whose halves still say something."""
+MIN_TOKENS_OF_SHORT = 6
+"""Shorter documents are not cut into two short texts."""
 
 # A typical search query.
 _QUERY_TOKENS = 6
@@ -46,21 +46,21 @@ def halves(documents: Iterable[Tokens]) -> Task:
     return Task.paired("half finds half", ((d[::2], d[1::2]) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
 
 
-def short_halves(documents: Iterable[Tokens]) -> Task:
-    """The even tokens of a short document should find its odd tokens: a short text looks for a short text.
-
-    Documents of MIN_TOKENS_OF_SHORT to twice MIN_TOKENS_TO_CUT tokens, exclusive, take part; at least one must be such.
-    """
-    some = (d for d in documents if MIN_TOKENS_OF_SHORT <= len(d) < 2 * MIN_TOKENS_TO_CUT)
-    return Task.paired("short half finds half", ((d[::2], d[1::2]) for d in some))
-
-
 def pieces(documents: Iterable[Tokens]) -> Task:
     """Six tokens from all over a document should find its other tokens, as a short query should find a long text.
 
     Documents below MIN_TOKENS_TO_CUT are left out; at least one must be longer.
     """
     return Task.paired("six tokens find the rest", (_piece(d) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
+
+
+def short_halves(documents: Iterable[Tokens]) -> Task:
+    """The even tokens of a document's first twelve should find the odd ones, as one short text should find another.
+
+    Documents below MIN_TOKENS_OF_SHORT are left out, and repeated beginnings; at least one must remain.
+    """
+    beginnings = distinct(d[: 2 * _QUERY_TOKENS] for d in documents if len(d) >= MIN_TOKENS_OF_SHORT)
+    return Task.paired("short finds short", ((d[::2], d[1::2]) for d in beginnings))
 
 
 def _piece(tokens: Tokens) -> tuple[Tokens, Tokens]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..artifact import Artifact
-from ..kernels.interface import LANES, Structure, kernel
+from ..kernels.interface import LANES, Array, Structure, kernel
 from ..options import InferenceOptions, Stop, padded, raise_if_stopped
 from .method import (
     HOLD_GIL_MULTIPLY_ADDS,
@@ -24,9 +24,12 @@ _MEAN_PASSES = 20
 class Map:
     """Finds the optimum of the objective for each document. Implements `InferenceMethod`."""
 
-    def __init__(self, artifact: Artifact, map_lambda: float) -> None:
+    def __init__(self, artifact: Artifact, map_lambda: float, sample_int: Array | None = None) -> None:
+        """`sample_int`: probabilities of sub-sampling in place of the artifact's, for comparing them."""
         algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
         size = padded(algorithm.vector_size)
+        if sample_int is None:
+            sample_int = arrays.get("map_sample_int", arrays.get("sample_int"))
         self._cost = (1 + artifact.longest_path) * size * _MEAN_PASSES
         zeros, k = np.zeros(size, np.float32), np.float32(algorithm.negative)
         # Huge numbers overflow to infinity here and make the vectors infinite, which the encoder reports.
@@ -35,7 +38,7 @@ class Map:
             curvature = k / 4 * arrays.get("map_eigenvalues", zeros) + np.float32(map_lambda)
         self._model = Structure(
             "map_model",
-            output=output_layer(artifact),
+            output=output_layer(artifact, sample_int),
             columns=size,
             syn1neg=arrays.get("map_syn1neg"),
             syn1=arrays.get("map_syn1", arrays.get("syn1")),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifact import Artifact
-from ..kernels.interface import Structure, Workspace, address, kernel
+from ..kernels.interface import Array, Structure, Workspace, address, kernel
 from ..options import InferenceOptions, Stop
 
 Vectors = npt.NDArray[np.float32]
@@ -87,18 +87,21 @@ def portions(ends: Offsets, cost: int) -> list[tuple[int, int, int]]:
     return ranges
 
 
-def output_layer(artifact: Artifact) -> Structure:
-    """The output layer for the kernels of both methods: Huffman paths and sub-sampling of the words."""
+def output_layer(artifact: Artifact, sample_int: Array | None) -> Structure:
+    """The output layer for the kernels of both methods: Huffman paths and sub-sampling of the words.
+
+    `sample_int`: see `array_specs`; None for no sub-sampling.
+    """
     arrays, algorithm = artifact.arrays, artifact.manifest.algorithm
     return Structure(
         "output_layer",
         words=artifact.manifest.vocabulary_size,
         negative=algorithm.negative,
         hs=int(algorithm.hs),
-        sample=int(algorithm.sample > 0),
+        sample=int(sample_int is not None),
         longest_path=artifact.longest_path,
         hs_offsets=arrays.get("hs_offsets"),
         hs_points=arrays.get("hs_points"),
         hs_codes=arrays.get("hs_codes"),
-        sample_int=arrays.get("sample_int"),
+        sample_int=sample_int,
     )

@@ -40,7 +40,7 @@ class Sgd:
         self._random_tables = RandomTables(noise, algorithm.negative, algorithm.window if reduced else 1)
         self._model = Structure(
             "sgd_model",
-            output=output_layer(artifact),
+            output=output_layer(artifact, artifact.arrays.get("sample_int")),
             architecture=CONSTANTS[_ARCHITECTURES[algorithm.mode]],
             columns=size,
             # The rest of a padded row is zeros.
