@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from gensim.models.doc2vec import Doc2Vec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paravec_model import load
@@ -91,6 +91,7 @@ def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float
 
 
 @given(st.lists(TOKENS, min_size=1, max_size=7).filter(any), TOKENS, st.sampled_from([1, 5, 2**20]))
+@example([[], [], ["a"]], ["a"], 1)
 def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str], block: int) -> None:
     """For any documents and query, and however building is cut, to the rounding of float32."""
     with pytest.MonkeyPatch.context() as patch:

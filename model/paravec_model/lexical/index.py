@@ -90,7 +90,8 @@ class LexicalIndex:
     @cached_property
     def _lists(self) -> Structure:
         postings = self._postings
-        mean = max(float(postings.lengths.mean()), 1.0) if len(postings.lengths) else 1.0
+        # Without any term, any mean does.
+        mean = float(postings.lengths.sum(dtype=np.int64)) / max(1, len(postings.lengths)) or 1.0
         return Structure(
             "posting_lists",
             starts=postings.starts,
