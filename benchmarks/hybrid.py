@@ -2,11 +2,12 @@
 
     python -m benchmarks.hybrid                   # ten minutes; corpora whose packages are installed
     python -m benchmarks.hybrid --corpus lee      # a minute
+    python -m benchmarks.hybrid --corpus debian-faq --stem english
     python -m benchmarks.hybrid --speed           # a million documents of 20 tokens: some minutes, 6 GB of memory
 
 Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both by other ways to combine them:
 a fixed weight of 0.5, reciprocal rank fusion, and the weight that falls with a query's length, which is what an index
-does. It is chosen by the targets of each task alone, as `paravec-model index --lexical` chooses it.
+does. It is chosen by the targets of each task alone, as `paravec-model index` chooses it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ import numpy.typing as npt
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
 from benchmarks.quality import MODELS, train
-from benchmarks.retrieval import COLLECTIONS
+from benchmarks.retrieval import COLLECTIONS, Collection
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.lexical_length import choose_length, lexical_scores
@@ -40,6 +42,7 @@ from paravec_model.evaluation.tasks import Task
 from paravec_model.inference.similar import DocumentIndex
 from paravec_model.lexical import LexicalBuilder, LexicalIndex
 from paravec_model.lexical.index import default_weight
+from paravec_model.text.stemmer import stems_of
 from paravec_model.text.tokenizer import SimpleTokenizer
 
 Scores = npt.NDArray[np.float64]
@@ -54,6 +57,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
+    parser.add_argument("--stem", metavar="LANGUAGE", help="reduce words to stems, as `train --stem` does")
     parser.add_argument("--speed", action="store_true", help="measure time in place of quality")
     parser.add_argument("--documents", type=int, default=1_000_000, help="of --speed [%(default)s]")
     arguments = parser.parse_args()
@@ -64,6 +68,8 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for corpus in arguments.corpus or COLLECTIONS:
         collection = COLLECTIONS[corpus]()
+        if arguments.stem:
+            collection = stemmed(collection, arguments.stem)
         for name in _MODELS:
             _, trained = train(collection, {"epochs": 20, **MODELS[name]})
             encoder = Encoder(trained.artifact, "map")
@@ -73,6 +79,21 @@ def main() -> int:
                     cells = " | ".join(f"{figure:.3f}" for figure in figures)
                     print(f"| {corpus} | {task.name} | {name} | {cells} | {length:g} |", flush=True)
     return 0
+
+
+def stemmed(collection: Collection, language: str) -> Collection:
+    """The collection with the stem of each word in its place."""
+    stems = stems_of(language)
+
+    def some(documents: Sequence[Sequence[str]]) -> list[list[str]]:
+        return [[stems[token] for token in tokens] for tokens in documents]
+
+    tasks = [
+        replace(task, queries=some(task.queries), targets=some(task.targets))
+        for task in collection.tasks
+        if isinstance(task, Task)
+    ]
+    return Collection(some(collection.documents), some(collection.lambda_documents), [*tasks])
 
 
 def measure(task: Task, encoder: Encoder) -> list[float]:
@@ -124,10 +145,10 @@ def measure_speed(count: int) -> None:
         for document, start in enumerate(random.integers(0, len(words) - 20, count).tolist()):
             apart = (words[(start * 7 + i * 9973) % len(words)] for i in range(20))
             builder.add(document, list(apart) if document % 2 else words[start : start + 20])
-        arrays = builder.arrays()
-        size = sum(array.nbytes for array in arrays.values()) / count
+        postings = builder.postings()
+        size = sum(array.nbytes for array in postings.arrays().values()) / count
         print(f"built in {time.process_time() - began:.0f} s, {size:.0f} bytes a document\n")
-        lexical, index = LexicalIndex(arrays, 20.0), DocumentIndex(artifact)
+        lexical, index = LexicalIndex(postings, 20.0), DocumentIndex(artifact)
         index.lexical = lexical
         for queries in (1, 16, 64):
             vectors = random.standard_normal((queries, 100), np.float32)

@@ -132,9 +132,7 @@ class Encoder:
         check_weight(weight)
         index = self.document_index.lexical if self.document_index else None
         if weight and index is None:
-            raise ModelError(
-                f"{self.artifact.path}: has no lexical index; make it with --lexical, or leave out the weight"
-            )
+            raise ModelError(f"{self.artifact.path}: has no lexical index; make one, or leave out the weight")
         if index is None or weight == 0:
             return [None] * len(documents)
         parts = []

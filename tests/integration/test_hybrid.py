@@ -13,8 +13,12 @@ from paravec_client import AsyncEmbeddingClient, EmbeddingClient, InvalidArgumen
 from paravec_model import load
 from paravec_model.artifact import Artifact, read_manifest, verify
 from paravec_model.cli.main import main
+from paravec_model.errors import ArtifactError
+from paravec_model.indexing.index import Target, changed_index, new_index
+from paravec_model.indexing.source import Source
 from paravec_model.lexical.index import default_weight
 
+from .. import parity
 from ..calls import stub_of
 from ..commands import paravec
 from ..servers import Server, running
@@ -86,7 +90,7 @@ def test_a_weight_out_of_range_is_invalid(hybrid: Server, weight: Any) -> None:
 def test_a_model_without_an_index_has_nothing_to_weigh(client: EmbeddingClient, server: Server) -> None:
     """A weight above 0 is FAILED_PRECONDITION and says what to do; without one, scores are cosines."""
     assert client.model().lexical_length == 0
-    with pytest.raises(UnsupportedError, match="no lexical index; make it with --lexical") as caught:
+    with pytest.raises(UnsupportedError, match="no lexical index; make one, or leave") as caught:
         client.find_similar(QUERY, lexical_weight=0.5)
     assert caught.value.code == "FAILED_PRECONDITION"
     plain = client.find_similar(QUERY)
@@ -98,7 +102,7 @@ def test_a_model_without_an_index_has_nothing_to_weigh(client: EmbeddingClient, 
 
 
 def test_commands_make_artifacts_with_a_lexical_index(tmp_path: Path) -> None:
-    """train and index find documents by words with --lexical; a changed index loses them only if one says so."""
+    """train does so with --lexical, index without --no-lexical; a change keeps the index, or drops it with the flag."""
     trained, indexed, changed = (tmp_path / name for name in ("trained", "indexed", "changed"))
     quick = ("--corpus", "lee", "--epochs", "1", "--vector-size", "10", "--doctags", "--output")
     assert main(["train", *quick, str(trained), "--lexical"]) == 0
@@ -108,32 +112,113 @@ def test_commands_make_artifacts_with_a_lexical_index(tmp_path: Path) -> None:
     lines.write_text("".join(json.dumps(page) + "\n" for page in pages))
     fields = ("--jsonl", str(lines), "--id-field", "id", "--field", "title=2", "--field", "body")
     # The documents of the model, and their words, are replaced.
-    assert main(["index", str(trained), *fields, "--lexical", "--output", str(indexed)]) == 0
+    assert main(["index", str(trained), *fields, "--output", str(indexed)]) == 0
     assert not verify(indexed)
     assert load(indexed).find_similar("zorglubh")[0].tag == "page 7"
     change = ["index", str(indexed), "--remove", "page 7", "--output", str(changed)]
-    assert main(change) == 1
-    assert main([*change, "--no-lexical"]) == 0
-    assert read_manifest(changed).lexical_length is None
+    assert main(change) == 0
     assert not verify(changed)
+    assert read_manifest(changed).lexical_length == read_manifest(indexed).lexical_length
+    assert [near.tag for near in load(changed).find_similar("zorglubh zorglubg", 1)] == ["page 6"]
+    for base, flags in ((indexed, change[2:4]), (trained, fields)):
+        output = tmp_path / f"bare {base.name}"
+        assert main(["index", str(base), *flags, "--no-lexical", "--output", str(output)]) == 0
+        assert not verify(output)
+        bare = read_manifest(output)
+        assert bare.lexical_length is None
+        assert not [name for name in bare.training if name.startswith("half_finds")]
+
+
+def test_a_changed_index_has_the_digest_of_one_made_at_once(artifact: Artifact, tmp_path: Path) -> None:
+    """After documents were removed, replaced and added, several times; the words, too, are those of all documents."""
+    pages = [{"id": n, "text": f"page{n} of the fire in Sydney " * (n % 3)} for n in range(16)]
+
+    def written(name: str, some: list[dict[str, Any]]) -> Path:
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(page) + "\n" for page in some))
+        return path
+
+    source = Source("jsonl", "id", {"text": 1.0})
+    target = [Target(tmp_path / f"{n}" / "faq", "faq", "1") for n in range(5)]
+    new_index(artifact.path, source, written("first", pages[:9]), target[0])
+    changed_index(target[0].output, target[1], add=written("second", pages[9:12]), remove=[[0], [8]])
+    other = [{"id": 3, "text": "quite another page"}, *pages[12:]]
+    changed_index(target[1].output, target[2], add=written("third", other))
+    change = changed_index(target[2].output, target[3], remove=[[9]])
+    left = [*(pages[n] for n in (1, 2, 4, 5, 6, 7, 10, 11)), *other]
+    made = new_index(artifact.path, source, written("left", left), target[4])
+    assert change.manifest.lexical_length is not None
+    assert change.manifest.digest == made.digest
+    assert not verify(target[3].output)
+
+
+def test_a_change_keeps_the_length_that_was_chosen(artifact: Artifact, tmp_path: Path) -> None:
+    """It is chosen by texts, which a change does not have; all files are those of an index made at once."""
+    source, stories = Source("lines"), parity.lee()
+    lines = [tmp_path / name for name in ("all.txt", "some.txt")]
+    for path, some in zip(lines, (stories, stories[20:]), strict=True):
+        path.write_text("".join(" ".join(tokens) + "\n" for tokens in some))
+    target = [Target(tmp_path / f"{n}" / "lee", "lee", "1") for n in range(3)]
+    first = new_index(artifact.path, source, lines[0], target[0])
+    change = changed_index(target[0].output, target[1], remove=[[n] for n in range(20)])
+    made = new_index(artifact.path, source, lines[1], target[2])
+    assert change.manifest.lexical_length == first.lexical_length
+    assert change.manifest.training == first.training
+    lexical = [name for name in made.files if name.startswith("lexical_")]
+    assert [change.manifest.files[name] for name in lexical] == [made.files[name] for name in lexical]
+
+
+def test_a_damaged_index_is_not_changed(artifact: Artifact, tmp_path: Path) -> None:
+    """The error names the file, in place of an index with other words."""
+    path = tmp_path / "lines.txt"
+    path.write_text("fire in Sydney\nrain on the coast\n")
+    old = tmp_path / "old"
+    new_index(artifact.path, Source("lines"), path, Target(old, "old", "1"))
+    file = old / "lexical_documents.npy"
+    file.write_bytes(file.read_bytes()[:-4] + b"\xff" * 4)
+    with pytest.raises(ArtifactError, match=r"lexical_documents\.npy: does not ascend"):
+        changed_index(old, Target(tmp_path / "new", "new", "1"), remove=[[0]])
+
+
+def test_stems_and_words_work_together(tmp_path: Path) -> None:
+    """A model with a stemmer finds other forms of a word by stems, whether its vocabulary knows them or not."""
+    pytest.importorskip("Stemmer", reason="PyStemmer is not installed")
+    model, indexed, changed = (tmp_path / name for name in ("model", "indexed", "changed"))
+    quick = ("--corpus", "lee", "--epochs", "1", "--vector-size", "10", "--stem", "english", "--output")
+    assert main(["train", *quick, str(model)]) == 0
+    lines = tmp_path / "pages.txt"
+    lines.write_text("zorglubs were seen\nfires in Sydney\n" + "rain on the coast\n" * 3)
+    assert main(["index", str(model), "--lines", str(lines), "--output", str(indexed)]) == 0
+    assert main(["index", str(indexed), "--remove", "1", "--output", str(changed)]) == 0
+    assert not verify(changed)
+    local = load(indexed)
+    assert local.find_similar("zorglubbing zorglub", 1)[0].tag == 0
+    with running(indexed) as server, EmbeddingClient(server.target) as client:
+        for query in ("seeing a zorglub", "the fire"):
+            found = client.find_similar(query, 3).neighbours
+            assert [(n.tag, n.cosine, n.score) for n in found] == [tuple(n) for n in local.find_similar(query, 3)]
+            assert found[0].score > 0
+    assert load(changed).find_similar("a zorglub", 1)[0].tag == 0
+    # Words alone know forms of equal stems as equal.
+    (one, other) = (load(changed).find_similar(text, 1, lexical_weight=1)[0].score for text in ("coast", "coasts"))
+    assert one == other > 0
 
 
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
         (("train", "--corpus", "lee", "--lexical"), "lexical: needs --doctags"),
-        (("index", "OLD", "--remove", "3", "--lexical"), "OLD: a lexical index is made of all documents at once"),
-        (("index", "OLD", "--remove", "3"), "OLD: a lexical index is made of all documents at once"),
+        (("index", "BARE", "--remove", "3", "--lexical"), "BARE: has no lexical index to change, and no texts"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
-    command: tuple[str, ...], problem: str, lexical: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...], problem: str, artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line names the flag or the artifact."""
-    old = str(lexical.path)
-    arguments = [old if word == "OLD" else word for word in command]
+    bare = str(artifact.path)
+    arguments = [bare if word == "BARE" else word for word in command]
     assert main([*arguments, "--output", str(tmp_path / "new")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"paravec-model: {problem.replace('OLD', old)}")
+    assert error.startswith(f"paravec-model: {problem.replace('BARE', bare)}")
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()

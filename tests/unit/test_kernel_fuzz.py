@@ -400,26 +400,33 @@ def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None
         "posting_lists",
         starts=forge.items(starts.astype(np.int64)),
         documents=forge.items(forge.random.integers(0, count, postings).astype(np.uint32)),
-        shares=forge.length(forge.random.integers(0, 256, postings).astype(np.uint8)),
+        counts=forge.length(forge.random.integers(0, 256, postings).astype(np.uint8)),
+        lengths=forge.length(forge.random.integers(0, 2**32, count).astype(np.uint32)),
+        saturation=forge.length(np.ones(2, np.float32)),
     )
     which = forge.random.integers(0, terms, asked)
+    ends = forge.items(np.sort(forge.random.integers(0, asked + 1, forge.random.integers(0, 3))).astype(np.int64))
+    queries = len(ends)
     positions = starts[which].astype(np.int64)
-    chosen, factors, scores = which.astype(np.uint32), forge.floats(asked), np.zeros(count + GUARD, np.float32)
+    chosen, factors = which.astype(np.uint32), forge.floats(asked)
+    scores = np.zeros(queries * count + GUARD, np.float32)
     if asked and forge.rarely():
         chosen[0], positions[0] = data.draw(WORDS32), data.draw(WILD)
     begin, end = data.draw(st.sampled_from([(0, count)] * 4 + [(-1, count), (count, 0), (0, -1), (1, count)]))
     call(
-        "add_shares",
+        "add_bm25",
         forge.place(lists.address),
         forge.place(address(chosen)),
         forge.place(address(factors)),
         forge.place(address(positions)),
         asked if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, -(2**63)])),
+        forge.place(address(ends)),
+        queries if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, -(2**63)])),
         begin,
         end,
         forge.place(address(scores)),
     )
-    assert not scores[count:].any()
+    assert not scores[queries * count :].any()
 
 
 @pytest.mark.parametrize("symbol", [0x80, 0x800, 0x10000, 2**32 - 4])

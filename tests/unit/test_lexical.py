@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from gensim.models.doc2vec import Doc2Vec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paravec_model import load
@@ -25,7 +25,7 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError, OptionError
 from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, choose_length
 from paravec_model.inference import similar
-from paravec_model.lexical import LexicalBuilder, LexicalIndex, builder
+from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, builder, merged, postings
 from paravec_model.lexical.index import default_weight
 
 from .. import parity
@@ -34,20 +34,30 @@ WORDS = ["a", "to", "print", "printer", "printing", "größe", "\ud800", "_", "_
 TOKENS = st.lists(st.sampled_from(WORDS), max_size=9)
 
 
-def index_of(documents: Sequence[Sequence[str]]) -> LexicalIndex:
-    """An index of tokenized documents."""
+def built(documents: Sequence[Sequence[str]]) -> LexicalBuilder:
+    """A builder with tokenized documents."""
     made = LexicalBuilder(len(documents))
     for number, tokens in enumerate(documents):
         made.add(number, tokens)
-    return LexicalIndex(made.arrays(), DEFAULT_LENGTH)
+    return made
 
 
-def shares(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDArray[np.float32]:
+def content(of: Postings) -> dict[str, tuple[str, bytes]]:
+    """The type and the bytes of each array."""
+    return {name: (array.dtype.str, array.tobytes()) for name, array in of.arrays().items()}
+
+
+def index_of(documents: Sequence[Sequence[str]]) -> LexicalIndex:
+    """An index of tokenized documents."""
+    return LexicalIndex(built(documents).postings(), DEFAULT_LENGTH)
+
+
+def scores_of(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDArray[np.float32]:
     """The lexical score of each document for a query."""
-    scores = np.zeros(documents, np.float32)
-    if part := index.query(query, 1):
-        index.scorer(part).add(0, documents, scores)
-    return scores
+    scores = np.zeros((1, documents), np.float32)
+    index.scorer([index.query(query, 1)]).add(0, documents, scores)
+    found: npt.NDArray[np.float32] = scores[0]
+    return found
 
 
 def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
@@ -81,12 +91,13 @@ def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float
 
 
 @given(st.lists(TOKENS, min_size=1, max_size=7).filter(any), TOKENS, st.sampled_from([1, 5, 2**20]))
+@example([[], [], ["a"]], ["a"], 1)
 def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str], block: int) -> None:
-    """For any documents and query, and however building is cut, to the rounding of shares to 255ths."""
+    """For any documents and query, and however building is cut, to the rounding of float32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builder, "_BLOCK_TOKENS", block)
-        found = shares(index_of(documents), query, len(documents))
-    assert np.allclose(found, bm25(documents, query), atol=0.5 / 255 + 1e-6)
+        found = scores_of(index_of(documents), query, len(documents))
+    assert np.allclose(found, bm25(documents, query), atol=1e-6)
 
 
 def test_an_index_does_not_depend_on_how_it_is_built() -> None:
@@ -100,18 +111,74 @@ def test_an_index_does_not_depend_on_how_it_is_built() -> None:
     parts.add(0, ["two"])
     parts.select([0, 2])
     assert parts.sample(5) == whole.sample(5) == [["one", "two"], ["three"]]
-    assert {name: array.tobytes() for name, array in parts.arrays().items()} == {
-        name: array.tobytes() for name, array in whole.arrays().items()
-    }
-    with pytest.raises(ModelError, match="no document has a token"):
-        LexicalBuilder(1).arrays()
+    assert content(parts.postings()) == content(whole.postings())
+
+
+CHANGES = st.lists(st.tuples(st.lists(st.booleans(), min_size=9, max_size=9), st.lists(TOKENS, max_size=4)), max_size=4)
+
+
+@given(CHANGES, st.sampled_from([1, 4, 2**20]))
+def test_changed_postings_are_those_of_all_documents(
+    changes: list[tuple[list[bool], list[list[str]]]], cut: int
+) -> None:
+    """Documents taken out and put behind the others, several times, give the bytes of those that are left."""
+    documents, changed = list[list[str]](), LexicalBuilder().postings()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postings, "_PIECE_POSTINGS", cut)
+        for kept, added in changes:
+            keep = np.resize(np.array(kept, bool), len(documents))
+            changed = merged([changed.selected(keep), built(added).postings()])
+            documents = [tokens for tokens, stays in zip(documents, keep, strict=True) if stays] + added
+            assert changed.outline_problem(len(documents)) is None
+            assert changed.content_problem() is None
+    assert content(changed) == content(built(documents).postings())
+
+
+def repeated(counts: Mapping[Any, float], times: int) -> list[str]:
+    """Each term as a text, so many times as often as it counts."""
+    return [str(term) for term, count in counts.items() for _ in range(round(times * count))]
+
+
+def test_scores_are_those_of_bm25s() -> None:
+    """For the same terms, the Lee stories get the scores of the library bm25s, divided by what a query could get."""
+    bm25s = pytest.importorskip("bm25s", reason="bm25s is not installed")
+    stories = parity.lee()[:60]
+    library = bm25s.BM25()
+    library.index([repeated(terms(tokens), 1) for tokens in stories], show_progress=False)
+    ours = index_of(stories)
+    for story in stories[:20]:
+        query = story[5:9]
+        # Pieces count half in a query, so each term is asked twice as often as it counts.
+        theirs = library.get_scores_from_ids(library.get_tokens_ids(repeated(terms(query, asked=True), 2)))
+        found = scores_of(ours, query, len(stories))
+        scale = float(found @ theirs) / float(theirs @ theirs)
+        assert np.allclose(found, scale * theirs, atol=1e-6)
+        assert scale > 0
+
+
+def test_a_term_counts_at_most_255_times() -> None:
+    """A document that repeats a word more often is found by it, and as long as it is."""
+    index = index_of([["a"] * 300, ["b"]])
+    assert scores_of(index, ["a"], 2)[0] > 0
+    found = built([["a"] * 300, ["b"]]).postings()
+    assert found.counts.max() == 255
+    assert found.lengths.tolist() == [899, 2]
+
+
+def test_documents_without_tokens_are_found_by_nothing() -> None:
+    """An index of them is sound, and has no terms."""
+    empty = built([[], []]).postings()
+    assert not len(empty.terms)
+    assert empty.outline_problem(2) is None
+    assert empty.content_problem() is None
+    assert not scores_of(LexicalIndex(empty, DEFAULT_LENGTH), ["a"], 2).any()
 
 
 def test_parts_of_words_and_phrases_are_found() -> None:
     """A document with another form of the word is found, and one with both words side by side before one without."""
     index = index_of([["printers", "fail"], ["paper", "jams"], ["page", "new", "break"], ["page", "break", "new"]])
-    assert np.flatnonzero(shares(index, ["printing"], 4)).tolist() == [0]
-    assert np.argmax(shares(index, ["page", "break"], 4)) == 3
+    assert np.flatnonzero(scores_of(index, ["printing"], 4)).tolist() == [0]
+    assert np.argmax(scores_of(index, ["page", "break"], 4)) == 3
     assert index.query(["xyzzy"], 1) is None
     assert index.query([], 1) is None
 
@@ -146,7 +213,7 @@ def test_hybrid_neighbours_equal_all_scores(lexical: Artifact, seed: int, weight
         cosines = documents @ vector / np.linalg.norm(documents, axis=1) / max(float(np.linalg.norm(vector)), 1e-30)
         scores = cosines
         if part:
-            words = shares(encoder.document_index.lexical, query, len(documents))
+            words = scores_of(encoder.document_index.lexical, query, len(documents))
             scores = (1 - weight) * cosines + weight * words
         rows = [list(lexical.doctags).index(one.tag) for one in near]
         assert np.allclose([one.score for one in near], np.sort(scores)[::-1][: len(near)], atol=1e-5)
@@ -180,7 +247,7 @@ def test_a_weight_that_cannot_be_is_refused(lexical: Artifact, artifact: Artifac
     for weight in (-0.1, 1.1, math.nan):
         with pytest.raises(OptionError, match="lexical_weight: must be 0 to 1"):
             load(lexical.path).find_similar("fire", lexical_weight=weight)
-    with pytest.raises(ModelError, match="has no lexical index; make it with --lexical"):
+    with pytest.raises(ModelError, match="has no lexical index; make one, or leave"):
         load(artifact.path).find_similar("fire", lexical_weight=0.5)
     assert load(artifact.path).find_similar("fire", lexical_weight=0)
 
@@ -206,9 +273,10 @@ def test_an_older_paravec_refuses_an_index(lexical: Artifact, artifact: Artifact
         ("starts", lambda a: a[::-1], "lexical_starts.npy: does not split"),
         ("starts", lambda a: a[:-1], "lexical_starts.npy: does not split"),
         ("starts", lambda a: np.concatenate([a[:1], a[2:3], a[1:2], a[3:]]), "lexical_starts.npy: does not split"),
-        ("weights", lambda a: a[1:], "lexical_weights.npy: does not have a weight for each"),
-        ("weights", lambda a: a * np.float32(np.nan), "lexical_weights.npy: "),
-        ("shares", lambda a: a[1:], "lexical_shares.npy: does not have a share"),
+        ("starts", lambda a: np.concatenate([a[:1], a[2:3], a[2:]]), "lexical_starts.npy: does not split"),
+        ("counts", lambda a: a[1:], "lexical_counts.npy: does not have a count"),
+        ("counts", lambda a: a * np.uint8(0), "lexical_counts.npy: says that a document"),
+        ("lengths", lambda a: a[1:], "lexical_lengths.npy: does not have a length"),
         ("terms", lambda a: a[::-1], "lexical_terms.npy: does not ascend"),
         ("documents", lambda a: a[::-1], "lexical_documents.npy: does not ascend"),
         ("documents", lambda a: a + np.uint32(10**6), "lexical_documents.npy: does not ascend"),

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..lexical.index import LEXICAL_ARRAYS
+from ..lexical.postings import LEXICAL_ARRAYS
 from ..options import Algorithm, padded
 from ..text.vocabulary import slot_count
 from .noise import NOISE_TOTAL, guide_shift
@@ -44,7 +44,7 @@ def array_specs(
       rows in the basis that diagonalizes their second moment, see `convert.map_basis`.
     - `map_sample_int`: as `sample_int`, for method map, if the manifest has `map_sample`.
     - `doctag_vectors`, `doctag_norms`, `doctag_offsets`: the training documents, see `doctags`.
-    - `lexical_*`: the documents by their terms, see `lexical.index`.
+    - `lexical_*`: the documents by their terms, see `lexical.postings`.
     """
     size = padded(algorithm.vector_size)
     layer1_size = algorithm.vectors_per_row * size

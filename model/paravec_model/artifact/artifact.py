@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ArtifactError, SignatureError
 from ..kernels.interface import CONSTANTS
-from ..lexical.index import content_problem, outline_problem
+from ..lexical import Postings
 from ..text.vocabulary import Vocabulary
 from .arrays import Array, array_specs, check_array, map_array
 from .doctags import DOCTAGS, Doctags, Tag, row_norms
@@ -80,6 +80,11 @@ class Artifact:
         return self.doctags.index_of(tag) if isinstance(self.doctags, Doctags) else None
 
     @cached_property
+    def postings(self) -> Postings | None:
+        """The documents by their terms; None if the artifact has no lexical index."""
+        return Postings.of(self.arrays) if "lexical_terms" in self.arrays else None
+
+    @cached_property
     def longest_path(self) -> int:
         """Nodes on the longest path of the Huffman tree; 0 without a tree."""
         offsets = self.arrays.get("hs_offsets")
@@ -101,7 +106,7 @@ class Artifact:
                 raise ArtifactError(f"{self.path / 'hs_offsets.npy'}: a path is too long for a Huffman tree")
             if len(points) and (int(points.max()) >= self.manifest.vocabulary_size or int(codes.max()) > 1):
                 raise ArtifactError(f"{self.path / 'hs_points.npy'}: a path leaves the tree")
-        if "lexical_terms" in self.arrays and (problem := outline_problem(self.arrays)):
+        if self.postings and (problem := self.postings.outline_problem(self.manifest.doctag_count)):
             raise ArtifactError(f"{self.path / problem}")
         if self.manifest.algorithm.mode == "dm_concat" and self.vocabulary.id_of("\0") is None:
             raise ArtifactError(f"{self.path / 'vocabulary_slots.npy'}: lacks the null word '\\0' of DM concat")
@@ -122,9 +127,13 @@ class Artifact:
             expected = row_norms(self.arrays["doctag_vectors"])
             if not np.allclose(self.arrays["doctag_norms"], expected, atol=0, equal_nan=True):
                 raise ArtifactError(f"{self.path / 'doctag_norms.npy'}: does not hold the norms of doctag_vectors")
+        self.checked_postings()
 
-        if "lexical_terms" in self.arrays and (problem := content_problem(self.arrays, self.manifest.doctag_count)):
+    def checked_postings(self) -> Postings | None:
+        """`postings`; ArtifactError if they are damaged. Reads all of them."""
+        if self.postings and (problem := self.postings.content_problem()):
             raise ArtifactError(f"{self.path / problem}")
+        return self.postings
 
     def non_finite_arrays(self) -> list[str]:
         """One line for each array that holds NaN, infinity or huge numbers. Reads all arrays of floats."""

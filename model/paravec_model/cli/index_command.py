@@ -37,7 +37,13 @@ def index_documents(arguments: Namespace, name: str) -> int:
     try:
         with _progress() as advance:
             manifest = new_index(
-                arguments.artifact, source, path, target, options, lexical=bool(arguments.lexical), advance=advance
+                arguments.artifact,
+                source,
+                path,
+                target,
+                options,
+                lexical=arguments.lexical is not False,
+                advance=advance,
             )
     except OptionError as error:
         raise OptionError("infer_method" if error.field == "method" else error.field, error.problem) from error

@@ -21,8 +21,8 @@ def add_index(command: argparse.ArgumentParser) -> None:
     group.add_argument("--id-field", metavar="F", help="field of the id, with --jsonl (default: line number)")
     group.add_argument("--column", action="append", metavar="C[=W]", help="column of the text, with --csv; as --field")
     group.add_argument("--id-column", metavar="C", help="column of the id, with --csv (default: row number)")
-    text = "also find documents by their words (BM25), weighed with the vectors (default: no)"
-    group.add_argument("--lexical", action=argparse.BooleanOptionalAction, help=text)
+    text = "find documents by their words (BM25) too, weighed with the vectors (default: yes)"
+    command.add_argument("--lexical", action=argparse.BooleanOptionalAction, help=text)
     group = command.add_argument_group("change", "makes another version of an index; only new documents are inferred")
     text = "add documents, from a file with the index's format and fields; they replace those of the same id"
     group.add_argument("--add", type=Path, metavar="FILE", help=text)

@@ -31,8 +31,9 @@ examples:
         "make other documents searchable with a model",
         "Embed documents that a model was not trained on, and write an artifact of the model with these documents.",
         """\
-A document with several fields gets the mean of their unit vectors, by their weights. A document without a word that the
-model knows is kept, and never found. --remove takes an id as it is written, a text or a number.
+A document with several fields gets the mean of their unit vectors, by their weights; its words count alike in all
+fields. A document without a word that the model knows is found by its words only, and never with --no-lexical.
+--remove takes an id as it is written, a text or a number.
 
 examples:
   paravec-model index models/help --jsonl faq.jsonl --id-field id --field question --field answer --output models/faq

@@ -7,6 +7,7 @@ on words do harm; a question or a title is short, and words serve it better than
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ DEFAULT_LENGTH = 10.0
 
 CANDIDATES = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0, 80.0)
 
+FACTS = ("half_finds_half_mrr_hybrid", "half_finds_half_mrr_vectors", "half_finds_half_mrr_words")
+"""What `Choice.facts` are about."""
+
 _TOLERANCE = 0.002
 
 _MIN_DOCUMENTS = 20
@@ -35,7 +39,7 @@ class Choice:
 
     length: float
     """That of `index.default_weight`."""
-    facts: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     """MRR with the length, by the vector alone and by the words alone, for the manifest."""
 
 
@@ -56,14 +60,7 @@ def choose_length(documents: Sequence[Sequence[str]], encoder: Encoder) -> Choic
     alone, words = score([0.0] * len(whole)), score([1.0] * len(whole))
     least = max(alone, *scores.values()) - _TOLERANCE
     length = max((length for length in CANDIDATES if scores[length] >= least), default=CANDIDATES[0])
-    return Choice(
-        length,
-        {
-            "half_finds_half_mrr_hybrid": round(scores[length], 4),
-            "half_finds_half_mrr_vectors": round(alone, 4),
-            "half_finds_half_mrr_words": round(words, 4),
-        },
-    )
+    return Choice(length, dict(zip(FACTS, (round(mrr, 4) for mrr in (scores[length], alone, words)), strict=True)))
 
 
 def lexical_scores(queries: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> Scores:
@@ -71,11 +68,9 @@ def lexical_scores(queries: Sequence[Sequence[str]], targets: Sequence[Sequence[
     builder = LexicalBuilder(len(targets))
     for number, tokens in enumerate(targets):
         builder.add(number, tokens)
-    index = LexicalIndex(builder.arrays(), DEFAULT_LENGTH)
+    index = LexicalIndex(builder.postings(), DEFAULT_LENGTH)
     scores = np.zeros((len(queries), len(targets)), np.float32)
-    for row, tokens in zip(scores, queries, strict=True):
-        if query := index.query(tokens, 1.0):
-            index.scorer(query).add(0, len(targets), row)
+    index.scorer([index.query(tokens, 1.0) for tokens in queries]).add(0, len(targets), scores)
     return scores
 
 

@@ -18,12 +18,13 @@ from ..artifact.writer import DOCUMENT_FILES, copy_file, creation_time, new_dire
 from ..corpus.streaming import Reservoir
 from ..encoder import Encoder, Vectors
 from ..errors import ArtifactError, ModelError
-from ..lexical import LexicalBuilder
-from ..lexical.index import LEXICAL_FILES
+from ..evaluation.lexical_length import FACTS
+from ..lexical import LexicalBuilder, merged
+from ..lexical.postings import LEXICAL_FILES
 from ..options import InferenceOptions
 from ..text.scripts import warn_if_unspaced
 from .infer import batches
-from .lexical_index import add_lexical
+from .lexical_index import add_lexical, write_lexical
 from .source import Document, Source
 
 Advance = Callable[[int], object]
@@ -67,15 +68,15 @@ def new_index(
     target: Target,
     options: InferenceOptions | None = None,
     *,
-    lexical: bool = False,
+    lexical: bool = True,
     advance: Advance = int,
     threads: int | None = None,
 ) -> Manifest:
     """Write the artifact of the model at `model` with the documents of the file or folder `path`, and no others.
 
     `options`: how they and later queries are inferred; the model's defaults if None. `lexical`: also make a lexical
-    index of them, of the words of all fields alike. The artifact has the same digest
-    whatever `threads` is. ModelError if the model or the documents cannot be read, or `target` cannot be written.
+    index of them, of the words of all fields alike. The artifact has the same digest whatever `threads` is. ModelError
+    if the model or the documents cannot be read, or `target` cannot be written.
     """
     base = Artifact.open(model)
     before = base.manifest.index
@@ -108,15 +109,13 @@ def changed_index(
 
     A document of `add` takes the place of one with the same id. `remove`: for each document, the ids that it may have.
     The artifact has the digest of an index of the same documents in the same order, made at once. Only the documents of
-    `add` are inferred. ModelError as for `new_index`, and if an id to remove is not there. The artifact has no lexical
-    index: ModelError if the old one has and `lexical` is not False, or if it is True.
+    `add` are tokenized and inferred. `lexical`: whether the artifact has a lexical index; None if it has one where the
+    old one has. It keeps the `lexical_length`, which is chosen by texts. ModelError as for `new_index`, if an id to
+    remove is not there, or if there is no lexical index to change.
     """
     base = Artifact.open(old)
-    if lexical or (lexical is None and base.manifest.lexical_length is not None):
-        raise ModelError(
-            f"{old}: a lexical index is made of all documents at once; index all of them, or change the vectors alone"
-            " with --no-lexical"
-        )
+    if lexical and not base.postings:
+        raise ModelError(f"{old}: has no lexical index to change, and no texts to make one of; index all documents")
     index, options = base.manifest.index, base.manifest.defaults
     if index is None:
         raise ModelError(
@@ -135,9 +134,11 @@ def changed_index(
     removed = len(kept) - int(kept.sum())
     with new_directory(target.output) as directory:
         tags, parts = list[Tag](), list[Vectors | SelectedRows]()
+        builder = LexicalBuilder()
         if add:
             encoder = Encoder(base)
-            tags, vectors = _embedded(directory, encoder, source, add, options, advance, threads)
+            counted = builder if base.postings and lexical is not False else None
+            tags, vectors = _embedded(directory, encoder, source, add, options, advance, threads, counted)
             parts = [vectors]
         replaced = [row for row in map(base.index_of_tag, tags) if row is not None and kept[row]]
         kept[replaced] = False
@@ -148,6 +149,10 @@ def changed_index(
             raise ModelError(f"{old}: no document would be left; an index needs at least one")
         parts = [SelectedRows(base.arrays["doctag_vectors"], rows_kept), *parts]
         manifest = _write(directory, base, target, options, index, tags, StackedRows(parts))
+        if lexical is not False and (old_terms := base.checked_postings()):
+            facts = {name: fact for name, fact in base.manifest.training.items() if name in FACTS}
+            terms = merged([old_terms.selected(kept), builder.postings()])
+            manifest = write_lexical(directory, manifest, terms, base.manifest.lexical_length, facts)
     return Change(manifest, added, len(replaced), removed)
 
 
@@ -210,7 +215,9 @@ def _write(
         copy_file(base.path / name, directory / name, entry)
     files |= write_documents(directory, tags, vectors)
     norms = np.load(directory / "doctag_norms.npy", mmap_mode="r")
-    facts = {name: fact for name, fact in base.manifest.training.items() if name != "doctags_never_trained"}
+    # What is said of the documents that the model had.
+    gone = {"doctags_never_trained", *FACTS}
+    facts = {name: fact for name, fact in base.manifest.training.items() if name not in gone}
     manifest = replace(
         base.manifest,
         name=target.name,

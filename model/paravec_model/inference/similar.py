@@ -39,15 +39,15 @@ class DocumentIndex:
         self.tags = artifact.doctags
         """The documents' tags, in the order of their vectors."""
         self._arrays = artifact.arrays
-        length = artifact.manifest.lexical_length
-        self.lexical = None if length is None else LexicalIndex(artifact.arrays, length)
+        postings, length = artifact.postings, artifact.manifest.lexical_length
+        self.lexical = LexicalIndex(postings, length) if postings and length is not None else None
         """The documents by their words; None if the artifact has no lexical index."""
 
     def warm_up(self) -> None:
         """Load what every search needs."""
         _ = self.tags[0], self._document_vectors
         if self.lexical:
-            self.lexical.query(["a"], 1)
+            self.lexical.scorer([self.lexical.query(["a"], 1)])
 
     def find(
         self,
@@ -100,17 +100,18 @@ class DocumentIndex:
         """The scores and rows of the best documents of each query, in no order."""
         count, shape = len(self.tags), (len(units), min(top_k, len(self.tags)))
         scores, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
-        scorers = [(i, self.lexical.scorer(part)) for i, part in enumerate(parts) if part and self.lexical]
-        if scorers:
+        scorer = self.lexical.scorer(parts) if self.lexical and any(parts) else None
+        if scorer:
             # Scaled here, so that the kernel only adds.
             units = units * np.array([[1 - part.weight if part else 1] for part in parts], np.float32)
         step = max(1, _PORTION_MULTIPLY_ADDS // max(1, units.size))
         for begin in range(0, count if len(units) else 0, step):
             raise_if_stopped(stop)
             end = min(begin + step, count)
-            added = np.zeros((len(units), end - begin), np.float32) if scorers else None
-            for i, scorer in scorers:
-                scorer.add(begin, end, added[i])  # type: ignore[index]
+            added = None
+            if scorer:
+                added = np.zeros((len(units), end - begin), np.float32)
+                scorer.add(begin, end, added)
             kernel("find_nearest")(
                 self._document_vectors.address,
                 begin,

@@ -134,7 +134,9 @@ typedef struct {
 typedef struct {
     int64_array starts;     /* terms + 1; the list of term t is from starts[t] to starts[t + 1] */
     uint32_array documents; /* ascending in each list */
-    uint8_array shares;     /* how much of a term's weight each document gets */
+    uint8_array counts;     /* how often each document of a list has the term */
+    uint32_array lengths;   /* terms of each document */
+    float_array saturation; /* two: a document of length n gets count / (count + first + second * n) of a weight */
 } posting_lists;
 
 /* The library exports the functions from here on. */
@@ -166,8 +168,9 @@ int32_t infer_map(const map_model *model, const uint32_t *ids, int64_t id_count,
 
 int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
                      int64_t query_count, const float *added, float *scores, uint32_t *rows, int64_t top_k);
-int32_t add_shares(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
-                   int64_t term_count, int64_t begin, int64_t end, float *scores);
+int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
+                 int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
+                 float *scores);
 
 #pragma GCC visibility pop
 

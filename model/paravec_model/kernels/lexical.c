@@ -4,37 +4,67 @@
 
 #include "checks.h"
 
-/* Add what the terms of a query give to the scores of the documents from `begin` to `end`.
-
-   `positions`: for each term, the place in its list where the documents from `begin` on begin; on return, those from
-   `end` on. `scores`: of the documents from `begin` on. */
-int32_t add_shares(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
-                   int64_t term_count, int64_t begin, int64_t end, float *scores) {
-    if (lists == NULL || lists->starts.data == NULL || lists->documents.length != lists->shares.length ||
-        (lists->documents.length > 0 && (lists->documents.data == NULL || lists->shares.data == NULL))) {
+static enum status check_lists(const posting_lists *lists) {
+    if (lists == NULL || lists->starts.data == NULL || lists->documents.length != lists->counts.length ||
+        (lists->documents.length > 0 && (lists->documents.data == NULL || lists->counts.data == NULL)) ||
+        (lists->lengths.length > 0 && lists->lengths.data == NULL) || lists->saturation.data == NULL ||
+        lists->saturation.length != 2) {
         return BAD_TABLE;
     }
-    if (terms == NULL || factors == NULL || positions == NULL || scores == NULL || begin < 0 || end < begin ||
-        end > UINT32_MAX || check_size(term_count, 1) != OK) {
+    return OK;
+}
+
+/* Add what a term gives to the scores of the documents from `begin` to `end`, and move `position` behind them. */
+static enum status add_term(const posting_lists *lists, uint32_t term, float factor, int64_t *position, int64_t begin,
+                            int64_t end, float *scores) {
+    if ((int64_t)term >= lists->starts.length - 1) {
+        return BAD_TABLE;
+    }
+    int64_t first = lists->starts.data[term], last = lists->starts.data[term + 1], at = *position;
+    if (first < 0 || at < first || at > last || last > lists->documents.length) {
+        return BAD_TABLE;
+    }
+    const uint32_t *documents = lists->documents.data, *lengths = lists->lengths.data;
+    const uint8_t *counts = lists->counts.data;
+    float shortest = lists->saturation.data[0], slope = lists->saturation.data[1];
+    for (; at < last && documents[at] < end; at++) {
+        /* Documents of a list ascend, unless the file is damaged. */
+        if (documents[at] < begin) {
+            return BAD_TABLE;
+        }
+        float count = (float)counts[at];
+        scores[documents[at] - begin] += factor * count / (count + shortest + slope * (float)lengths[documents[at]]);
+    }
+    *position = at;
+    return OK;
+}
+
+/* Add what the terms of queries give to the scores of the documents from `begin` to `end`.
+
+   The terms of query q are those from ends[q - 1] to ends[q]. `positions`: for each term, the place in its list where
+   the documents from `begin` on begin; on return, those from `end` on. `scores`: a row for each query, of the documents
+   from `begin` on. */
+int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
+                 int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
+                 float *scores) {
+    if (check_lists(lists) != OK) {
+        return BAD_TABLE;
+    }
+    if (terms == NULL || factors == NULL || positions == NULL || ends == NULL || scores == NULL || begin < 0 ||
+        end < begin || end > lists->lengths.length || end > UINT32_MAX || check_size(term_count, 1) != OK ||
+        query_count < 0 || check_size(query_count, end - begin) != OK) {
         return BAD_RANGE;
     }
-    for (int64_t t = 0; t < term_count; t++) {
-        if ((int64_t)terms[t] >= lists->starts.length - 1) {
-            return BAD_TABLE;
+    int64_t t = 0;
+    for (int64_t q = 0; q < query_count; q++) {
+        if (ends[q] < t || ends[q] > term_count) {
+            return BAD_RANGE;
         }
-        int64_t first = lists->starts.data[terms[t]], last = lists->starts.data[terms[t] + 1];
-        int64_t at = positions[t];
-        if (first < 0 || at < first || at > last || last > lists->documents.length) {
-            return BAD_TABLE;
-        }
-        for (; at < last && lists->documents.data[at] < end; at++) {
-            /* Documents of a list ascend, unless the file is damaged. */
-            if (lists->documents.data[at] < begin) {
+        for (; t < ends[q]; t++) {
+            if (add_term(lists, terms[t], factors[t], &positions[t], begin, end, scores + q * (end - begin)) != OK) {
                 return BAD_TABLE;
             }
-            scores[lists->documents.data[at] - begin] += factors[t] * (float)lists->shares.data[at];
         }
-        positions[t] = at;
     }
     return OK;
 }

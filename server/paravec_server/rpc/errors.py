@@ -146,7 +146,7 @@ class NoLexicalIndexError(RequestError):
     """The model has no lexical index to weigh."""
 
     def __init__(self) -> None:
-        problem = "the model has no lexical index; make it with --lexical, or leave lexical_weight out"
+        problem = "the model has no lexical index; make one, or leave lexical_weight out"
         super().__init__(code_pb2.FAILED_PRECONDITION, problem)
 
 
