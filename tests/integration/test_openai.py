@@ -136,6 +136,19 @@ def test_errors_of_envoy_have_that_shape_too(envoy: Envoy) -> None:
     assert "error" not in error(envoy, "/v1/embed", {})[1]
 
 
+def test_errors_leave_envoys_log_clean(envoy: Envoy) -> None:
+    """Errors of the server, and of HEAD, which has no body, are rewritten without a fault of the script."""
+    assert error(envoy, "/v1/embeddings", {"model": "other", "input": "a"})[0] == 404
+    assert request(envoy, "/v1/models/other", method="HEAD")[0] == 404
+    assert "script log" not in envoy.log
+
+
+def test_a_message_that_is_too_large_is_not_tried_again(envoy: Envoy) -> None:
+    """Many numbers are short in JSON and long in protobuf; the server's limit is 413, not 429."""
+    status, answered = error(envoy, "/v1/embeddings", {"model": "test", "input": [1] * 1_000_000})
+    assert (status, answered["error"]["type"], answered["error"]["code"]) == (413, "invalid_request_error", None)
+
+
 def test_models_are_listed(envoy: Envoy, client: EmbeddingClient) -> None:
     """The server's model, alone and by name; another is not found."""
     (model,) = json.loads(request(envoy, "/v1/models")[1])["data"]

@@ -1,9 +1,9 @@
 -- Completes errors that leave as JSON. Each that asks to be tried again gets the headers that HTTP clients know, and on
--- OpenAI's paths the google.rpc.Status becomes the error object of that API.
+-- OpenAI's paths the google.rpc.Status becomes the error object of that API. A message that is too large is 413.
 
 local types = {
   ["400"] = "invalid_request_error", ["401"] = "authentication_error", ["404"] = "invalid_request_error",
-  ["429"] = "rate_limit_error",
+  ["413"] = "invalid_request_error", ["429"] = "rate_limit_error",
 }
 local codes = {["401"] = '"invalid_api_key"', ["404"] = '"model_not_found"', ["429"] = '"rate_limit_exceeded"'}
 
@@ -28,9 +28,21 @@ function envoy_on_response(response)
     headers:replace("retry-after-ms", milliseconds)
     headers:replace("retry-after", string.format("%d", math.ceil(tonumber(milliseconds) / 1000)))
   end
-  if response:streamInfo():dynamicMetadata():get("paravec") then
-    local body = response:body(true)
-    local text = body:getBytes(0, body:length())
+  local openai = response:streamInfo():dynamicMetadata():get("paravec")
+  if not openai and (status ~= "429" or milliseconds) then
+    return
+  end
+  local body = response:body(true)
+  -- The headers from before are no longer valid: body() may have waited.
+  headers = response:headers()
+  local text = body:getBytes(0, body:length())
+  -- gRPC's refusal of a message that is too large for the server. It would be so at each further try.
+  if status == "429" and not milliseconds and text:find("Received message larger than max", 1, true) then
+    status = "413"
+    headers:replace(":status", status)
+  end
+  -- The answer to HEAD has no body.
+  if openai and text ~= "" then
     local kind = string.format(
       '"type":"%s","param":null,"code":%s', types[status] or "server_error", codes[status] or "null")
     text = '{"error":' .. text:gsub('"code":%d+', kind, 1):gsub("%s*$", "") .. "}\n"
