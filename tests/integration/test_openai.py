@@ -86,6 +86,7 @@ def test_embeddings_have_unit_length(envoy: Envoy, client: EmbeddingClient) -> N
         ({"input": [1, 2, 3]}, 400, "input[0]: must be a text: token ids are those of another model"),
         ({"input": ["a", [1, 2]]}, 400, "input[1]: must be a text: token ids are those of another model"),
         ({"input": ["a", None]}, 400, "input[1]: must be a text"),
+        ({"input": json.loads("[" * 60 + "]" * 60)}, 400, "lists not be nested deeply"),
         ({"input": "fire " * 3000}, 400, "input[0]: has 3000 tokens"),
         ({"input": "a", "encoding_format": "int8"}, 400, "encoding_format: must be float or base64"),
         ({"input": "a", "dimensions": 3}, 400, "dimensions: must be"),

@@ -63,7 +63,7 @@ class MalformedError(InvalidArgumentError):
     """The bytes of a request do not parse as the message `name`."""
 
     def __init__(self, name: str) -> None:
-        super().__init__("request", f"is not a {name} (text must be UTF-8)")
+        super().__init__("request", f"is not a {name} (text must be UTF-8, and lists not be nested deeply)")
 
 
 class NoRequestError(InvalidArgumentError):
