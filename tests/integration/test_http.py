@@ -154,12 +154,13 @@ def test_refusals_have_the_status_that_http_has_for_them() -> None:
 
 
 def test_without_a_server_the_answer_is_503() -> None:
-    """Nothing listens where the server should be: the body says so in JSON, and Envoy is not ready."""
+    """Nothing listens where the server should be: the body says so in JSON, and /readyz only knows of the address."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with envoys.running(f"127.0.0.1:{unused.getsockname()[1]}") as envoy:
             status, body = error(envoy, "/v1/model")
             assert (status, body["code"]) == (503, 14)
+            until(lambda: request(envoy, "/readyz")[0] == 200)
 
 
 def test_the_bearer_token_is_that_of_grpc(artifact: Artifact, tokens: Path) -> None:
