@@ -15,12 +15,11 @@ from typing import Any
 
 from .artifact import Artifact, Manifest
 from .artifact.manifest import MANIFEST, SIGNATURE, FileEntry
-from .artifact.writer import HashingFile, new_directory
+from .artifact.writer import HashingFile, copy_file, new_directory
 from .errors import ArtifactError, OptionError
 
 _OCI = "application/vnd.oci.image"
 _MODEL = "application/vnd.cncf.model"
-_PIECE_BYTES = 8 * 2**20
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 Json = dict[str, Any]
@@ -85,16 +84,9 @@ def _layer(file: Path, blobs: Path, listed: FileEntry | None) -> Json:
         # No manifest lists the signature: a link could publish any file of the machine, and a pipe has no end.
         if file.name == SIGNATURE and not stat.S_ISREG(file.lstat().st_mode):
             raise ArtifactError(f"{file}: is not a regular file")
-        source = file.open("rb")
     except OSError as error:
         raise ArtifactError(f"{file}: {error.strerror}") from error
-    with source, temporary.open("wb") as target:
-        out = HashingFile(target)
-        while piece := source.read(_PIECE_BYTES):
-            out.write(piece)
-    entry = out.entry()
-    if listed not in (None, entry):
-        raise ArtifactError(f"{file}: its SHA-256 differs from the manifest's: the file was changed or damaged")
+    entry = copy_file(file, temporary, listed)
     temporary.rename(blobs / entry.sha256)
     annotations = {"org.cncf.model.filepath": file.name, "org.opencontainers.image.title": file.name}
     return _descriptor(f"{_MODEL}.{_kind(file.name)}.v1.raw", entry) | {"annotations": annotations}

@@ -107,8 +107,11 @@ def write_documents(directory: Path, tags: Sequence[Tag], vectors: Any) -> dict[
     return files
 
 
-def copy_file(source: Path, target: Path, entry: FileEntry) -> None:
-    """Copy a file of an artifact; ArtifactError if it cannot be read, or is not the one of its manifest's entry."""
+def copy_file(source: Path, target: Path, listed: FileEntry | None) -> FileEntry:
+    """Copy a file of an artifact, and return its entry. `listed`: its entry in the manifest; None if it has none.
+
+    ArtifactError if the file cannot be read, or is not as listed.
+    """
     try:
         read = source.open("rb")
     except OSError as error:
@@ -117,8 +120,10 @@ def copy_file(source: Path, target: Path, entry: FileEntry) -> None:
         out = HashingFile(file)
         while piece := read.read(_PIECE_BYTES):
             out.write(piece)
-    if out.entry() != entry:
+    entry = out.entry()
+    if listed not in (None, entry):
         raise ArtifactError(f"{source}: its SHA-256 differs from the manifest's: the file was changed or damaged")
+    return entry
 
 
 def write_array(

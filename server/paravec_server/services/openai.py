@@ -19,7 +19,7 @@ from ..rpc.errors import InvalidArgumentError, NotFoundError, parse
 from ..rpc.thread_pool import ElasticThreadPool
 from ..settings import Settings
 from .inference import EmbeddingRequest, EmbeddingRpc, Inference, check_count
-from .messages import OptionsReader
+from .messages import read_options
 
 DESCRIPTOR = openai.DESCRIPTOR.services_by_name["OpenAIService"]
 SERVICE = DESCRIPTOR.full_name
@@ -50,7 +50,7 @@ class OpenAIService:
     def serve(self, encoder: Encoder) -> None:
         """Answer with this encoder from now on."""
         self._manifest = manifest = encoder.manifest
-        self._options = OptionsReader(encoder, self._settings, "options")(_OPTIONS)
+        self._options = read_options(_OPTIONS.SerializeToString(), encoder, self._settings, "options")
         self._model = openai.Model(
             id=manifest.name,
             object="model",
