@@ -30,7 +30,7 @@ from benchmarks.machine import cpu, usable_cores, write_results
 from benchmarks.models import best_corpus, texts_of, trained_model
 from benchmarks.services import BUILD, ServiceError, paravec
 
-_IN_FLIGHT = ("calls_in_flight", "work_in_flight_seconds", "message_bytes_in_flight")
+_IN_FLIGHT = ("calls_in_flight", "streams_in_flight", "work_in_flight_seconds", "message_bytes_in_flight")
 
 
 def main() -> int:

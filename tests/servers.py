@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from paravec_client import EmbeddingClient
+from paravec_server.rpc.compute_slots import ComputeSlots
 
 PATIENCE = 60.0
 
@@ -24,6 +26,11 @@ def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.01)
+
+
+def compute_slots(slots: int = 4) -> ComputeSlots:
+    """Compute slots for a server in this process, with as many threads."""
+    return ComputeSlots(slots, ThreadPoolExecutor(slots))
 
 
 class Server:

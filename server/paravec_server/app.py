@@ -22,6 +22,7 @@ from .process.signals import on_stop
 from .process.worker import WorkerIdentity
 from .rpc.admission import Admission
 from .rpc.channel_args import channel_args
+from .rpc.compute_slots import MAX_PREEMPTED, ComputeSlots
 from .rpc.dispatcher import Dispatcher
 from .rpc.fast_path.self_test import fast_path_works
 from .rpc.server import RpcServer
@@ -86,7 +87,10 @@ class App:
             live, ready = (partial(f, self._shared_counters, settings) for f in (liveness_problem, readiness_problem))
             serve_operations(settings.operations_listen, live, ready, metrics_page(self._shared_counters, self._info))
         self._admission = Admission(settings, self._counters)
-        self._inference = Inference(settings, self._counters)
+        # Each connection may have a stream beyond the limit, see `admission`.
+        executor = ElasticThreadPool(2 * settings.max_streams_in_flight + MAX_PREEMPTED, "call")
+        self._slots = ComputeSlots(settings.inference_threads, executor, settings.max_wait_seconds)
+        self._inference = Inference(settings, self._counters, self._slots)
         self._services = (
             EmbeddingService(settings, self._inference, self._admission),
             OpenInferenceService(settings, self._inference, self._admission, self._health.is_alive),
@@ -107,8 +111,7 @@ class App:
         dispatcher = Dispatcher(methods, self._admission, self._counters, tokens, self._tracing, settings.peer_seconds)
         self._server = RpcServer(
             dispatcher,
-            # Each connection may have a call beyond the limit, see `admission`.
-            ElasticThreadPool(2 * settings.max_concurrent_rpcs, "call"),
+            self._slots,
             options=[
                 *channel_args(settings),
                 # Workers share their supervisor's port. Without others, a second server on the port must fail.
@@ -178,7 +181,7 @@ class App:
 
     def _beat(self) -> None:
         """Report liveness and trim memory, then wait for a wake-up or the next heartbeat."""
-        stuck = max(self._inference.stuck_seconds, self._server.stuck_seconds)
+        stuck = max(self._slots.stuck_seconds, self._server.stuck_seconds)
         self._counters["heartbeat"] = time.monotonic() - stuck
         self._health.set_alive(stuck <= self._settings.hang_seconds and not self._shared_counters.hang)
         self._trimmer.trim(idle=self._admission.is_idle)

@@ -65,10 +65,10 @@ class Settings:
         choices=("model", "sgd", "map"),
     )
     max_concurrent_rpcs: int = _setting(
-        256,
-        "calls and streams in progress in each worker, without short calls; each has a thread, a stream two",
-        least=1,
-        most=10_000,
+        4096, "calls and streams in progress in each worker, without short calls", least=1, most=10_000
+    )
+    max_streams_in_flight: int = _setting(
+        256, "streams in progress in each worker; each has two threads", least=1, most=10_000
     )
     max_bytes_in_flight: int = _setting(
         64 * 2**20,
@@ -77,7 +77,7 @@ class Settings:
         most=10**12,
     )
     max_work_in_flight: float = _setting(
-        2.0,
+        5.0,
         "CPU seconds that these calls will need, in each worker; estimated from tokens, epochs and the model's size",
         least=0.001,
         most=10**6,

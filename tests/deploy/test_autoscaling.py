@@ -176,19 +176,39 @@ def test_keda_without_a_namespace_is_refused(tmp_path: Path) -> None:
 
 
 SERIES: dict[str, dict[str, float]] = {
-    # Half of its calls, and a hundredth of the rest.
-    "paravec-server-1-a": {"calls_in_flight": 128, "work_in_flight_seconds": 0.02, "message_bytes_in_flight": 1},
+    # Half of its streams, and little of the rest.
+    "paravec-server-1-a": {
+        "calls_in_flight": 128,
+        "streams_in_flight": 128,
+        "work_in_flight_seconds": 0.02,
+        "message_bytes_in_flight": 1,
+    },
     # A tenth of its calls, and more work than its limit.
-    "paravec-server-1-b": {"calls_in_flight": 25.6, "work_in_flight_seconds": 2.2, "message_bytes_in_flight": 1},
+    "paravec-server-1-b": {
+        "calls_in_flight": 409.6,
+        "streams_in_flight": 0,
+        "work_in_flight_seconds": 2.2,
+        "message_bytes_in_flight": 1,
+    },
     # Of another environment.
-    "blue-paravec-server-1-a": {"calls_in_flight": 256, "work_in_flight_seconds": 2, "message_bytes_in_flight": 1},
+    "blue-paravec-server-1-a": {
+        "calls_in_flight": 4096,
+        "streams_in_flight": 1,
+        "work_in_flight_seconds": 2,
+        "message_bytes_in_flight": 1,
+    },
 }
-LIMITS: dict[str, float] = {"calls_in_flight": 256, "work_in_flight_seconds": 2, "message_bytes_in_flight": 1000}
+LIMITS: dict[str, float] = {
+    "calls_in_flight": 4096,
+    "streams_in_flight": 256,
+    "work_in_flight_seconds": 2,
+    "message_bytes_in_flight": 1000,
+}
 
 
 @promtool
 def test_a_pod_is_as_full_as_its_fullest_limit(tmp_path: Path, rendered: Mapping[str, Objects]) -> None:
-    """promtool evaluates both queries: pods of this environment only, each by the largest of its three shares."""
+    """promtool evaluates both queries: pods of this environment only, each by the largest of its four shares."""
     series = [
         {
             "series": f'paravec_{name}{suffix}{{namespace="ml",pod="{pod}",instance="{pod}:9464"}}',

@@ -16,14 +16,13 @@ from paravec_server.rpc.admission import Admission
 from paravec_server.rpc.call import RpcMethod
 from paravec_server.rpc.dispatcher import Dispatcher
 from paravec_server.rpc.server import RpcServer
-from paravec_server.rpc.thread_pool import ElasticThreadPool
 from paravec_server.security.bearer_tokens import BearerTokens
 from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import SharedCounters
 
 from ..calls import SERVICE, started
 from ..credentials import NEW, OLD, bearer, health
-from ..servers import PATIENCE, running, until
+from ..servers import PATIENCE, compute_slots, running, until
 
 
 def calls(channel: grpc.Channel, **how: Any) -> Iterator[Callable[[], Any]]:
@@ -77,7 +76,7 @@ def test_refused_tokens_are_counted(tokens: Path) -> None:
     row = SharedCounters().workers[0]
     admission = Admission(Settings(model=Path("m")), row)
     methods = {"/any/Method": RpcMethod(lambda *_: b"")}
-    server = RpcServer(Dispatcher(methods, admission, row, BearerTokens(tokens)), ElasticThreadPool(2, "test"))
+    server = RpcServer(Dispatcher(methods, admission, row, BearerTokens(tokens)), compute_slots(2))
     with started(server) as target, grpc.insecure_channel(target) as channel:
         call: Any = channel.unary_unary("/any/Method")
         codes = []

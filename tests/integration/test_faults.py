@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +32,7 @@ from paravec_server.telemetry.counters import SharedCounters
 from paravec_server.telemetry.logs import _JsonFormatter
 
 from ..calls import started, stub_of
-from ..servers import PATIENCE, until
+from ..servers import PATIENCE, compute_slots, until
 
 SECRET = "grünerdrachen"
 
@@ -75,7 +74,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
     """The embedding service with this encoder, or none yet, and its dispatcher."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
-    inference = Inference(settings, row)
+    inference = Inference(settings, row, compute_slots())
     service = EmbeddingService(settings, inference, admission)
     if encoder:
         inference.encoder = encoder
@@ -87,7 +86,7 @@ def build(encoder: Any = None) -> tuple[EmbeddingService, Dispatcher]:
 @contextmanager
 def serving(encoder: Any = None) -> Iterator[Any]:
     """A stub that talks to a server with this encoder, or with none yet."""
-    with started(RpcServer(build(encoder)[1], ThreadPoolExecutor(4))) as target, stub_of(target) as stub:
+    with started(RpcServer(build(encoder)[1], compute_slots(4))) as target, stub_of(target) as stub:
         yield stub
 
 
@@ -100,7 +99,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_direct_path_is_used_with_this_grpcio(request: pytest.FixtureRequest) -> None:
     """The installed grpcio serves calls from the completion queue, which is twice as fast as grpcio's own server."""
-    server = RpcServer(build()[1], ThreadPoolExecutor(1))
+    server = RpcServer(build()[1], compute_slots(1))
     assert server.has_fast_path == ("direct" in request.node.callspec.id)
 
 
@@ -240,7 +239,7 @@ def test_a_short_call_that_waited_too_long_is_refused(encoder: Encoder, request:
     if "direct" not in request.node.callspec.id:
         pytest.skip("grpcio's server answers short calls without a queue of ours")
     with (
-        started(RpcServer(build(encoder)[1], ThreadPoolExecutor(4), max_wait=-1.0)) as target,
+        started(RpcServer(build(encoder)[1], compute_slots(4), max_wait=-1.0)) as target,
         stub_of(target) as stub,
     ):
         call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="fire")]), timeout=PATIENCE)
@@ -283,13 +282,13 @@ def test_a_failing_tracer_leaves_nothing_in_flight(encoder: Encoder, where: str,
     """A call whose span cannot begin fails, and a call whose span cannot end is answered."""
     settings, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(settings, row)
-    inference = Inference(settings, row)
+    inference = Inference(settings, row, compute_slots())
     service = EmbeddingService(settings, inference, admission)
     inference.encoder = encoder
     service.serve(encoder)
     admission.open()
     tracing: Any = BrokenTracing(where)
-    server = RpcServer(Dispatcher(service.methods(), admission, row, tracing=tracing), ThreadPoolExecutor(4))
+    server = RpcServer(Dispatcher(service.methods(), admission, row, tracing=tracing), compute_slots(4))
     with started(server) as target, stub_of(target) as stub:
         for documents in (1, 9):
             call = stub.Embed.future(pb.EmbedRequest(documents=[pb.Document(text="a")] * documents))

@@ -29,6 +29,7 @@ from ..servers import PATIENCE, Server, command, failure, running, until
 
 LIMITS = {
     "paravec_calls_in_flight": 2,
+    "paravec_streams_in_flight": 4,
     "paravec_message_bytes_in_flight": 3,
     "paravec_work_in_flight_seconds": 0.5,
 }
@@ -128,7 +129,7 @@ def test_model_build_and_workers_are_exposed(address: str, measured: Server, art
     facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
     assert told("paravec_model_info", **facts, algorithm="dbow", method="sgd") == 1
     assert {"version", "python", "grpcio"} <= told.labels()["paravec_build_info"]
-    assert told("paravec_calls_in_flight_limit") == 256
+    assert told("paravec_calls_in_flight_limit") == 4096
     assert told("paravec_workers", state="serving") == 1
     assert told("paravec_workers", state="stopped") == 0
     assert told("paravec_worker_restarts_total") == 0

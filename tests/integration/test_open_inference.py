@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from paravec_server.settings import Settings
 from paravec_server.telemetry.counters import CODES, SharedCounters
 
 from ..calls import details, started
-from ..servers import PATIENCE
+from ..servers import PATIENCE, compute_slots
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "inference.GRPCInferenceService"
@@ -52,8 +51,8 @@ def test_a_loading_server_is_live_and_not_ready() -> None:
     """A server that is still loading is live and not ready, and so is every model name."""
     limits, row = Settings(model=Path("m")), SharedCounters().workers[0]
     admission = Admission(limits, row)
-    service = OpenInferenceService(limits, Inference(limits, row), admission, lambda: True)
-    server = RpcServer(Dispatcher(service.methods(), admission, row), ThreadPoolExecutor(4))
+    service = OpenInferenceService(limits, Inference(limits, row, compute_slots()), admission, lambda: True)
+    server = RpcServer(Dispatcher(service.methods(), admission, row), compute_slots(4))
     with started(server) as target, grpc.insecure_channel(target) as channel:
         assert call(channel, "ServerLive", b"", oip.ServerLiveResponse).live
         assert not call(channel, "ServerReady", b"", oip.ServerReadyResponse).ready

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -163,6 +164,40 @@ def test_calls_beyond_the_limit_are_refused_at_once(artifact: Artifact) -> None:
     reason = details(error, error_details_pb2.ErrorInfo)
     assert (reason.reason, reason.domain) == ("OVERLOADED", "paravec")
     assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
+
+
+def test_hundreds_of_batches_wait_without_threads(artifact: Artifact) -> None:
+    """600 batches at once from one client are all answered, with no thread for each, and their order is fair: another
+    client's batch is answered before them."""
+    batch = embed(*["fire and water"] * 64, epochs=200)
+    with running(artifact.path, "--threads", "1", "--max-streams", "1000", "--max-work-in-flight", "1000") as server:
+        with stub_of(server.target) as many, stub_of(server.target) as one:
+            calls = [many.Embed.future(batch, timeout=PATIENCE) for _ in range(600)]
+            assert calls[0].result()
+            threads = len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
+            assert one.Embed(batch, timeout=PATIENCE)
+            waiting = sum(not call.done() for call in calls)
+            assert all(len(call.result().embeddings) == 64 for call in calls)
+    assert threads < 64
+    assert waiting > 100
+
+
+def test_streams_beyond_their_limit_are_refused(artifact: Artifact) -> None:
+    """A stream more than `max_streams_in_flight` is refused and counted; batches are answered meanwhile."""
+    with running(artifact.path, "--max-streams-in-flight", "1", "--operations-listen", "127.0.0.1:0") as server:
+        with stub_of(server.target) as stub:
+            hold = threading.Event()
+            stream = stub.EmbedStream(one_then_wait(hold))
+            assert next(stream).HasField("embedding")
+            with pytest.raises(grpc.RpcError, match="too many streams") as raised:
+                next(stub.EmbedStream(one_then_wait(hold)))
+            assert stub.Embed(embed(*["a"] * 9), timeout=PATIENCE)
+            told = Scrape(address_of(server))
+            hold.set()
+            assert list(stream) == []
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert told("paravec_calls_refused_total", reason="too_many_streams") == 1
+    assert told("paravec_streams_in_flight") == told("paravec_streams_in_flight_limit") == 1
 
 
 def test_a_cancelled_stream_stops_its_work_and_frees_its_place(artifact: Artifact) -> None:

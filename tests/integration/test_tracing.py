@@ -17,7 +17,7 @@ from paravec_model.encoder import Encoder
 from paravec_server.rpc.server import RpcServer
 
 from ..calls import embed, started, stub_of
-from ..servers import PATIENCE, Server, command, running
+from ..servers import PATIENCE, Server, command, compute_slots, running
 from .test_faults import Broken, build
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
@@ -151,7 +151,7 @@ def test_an_internal_error_marks_its_span(
 
     _, calls = build(Broken(encoder))
     calls._tracing = tracing = Tracing()
-    with started(RpcServer(calls, ThreadPoolExecutor(2))) as target, stub_of(target) as stub:
+    with started(RpcServer(calls, compute_slots(2))) as target, stub_of(target) as stub:
         with pytest.raises(grpc.RpcError):
             stub.Embed(embed(SECRET), metadata=[TRACEPARENT])
     tracing.close()

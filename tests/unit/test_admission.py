@@ -52,6 +52,22 @@ def test_work_is_bounded_for_callers_with_many_calls(row: WorkerCounters) -> Non
     admission.reserve("b", size=1, work=4)
 
 
+def test_streams_are_bounded_apart_from_other_calls(row: WorkerCounters) -> None:
+    """The stream beyond the limit is refused; a call is not, and a stream that has ended makes room."""
+    admission = Admission(Settings(model=Path("m"), max_streams_in_flight=2), row)
+    admission.open()
+    admission.enter()
+    first, _ = (admission.reserve("a", size=0, work=0, is_stream=True) for _ in range(2))
+    with pytest.raises(OverloadedError, match="streams"):
+        admission.reserve("a", size=0, work=0, is_stream=True)
+    admission.reserve("a", size=1, work=1)
+    assert (row["calls_in_flight"], row["streams_in_flight"], row["refused_streams"]) == (3, 2, 1)
+    admission.leave(first, 0)
+    admission.sent(first)
+    admission.reserve("a", size=0, work=0, is_stream=True)
+    assert (row["calls_in_flight"], row["streams_in_flight"]) == (3, 2)
+
+
 def test_calls_are_bounded(admission: Admission, row: WorkerCounters) -> None:
     """The call beyond the bound is refused."""
     taken = [admission.reserve("a", size=0, work=0) for _ in range(4)]

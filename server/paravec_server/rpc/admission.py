@@ -1,8 +1,9 @@
 """How much work the server accepts, and how the limits are shared among connections.
 
 Short calls are not limited by what is in flight: a response costs no more than a refusal. All other calls are limited
-in three ways: by their number, the bytes of their requests, and the seconds that they are estimated to compute. While
-several connections have calls in flight, each may use an equal share of every limit, even if others fill the rest.
+by their number, by that of streams among them, by the bytes of their requests, and by the seconds that they are
+estimated to compute. While several connections have calls in flight, each may use an equal share of every limit, even
+if others fill the rest.
 """
 
 import random
@@ -10,7 +11,7 @@ import threading
 from typing import Literal
 
 from ..settings import Settings
-from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, WORK, WorkerCounters
+from ..telemetry.counters import BYTES, CALLS, DRAINING, SERVING, STATE, STREAMS, WORK, WorkerCounters
 from .errors import NotReadyError, OverloadedError
 
 # When a refused caller should retry: spread out, so that not all come back at the same moment.
@@ -22,9 +23,11 @@ _MAX_OPEN_CALLS = 20_000
 # Calls of one connection that are accepted however long they compute.
 _FREE_CALLS = 4
 
-Resource = Literal["calls", "bytes", "work", "waited"]
+Resource = Literal["calls", "streams", "bytes", "work", "waited"]
 
-_LIMITED: tuple[tuple[Resource, int], ...] = (("calls", CALLS), ("bytes", BYTES), ("work", WORK))
+_LIMITED: tuple[tuple[Resource, int], ...] = (
+    ("calls", CALLS), ("streams", STREAMS), ("bytes", BYTES), ("work", WORK),
+)  # fmt: skip
 
 
 class Connection:
@@ -34,7 +37,7 @@ class Connection:
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
-        self.held = {CALLS: 0, BYTES: 0, WORK: 0}
+        self.held = dict.fromkeys((CALLS, STREAMS, BYTES, WORK), 0)
 
 
 class Reservation:
@@ -44,7 +47,7 @@ class Reservation:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.amounts = {CALLS: 0, BYTES: 0, WORK: 0}
+        self.amounts = dict.fromkeys((CALLS, STREAMS, BYTES, WORK), 0)
 
 
 class Admission:
@@ -55,6 +58,7 @@ class Admission:
         self._idle = threading.Condition(counters.lock)
         self._limits = {
             CALLS: settings.max_concurrent_rpcs,
+            STREAMS: settings.max_streams_in_flight,
             BYTES: settings.max_bytes_in_flight,
             WORK: _microseconds(settings.max_work_in_flight),
         }
@@ -100,7 +104,7 @@ class Admission:
                 raise self._overloaded("calls")
             self._open += 1
 
-    def reserve(self, peer: str, *, size: int, work: float) -> Reservation:
+    def reserve(self, peer: str, *, size: int, work: float, is_stream: bool = False) -> Reservation:
         """Count a call with a request of `size` bytes and about `work` seconds to compute.
 
         OverloadedError, and nothing is counted, if that is more than this connection may have in flight.
@@ -109,8 +113,10 @@ class Admission:
             connection = self._connections.get(peer) or Connection(peer)
             connections = len(self._connections) + (peer not in self._connections)
             wanted = {CALLS: 1, BYTES: size, WORK: _microseconds(work)}
+            if is_stream:
+                wanted[STREAMS] = 1
             for resource, cell in _LIMITED:
-                if not self._fits(cell, wanted[cell], connection.held, connections):
+                if cell in wanted and not self._fits(cell, wanted[cell], connection.held, connections):
                     raise self._overloaded(resource)
             self._connections[peer] = connection
             reservation = Reservation(connection)
@@ -144,8 +150,8 @@ class Admission:
             self._open -= 1
             self._unsent += 1
             if reservation:
-                self._add(reservation, CALLS, -reservation.amounts[CALLS])
-                self._add(reservation, WORK, -reservation.amounts[WORK])
+                for cell in (CALLS, STREAMS, WORK):
+                    self._add(reservation, cell, -reservation.amounts[cell])
                 self._add(reservation, BYTES, response_size - reservation.amounts[BYTES])
 
     def sent(self, reservation: Reservation | None) -> None:

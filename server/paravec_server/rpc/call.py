@@ -12,6 +12,7 @@ from .admission import Admission, Reservation
 
 if TYPE_CHECKING:
     from ..telemetry.tracing import CallSpan
+    from .slot import Slot
 
 CANCELLATION_DELAY_SECONDS = 0.02
 """How long to wait for a cancellation after the last message: gRPC reports the end of the messages first."""
@@ -95,6 +96,8 @@ class Call:
         self.request: Any = None
         """Its request, if it was parsed when the batch key was computed."""
         self.span: CallSpan | None = None
+        self.slot: Slot | None = None
+        """Its compute slot, if it runs in one from its start."""
         self._admission = admission
         self._callback: Callable[[], None] | None = None
 
@@ -103,9 +106,9 @@ class Call:
         """The address of its connection."""
         return str(self.context.peer())
 
-    def reserve(self, size: int, work: float) -> None:
+    def reserve(self, size: int, work: float, *, is_stream: bool) -> None:
         """Count a request of `size` bytes and `work` seconds as in flight; OverloadedError beyond the limits."""
-        self.reservation = self._admission.reserve(self.peer, size=size, work=work)
+        self.reservation = self._admission.reserve(self.peer, size=size, work=work, is_stream=is_stream)
 
     def set_work(self, seconds: float) -> None:
         """Correct the estimate of how long it computes."""

@@ -97,7 +97,7 @@ class Dispatcher:
     def reserve(self, method: RpcMethod, call: Call, size: int) -> None:
         """Count a request of `size` bytes as in flight; OverloadedError beyond the limits."""
         if call.admitted and not call.reservation:
-            call.reserve(size, method.estimate_seconds(size))
+            call.reserve(size, method.estimate_seconds(size), is_stream=method.server_streaming)
 
     def refuse(self, call: Call, error: Exception) -> CallResult:
         """End a call that does not run."""

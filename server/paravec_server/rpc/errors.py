@@ -81,7 +81,7 @@ class UnauthenticatedError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """Too many calls, too many bytes or too much work is in flight, or the call has waited too long."""
+    """Too many calls, streams or bytes or too much work is in flight, or the call has waited too long."""
 
     def __init__(self, what: str, retry_milliseconds: int) -> None:
         Exception.__init__(self, what)
@@ -92,6 +92,7 @@ class OverloadedError(RequestError):
 
 _OVERLOADED = {
     "calls": "too many calls in flight",
+    "streams": "too many streams in flight",
     "bytes": "too many bytes in flight",
     "work": "too much work in flight",
     "waited": "waited too long for its turn",

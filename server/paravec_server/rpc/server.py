@@ -15,6 +15,7 @@ import grpc
 from paravec_model.errors import StoppedError
 
 from .call import Call, CallResult, RpcMethod, StreamRunner
+from .compute_slots import ComputeSlots
 from .fast_path.completion_queue import is_supported
 from .fast_path.fast_path import FastPath
 from .thread_pool import InlineExecutor
@@ -28,23 +29,23 @@ class RpcServer:
     def __init__(
         self,
         runner: StreamRunner,
-        executor: ThreadPoolExecutor,
+        slots: ComputeSlots,
         options: Sequence[tuple[str, Any]] = (),
         *,
         fast_path: bool = True,
         max_wait: float = 30.0,
     ) -> None:
-        """`executor`: runs calls of methods that have none of their own. `options`: channel arguments. `fast_path`:
-        take unary calls straight from gRPC's completion queue, if this grpcio supports it. `max_wait`: seconds that a
-        short call may wait there.
+        """`slots`: run the calls of the fast path; their executor runs the others, but for methods that have an
+        executor of their own. `options`: channel arguments. `fast_path`: take unary calls straight from gRPC's
+        completion queue, if this grpcio supports it. `max_wait`: seconds that a short call may wait there.
 
         All methods are registered with gRPC's core, which then keeps a queue for each: many calls of one method do not
         hold up calls of others.
         """
         handlers = GenericHandlers(runner)
-        self._server = grpc.server(executor, interceptors=[handlers], options=options)
+        self._server = grpc.server(slots.executor, interceptors=[handlers], options=options)
         use_fast_path = fast_path and is_supported(self._server)
-        self._fast_path = FastPath(self._server, runner, executor, max_wait) if use_fast_path else None
+        self._fast_path = FastPath(self._server, runner, slots, max_wait) if use_fast_path else None
         for name, method in runner.methods.items():
             if self._fast_path and method.executor is None and not method.server_streaming:
                 self._fast_path.add(name, method)

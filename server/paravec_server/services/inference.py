@@ -1,7 +1,7 @@
 """What the services share: compute slots, the encoder, and calls with one request that asks for vectors."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -13,10 +13,10 @@ from paravec_model.options import InferenceOptions, Stop
 from paravec_model.text.token_ids import Document, TokenIds
 
 from ..rpc.call import Call, RpcMethod
+from ..rpc.compute_slots import ComputeSlots
 from ..rpc.errors import InvalidArgumentError, RequestError, TooManyTokensError
 from ..settings import Settings
 from ..telemetry.counters import WorkerCounters
-from .compute_slots import ComputeSlots
 
 # About how many bytes of a request hold one token.
 _TOKEN_BYTES = 5
@@ -30,16 +30,11 @@ class Inference:
 
     encoder: Encoder
 
-    def __init__(self, settings: Settings, counters: WorkerCounters) -> None:
-        self._slots = ComputeSlots(settings.inference_threads, settings.max_wait_seconds)
+    def __init__(self, settings: Settings, counters: WorkerCounters, slots: ComputeSlots) -> None:
+        self._slots = slots
         self.max_tokens = settings.max_tokens
         """The most tokens of a document."""
         self._counters = counters
-
-    @property
-    def stuck_seconds(self) -> float:
-        """How long all slots have been taken without progress in any."""
-        return self._slots.stuck_seconds
 
     def estimate_seconds(self, size: int) -> float:
         """About how many seconds one core computes for a request of `size` bytes with default options."""
@@ -54,7 +49,7 @@ class Inference:
         returns True once the call is cancelled. StoppedError if the call is cancelled before it gets a slot,
         WaitedTooLongError after `max-wait-seconds`.
         """
-        with self._slots.hold(call.peer, call.on_cancel) as slot:
+        with nullcontext(call.slot) if call.slot else self._slots.hold(call.peer, call.on_cancel) as slot:
 
             def stop() -> bool:
                 slot.yield_if_due()

@@ -29,6 +29,7 @@ CODES = tuple(grpc.StatusCode)
 
 REASONS = (
     "refused_calls",
+    "refused_streams",
     "refused_bytes",
     "refused_work",
     "refused_waited",
@@ -41,11 +42,11 @@ REASONS = (
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram of call durations, in seconds."""
 
-GAUGES = ("calls_in_flight", "bytes_in_flight", "work_in_flight", "state", "heartbeat", "pid")
+GAUGES = ("calls_in_flight", "streams_in_flight", "bytes_in_flight", "work_in_flight", "state", "heartbeat", "pid")
 """Values that rise and fall; they restart at 0 with each worker. `work_in_flight` is in microseconds of one core,
 `heartbeat` is the time.monotonic() at which the worker last made progress."""
 
-CALLS, BYTES, WORK, STATE = range(4)
+CALLS, STREAMS, BYTES, WORK, STATE = range(5)
 """Indexes of the first gauges in `WorkerCounters.cells`, for hot paths."""
 
 TOTALS = ("documents", "tokens", "unknown_tokens", "inference_seconds", "restarts")

@@ -46,8 +46,14 @@ _CODES_AT_ZERO = {
 # Gauge, metric, help, and how many units of the gauge make one of the metric.
 _IN_FLIGHT = (
     ("calls_in_flight", "paravec_calls_in_flight", "Calls and streams in progress, short calls not counted.", 1),
-    ("bytes_in_flight", "paravec_message_bytes_in_flight", "Bytes of their requests and of responses not sent yet.", 1),
-    ("work_in_flight", "paravec_work_in_flight_seconds", "Estimated CPU seconds of their work.", 1e6),
+    ("streams_in_flight", "paravec_streams_in_flight", "Streams in progress.", 1),
+    (
+        "bytes_in_flight",
+        "paravec_message_bytes_in_flight",
+        "Bytes of their requests and of responses not sent yet.",
+        1,
+    ),
+    ("work_in_flight", "paravec_work_in_flight_seconds", "Estimated CPU seconds of the calls in progress.", 1e6),
 )
 
 # Counter, metric, help.
@@ -61,6 +67,7 @@ _TOTALS = (
 
 _REASONS = {
     "refused_calls": "too_many_calls",
+    "refused_streams": "too_many_streams",
     "refused_bytes": "too_many_bytes",
     "refused_work": "too_much_work",
     "refused_waited": "waited_too_long",
@@ -87,6 +94,7 @@ def in_flight_limits(settings: Settings) -> dict[str, float]:
     """`ServerInfo.limits` of a server with these settings."""
     return {
         "paravec_calls_in_flight": settings.max_concurrent_rpcs,
+        "paravec_streams_in_flight": settings.max_streams_in_flight,
         "paravec_message_bytes_in_flight": settings.max_bytes_in_flight,
         "paravec_work_in_flight_seconds": settings.max_work_in_flight,
     }

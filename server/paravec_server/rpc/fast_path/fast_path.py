@@ -4,13 +4,12 @@ grpcio's own server costs more than the inference of a short text: half of the t
 quarters of a refusal. This path has no public interface in grpcio; see `completion_queue` and `self_test`.
 
 One thread polls the queue. It reads the request of each call, answers short calls in batches, and hands the others to
-an executor, so that no thread waits for a request.
+the compute slots, so that no thread waits for a request or for a slot.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from math import inf
@@ -20,7 +19,9 @@ from typing import Any
 from paravec_model.errors import StoppedError
 
 from ..call import Call, CallRunner, RpcMethod
+from ..compute_slots import ComputeSlots
 from ..errors import WaitedTooLongError
+from ..slot import Slot
 from ..thread_pool import log_failure
 from .completion_queue import CallContext, CompletionQueue
 from .fair_queue import FairQueue, ShortCall
@@ -37,9 +38,9 @@ _REQUESTED_SHORT, _REQUESTED = 128, 16
 class FastPath:
     """Takes the calls of some methods from a completion queue."""
 
-    def __init__(self, server: Any, runner: CallRunner, executor: ThreadPoolExecutor, max_wait: float) -> None:
-        """`executor`: runs the calls that are not short. `max_wait`: seconds that a short call may wait."""
-        self._queue, self._runner, self._executor, self._max_wait = CompletionQueue(server), runner, executor, max_wait
+    def __init__(self, server: Any, runner: CallRunner, slots: ComputeSlots, max_wait: float) -> None:
+        """`slots`: run the calls that are not short. `max_wait`: seconds that a short call may wait."""
+        self._queue, self._runner, self._slots, self._max_wait = CompletionQueue(server), runner, slots, max_wait
         self._methods: dict[str, RpcMethod] = {}
         # Calls that are requested and have not come.
         self._requested = 0
@@ -167,10 +168,20 @@ class FastPath:
             self._refuse(call, error)
             return
         requests = iter(() if request is None else (request,))
-        self._executor.submit(self._guard, call, self._run_call, method, call, requests)
+        self._slots.submit(
+            call.peer,
+            call.on_cancel,
+            partial(self._guard, call, self._run_call, method, call, requests),
+            partial(self._guard, call, self._refuse, call),
+        )
 
-    def _run_call(self, method: RpcMethod, call: Call, requests: Iterator[bytes]) -> None:
-        call.context.send(self._runner.run(method, call, requests))
+    def _run_call(self, method: RpcMethod, call: Call, requests: Iterator[bytes], slot: Slot) -> None:
+        call.slot = slot
+        try:
+            call.context.send(self._runner.run(method, call, requests))
+        finally:
+            # The slot refers to the call.
+            call.slot = None
 
     def _refuse(self, call: Call, error: Exception) -> None:
         call.context.send(self._runner.refuse(call, error))

@@ -15,6 +15,7 @@ from ...telemetry.counters import SharedCounters
 from ...telemetry.logs import event
 from ..admission import Admission
 from ..call import Batcher, Call, CallResult, RpcMethod
+from ..compute_slots import ComputeSlots
 from ..errors import error_location
 from .completion_queue import is_supported
 from .fast_path import FastPath
@@ -93,7 +94,7 @@ def _call_all(echo: _Echo) -> None:
         server = grpc.server(executor)
         if not is_supported(server):
             raise AttributeError("this grpcio lacks names that the fast path needs")
-        fast_path = FastPath(server, echo, executor, _CALL_SECONDS)
+        fast_path = FastPath(server, echo, ComputeSlots(1, executor), _CALL_SECONDS)
         for name, method in echo.methods.items():
             fast_path.add(name, method)
         port = server.add_insecure_port("127.0.0.1:0")
