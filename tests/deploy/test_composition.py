@@ -1,13 +1,28 @@
 """Components compose: each pair of them, in both orders, on the base and on top of an overlay."""
 
+import functools
 import itertools
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, NEEDS, SUPPORTED, Objects, autoscalers, composed, included, pods, render, validate
+from .manifests import (
+    COMPONENTS,
+    NEEDS,
+    SUPPORTED,
+    Objects,
+    autoscalers,
+    composed,
+    included,
+    pods,
+    render,
+    render_together,
+    validate,
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -36,16 +51,23 @@ EXCLUDED = (
 )
 """Pairs that cannot follow each other in this order, and what the error names."""
 
+Pair = tuple[str, str, str]
+
 BASES = ("base", "overlays/production")
 PAIRS = [
-    # Volumes touch most of the base, so their pairs are tested always.
-    pytest.param(on, one, other, marks=[] if on == "base" and "volume-" in one + other else [pytest.mark.slow])
+    (on, one, other)
     for on in BASES
     # Kustomize refuses a component's objects twice.
     for one, other in itertools.combinations([name for name in COMPONENTS if name not in included(on)], 2)
     # What needs another component is paired with that one alone, and on production, which has both, with all.
     if NEEDS.get(one, other) == other and NEEDS.get(other, one) == one
 ]
+# Volumes touch most of the base, so their pairs are tested always.
+ALWAYS = [pair for pair in PAIRS if pair[0] == "base" and "volume-" in pair[1] + pair[2]]
+SLOW = [pair for pair in PAIRS if pair not in ALWAYS]
+TOGETHER = 12
+"""Pairs that one process renders; with more, a worker renders too many that another one tests."""
+BATCHES = [pairs[start : start + TOGETHER] for pairs in (ALWAYS, SLOW) for start in range(0, len(pairs), TOGETHER)]
 
 
 def check(objects: Objects) -> None:
@@ -84,15 +106,55 @@ def unordered(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize(("on", "one", "other"), PAIRS)
+def in_both_orders(pairs: Sequence[Pair], path: Path) -> dict[Pair, list[Objects]]:
+    """What each pair renders, in the orders that work; each pair in a namespace of its own."""
+    found: dict[Pair, list[Objects]] = {pair: [] for pair in pairs}
+    for way in (1, -1):
+        # A pair that is not rendered in this order leaves its namespace unused, so that both orders have the same one.
+        orders = {pair: pair[1:][::way] for pair in pairs}
+        folders = {pair: path / f"{way}-{number}" for number, pair in enumerate(pairs) if orders[pair] not in EXCLUDED}
+        for pair, folder in folders.items():
+            folder.mkdir()
+            composed(folder, *orders[pair], on=pair[0])
+        together = render_together({f"n{pairs.index(pair)}": one for pair, one in folders.items()}, path / f"all{way}")
+        for pair, objects in zip(folders, together, strict=True):
+            found[pair].append(objects)
+    return found
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[Pair, list[Objects]]]:
+    """What the pairs of a batch render, once for all of them."""
+
+    @functools.cache
+    def batch(number: int) -> dict[Pair, list[Objects]]:
+        try:
+            return in_both_orders(BATCHES[number], tmp_path_factory.mktemp("batch"))
+        except AssertionError:
+            # One of them does not render: each by itself, so that the right one fails.
+            return {}
+
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("batch", "on", "one", "other"),
+    [
+        pytest.param(number, *pair, id="-".join(pair), marks=[] if pair in ALWAYS else [pytest.mark.slow])
+        for number, pairs in enumerate(BATCHES)
+        for pair in pairs
+    ],
+)
 def test_a_pair_composes_in_both_orders(
-    on: str, one: str, other: str, tmp_path_factory: pytest.TempPathFactory
+    batch: int, on: str, one: str, other: str, batches: Callable[[int], dict[Pair, list[Objects]]], tmp_path: Path
 ) -> None:
     """Both orders are valid and render the same, except that the last of two volumes or autoscalers decides."""
-    orders = [order for order in ((one, other), (other, one)) if order not in EXCLUDED]
-    rendered = [render(composed(tmp_path_factory.mktemp("pair"), *order, on=on)) for order in orders]
+    pair = (on, one, other)
+    rendered = (batches(batch) or in_both_orders([pair], tmp_path))[pair]
+    assert all(rendered)
     if not any(one.startswith(group) and other.startswith(group) for group in GROUPS):
-        assert unordered(rendered[0]) == unordered(rendered.pop())
+        assert unordered(rendered[0]) == unordered(rendered[-1])
+        rendered = rendered[:1]
     for objects in rendered:
         check(objects)
 
