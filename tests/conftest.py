@@ -15,10 +15,11 @@ from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.lexical import LexicalBuilder
 
-from . import parity
+from . import envoys, parity
 from .calls import connect
 from .credentials import OLD, Pem
-from .servers import Server, running
+from .envoys import Envoy
+from .servers import Server, running, until
 
 settings.register_profile(
     "paravec", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -81,6 +82,14 @@ def client(server: Server) -> Iterator[EmbeddingClient]:
     """A client of `server`."""
     with EmbeddingClient(server.target) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def envoy(server: Server) -> Iterator[Envoy]:
+    """An Envoy before `server`."""
+    with envoys.running(server.target) as envoy:
+        until(lambda: envoy.ready)
+        yield envoy
 
 
 @pytest.fixture

