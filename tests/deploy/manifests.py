@@ -57,13 +57,15 @@ def render_together(paths: Mapping[str, Path], folder: Path) -> list[Objects]:
 
     One process renders them in `folder`, because reading Kubernetes' schema is most of what rendering takes.
     """
+    if not paths:
+        return []
     for namespace, path in paths.items():
         (folder / namespace).mkdir(parents=True)
         text = f"resources: [{os.path.relpath(path, folder / namespace)}]\nnamespace: {namespace}\n"
         (folder / namespace / "kustomization.yaml").write_text(text)
     (folder / "kustomization.yaml").write_text(f"resources: [{', '.join(paths)}]\n")
     found: dict[str, Objects] = {namespace: [] for namespace in paths}
-    for one in render(folder) if paths else []:
+    for one in render(folder):
         found[one["metadata"]["namespace"]].append(one)
     return [*found.values()]
 
