@@ -57,6 +57,7 @@ def error(envoy: Envoy, path: str, body: Any = None, **headers: str) -> tuple[in
     """Status and JSON of an error."""
     status, text, answered = request(envoy, path, body, **headers)
     assert answered["content-type"] == "application/json", text
+    assert not [name for name in answered if name.startswith("x-refused")]
     return status, json.loads(text)
 
 

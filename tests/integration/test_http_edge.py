@@ -1,6 +1,7 @@
 """What Envoy, configured as the component http does it, keeps from the server, and how both speak TLS."""
 
 import http.client
+import json
 import shutil
 import socket
 import ssl
@@ -9,6 +10,7 @@ import sys
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -77,6 +79,23 @@ def test_the_operations_port_has_probes_and_metrics(envoy: Envoy) -> None:
 def test_headers_have_limits(headers: dict[str, str], expected: int, envoy: Envoy) -> None:
     """16 KiB and 64 headers at most, and none whose name others read in two ways."""
     assert status(envoy, **headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "expected"),
+    [
+        ("GET", "/v1/model/%00", {}, (400, {"code": 3, "message": "path normalization failed"})),
+        ("OPTIONS", "*", {}, (404, {"code": 5, "message": "absolute path rejected"})),
+        ("POST", "/v1/embed", {"upgrade": "x", "connection": "upgrade"}, (403, {"code": 3, "message": "upgrade failed"})),
+        ("GET", "/v1/model%2Fx", {}, (404, {"code": 5, "message": "Could not resolve /v1/model%2Fx to a method."})),
+    ],
+)
+def test_what_envoy_refuses_unread_is_a_status_with_a_message(
+    method: str, path: str, headers: dict[str, str], expected: tuple[int, Any], envoy: Envoy
+) -> None:
+    """Envoy itself has no message for such a request; its reason becomes the message."""
+    status, body = ask(envoy, method, path, **headers)
+    assert (status, json.loads(body)) == expected
 
 
 def test_a_large_body_is_refused(envoy: Envoy) -> None:

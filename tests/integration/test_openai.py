@@ -126,6 +126,9 @@ def test_errors_of_envoy_have_that_shape_too(envoy: Envoy) -> None:
     for body in (b"{", b'{"input": ' + 1_000_000 * b"["):
         assert error(envoy, "/v1/embeddings", body)[1]["error"]["type"] == "invalid_request_error"
     assert error(envoy, "/v1/embeddings")[1]["error"]["code"] == "model_not_found"
+    unread = error(envoy, "/v1/models/%00")
+    assert (unread[0], unread[1]["error"]["type"]) == (400, "invalid_request_error")
+    assert unread[1]["error"]["message"] == "path normalization failed"
     assert "error" not in error(envoy, "/v1/embed", {})[1]
 
 
@@ -148,7 +151,8 @@ def test_models_are_listed(envoy: Envoy, client: EmbeddingClient) -> None:
     assert (model["id"], model["object"], model["digest"]) == ("test", "model", client.model().digest)
     assert model["created"] > 1_700_000_000
     assert json.loads(request(envoy, "/v1/models/test")[1]) == model
-    assert error(envoy, "/v1/models/other")[0] == 404
+    for other in ("other", "a%2Fb"):
+        assert error(envoy, f"/v1/models/{other}")[1]["error"]["message"] == "no such model; this server has test"
 
 
 def test_the_token_is_the_api_key(artifact: Artifact, tokens: Any) -> None:
