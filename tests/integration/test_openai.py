@@ -126,6 +126,7 @@ def test_errors_of_envoy_have_that_shape_too(envoy: Envoy) -> None:
     for body in (b"{", b'{"input": ' + 1_000_000 * b"["):
         assert error(envoy, "/v1/embeddings", body)[1]["error"]["type"] == "invalid_request_error"
     assert error(envoy, "/v1/embeddings")[1]["error"]["code"] == "model_not_found"
+    assert "no query" in error(envoy, "/v1/models/other?model=test")[1]["error"]["message"]
     unread = error(envoy, "/v1/models/%00")
     assert (unread[0], unread[1]["error"]["type"]) == (400, "invalid_request_error")
     assert unread[1]["error"]["message"] == "path normalization failed"

@@ -1,6 +1,6 @@
--- Completes errors that leave as JSON. An error that asks to be tried again gets the headers that HTTP clients know; one
--- of Envoy's that has no message gets Envoy's reason as one; on OpenAI's paths the google.rpc.Status becomes the error
--- object of that API. A message that is too large is 413.
+-- Refuses a query, and completes errors that leave as JSON. An error that asks to be tried again gets the headers that
+-- HTTP clients know; one of Envoy's that has no message gets Envoy's reason as one; on OpenAI's paths the
+-- google.rpc.Status becomes the error object of that API. A message that is too large is 413.
 
 local types = {["401"] = "authentication_error", ["429"] = "rate_limit_error"}
 local codes = {["401"] = '"invalid_api_key"', ["404"] = '"model_not_found"', ["429"] = '"rate_limit_exceeded"'}
@@ -19,6 +19,10 @@ function envoy_on_request(request)
   local path = request:headers():get(":path") or ""
   if is_openai(path) then
     request:streamInfo():dynamicMetadata():set("paravec", "openai", true)
+  end
+  -- The transcoder would add what it names to the fields of the body.
+  if path:find("^/v1/.*%?") then
+    request:respond({[":status"] = "400"}, "a path has no query here: fields belong in the body")
   end
 end
 
