@@ -98,6 +98,15 @@ def test_what_envoy_refuses_unread_is_a_status_with_a_message(
     assert (status, json.loads(body)) == expected
 
 
+def test_http_1_0_is_426(envoy: Envoy) -> None:
+    """The oldest version is refused as the page says."""
+    with socket.create_connection(("127.0.0.1", envoy.ports["http"])) as connection:
+        connection.sendall(b"GET /v1/model HTTP/1.0\r\nhost: x\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())) == (426, {"code": 3, "message": "Upgrade Required"})
+
+
 def test_a_large_body_is_refused(envoy: Envoy) -> None:
     """A body of more than 4 MiB is 413."""
     text = b"a" * (4 << 20)
