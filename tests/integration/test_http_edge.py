@@ -86,7 +86,12 @@ def test_headers_have_limits(headers: dict[str, str], expected: int, envoy: Envo
     [
         ("GET", "/v1/model/%00", {}, (400, {"code": 3, "message": "path normalization failed"})),
         ("OPTIONS", "*", {}, (404, {"code": 5, "message": "absolute path rejected"})),
-        ("POST", "/v1/embed", {"upgrade": "x", "connection": "upgrade"}, (403, {"code": 3, "message": "upgrade failed"})),
+        (
+            "GET",
+            "/v1/model",
+            {"upgrade": "x", "connection": "upgrade"},
+            (403, {"code": 3, "message": "upgrade failed"}),
+        ),
         ("GET", "/v1/model%2Fx", {}, (404, {"code": 5, "message": "Could not resolve /v1/model%2Fx to a method."})),
     ],
 )
@@ -94,7 +99,7 @@ def test_what_envoy_refuses_unread_is_a_status_with_a_message(
     method: str, path: str, headers: dict[str, str], expected: tuple[int, Any], envoy: Envoy
 ) -> None:
     """Envoy itself has no message for such a request; its reason becomes the message."""
-    status, body = ask(envoy, method, path, **headers)
+    status, body = ask(envoy, method, path, None, **headers)
     assert (status, json.loads(body)) == expected
 
 

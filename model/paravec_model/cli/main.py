@@ -5,13 +5,13 @@ numpy and gensim take long to import, so the commands that need them import them
 
 import logging
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..artifact import Manifest, read_manifest
 from ..artifact.manifest import check_name
@@ -20,29 +20,29 @@ from ..training.train import train
 from .arguments import inference_flags, inference_options, lambda_chooser, parse, tokenizer_from, training_parameters
 from .corpus_flags import corpus_from
 from .index_command import index_documents
-from .interrupt import Interrupt
+from .interrupt import Interrupt, Terminated, terminating
 from .measure import compare_models, evaluate_model
 from .tables import manifest_table
 
-if TYPE_CHECKING:
-    pass
-
 _logger = logging.getLogger(__name__)
 
-# Exit status after Ctrl-C: 128 + SIGINT, as shells report it. Also if a model was kept, so that scripts notice.
-_INTERRUPTED_STATUS = 130
+# Exit status after a signal: this and its number, as shells report it. Also if Ctrl-C kept a model, so that scripts
+# notice.
+_SIGNALLED_STATUS = 128
+_INTERRUPTED_STATUS = _SIGNALLED_STATUS + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, or 1 after one line on stderr that names the error.
 
-    130 after Ctrl-C; 3 if `compare` finds that B may not replace A. Wrong flags exit with status 2.
+    130 after Ctrl-C, 143 after SIGTERM; 3 if `compare` finds that B may not replace A. Wrong flags exit with status 2.
     """
     arguments = parse(argv)
     logging.basicConfig(format="paravec-model: warning: %(message)s", level=logging.WARNING)
     try:
-        status = _COMMANDS[arguments.command](arguments)
-        sys.stdout.flush()
+        with terminating():
+            status = _COMMANDS[arguments.command](arguments)
+            sys.stdout.flush()
     except StoppedError as error:
         _complain(f"interrupted: {error}")
         return _INTERRUPTED_STATUS
@@ -52,10 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = str(error) or "the model does not fit"
         return _complain(f"not enough memory: {problem}; a smaller vector_size or a larger min_count needs less")
     except KeyboardInterrupt:
-        # gensim's threads still run, and warn of the corpus that ends under them.
-        logging.getLogger("gensim").setLevel(logging.CRITICAL)
-        _complain("interrupted")
-        return _INTERRUPTED_STATUS
+        return _signalled("interrupted", signal.SIGINT)
+    except Terminated as error:
+        return _signalled("terminated", error.number)
     except BrokenPipeError:
         # The reader of the pipe has gone. Python flushes stdout at exit and would report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -208,6 +207,13 @@ def _check_output(arguments: Namespace) -> str:
     check_name("name", name)
     check_name("model_version", arguments.model_version)
     return name
+
+
+def _signalled(how: str, number: int) -> int:
+    # gensim's threads still run, and warn of the corpus that ends under them.
+    logging.getLogger("gensim").setLevel(logging.CRITICAL)
+    _complain(how)
+    return _SIGNALLED_STATUS + number
 
 
 def _complain(message: str) -> int:
