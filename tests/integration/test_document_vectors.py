@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from paravec_model.artifact.doctags import DOCTAGS, Doctags
 from paravec_model.errors import ArtifactError
 
 from .. import parity
-from ..calls import details
+from ..calls import details, started
 from ..commands import paravec
 from ..servers import Server, running
 
@@ -96,43 +98,65 @@ def test_the_error_of_many_tags_fits_in_the_trailers(artifact: Artifact) -> None
 
 
 class _Other(EmbeddingServiceServicer):
-    """A server that describes one model and answers with given vectors of another."""
+    """A server that answers GetDocumentVectors with given responses, two tags at a time."""
 
-    def __init__(self, answer: pb.GetDocumentVectorsResponse) -> None:
-        self._answer = answer
+    def __init__(self, *answers: pb.GetDocumentVectorsResponse) -> None:
+        self._answers = iter(answers)
+        self.asked = 0
+        """Calls of GetModel."""
 
     def GetModel(self, *_: Any) -> pb.GetModelResponse:  # noqa: N802
         """A model of three dimensions."""
-        limits = pb.Limits(max_documents=10, max_message_bytes=10_000)
-        version = pb.ModelVersion(version="1", digest="old")
-        return pb.GetModelResponse(model=pb.ModelInfo(version=version, vector_size=3, limits=limits))
+        self.asked += 1
+        limits = pb.Limits(max_documents=2, max_message_bytes=10_000)
+        return pb.GetModelResponse(model=pb.ModelInfo(vector_size=3, limits=limits))
 
     def GetDocumentVectors(self, *_: Any) -> pb.GetDocumentVectorsResponse:  # noqa: N802
-        """The given answer."""
-        return self._answer
+        """The next response."""
+        return next(self._answers)
+
+    @contextmanager
+    def client(self) -> Iterator[EmbeddingClient]:
+        """A client of it."""
+        with ThreadPoolExecutor() as pool:
+            served = grpc.server(pool)
+            add_EmbeddingServiceServicer_to_server(self, served)
+            with started(served) as target, EmbeddingClient(target) as client:
+                yield client
+
+
+def response(version: str, *sizes: int) -> pb.GetDocumentVectorsResponse:
+    """Vectors of these sizes, of a version of a model."""
+    vectors = [pb.Vector(values=[1] * size) for size in sizes]
+    return pb.GetDocumentVectorsResponse(vectors=vectors, model=pb.ModelVersion(version=version, digest=version))
+
+
+def test_the_model_is_asked_for_once() -> None:
+    """Only the first call needs the server's limits; a model that changed between calls has vectors of its own size."""
+    other = _Other(response("1", 3, 3), response("1", 3), response("2", 4))
+    with other.client() as client:
+        assert client.document_vectors([1, 2]).shape == (2, 3)
+        assert client.document_vectors(1).shape == (3,)
+        assert client.document_vectors(1).shape == (4,)
+    assert other.asked == 1
 
 
 @pytest.mark.parametrize(
-    ("digest", "sizes", "error", "problem"),
+    ("answers", "error", "problem"),
     [
-        ("old", [3], ServerError, "got 1 vectors for 2 tags"),
-        ("old", [], ServerError, "got 0 vectors for 2 tags"),
-        ("old", [3, 4], ServerError, "got a vector of 4 numbers, not 3"),
-        ("new", [4, 4], ModelChangedError, "the model changed from version 1 to 2"),
+        ([response("1", 3)], ServerError, "got 1 vectors for 2 tags"),
+        ([response("1")], ServerError, "got 0 vectors for 2 tags"),
+        ([response("1", 3, 4)], ServerError, "got vectors of 3 and 4 numbers"),
+        ([response("1", 3, 3), response("1", 4)], ServerError, "got vectors of 3 and 4 numbers"),
+        ([response("1", 3, 3), response("2", 4)], ModelChangedError, "the model changed from version 1 to 2"),
     ],
 )
-def test_vectors_that_do_not_fit_are_an_error(digest: str, sizes: list[int], error: Any, problem: str) -> None:
-    """A server that is rolled to a model of another size between two calls, or a wrong one, is named."""
-    vectors = [pb.Vector(values=[1] * size) for size in sizes]
-    answer = pb.GetDocumentVectorsResponse(vectors=vectors, model=pb.ModelVersion(version="2", digest=digest))
-    with ThreadPoolExecutor() as pool:
-        other = grpc.server(pool)
-        add_EmbeddingServiceServicer_to_server(_Other(answer), other)
-        port = other.add_insecure_port("127.0.0.1:0")
-        other.start()
-        with EmbeddingClient(f"127.0.0.1:{port}") as client, pytest.raises(error, match=problem):
-            client.document_vectors([1, 2])
-        other.stop(None).wait()
+def test_vectors_that_do_not_fit_are_an_error(
+    answers: list[pb.GetDocumentVectorsResponse], error: Any, problem: str
+) -> None:
+    """A server that is rolled to another model while a list is asked for, or a wrong one, is named."""
+    with _Other(*answers).client() as client, pytest.raises(error, match=problem):
+        client.document_vectors([1, 2, 3][: 2 * len(answers)])
 
 
 @pytest.mark.parametrize(

@@ -124,18 +124,25 @@ class CallPrograms:
     def document_vectors(self, tags: Iterable[Tag], settings: CallSettings) -> Program[Vector]:
         """The vectors of training documents, from one or more calls."""
         requests = [messages.tag_message(tag, f"tags[{i}]") for i, tag in enumerate(tags)]
-        info = yield from self.model(settings)
-        vectors, model = [np.empty((0, info.vector_size), np.float32)], None
-        for batch in messages.split_into_batches(requests, info.limits, self.config.batch, "tags"):
+        if not requests:
+            return np.empty((0, (yield from self.model(settings)).vector_size), np.float32)
+        limits = yield from self.limits(settings)
+        rows: list[pb.Vector] = []
+        model: pb.ModelVersion | None = None
+        for batch in messages.split_into_batches(requests, limits, self.config.batch, "tags"):
             request = pb.GetDocumentVectorsRequest(tags=batch)
             try:
                 response = yield from self.caller.call(GET_DOCUMENT_VECTORS, request, settings)
             except ParavecError as error:
-                raise with_offset(error, sum(map(len, vectors))) from error.__cause__
+                raise with_offset(error, len(rows)) from error.__cause__
+            if len(response.vectors) != len(batch):
+                raise ServerError(f"got {len(response.vectors)} vectors for {len(batch)} tags", code="INTERNAL")
             _check_same_model(model, response.model)
             model = response.model
-            vectors.append(_rows(response, len(batch), info))
-        return np.concatenate(vectors)
+            rows += response.vectors
+        if len(sizes := {len(row.values) for row in rows}) > 1:
+            raise ServerError(f"got vectors of {' and '.join(map(str, sorted(sizes)))} numbers", code="INTERNAL")
+        return np.array([row.values for row in rows], np.float32)
 
     def health(self, service: str, settings: CallSettings) -> Program[str]:
         """The health status of a service, without retries."""
@@ -175,18 +182,6 @@ class CallPrograms:
             _log.info("%s is not ready: %s", self.config.target, status)
             yield Sleep(interval)
             interval = min(2 * interval, _LONGEST_POLL_SECONDS)
-
-
-def _rows(response: pb.GetDocumentVectorsResponse, count: int, info: ModelInfo) -> Vector:
-    """The vectors of a response: one for each of `count` tags, of the size of the model that `info` describes."""
-    if len(response.vectors) != count:
-        raise ServerError(f"got {len(response.vectors)} vectors for {count} tags", code="INTERNAL")
-    wrong = [len(vector.values) for vector in response.vectors if len(vector.values) != info.vector_size]
-    if wrong and response.model.digest != info.digest:
-        raise ModelChangedError(info.version, response.model.version)
-    if wrong:
-        raise ServerError(f"got a vector of {wrong[0]} numbers, not {info.vector_size}", code="INTERNAL")
-    return np.array([vector.values for vector in response.vectors], np.float32)
 
 
 def _check_same_model(before: pb.ModelVersion | None, now: pb.ModelVersion) -> None:
