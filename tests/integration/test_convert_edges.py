@@ -70,6 +70,14 @@ def test_unsupported_tag_types_matter_only_with_doctags(kind: str, tmp_path: Pat
     assert converted(model, tmp_path) == 0
 
 
+def test_a_tag_that_is_no_unicode_is_named(tmp_path: Path, capsys: Capture) -> None:
+    """A server could not tell it to a caller."""
+    model = tagged(lambda n: f"{n}\ud800")
+    assert converted(model, tmp_path, "--doctags") == 1
+    assert ": tag 0 of 30 has a lone surrogate" in refusal(capsys, tmp_path)
+    assert converted(model, tmp_path) == 0
+
+
 def test_numpy_strings_and_integers_are_accepted(tmp_path: Path) -> None:
     """numpy's str_ and integers convert as tags and as words."""
     documents = [TaggedDocument([*np.array(words)], [*np.array([f"d{n}"])]) for n, words in enumerate(DOCUMENTS)]

@@ -242,6 +242,7 @@ GOOD = '{"id": 1, "title": "a", "body": "b"}\n'
     ("content", "says"),
     [
         (GOOD * 2, "line 2: id 1 is there twice; each document needs its own"),
+        ('{"id": "\\ud800", "title": "a", "body": "b"}\n', "line 1: its tag or id has a lone surrogate"),
         ('{"id": "x", "title": "a", "body": "b"}\n' * 2, "line 2: id 'x' is there twice"),
         (GOOD + "{", "line 2: is not JSON"),
         (GOOD + '{"id": 2, "title": "a"}', "line 2: has no field 'body'"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,19 @@ def test_a_wrong_encoding_is_named_with_its_line(tmp_path: Path) -> None:
     file = write(tmp_path, "buono\nperché\ncosì\n".encode("latin-1"), "latin.txt")
     for corpus in (LinesCorpus(file), FolderCorpus(tmp_path)):
         assert problem(corpus).startswith(f"{file}, line 2: is not UTF-8 (invalid continuation byte)")
+
+
+def test_a_tag_that_no_caller_could_name_is_refused(tmp_path: Path) -> None:
+    """A lone surrogate, which UTF-8 lacks: in a tag of JSON, and in a file's name of another encoding."""
+    says = "its tag or id has a lone surrogate, which UTF-8 cannot carry"
+    for tag in ("\ud800", ["a", "x\udfff"]):
+        jsonl = write(
+            tmp_path, json.dumps({"t": "uno", "id": "😀"}) + "\n" + json.dumps({"t": "due", "id": tag}) + "\n"
+        )
+        assert problem(JsonlCorpus(jsonl, "t", "id")) == f"{jsonl}, line 2: {says}"
+        assert len(list(JsonlCorpus(jsonl, "t"))) == 2
+    name = write(tmp_path, "uno", os.fsdecode(b"folder/perch\xe9.txt"))
+    assert problem(FolderCorpus(tmp_path / "folder")) == f"{name}: {says}"
 
 
 @pytest.mark.parametrize(

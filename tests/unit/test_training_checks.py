@@ -24,6 +24,7 @@ WORDS = [f"word{number}" for number in range(50)]
         ([(7, "uno due")], "document 1: its tags must be a list"),
         ([([], "uno due")], "document 1: its tags must be a list of at least one"),
         ([([None], "uno due")], "document 1: its tags must be a list of at least one string or integer"),
+        ([(["a\ud800"], "uno")], "document 1: one of its tags has a lone surrogate"),
         ([{"text": "uno"}], "document 1: must be (tags, text), not dict"),
         ([], "holds no documents; a generator that was read before is empty"),
     ],

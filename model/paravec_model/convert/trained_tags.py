@@ -40,7 +40,7 @@ def trained_rows(vectors: Array, seed: Any) -> npt.NDArray[np.intp]:
 
 
 def checked_tags(tags: Sequence[Any]) -> list[Tag]:
-    """Tags as strings and integers; ConversionError names the first that is neither, or is there twice."""
+    """Tags as strings and integers; ConversionError names the first that is neither, no Unicode, or there twice."""
     found: dict[Tag, int] = {}
     for row, tag in enumerate(tags):
         if isinstance(tag, str):
@@ -54,6 +54,12 @@ def checked_tags(tags: Sequence[Any]) -> list[Tag]:
             )
         if found.setdefault(known, row) != row:
             raise ConversionError(f"the model has the tag {_short.repr(known)} twice")
+        try:
+            str(known).encode()
+        except UnicodeEncodeError:
+            raise ConversionError(
+                f"tag {row} of {len(tags)} has a lone surrogate, which UTF-8 cannot carry; leave out --doctags"
+            ) from None
     return list(found)
 
 

@@ -8,6 +8,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ Document = tuple[Tags, str]
 
 # A field holds a whole document. The csv module takes a C long, which has 32 bits on some platforms.
 _MAX_FIELD_CHARACTERS = 2**31 - 1
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Record(NamedTuple):
@@ -56,7 +59,10 @@ class Corpus(ABC):
     def records(self) -> Iterator[Record]:
         """All documents with all of their fields, blank documents too."""
         try:
-            yield from self._records()
+            for record in self._records():
+                if not all(map(is_unicode, record.tags)):
+                    raise CorpusError(f"{record.where}: its tag or id has a lone surrogate, which UTF-8 cannot carry")
+                yield record
         except OSError as error:
             raise CorpusError(f"{error.filename or self.path}: {error.strerror or error}") from error
 
@@ -154,6 +160,12 @@ class FolderCorpus(Corpus):
         for name in _text_files(self.path):
             file = self.path / name
             yield Record(str(file), [name], [_decode(file.read_bytes(), file, 0)])
+
+
+def is_unicode(tag: str | int) -> bool:
+    r"""Whether UTF-8 can carry a tag: no text with a lone surrogate, as JSON's "\ud800" or a file's name in another
+    encoding has one."""
+    return not isinstance(tag, str) or not _LONE_SURROGATE.search(tag)
 
 
 NAMES = ("lee",)

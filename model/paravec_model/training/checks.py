@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
-from ..corpus.formats import Document
+from ..corpus.formats import Document, is_unicode
 from ..errors import CorpusError
 
 _logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ def _problem(document: Any) -> str | None:
         return f"its text must be a string, which the tokenizer cuts, not {type(text).__name__}"
     if not isinstance(tags, list | tuple) or not tags or not all(map(_is_tag, tags)):
         return "its tags must be a list of at least one string or integer; one string would be read as characters"
+    if not all(map(is_unicode, tags)):
+        return "one of its tags has a lone surrogate, which UTF-8 cannot carry"
     return None
 
 
