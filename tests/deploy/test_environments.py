@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from .manifests import COMPONENTS, KUSTOMIZE, NEEDS, OVERLAYS, Objects, composed, included, only, pods, render
+from .manifests import (
+    CANARY,
+    COMPONENTS,
+    KUSTOMIZE,
+    NEEDS,
+    OVERLAYS,
+    Objects,
+    added,
+    composed,
+    included,
+    of_instance,
+    only,
+    pods,
+    render,
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -89,6 +103,30 @@ def test_each_selector_takes_pods_of_its_own_environment(name: str, environments
     assert kinds == {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service"}
     # Without a label of its own, an environment is called as its Deployment.
     assert {pod[INSTANCE] for pod in labels} == {"bare-paravec-server" if name == "bare" else name}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_all_objects_of_an_environment_have_its_label(name: str, environments: dict[str, Objects]) -> None:
+    """`kubectl get -l app.kubernetes.io/instance=...` lists what components add too, on the base and on an overlay."""
+    objects = environments[name]
+    assert of_instance(objects, "bare-paravec-server" if name == "bare" else name) == objects
+
+
+@pytest.mark.parametrize("component", [name for name in COMPONENTS if name not in CHOICES])
+@pytest.mark.parametrize(("on", "instance"), [("base", "blue-paravec-server"), ("overlays/production", "production")])
+def test_what_takes_the_place_of_another_has_the_label_too(
+    component: str, on: str, instance: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Volumes and autoscalers."""
+    path = composed(tmp_path_factory.mktemp("one"), *added(component, on), more="namePrefix: blue-\n", on=on)
+    objects = render(path)
+    assert of_instance(objects, instance) == objects
+
+
+def test_of_two_environments_each_object_has_the_label_of_one() -> None:
+    """Also what a candidate has beside the environment."""
+    objects = render(KUSTOMIZE / "overlays" / CANARY)
+    assert len(objects) == sum(len(of_instance(objects, name)) for name in ("production", "production-candidate"))
 
 
 def test_the_base_alone_has_an_instance() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ..pages import blocks
-from .manifests import KUSTOMIZE, Objects, composed, in_bytes, of_instance, render
+from .manifests import KUSTOMIZE, Objects, composed, in_bytes, render
 from .test_environments import allowed, pod_labels
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
@@ -172,14 +172,6 @@ def test_the_page_shields_the_grpc_port(tmp_path: Path) -> None:
         assert allowed(objects, stranger, envoy, "http")
         assert allowed(objects, stranger, envoy, "operations")
         assert allowed(objects, stranger, server, "grpc") == (folder == "open")
-
-
-@pytest.mark.parametrize(("on", "instance"), [("base", "blue-paravec-server"), ("overlays/production", "production")])
-def test_envoys_objects_have_the_environments_label(on: str, instance: str, tmp_path: Path) -> None:
-    """`kubectl get -l app.kubernetes.io/instance=...` lists Envoy's objects with the server's."""
-    objects = render(composed(tmp_path, "http", on=on, more="namePrefix: blue-\n"))
-    kinds = {one["kind"] for one in of_instance(objects, instance) if one["metadata"]["name"] == "blue-paravec-http"}
-    assert kinds == {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service"}
 
 
 def test_http_stands_before_one_environment(tmp_path: Path) -> None:
