@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .artifact import Artifact
 from .artifact.doctags import Tag
-from .artifact.finite import row_blocks, unit_rows
+from .artifact.finite import checked, row_blocks, unit_rows
 from .artifact.writer import check_output, write_json
 from .errors import ModelError
 
@@ -44,7 +44,7 @@ def write_documents(artifact: Artifact, path: Path, file_format: str, *, normali
     zero). Vectors are read in blocks, so they may be larger than memory.
 
     Raises ModelError if the artifact has no training documents, the file exists or cannot be written, or the format
-    cannot hold a tag.
+    cannot hold a tag; NotFiniteError if a vector holds NaN or infinity.
     """
     if not artifact.manifest.doctag_count:
         raise ModelError(f"{artifact.path}: holds no documents; make it with --doctags, or index some")
@@ -62,7 +62,7 @@ def write_documents(artifact: Artifact, path: Path, file_format: str, *, normali
 def _blocks(artifact: Artifact, normalize: bool) -> Iterator[Vectors]:
     """The documents' vectors in blocks of rows, without the padding of rows."""
     blocks = row_blocks(artifact.arrays["doctag_vectors"][:, : artifact.manifest.algorithm.vector_size])
-    return map(unit_rows, blocks) if normalize else blocks
+    return map(unit_rows, map(checked, blocks)) if normalize else map(checked, blocks)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .artifact import Artifact
-from .artifact.finite import all_finite, unit_rows
-from .errors import ArtifactError, ModelError, NotFiniteError, OptionError
+from .artifact.finite import checked, unit_rows
+from .errors import ArtifactError, ModelError, OptionError
 from .inference.map import Map
 from .inference.method import InferenceMethod
 from .inference.sgd import Sgd
@@ -179,8 +179,7 @@ class Encoder:
         vectors = np.zeros((len(known), self._columns), np.float32)
         if documents.ids:
             method(documents.ids, documents.ends, vectors, options, stop)
-            if not all_finite(vectors):
-                raise NotFiniteError("a vector is not finite; run paravec-model verify to find the damaged arrays")
+            checked(vectors)
         vectors = vectors[:, :size]
         if 0 in known:
             vectors[[count == 0 for count in known]] = 0

@@ -18,7 +18,7 @@ from ..lexical import Postings
 from ..text.vocabulary import Vocabulary
 from .arrays import Array, array_specs, check_array, map_array
 from .doctags import DOCTAGS, Doctags, Tag, row_norms
-from .finite import count_unusable, unusable_problem
+from .finite import checked, count_unusable, unusable_problem
 from .manifest import MANIFEST, Manifest, manifest_bytes, parse_manifest
 from .noise import NOISE_TOTAL, Noise
 from .writer import file_sha256
@@ -78,6 +78,13 @@ class Artifact:
     def index_of_tag(self, tag: Tag) -> int | None:
         """The row of a tag in `doctag_vectors`; None if no training document has it."""
         return self.doctags.index_of(tag) if isinstance(self.doctags, Doctags) else None
+
+    def document_vectors(self, rows: Sequence[int]) -> Array:
+        """A copy of these rows of `doctag_vectors`, float32 of shape (rows, vector_size).
+
+        NotFiniteError if one holds NaN or infinity.
+        """
+        return checked(self.arrays["doctag_vectors"][rows, : self.manifest.algorithm.vector_size])
 
     @cached_property
     def postings(self) -> Postings | None:

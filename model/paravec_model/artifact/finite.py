@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import NotFiniteError
+
 Array = npt.NDArray[Any]
 
 _LIMIT = 1e18
@@ -44,7 +46,9 @@ def unit_rows(array: Array) -> Array:
     return scaled
 
 
-def all_finite(block: npt.NDArray[np.float32]) -> bool:
-    """Whether all numbers are finite. Takes half a microsecond for one vector."""
+def checked(vectors: Array) -> Array:
+    """The vectors; NotFiniteError unless all numbers are finite. Takes half a microsecond for one vector."""
     # The dot product may overflow although each number is finite, so a failed test needs the second.
-    return (block.size <= _DOT_NUMBERS and isfinite(np.vdot(block, block))) or bool(np.isfinite(block).all())
+    if not (vectors.size <= _DOT_NUMBERS and isfinite(np.vdot(vectors, vectors))) and not np.isfinite(vectors).all():
+        raise NotFiniteError("a vector is not finite; run paravec-model verify to find the damaged arrays")
+    return vectors

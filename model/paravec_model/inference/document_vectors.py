@@ -59,11 +59,13 @@ class DocumentVectors:
         return position
 
     def __getitem__(self, key: Tag | list[Any]) -> Vectors:
-        """A copy of the vector of a tag, (vector_size,), or of the vectors of n tags, (n, vector_size)."""
+        """A copy of the vector of a tag, (vector_size,), or of the vectors of n tags, (n, vector_size).
+
+        NotFiniteError if the artifact is damaged.
+        """
         if isinstance(key, list):
-            vectors: Vectors = self.vectors[[self.get_index(tag) for tag in key]]
-            return vectors
-        vector: Vectors = self.vectors[self.get_index(key)].copy()
+            return self._artifact.document_vectors([self.get_index(tag) for tag in key])
+        vector: Vectors = self._artifact.document_vectors([self.get_index(key)])[0]
         return vector
 
     def similarity(self, key1: Tag, key2: Tag) -> float:

@@ -124,8 +124,7 @@ class EmbeddingService:
             check_count(len(request.tags), self._settings.max_documents, "tags")
             rows = messages.tag_rows(request.tags, artifact)
             raise_if_stopped(stop)
-            vectors = artifact.arrays["doctag_vectors"][rows, : self._encoder.manifest.algorithm.vector_size]
-            return messages.vector_fields(vectors) + self._document_fields
+            return messages.vector_fields(artifact.document_vectors(rows)) + self._document_fields
 
     def _get_model(self, _call: Call, _message: bytes) -> bytes:
         self._admission.check_ready()
