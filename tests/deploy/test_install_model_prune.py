@@ -211,6 +211,25 @@ def test_an_interrupted_prune_is_finished_by_the_next(models: Store, source: Pat
     assert held(models.path) == []
 
 
+def test_an_interrupted_prune_is_finished_by_an_install(
+    models: Store, source: Path, tmp_path: Path, install: Install
+) -> None:
+    """The model that it needs is put back, not copied again; another that nobody uses is deleted."""
+    needed, other = entry_of(tmp_path / "newer"), entry_of(source)
+    was = (models.path / needed).stat().st_ino
+    for entry in (needed, other):
+        away = models.path / f".prune-gone-{entry}" / entry
+        away.parent.mkdir()
+        (models.path / entry).rename(away)
+        for path in [*away.iterdir(), away, away.parent]:
+            os.utime(path, (0, 0))
+    lines = install(tmp_path / "newer", models.path, tmp_path / "run/model").stdout.splitlines()
+    assert [line.split(": ", 2)[1] for line in lines[:-1]] == sorted([needed, other])
+    assert " was there" in lines[-1]
+    assert held(models.path) == [needed]
+    assert (models.path / needed).stat().st_ino == was
+
+
 def test_a_model_of_another_user_is_named(models: Store, source: Path, install: Install, tmp_path: Path) -> None:
     """A user who may not remove a model gets a line with both users, the rest is done, and the exit code is 1."""
     open_to_other_users(tmp_path)

@@ -62,6 +62,7 @@ settle() {
   rm -rf "$1" 2>/dev/null || refused "$1" 'not all of it can be deleted'
 }
 
+failed=''
 refused() { warn "$1: user $(id -u) cannot remove it: $2; it belongs to user $(stat -c %u "$1")"; failed=1; }
 
 # Removes the entry $1. A pod first takes its lease and then looks at the entry; here the entry is first renamed away,
@@ -74,9 +75,19 @@ remove() {
   fi
 }
 
+# Settles what runs that were killed have renamed away.
+settle_abandoned() {
+  away=$store/.prune-$host-$$
+  for left in "$store"/.prune-*; do
+    if [ -d "$left" ] && [ ! -e "$away" ] && is_abandoned "$left" && mv "$left" "$away" 2>/dev/null; then
+      settle "$away"
+    fi
+  done
+}
+
 # Removes the entries of the store that no lease names and no pod has used for $1 seconds. With `dry`, only says so.
 prune() {
-  away=$store/.prune-$host-$$ failed=''
+  away=$store/.prune-$host-$$
   look
   # Pods of release 0.1 hold no leases. They have as long as $1 from the first run on to be replaced.
   since=$store/.leases/.since
@@ -89,11 +100,7 @@ prune() {
   if [ -z "$dry" ]; then
     # Of runs that were killed.
     find "$store/.leases/" -name '.clock-*' -mmin +60 -exec rm -f {} + 2>/dev/null || :
-    for left in "$store"/.prune-*; do
-      if [ -d "$left" ] && [ ! -e "$away" ] && is_abandoned "$left" && mv "$left" "$away" 2>/dev/null; then
-        settle "$away"
-      fi
-    done
+    settle_abandoned
     clean | sed 's/.*/install-model: &: removed, an interrupted run left it/'
   fi
   for path in "$store"/*; do
