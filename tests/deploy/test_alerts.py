@@ -34,11 +34,13 @@ class Environment:
     deployment: str
 
     def labels(self, scope: str) -> dict[str, str]:
-        """The labels of an alert for the environment, its Deployment, or a pod with this name."""
+        """The labels of an alert for the environment, its Deployment, its CronJob, or a pod with this name."""
         if scope == "environment":
             return {name: value for name, value in self.scrape.items() if name in ENVIRONMENT}
         if scope == "deployment":
             return {"namespace": self.namespace, "deployment": self.deployment}
+        if scope == "cronjob":
+            return {"namespace": self.namespace, "cronjob": self.deployment.replace("paravec-server", "prune-models")}
         return {**self.scrape, "instance": f"{self.namespace}/{self.deployment}-{scope}:9464"}
 
     def series(self, figures: Series) -> dict[str, str]:
@@ -47,7 +49,7 @@ class Environment:
         for key, values in figures.items():
             name, *own = re.findall(r'\w+(?:="[^"]*")?', key)
             given = {label: value.strip('"') for label, value in (pair.split("=", 1) for pair in own)}
-            scope = "deployment" if name.startswith("kube_") else given.pop("instance", "a")
+            scope = name.split("_")[1] if name.startswith("kube_") else given.pop("instance", "a")
             found[series(name, given | self.labels(scope))] = values
         return found
 
@@ -180,7 +182,7 @@ def test_alerts_say_what_is_wrong() -> None:
         assert alert["labels"]["severity"] in ("critical", "warning", "info")
         assert alert["annotations"].keys() == {"summary", "description"}
         assert all(text.endswith(".") for text in alert["annotations"].values())
-        had = {"environment": {*ENVIRONMENT}, "deployment": {"namespace", "deployment"}}
+        had = {"environment": {*ENVIRONMENT}} | {kind: {"namespace", kind} for kind in ("deployment", "cronjob")}
         used = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["description"]))
         assert used
         assert used <= had.get(scopes[name], {*ENVIRONMENT, "instance", "pod"})

@@ -31,6 +31,8 @@ SCRAPERS = {"job", "instance", "namespace", "app_kubernetes_io_instance", "app_k
 OTHERS: dict[str, set[str]] = {
     "up": set(),
     "paravec:up": set(),
+    "kube_cronjob_status_last_schedule_time": {"cronjob"},
+    "kube_cronjob_status_last_successful_time": {"cronjob"},
     "kube_deployment_spec_replicas": {"deployment"},
     "kube_deployment_status_replicas_unavailable": {"deployment"},
     "kube_deployment_status_replicas_updated": {"deployment"},
