@@ -1,6 +1,5 @@
 """A model in this process: the vectors of texts without a server."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any, TypedDict, Unpack, cast, overload
 import numpy as np
 
 from .artifact import Manifest
+from .cores import usable_cores
 from .encoder import Encoder, Vectors
 from .errors import ModelError, OptionError
 from .inference.document_vectors import DocumentVectors
@@ -37,11 +37,11 @@ class Model:
     """An open model. Threads may share it. Vectors are equal to the bit to those that a server of the model gives."""
 
     def __init__(self, encoder: Encoder, threads: int | None = None) -> None:
-        """`threads`: how many infer the documents of one call; None for one per CPU of this process."""
+        """`threads`: how many infer the documents of one call; None for one per core of `usable_cores`."""
         if threads is not None and threads < 1:
             raise OptionError("threads", f"must be at least 1, not {threads}")
         self.encoder = encoder
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or usable_cores()
 
     def __repr__(self) -> str:
         manifest = self.manifest

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paravec_model import __version__
-
-from .cores import usable_cores
+from paravec_model.cores import usable_cores
 
 NO_PORT = ("unix:", "unix-abstract:", "vsock:")
 """Schemes of addresses that are not host:port."""

@@ -1,11 +1,17 @@
 """How many cores the server takes for its own, by the files of cgroups."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from paravec_server.cores import usable_cores
+from paravec_model import model
+from paravec_model.artifact import Artifact
+from paravec_model.cores import usable_cores
+from paravec_model.encoder import Encoder
+from paravec_model.indexing import infer
+from paravec_model.indexing.source import Document
 
 MANY = 64
 
@@ -73,6 +79,25 @@ def test_without_a_limit_the_request_counts(
     that no kernel writes, as an emulation may, limits nothing."""
     write(tmp_path, {"membership": membership} | files)
     assert usable_cores(request_, tmp_path, tmp_path / "membership") == cores
+
+
+def test_a_model_in_a_program_keeps_to_the_limit_too(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as cores infer for `load` and for an index, unless the program says how many."""
+    pools = list[int]()
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            pools.append(threads)
+            super().__init__(threads)
+
+    for module in (model, infer):
+        monkeypatch.setattr(module, "usable_cores", lambda: 3)
+        monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    encoder = Encoder(artifact)
+    for threads in (None, 2):
+        model.Model(encoder, threads).embed(["fire"])
+        list(infer.batches(encoder, [Document(1, ["fire"])], [1.0], encoder.defaults, threads))
+    assert pools == [3, 3, 2, 2]
 
 
 def test_a_system_without_cgroups_has_all_its_cores(tmp_path: Path) -> None:

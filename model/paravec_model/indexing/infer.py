@@ -1,6 +1,5 @@
 """From documents to vectors, on all cores, in the order of the documents."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from ..artifact.doctags import Tag
 from ..artifact.finite import unit_rows
+from ..cores import usable_cores
 from ..encoder import Encoder, Vectors
 from ..options import InferenceOptions
 from ..text.token_ids import TokenIds
@@ -42,8 +42,8 @@ def batches(
     options: InferenceOptions,
     threads: int | None = None,
 ) -> Iterator[Batch]:
-    """Infer all documents. The result does not depend on `threads`; None is one per CPU of this process."""
-    threads = threads or len(os.sched_getaffinity(0))
+    """Infer all documents. The result does not depend on `threads`; None is one per core of `usable_cores`."""
+    threads = threads or usable_cores()
     documents = iter(documents)
     work = partial(_infer, encoder, weights, options)
     waiting = deque[Future[Batch]]()

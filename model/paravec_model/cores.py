@@ -9,7 +9,7 @@ from pathlib import Path
 _CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def usable_cores(request: int | None, cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
+def usable_cores(request: int | None = None, cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
     """The CPU limit of the process's cgroups, rounded up; without one `request`, if given; never more than its cores.
 
     A Kubernetes pod without a CPU limit sees all cores of its node, but is only sure of what it requests.
