@@ -1,6 +1,6 @@
 """Measures search by words and vectors together: what it finds on the tasks of `quality`, and how long it takes.
 
-    python -m benchmarks.hybrid                   # ten minutes; corpora whose packages are installed
+    python -m benchmarks.hybrid                   # fifteen minutes; corpora whose packages are installed
     python -m benchmarks.hybrid --corpus lee      # a minute
     python -m benchmarks.hybrid --corpus debian-faq --stem english
     python -m benchmarks.hybrid --speed           # a million documents of 20 tokens: some minutes, 6 GB of memory
@@ -33,7 +33,7 @@ import numpy.typing as npt
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
 from benchmarks.quality import MODELS, train
-from benchmarks.retrieval import COLLECTIONS, Collection
+from benchmarks.retrieval import COLLECTIONS, HELD_OUT, Collection
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.lexical_length import choose_length, lexical_scores
@@ -49,6 +49,8 @@ Scores = npt.NDArray[np.float64]
 
 _MODELS = ("negative, d100", "hierarchical, d100")
 
+_CORPORA = COLLECTIONS | HELD_OUT
+
 # The usual constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).
 _RRF = 60
 
@@ -56,7 +58,7 @@ _RRF = 60
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
+    parser.add_argument("--corpus", choices=_CORPORA, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--stem", metavar="LANGUAGE", help="reduce words to stems, as `train --stem` does")
     parser.add_argument("--speed", action="store_true", help="measure time in place of quality")
     parser.add_argument("--documents", type=int, default=1_000_000, help="of --speed [%(default)s]")
@@ -66,8 +68,8 @@ def main() -> int:
         return 0
     print("| corpus | task | DBOW model | map | BM25 | index alone | RRF | weight 0.5 | by length | length |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for corpus in arguments.corpus or COLLECTIONS:
-        collection = COLLECTIONS[corpus]()
+    for corpus in arguments.corpus or _CORPORA:
+        collection = _CORPORA[corpus]()
         if arguments.stem:
             collection = stemmed(collection, arguments.stem)
         for name in _MODELS:

@@ -1,9 +1,11 @@
-"""Corpora with tasks of retrieval, to measure quality on. They come with gensim and with packages of Debian."""
+"""Corpora with tasks of retrieval, to measure quality on. They come with gensim, Python and packages of Debian."""
 
+import ast
 import gzip
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from client.examples.faq_engine.debian import entries
 from gensim.test.utils import datapath
 
 from benchmarks.models import corpus_texts
@@ -89,6 +92,41 @@ def faq() -> Collection:
     return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
 
 
+def italian_faq() -> Collection:
+    """Debian's FAQ in Italian, trained together with LibreOffice's Italian help; λ is chosen on the help."""
+    tokenize = SimpleTokenizer()
+    pairs = [(tokenize(entry["question"]), tokenize(entry["answer"])) for entry in entries("it")]
+    pairs = [(question, answer) for question, answer in pairs if question and len(answer) >= 8]
+    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-it")]
+    documents = pages + [answer for _, answer in pairs]
+    return Collection(documents, pages[1::2], [Task.paired("question finds answer", pairs)])
+
+
+def docstrings() -> Collection:
+    """The docstrings of Python's library. The first line of one is its title."""
+    tokenize = SimpleTokenizer()
+    texts = sorted(set(_docstrings(Path(sysconfig.get_path("stdlib")))))
+    documents = [tokenize(text) for text in texts]
+    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
+    titled = [(tokenize(title), tokenize(body)) for title, body in split]
+    titled = [(title, body) for title, body in titled if len(title) >= 3 and len(body) >= 8]
+    tasks: list[Task | Ratings] = [some_halves(documents[::2]), Task.paired("title finds body", evenly(titled))]
+    return Collection(documents, documents[1::2], tasks)
+
+
+def _docstrings(folder: Path) -> Iterator[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for path in folder.rglob("*.py"):
+        if "site-packages" in path.parts:
+            continue
+        try:
+            tree = ast.parse(path.read_text("utf-8"))
+        except (SyntaxError, ValueError):
+            # Python's tests have files that cannot be read, on purpose.
+            continue
+        yield from filter(None, (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds)))
+
+
 def fortunes() -> Collection:
     """The quotations of the packages fortunes and fortunes-min, of which most are a sentence or two."""
     files = [
@@ -124,3 +162,6 @@ COLLECTIONS: dict[str, Callable[[], Collection]] = {
     "fortunes": fortunes,
     "debian-packages": packages,
 }
+
+HELD_OUT: dict[str, Callable[[], Collection]] = {"debian-faq-it": italian_faq, "python-docstrings": docstrings}
+"""More corpora, for a check of what was chosen by the others."""

@@ -23,7 +23,7 @@ from paravec_model.artifact.manifest import FORMAT_VERSION, MANIFEST, FileEntry
 from paravec_model.artifact.writer import file_sha256
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError, OptionError
-from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, choose_length
+from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, FACTS, choose_length
 from paravec_model.inference import similar
 from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, builder, merged, postings
 from paravec_model.lexical.index import default_weight
@@ -74,19 +74,21 @@ def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
 
 
 def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
-    """BM25 as Robertson and Zaragoza write it, with k1 = 1.5 and b = 0.75, divided by what the query could get."""
+    """The cube of BM25 as Robertson and Zaragoza write it, with k1 = 1.5 and b = 0.75, divided by what the query could
+    get if there were documents with all of its words."""
     counts, wanted = [terms(tokens) for tokens in documents], terms(query, asked=True)
     lengths = [sum(count.values()) for count in counts]
     idf = {}
     for term in wanted:
-        if having := sum(term in count for count in counts):
+        having = sum(term in count for count in counts)
+        if having or term[0] != "pair":
             idf[term] = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5))
     most = sum(value * wanted[term] for term, value in idf.items())
     scores = []
     for count, length in zip(counts, lengths, strict=True):
         norm = 1.5 * (0.25 + 0.75 * length * len(counts) / sum(lengths))
         got = [value * wanted[t] * count[t] / (count[t] + norm) for t, value in idf.items() if t in count]
-        scores.append(sum(got) / most if most else 0.0)
+        scores.append((sum(got) / most) ** 3 if most else 0.0)
     return scores
 
 
@@ -150,7 +152,7 @@ def test_scores_are_those_of_bm25s() -> None:
         query = story[5:9]
         # Pieces count half in a query, so each term is asked twice as often as it counts.
         theirs = library.get_scores_from_ids(library.get_tokens_ids(repeated(terms(query, asked=True), 2)))
-        found = scores_of(ours, query, len(stories))
+        found = np.cbrt(scores_of(ours, query, len(stories)))
         scale = float(found @ theirs) / float(theirs @ theirs)
         assert np.allclose(found, scale * theirs, atol=1e-6)
         assert scale > 0
@@ -252,12 +254,38 @@ def test_a_weight_that_cannot_be_is_refused(lexical: Artifact, artifact: Artifac
     assert load(artifact.path).find_similar("fire", lexical_weight=0)
 
 
-def test_the_length_is_chosen_by_halves(encoder: Encoder) -> None:
-    """It is one of the candidates and loses little to vectors alone; few documents get the default."""
+def test_the_length_is_chosen_by_parts_of_documents(encoder: Encoder) -> None:
+    """It loses nothing to the better of vectors and words alone; few documents get the default."""
     choice = choose_length(parity.lee(), encoder)
     assert choice.length in CANDIDATES
-    assert choice.facts["half_finds_half_mrr_hybrid"] >= choice.facts["half_finds_half_mrr_vectors"] - 0.002
+    hybrid, *alone = (choice.facts[name] for name in FACTS)
+    assert hybrid >= max(alone) - 0.002
     assert choose_length(parity.lee()[:5], encoder).length == DEFAULT_LENGTH
+
+
+def test_words_count_as_far_as_they_find(encoder: Encoder) -> None:
+    """Where documents repeat words that the model has no vectors of, words count for long queries too; where no word
+    of a document occurs in it twice, for the shortest only."""
+    telling = [[f"code{n}", *story[:9]] * 4 for n, story in enumerate(parity.lee()[:60])]
+    assert choose_length(telling, encoder).length > 10
+    once = [list(dict.fromkeys(story))[:40] for story in parity.lee()]
+    assert choose_length(once, encoder).length <= CANDIDATES[1]
+
+
+def test_words_that_no_document_has_count_as_missing() -> None:
+    """A question most of whose words are strange finds what it shares a word with, and scores low."""
+    index = index_of([["printer", "paper", "tray"], ["screen", "colour"], ["mouse", "pad"]])
+    known, strange = (
+        float(scores_of(index, query, 3)[0]) for query in (["paper", "tray"], ["paper", "xyzzy", "plugh", "frobnicate"])
+    )
+    assert 0 < strange < known / 10
+
+
+def test_a_few_common_words_count_next_to_nothing() -> None:
+    """A document with half of a query's words scores far below half of one with all."""
+    index = index_of([["paper", "tray"], ["paper", "feed"], ["mouse", "pad"]])
+    all_, half, none = scores_of(index, ["paper", "tray"], 3).tolist()
+    assert none == 0 < half < 0.25 * all_
 
 
 def test_an_older_paravec_refuses_an_index(lexical: Artifact, artifact: Artifact) -> None:

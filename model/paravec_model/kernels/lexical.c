@@ -1,4 +1,4 @@
-/* Adds the lexical part to the scores of documents, see lexical/index.py. */
+/* Computes the lexical part of the scores of documents, see lexical/index.py. */
 
 #include <stddef.h>
 
@@ -39,11 +39,11 @@ static enum status add_term(const posting_lists *lists, uint32_t term, float fac
     return OK;
 }
 
-/* Add what the terms of queries give to the scores of the documents from `begin` to `end`.
+/* The cube of the sum of what the terms of a query give to each of the documents from `begin` to `end`.
 
    The terms of query q are those from ends[q - 1] to ends[q]. `positions`: for each term, the place in its list where
-   the documents from `begin` on begin; on return, those from `end` on. `scores`: a row for each query, of the documents
-   from `begin` on. */
+   the documents from `begin` on begin; on return, those from `end` on. `scores`: a row of zeros for each query, of the
+   documents from `begin` on. */
 int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
                  int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
                  float *scores) {
@@ -60,10 +60,15 @@ int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float 
         if (ends[q] < t || ends[q] > term_count) {
             return BAD_RANGE;
         }
+        float *row = scores + q * (end - begin);
+        int has_terms = t < ends[q];
         for (; t < ends[q]; t++) {
-            if (add_term(lists, terms[t], factors[t], &positions[t], begin, end, scores + q * (end - begin)) != OK) {
+            if (add_term(lists, terms[t], factors[t], &positions[t], begin, end, row) != OK) {
                 return BAD_TABLE;
             }
+        }
+        for (int64_t i = 0; has_terms && i < end - begin; i++) {
+            row[i] *= row[i] * row[i];
         }
     }
     return OK;

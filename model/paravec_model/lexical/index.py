@@ -1,8 +1,14 @@
-"""Scores documents by BM25 (Robertson and Zaragoza 2009) for a query, of the arrays in an artifact."""
+"""Scores documents by BM25 (Robertson and Zaragoza 2009) for a query, of the arrays in an artifact.
+
+A document's share is its BM25 divided by the most that the query's terms could give, of which those that no document
+has are a part: from 0 to 1. The lexical score is the cube of the share, so that a few common words, which many
+documents have, count next to nothing beside a cosine, and most of a query's words much.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +50,7 @@ class LexicalQuery:
     terms: npt.NDArray[np.uint32]
     """Their positions in the index, ascending."""
     factors: npt.NDArray[np.float32]
-    """What each term adds at most to a document's score."""
+    """What each term adds at most to the cube root of a document's lexical part."""
 
 
 class LexicalIndex:
@@ -63,7 +69,7 @@ class LexicalIndex:
         weight = default_weight(len(tokens), self.length) if weight is None else weight
         if not weight or not tokens:
             return None
-        hashes, counts = query_terms(tokens)
+        hashes, counts, missing = query_terms(tokens)
         known = self._postings.terms
         positions = np.searchsorted(known, hashes)
         found = np.flatnonzero(positions < len(known))
@@ -71,17 +77,21 @@ class LexicalIndex:
         if not len(found):
             return None
         terms = positions[found].astype(np.uint32)
-        weights = self._weights(terms) * counts[found]
-        factors = weight * weights / max(float(weights.sum()), 1e-30)
+        weights = _idf(self._having(terms), self._documents) * counts[found]
+        missing[found] = 0
+        most = float(weights.sum()) + float(missing.sum()) * float(_idf(np.zeros(1), self._documents)[0])
+        factors = np.cbrt(weight) * weights / max(most, 1e-30)
         return LexicalQuery(weight, terms, factors.astype(np.float32))
 
-    def _weights(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-        """The inverse document frequency of some terms."""
+    @property
+    def _documents(self) -> int:
+        return len(self._postings.lengths)
+
+    def _having(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """How many documents have each of some terms."""
         having = self._postings.starts[terms + 1] - self._postings.starts[terms]
         # A damaged artifact may claim any numbers.
-        having = np.clip(having, 0, len(self._postings.lengths))
-        weights: npt.NDArray[np.float64] = np.log1p((len(self._postings.lengths) - having + 0.5) / (having + 0.5))
-        return weights
+        return np.clip(having, 0, self._documents)
 
     def scorer(self, queries: Sequence[LexicalQuery | None]) -> "LexicalScorer":
         """Scores documents for some queries, in order."""
@@ -102,8 +112,14 @@ class LexicalIndex:
         )
 
 
+def _idf(having: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float64]:
+    """The inverse document frequency of terms that so many of all documents have."""
+    weights: npt.NDArray[np.float64] = np.log1p((documents - having + 0.5) / (having + 0.5))
+    return weights
+
+
 class LexicalScorer:
-    """Adds the lexical scores of queries to those of documents, one run of documents after the other."""
+    """Computes the lexical parts of queries' scores, one run of documents after the other."""
 
     def __init__(self, lists: Structure, queries: Sequence[LexicalQuery | None], starts: npt.NDArray[np.int64]) -> None:
         self._lists, self._queries = lists, len(queries)
@@ -114,9 +130,9 @@ class LexicalScorer:
         self._positions = starts[self._terms].astype(np.int64)
 
     def add(self, begin: int, end: int, scores: npt.NDArray[np.float32]) -> None:
-        """Add the scores of documents `begin` to `end`, `end` excluded, to `scores`; `begin` is the last call's `end`.
+        """Write the parts of documents `begin` to `end`, `end` excluded, to `scores`; `begin` is the last call's `end`.
 
-        `scores`: shape (queries, end - begin). ValueError if the artifact's arrays are damaged.
+        `scores`: zeros of shape (queries, end - begin). ValueError if the artifact's arrays are damaged.
         """
         kernel("add_bm25")(
             self._lists.address,

@@ -50,8 +50,14 @@ def pair_hashes(first: Hashes, second: Hashes) -> Hashes:
     return hashes
 
 
-def query_terms(tokens: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.float64]]:
-    """The hashes of a query's distinct terms, ascending, and how much each counts."""
+Weights = npt.NDArray[np.float64]
+
+
+def query_terms(tokens: Sequence[str]) -> tuple[Hashes, Weights, Weights]:
+    """The hashes of a query's distinct terms, ascending; how much each counts; and how much if no document has it.
+
+    A pair that no document has counts nothing: its words may be put in other ways.
+    """
     pieces = [pieces_of(token) for token in tokens]
     words = hashes_of(tokens)
     pairs = pair_hashes(words[:-1], words[1:])
@@ -60,4 +66,5 @@ def query_terms(tokens: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.float64]]
     weights = np.concatenate([numbers, np.full(int(numbers.sum()), _PIECE_WEIGHT), np.full(len(pairs), _PAIR_WEIGHT)])
     distinct, places = np.unique(hashes, return_inverse=True)
     counts = np.bincount(places, weights, minlength=len(distinct)).astype(np.float64)
-    return distinct, counts
+    weights[len(weights) - len(pairs) :] = 0
+    return distinct, counts, np.bincount(places, weights, minlength=len(distinct)).astype(np.float64)
