@@ -156,7 +156,7 @@ def _score(neighbour: Neighbour, weight: float) -> float:
     """The cosine, and the share of the question's words that an entry has. The server's score has the cube of it, which
     makes little of an entry with a few of the words: right for an order, but not for a percentage that people read."""
     lexical = (neighbour.score - (1 - weight) * neighbour.cosine) / weight if weight else 0.0
-    share = max(lexical, 0.0) ** (1 / 3)
+    share: float = max(lexical, 0.0) ** (1 / 3)
     return share if weight == 1 else (1 - _SHARE_WEIGHT) * neighbour.cosine + _SHARE_WEIGHT * share
 
 

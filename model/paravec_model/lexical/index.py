@@ -91,7 +91,8 @@ class LexicalIndex:
         """How many documents have each of some terms."""
         having = self._postings.starts[terms + 1] - self._postings.starts[terms]
         # A damaged artifact may claim any numbers.
-        return np.clip(having, 0, self._documents)
+        clipped: npt.NDArray[np.int64] = np.clip(having, 0, self._documents)
+        return clipped
 
     def scorer(self, queries: Sequence[LexicalQuery | None]) -> "LexicalScorer":
         """Scores documents for some queries, in order."""
