@@ -56,14 +56,14 @@ print(re.search(r"VmHWM:\s*(\d+)", pathlib.Path("/proc/self/status").read_text()
 
 def interrupted(output: Path, when: str, *flags: str) -> subprocess.CompletedProcess[str]:
     """A training of Lee's 300 stories that gets SIGINT at these questions whether to stop."""
-    flags = ("--corpus", "lee", "--vector-size", "8", "--epochs", "10", "--doctags", *flags)
+    flags = ("--corpus", "lee", "--vector-size", "8", "--epochs", "10", "--min-count", "2", "--doctags", *flags)
     command = [sys.executable, "-c", INTERRUPTED, when, "train", *flags, "--output", str(output)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_an_interrupted_training_keeps_what_is_learned(tmp_path: Path) -> None:
     """The artifact is sound and says how far it came; the status is that of an interrupted command."""
-    ran = interrupted(tmp_path / "model", "1200")
+    ran = interrupted(tmp_path / "model", "1500")
     assert ran.returncode == 130
     assert ran.stderr.startswith("paravec-model: warning: stopped after 3.0 of 10 epochs; what is learned so far is k")
     assert ran.stderr.count("\n") == 1
@@ -76,7 +76,7 @@ def test_an_interrupted_training_keeps_what_is_learned(tmp_path: Path) -> None:
 
 def test_a_second_interrupt_leaves_no_artifact(tmp_path: Path) -> None:
     """A second Ctrl-C ends with one line and no output."""
-    ran = interrupted(tmp_path / "model", "1200,1201")
+    ran = interrupted(tmp_path / "model", "1500,1501")
     assert (ran.returncode, ran.stderr) == (130, "paravec-model: interrupted\n")
     assert not list(tmp_path.iterdir())
 
@@ -90,14 +90,16 @@ def test_an_interrupt_while_the_corpus_is_read_leaves_nothing(tmp_path: Path) ->
 
 
 def test_a_program_may_stop_training() -> None:
-    """By a function that says when; before the first document of the first epoch there is nothing to keep."""
+    """By a function that says when. While the corpus is read, its words are counted and before the first document of
+    the first epoch there is nothing to keep."""
     asked = iter(range(10**6))
-    trained = train(named_corpus("lee"), SimpleTokenizer(), SMALL, stop=lambda: next(asked) >= 750)
+    trained = train(named_corpus("lee"), SimpleTokenizer(), SMALL, stop=lambda: next(asked) >= 1050)
     assert trained.stopped
     assert trained.facts["stopped_after_epochs"] == 1.5
-    asked = iter(range(10**6))
-    with pytest.raises(StoppedError, match="nothing is learned yet"):
-        train(named_corpus("lee"), SimpleTokenizer(), SMALL, stop=lambda: next(asked) >= 300)
+    for when in (100, 400, 600):
+        asked = iter(range(10**6))
+        with pytest.raises(StoppedError, match="nothing is learned yet"):
+            train(named_corpus("lee"), SimpleTokenizer(), SMALL, stop=lambda: next(asked) >= when)  # noqa: B023
 
 
 def test_a_complete_training_is_not_marked_as_stopped() -> None:

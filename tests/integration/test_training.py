@@ -117,13 +117,49 @@ def test_training_gives_gensims_model(tmp_path: Path) -> None:
 
 
 def test_defaults_are_gensims() -> None:
-    """A parameter left unset has gensim's default, except for three."""
-    model, ours = Doc2Vec(), {"dm": 0, "epochs": 20, "workers": 1}
+    """A parameter left unset has gensim's default, except for two, and two that depend on the corpus."""
+    model, ours = Doc2Vec(), {"dm": 0, "workers": 1, "epochs": None, "min_count": None}
     for name, value in asdict(TrainingParameters()).items():
         if name in ours:
             assert value == ours[name]
         elif name != "dm_mean":
             assert getattr(model, name) == value, name
+
+
+@pytest.mark.parametrize(
+    ("flags", "says", "epochs", "min_count"),
+    [
+        ((), "epochs 80, min_count 2: corpus of 40 documents with {words:,} words; set --epochs or --min-count", 80, 2),
+        (("--epochs", "2"), "min_count 2: corpus of 40 documents with {words:,} words; set --min-count", 2, 2),
+        (("--min-count", "1"), "epochs 80: corpus of 40 documents with {words:,} words; set --epochs", 80, 1),
+        (("--epochs", "20", "--min-count", "5"), None, 20, 5),
+    ],
+)
+def test_what_is_chosen_for_the_corpus_is_said_and_recorded(
+    flags: tuple[str, ...], says: str | None, epochs: int, min_count: int, tmp_path: Path
+) -> None:
+    """One line says it, and the manifest has what was trained with: `sgd` takes the same epochs, as in gensim."""
+    lines, output = tmp_path / "corpus.txt", tmp_path / "model"
+    lines.write_text("".join(story.strip() + "\n" for story in STORIES))
+    ran = run("train", "--lines", lines, "--vector-size", "8", "--output", output, *flags)
+    words = sum(len(SimpleTokenizer()(story)) for story in STORIES)
+    assert ran.stderr == (f"paravec-model: {says.format(words=words)} to override\n" if says else "")
+    manifest = Artifact.open(output).manifest
+    assert (manifest.training["epochs"], manifest.training["min_count"]) == (epochs, min_count)
+    assert manifest.defaults.epochs == epochs
+
+
+def test_a_program_trains_with_the_same_choice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`train` in a program chooses as the command does, says so at level INFO, and gives the same model."""
+    lines = LinesCorpus(jsonl(tmp_path, range(40)))
+    with caplog.at_level(logging.INFO, "paravec_model"):
+        left_out, given = (
+            train(lines, WhitespaceTokenizer(), TrainingParameters(vector_size=8, epochs=epochs, min_count=min_count))
+            for epochs, min_count in ((None, None), (80, 2))
+        )
+    assert (left_out.parameters, left_out.model.epochs) == (given.parameters, 80)
+    assert (left_out.model.dv.vectors == given.model.dv.vectors).all()
+    assert len([message for message in caplog.messages if message.startswith("epochs 80, min_count 2: ")]) == 1
 
 
 @pytest.mark.parametrize(

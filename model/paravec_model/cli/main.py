@@ -38,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     130 after Ctrl-C, 143 after SIGTERM; 3 if `compare` finds that B may not replace A. Wrong flags exit with status 2.
     """
     arguments = parse(argv)
-    logging.basicConfig(format="paravec-model: warning: %(message)s", level=logging.WARNING)
+    lines = logging.StreamHandler()
+    lines.setFormatter(_Lines())
+    logging.basicConfig(handlers=[lines], level=logging.WARNING)
+    # What training chooses for the corpus is no warning. Other packages' records of that level stay out.
+    logging.getLogger("paravec_model").setLevel(logging.INFO)
     try:
         with terminating():
             status = _COMMANDS[arguments.command](arguments)
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: Namespace) -> int:
     name = _check_output(arguments)
     corpus, tokenizer, parameters = corpus_from(arguments), tokenizer_from(arguments), training_parameters(arguments)
-    defaults = inference_options(arguments, asdict(parameters.defaults()))
+    inference_options(arguments, asdict(parameters.defaults()))
     if arguments.lexical and not arguments.doctags:
         raise OptionError("lexical", "needs --doctags: it finds the documents that --doctags keeps")
     from ..convert.export import write_artifact
@@ -75,7 +79,7 @@ def _train(arguments: Namespace) -> int:
 
     # An artifact cannot be written without kernels, so a missing library must fail before training.
     load()
-    # Filled after training; flags that contradict each other must fail before.
+    # Filled after training; as the options of inference above, flags that contradict each other must fail before.
     sample: list[list[str]] = []
     by_halves = partial(map_lambda.by_halves, sample, method=arguments.infer_method)
     choose = lambda_chooser(arguments, parameters.algorithm(), by_halves)
@@ -88,7 +92,7 @@ def _train(arguments: Namespace) -> int:
         name=name,
         version=arguments.model_version,
         tokenizer=tokenizer,
-        defaults=defaults,
+        defaults=inference_options(arguments, asdict(trained.parameters.defaults())),
         training=trained.facts,
         doctags=arguments.doctags,
         choose=choose,
@@ -214,6 +218,14 @@ def _signalled(how: str, number: int) -> int:
     logging.getLogger("gensim").setLevel(logging.CRITICAL)
     _complain(how)
     return _SIGNALLED_STATUS + number
+
+
+class _Lines(logging.Formatter):
+    """A record as a line like this command's other messages."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        kind = "warning: " if record.levelno >= logging.WARNING else ""
+        return f"paravec-model: {kind}{super().format(record)}"
 
 
 def _complain(message: str) -> int:

@@ -1,17 +1,19 @@
 """What `--help` of paravec-model says: a text for each command, and for each parameter of training."""
 
+from ..training.defaults import RULE
+
 # Name -> line in the list of commands, description, text after the flags.
 COMMANDS = {
     "train": (
         "train a model on a corpus",
         "Train a model with gensim and write its artifact.",
         """\
-Of the defaults, DBOW, 5 noise words and 20 epochs follow Lau and Baldwin's evaluation (2016), the rest are gensim's.
-A corpus of a few thousand documents needs more epochs and a lower --min-count; docs/how-to/train-a-model.md says why.
+Of the defaults, DBOW and 5 noise words follow Lau and Baldwin's evaluation (2016); --epochs and --min-count depend on
+the corpus, and a line says what was chosen; the rest are gensim's. docs/how-to/train-a-model.md says why.
 Ctrl-C ends training and keeps the model learned so far; pressed again, it drops the model.
 
 examples:
-  paravec-model train --corpus lee --min-count 2 --epochs 40 --output models/lee
+  paravec-model train --corpus lee --output models/lee
   paravec-model train --jsonl reviews.jsonl --field text --tag-field id --output models/reviews
 """,
     ),
@@ -106,12 +108,12 @@ PARAMETER_HELP = {
     "dm_tag_count": "tags of each document with --dm-concat; must be 1",
     "dbow_words": "for PV-DBOW, 1: learn word vectors as well",
     "window": "greatest distance between a word and its context",
-    "min_count": "drop words that occur less often",
+    "min_count": f"drop words that occur less often (default {RULE['min_count']})",
     "sample": "threshold of sub-sampling frequent words, 0: keep all",
     "negative": "noise words for each word, 0: no negative sampling",
     "hs": "1: hierarchical softmax",
     "ns_exponent": "exponent of the noise distribution",
-    "epochs": "passes over the corpus",
+    "epochs": f"passes over the corpus (default {RULE['epochs']})",
     "alpha": "learning rate at the start",
     "min_alpha": "learning rate at the end",
     "shrink_windows": "draw each position's window from 1 to --window",

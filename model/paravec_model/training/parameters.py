@@ -8,10 +8,10 @@ from ..options import Algorithm, InferenceOptions, Mode
 
 @dataclass(frozen=True)
 class TrainingParameters:
-    """Parameters of gensim's Doc2Vec, with its names and, except for three, its defaults.
+    """Parameters of gensim's Doc2Vec, with its names and, except for four, its defaults.
 
-    The exceptions: `dm` is 0 and `epochs` 20, as Lau and Baldwin (2016) recommend; `workers` is 1, for reproducible
-    models. docs/how-to/train-a-model.md says more.
+    The exceptions: `dm` is 0, as Lau and Baldwin (2016) recommend; `workers` is 1, for reproducible models; `epochs`
+    and `min_count` depend on the corpus (`defaults`). docs/how-to/train-a-model.md says more.
 
     OptionError if a value is out of range, or if gensim would ignore it beside the others: found before hours of
     training, not after.
@@ -31,8 +31,8 @@ class TrainingParameters:
     """For PV-DBOW. 1: learn word vectors as well (skip-gram)."""
     window: int = 5
     """Greatest distance between a word and its context, in words."""
-    min_count: int = 5
-    """Drop words that occur less often."""
+    min_count: int | None = None
+    """Drop words that occur less often. None: chosen for the corpus."""
     sample: float = 1e-3
     """Threshold of sub-sampling frequent words; 0: keep all."""
     negative: int = 5
@@ -41,8 +41,8 @@ class TrainingParameters:
     """1: hierarchical softmax."""
     ns_exponent: float = 0.75
     """Exponent of the noise distribution. 1: by frequency; 0: uniform."""
-    epochs: int = 20
-    """Passes over the corpus."""
+    epochs: int | None = None
+    """Passes over the corpus. None: chosen for the corpus."""
     alpha: float = 0.025
     """Learning rate at the start."""
     min_alpha: float = 0.0001
@@ -62,8 +62,9 @@ class TrainingParameters:
             raise OptionError("dm_mean", f"must be 0 or 1, not {self.dm_mean}")
         for field, most in (("min_count", 2**31 - 1), ("workers", 1024), ("seed", 2**32 - 1)):
             least = 1 if field == "workers" else 0
-            if not least <= getattr(self, field) <= most:
-                raise OptionError(field, f"must be {least} to {most}, not {getattr(self, field)}")
+            value = getattr(self, field)
+            if value is not None and not least <= value <= most:
+                raise OptionError(field, f"must be {least} to {most}, not {value}")
         if not -10 <= self.ns_exponent <= 10:
             raise OptionError("ns_exponent", f"must be -10 to 10, not {self.ns_exponent:g}")
         if self.dm_concat and not self.dm:
@@ -95,5 +96,6 @@ class TrainingParameters:
         )
 
     def defaults(self) -> InferenceOptions:
-        """gensim's defaults of inference: training's epochs and learning rates."""
-        return InferenceOptions(epochs=self.epochs, alpha=self.alpha, min_alpha=self.min_alpha)
+        """gensim's defaults of inference: training's epochs, if they are chosen, and learning rates."""
+        epochs = InferenceOptions.epochs if self.epochs is None else self.epochs
+        return InferenceOptions(epochs=epochs, alpha=self.alpha, min_alpha=self.min_alpha)

@@ -42,6 +42,10 @@ class TokenCache:
         """The texts of the same documents."""
         self.too_long = 0
         """Documents of which gensim drops tokens."""
+        self.documents = 0
+        """Documents in the file."""
+        self.words = 0
+        """Their tokens."""
         self.without_new_tag = 0
         """Documents all of whose tags earlier documents have."""
         self.yielded = 0
@@ -61,20 +65,21 @@ class TokenCache:
         tokenizer: Tokenizer,
         parameters: TrainingParameters,
         advance: Callable[[], object],
-    ) -> Iterator[TaggedTokens]:
-        """Tokenize the corpus into the file, and yield each document for gensim's vocabulary scan.
+    ) -> None:
+        """Tokenize the corpus into the file.
 
         `where`: name of the corpus in errors. `advance`: called for each document.
         """
         for tags, text in corpus:
-            if self._stop():
-                raise StoppedError("the corpus was still being read, so nothing is learned yet")
+            self._check_stop()
             tokens = tokenizer(text)
             if parameters.dm_concat and len(tags) != 1:
                 raise CorpusError(f"{where}: document {tags!r} has {len(tags)} tags, but dm_concat needs one each")
             if parameters.dm_concat and "\0" in tokens:
                 raise CorpusError(f"{where}: document {tags!r} has the token '\\0', which dm_concat pads with")
             self.digest.add(tags, text)
+            self.documents += 1
+            self.words += len(tokens)
             self.too_long += len(tokens) > GENSIM_MAX_TOKENS
             self.sampled_tokens.add(tokens)
             self.sampled_texts.add(text)
@@ -83,33 +88,47 @@ class TokenCache:
             self.without_new_tag += len(self._rows) == known_tags
             self._file.write(json.dumps([tokens, rows]) + "\n")
             advance()
-            yield TaggedTokens(tokens, rows)
         self._file.flush()
+
+    def scan(self) -> Iterator[TaggedTokens]:
+        """The documents once, for gensim's vocabulary."""
+        for document in self._read():
+            self._check_stop()
+            yield document
 
     def __iter__(self) -> Iterator[TaggedTokens]:
         # gensim iterates in a thread of its own. If an exception ended that, its other threads would wait forever.
         try:
-            self._file.seek(0)
-            for line in self._file:
+            for document in self._read():
                 if self._stop():
                     return
-                yield TaggedTokens(*json.loads(line))
+                yield document
                 self.yielded += 1
                 self.advance()
         except Exception as error:
-            self.failure = self.failure or ModelError(f"training lost its temporary file: {error}")
+            self.failure = self.failure or error
 
     def lexical(self, tags: int) -> "LexicalBuilder":
         """The tokens of each of so many tags: those of all documents that have it."""
         from ..lexical import LexicalBuilder
 
         builder = LexicalBuilder(tags)
-        self._file.seek(0)
-        for line in self._file:
-            document = TaggedTokens(*json.loads(line))
+        for document in self._read():
             for row in document.tags:
                 builder.add(row, document.words)
         return builder
+
+    def _read(self) -> Iterator[TaggedTokens]:
+        try:
+            self._file.seek(0)
+            for line in self._file:
+                yield TaggedTokens(*json.loads(line))
+        except Exception as error:
+            raise ModelError(f"training lost its temporary file: {error}") from error
+
+    def _check_stop(self) -> None:
+        if self._stop():
+            raise StoppedError("the corpus was still being read, so nothing is learned yet")
 
     def restore_tags(self, vectors: Any) -> None:
         """Give gensim's KeyedVectors of documents the corpus's tags instead of row numbers."""

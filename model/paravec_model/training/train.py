@@ -13,6 +13,7 @@ from ..options import Stop
 from ..text.scripts import warn_if_unspaced
 from ..text.tokenizer import Tokenizer, check_tokenizer
 from .checks import check_vocabulary, checked, warn_of_documents, warn_of_tokens
+from .defaults import for_corpus
 from .parameters import TrainingParameters
 from .token_cache import TokenCache, temporary_file
 
@@ -32,6 +33,8 @@ class Trained:
     """What the manifest records under `training`."""
     sample: list[list[str]]
     """A random sample of at most 1000 tokenized documents, to choose λ with."""
+    parameters: TrainingParameters
+    """Those of the training, with what was chosen for the corpus."""
     stopped: bool
     """Whether `stop` ended training early."""
     lexical: "LexicalBuilder | None" = None
@@ -49,7 +52,8 @@ def train(
     """Train a Doc2Vec model with gensim.
 
     `corpus`: a `Corpus` or any iterable of `(tags, text)`, even a generator: it is read and tokenized once, into a
-    temporary file that the epochs read. Memory grows only with the vocabulary, the tags and their vectors. `progress`:
+    temporary file that the epochs read. Memory grows only with the vocabulary, the tags and their vectors.
+    `parameters`: those that are None are chosen for the corpus once it is read, and logged at level INFO. `progress`:
     show a bar on stderr if that is a terminal. `stop`: called before each document; once it returns True, training ends
     and keeps what is learned. `lexical`: also return the tokens of each tag, in memory. With one worker, the same
     corpus and parameters give the same model in every process.
@@ -67,19 +71,22 @@ def train(
     bar = partial(tqdm, unit=" documents", disable=None if progress else True)
     where, kind = str(getattr(corpus, "path", "the corpus")), getattr(corpus, "kind", "given by a program")
     with _quiet_gensim(), temporary_file() as file:
+        cache = TokenCache(file, stop)
+        with bar(desc="reading") as shown:
+            cache.fill(checked(corpus, where), where, tokenizer, parameters, shown.update)
+        parameters, choice = for_corpus(parameters, cache.documents, cache.words)
+        if choice:
+            _logger.info(choice)
         model = Doc2Vec(**{name: value for name, value in asdict(parameters).items() if name != "dm_mean"})
         # gensim 4's constructor accepts dm_mean and then overwrites it with 1.
         model.cbow_mean = int(parameters.dm_mean != 0)
-        cache = TokenCache(file, stop)
-        with bar(desc="reading") as shown:
-            documents = cache.fill(checked(corpus, where), where, tokenizer, parameters, shown.update)
-            model.build_vocab(documents, keep_raw_vocab=True)
+        model.build_vocab(cache.scan(), keep_raw_vocab=True)
         warn_if_unspaced(cache.sampled_texts.items, tokenizer)
         distinct, model.raw_vocab = len(model.raw_vocab), None
         # With dm_concat the vocabulary also holds the padding token.
-        check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, parameters.min_count)
+        check_vocabulary(where, distinct, len(model.wv) - parameters.dm_concat, model.min_count)
         warn_of_documents(model.corpus_count, cache.without_new_tag, cache.too_long)
-        warn_of_tokens(cache.sampled_tokens.items, model.wv, parameters.min_count)
+        warn_of_tokens(cache.sampled_tokens.items, model.wv, model.min_count)
         with bar(desc="training", total=model.corpus_count * model.epochs) as shown:
             cache.advance = shown.update
             model.train(cache, total_examples=model.corpus_count, epochs=model.epochs)
@@ -103,7 +110,7 @@ def train(
             epochs_done, model.epochs
         )  # fmt: skip
         facts["stopped_after_epochs"] = round(epochs_done, 2)
-    return Trained(model, facts, cache.sampled_tokens.items, stopped, builder)
+    return Trained(model, facts, cache.sampled_tokens.items, parameters, stopped, builder)
 
 
 @contextlib.contextmanager

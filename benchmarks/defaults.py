@@ -1,0 +1,220 @@
+"""Measures what epochs, min_count, sample and vector_size do on corpora of several sizes, for the defaults of training.
+
+    python -m benchmarks.defaults --json build/bench/defaults.json                 # an hour; goes on where it stopped
+    python -m benchmarks.defaults --json build/bench/defaults.json --seconds 60    # begins no training after a minute
+    python -m benchmarks.defaults --json build/bench/defaults.json --tables        # prints what was measured
+
+One parameter at a time is changed around `BASE`, each model trained with several seeds on one worker. The tasks are
+those of `quality`, by methods sgd and map; half of them on documents that were not trained. Corpora are gensim's Lee
+corpus, LibreOffice's help and parts of it, the one-line descriptions of Debian's packages, and the docstrings of the
+Python packages beside the interpreter, which differ from one machine to the next.
+"""
+
+import argparse
+import json
+import random
+import re
+import statistics
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.models import corpus_texts
+from benchmarks.quality import score, train
+from benchmarks.retrieval import Collection, Ratings, Tokens, evenly, fortunes, lee, packages
+from paravec_model.encoder import Encoder
+from paravec_model.evaluation.metrics import own_rankings, reciprocal_rank
+from paravec_model.evaluation.tasks import Task, distinct, halves, short_halves
+from paravec_model.options import InferenceOptions
+from paravec_model.text.tokenizer import SimpleTokenizer
+
+Point = dict[str, Any]
+
+# Documents that no model is trained on.
+_UNSEEN_DOCUMENTS = 400
+
+BASE: Point = {"epochs": 40, "min_count": 2, "sample": 1e-3, "vector_size": 100}
+"""What the points of a corpus differ from, unless its `epochs` say otherwise."""
+
+OLD: Point = {"epochs": 20, "min_count": 5}
+"""gensim's min_count, and the epochs of Lau and Baldwin."""
+
+
+_SOME: tuple[Point, ...] = ({"min_count": 1}, {"sample": 1e-4}, {"vector_size": 200})
+_ALL: tuple[Point, ...] = (*_SOME, {"min_count": 5}, {"sample": 1e-5}, {"vector_size": 50})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A corpus, and what is tried on it."""
+
+    make: Callable[[], Collection]
+    epochs: Sequence[int]
+    """Those tried, at BASE's other values."""
+    around: int
+    """The epochs at which the others are tried."""
+    others: Sequence[Point] = ()
+    seeds: Sequence[int] = (1, 2)
+
+    def points(self) -> list[Point]:
+        """Everything to train, epochs first, for one seed after the other."""
+        tried = [OLD, *({"epochs": epochs} for epochs in self.epochs)]
+        tried += [{"epochs": self.around, **other} for other in self.others]
+        return [{**BASE, **point, "seed": seed} for seed in self.seeds for point in tried]
+
+
+def tasks_of(
+    documents: Sequence[Sequence[str]], titled: Sequence[tuple[Tokens, Tokens]], where: str
+) -> list[Task | Ratings]:
+    """Half finds half, short finds short, and title finds body where there are titles."""
+    made = [halves(evenly(distinct(documents))), short_halves(evenly(distinct(documents)))]
+    if titled:
+        made.append(Task.paired("title finds body", evenly(titled)))
+    return [Task(f"{task.name}, {where}", task.queries, task.targets, task.relevant) for task in made]
+
+
+def of_texts(texts: Sequence[str], size: int | None = None) -> Collection:
+    """`size` of the texts to train on and 400 others, each with its tasks. The first line of a text is its title."""
+    shuffled = random.Random(1).sample(texts, len(texts))
+    tokenize = SimpleTokenizer()
+    unseen, trained = shuffled[:_UNSEEN_DOCUMENTS], shuffled[_UNSEEN_DOCUMENTS:][:size]
+    tasks: list[Task | Ratings] = []
+    for where, some in (("trained", trained), ("unseen", unseen)):
+        split = [tuple(map(tokenize, text.split("\n", 1))) for text in some if "\n" in text]
+        titled = [(title, body) for title, body in split if title and body]
+        tasks += tasks_of([tokenize(text) for text in some], titled, where)
+    documents = [tokenize(text) for text in trained]
+    return Collection(documents, documents, tasks)
+
+
+def docstrings() -> list[str]:
+    """Distinct docstrings of two lines or more, at least 16 words, of the standard library and installed packages."""
+    found: dict[str, None] = {}
+    for folder in ("stdlib", "purelib"):
+        for file in sorted(Path(sysconfig.get_path(folder)).rglob("*.py")):
+            source = file.read_text(encoding="utf-8", errors="ignore")
+            for text in re.findall(r':\s*\n\s+[rR]?"""(.+?)"""', source, flags=re.DOTALL):
+                text = text.strip()
+                if "\n" in text and len(text.split()) >= 16:
+                    found[text] = None
+    return list(found)
+
+
+def rated_stories() -> Collection:
+    """Lee's stories, all trained, and people's ratings of 50 others."""
+    collection = lee()
+    ratings = [task for task in collection.tasks if isinstance(task, Ratings)]
+    return Collection(
+        collection.documents, collection.documents, [*tasks_of(collection.documents, [], "trained"), *ratings]
+    )
+
+
+def help_part(language: str, size: int | None = None) -> Collection:
+    """Pages of LibreOffice's help."""
+    return of_texts(corpus_texts(f"libreoffice-help-{language}"), size)
+
+
+def docstrings_part(size: int | None = None) -> Collection:
+    """Docstrings."""
+    return of_texts(docstrings(), size)
+
+
+CORPORA: dict[str, Measured] = {
+    "lee": Measured(rated_stories, (10, 20, 40, 80, 160), 40, _ALL),
+    "help-en-500": Measured(partial(help_part, "en-us", 500), (20, 40, 80), 40, _SOME),
+    "help-en": Measured(partial(help_part, "en-us"), (10, 20, 40, 80), 20, _SOME),
+    "help-it": Measured(partial(help_part, "it"), (20, 40), 20),
+    "fortunes": Measured(fortunes, (20, 40, 80), 20),
+    "packages": Measured(packages, (10, 20, 40), 20),
+    "docstrings-5000": Measured(partial(docstrings_part, 5000), (10, 20, 40), 20, _SOME),
+    "docstrings-20000": Measured(partial(docstrings_part, 20_000), (5, 10, 20, 40), 20),
+}
+
+
+def main() -> int:
+    """Measure what is missing from the JSON file, or print its tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="the results; those in it are not measured again")
+    parser.add_argument("--corpus", choices=CORPORA, action="append", help="a corpus; may be repeated [all]")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no training after so long [all]")
+    parser.add_argument("--tables", action="store_true", help="only print what was measured")
+    arguments = parser.parse_args()
+    rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+    if arguments.tables:
+        print(tables(rows))
+        return 0
+    start = time.monotonic()
+    for corpus in arguments.corpus or CORPORA:
+        done = [row["point"] for row in rows if row["corpus"] == corpus]
+        missing = [point for point in CORPORA[corpus].points() if point not in done]
+        collection = CORPORA[corpus].make() if missing else None
+        for point in missing:
+            if time.monotonic() - start > arguments.seconds:
+                return 0
+            assert collection
+            rows.append({"corpus": corpus, **measure(collection, point)})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+def measure(collection: Collection, point: Point) -> Point:
+    """Train one model, and the MRR and recall@1 of each task by each method."""
+    some = Collection(collection.documents, evenly(collection.lambda_documents), collection.tasks)
+    begun = time.monotonic()
+    _, encoder = train(some, point)
+    found = {
+        f"{task.name}, {method}": scores(task, encoder, options)
+        for method, options in (("sgd", encoder.manifest.defaults), ("map", InferenceOptions(method="map")))
+        for task in collection.tasks
+    }
+    words = sum(map(len, collection.documents))
+    facts = {"documents": len(collection.documents), "words": words, "seconds": round(time.monotonic() - begun, 1)}
+    return {"point": point, **facts, "lambda": encoder.manifest.map_lambda, "scores": found}
+
+
+def scores(task: Task | Ratings, encoder: Encoder, options: InferenceOptions) -> list[float]:
+    """Mean reciprocal rank and recall@1; twice the correlation for ratings."""
+    if isinstance(task, Ratings):
+        return [round(score(task, lambda documents: encoder.encode(documents, options).vectors)[0], 4)] * 2
+    queries, targets = (encoder.encode(side, options).vectors for side in (task.queries, task.targets))
+    found = [reciprocal_rank(ranking) for ranking in own_rankings(queries, targets)]
+    return [round(float(np.mean(found)), 4), round(float(np.mean([rank == 1.0 for rank in found])), 4)]
+
+
+def tables(rows: Sequence[Point]) -> str:
+    """For each corpus a table: a line for each point, its MRR by task, the mean of seeds and their spread."""
+    return "\n\n".join("\n".join(table(corpus, rows)) for corpus in CORPORA if any(r["corpus"] == corpus for r in rows))
+
+
+def table(corpus: str, rows: Sequence[Point]) -> Iterator[str]:
+    """The lines of one corpus."""
+    ours = [row for row in rows if row["corpus"] == corpus]
+    names = list(ours[0]["scores"])
+    yield f"{corpus}: {ours[0]['documents']:,} documents, {ours[0]['words']:,} words\n"
+    yield f"| point | {' | '.join(names)} | all |"
+    yield "| --- " * (len(names) + 2) + "|"
+    points: dict[str, list[Point]] = {}
+    for row in ours:
+        label = " ".join(f"{name}={value:g}" for name, value in row["point"].items() if name != "seed")
+        points.setdefault(label, []).append(row)
+    for label, same in points.items():
+        cells = [format_seeds([row["scores"][name][0] for row in same]) for name in names]
+        cells.append(format_seeds([statistics.mean(s[0] for s in row["scores"].values()) for row in same]))
+        yield f"| {label} | {' | '.join(cells)} |"
+
+
+def format_seeds(values: Sequence[float]) -> str:
+    """The mean, and half of the distance between the least and the greatest."""
+    return f"{statistics.mean(values):.3f} ± {(max(values) - min(values)) / 2:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
