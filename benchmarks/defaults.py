@@ -2,7 +2,7 @@
 
     python -m benchmarks.defaults --json build/bench/defaults.json                 # an hour; goes on where it stopped
     python -m benchmarks.defaults --json build/bench/defaults.json --seconds 60    # begins no training after a minute
-    python -m benchmarks.defaults --json build/bench/defaults.json --tables        # prints what was measured
+    python -m benchmarks.defaults --json build/bench/defaults.json --docs          # only writes the tables of the docs
 
 One parameter at a time is changed around `BASE`, each model trained with several seeds on one worker. The tasks are
 those of `quality`, by methods sgd and map; half of them on documents that were not trained. Corpora are gensim's Lee
@@ -18,7 +18,7 @@ import statistics
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,15 +27,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models import corpus_texts
-from benchmarks.quality import score, train
+from benchmarks.quality import PAGE, score, train, write_tables
 from benchmarks.retrieval import Collection, Ratings, Tokens, evenly, fortunes, lee, packages
 from paravec_model.encoder import Encoder
 from paravec_model.evaluation.metrics import own_rankings, reciprocal_rank
 from paravec_model.evaluation.tasks import Task, distinct, halves, short_halves
 from paravec_model.options import InferenceOptions
 from paravec_model.text.tokenizer import SimpleTokenizer
+from paravec_model.training.defaults import for_corpus
+from paravec_model.training.parameters import TrainingParameters
 
 Point = dict[str, Any]
+"""Parameters of a training."""
+Row = dict[str, Any]
+"""A point of a corpus, with its scores."""
 
 # Documents that no model is trained on.
 _UNSEEN_DOCUMENTS = 400
@@ -44,7 +49,9 @@ BASE: Point = {"epochs": 40, "min_count": 2, "sample": 1e-3, "vector_size": 100}
 """What the points of a corpus differ from, unless its `epochs` say otherwise."""
 
 OLD: Point = {"epochs": 20, "min_count": 5}
-"""gensim's min_count, and the epochs of Lau and Baldwin."""
+"""The defaults before: gensim's min_count, and the epochs of Lau and Baldwin."""
+
+_METHODS = ("sgd", "map")
 
 
 _SOME: tuple[Point, ...] = ({"min_count": 1}, {"sample": 1e-4}, {"vector_size": 200})
@@ -144,11 +151,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, required=True, help="the results; those in it are not measured again")
     parser.add_argument("--corpus", choices=CORPORA, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no training after so long [all]")
-    parser.add_argument("--tables", action="store_true", help="only print what was measured")
+    parser.add_argument("--docs", action="store_true", help=f"only write what was measured into {PAGE}")
     arguments = parser.parse_args()
     rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
-    if arguments.tables:
-        print(tables(rows))
+    if arguments.docs:
+        write_tables(PAGE, tables(rows))
         return 0
     start = time.monotonic()
     for corpus in arguments.corpus or CORPORA:
@@ -165,14 +172,15 @@ def main() -> int:
     return 0
 
 
-def measure(collection: Collection, point: Point) -> Point:
+def measure(collection: Collection, point: Point) -> Row:
     """Train one model, and the MRR and recall@1 of each task by each method."""
     some = Collection(collection.documents, evenly(collection.lambda_documents), collection.tasks)
     begun = time.monotonic()
     _, encoder = train(some, point)
+    ways = zip(_METHODS, (encoder.manifest.defaults, InferenceOptions(method="map")), strict=True)
     found = {
         f"{task.name}, {method}": scores(task, encoder, options)
-        for method, options in (("sgd", encoder.manifest.defaults), ("map", InferenceOptions(method="map")))
+        for method, options in ways
         for task in collection.tasks
     }
     words = sum(map(len, collection.documents))
@@ -189,31 +197,62 @@ def scores(task: Task | Ratings, encoder: Encoder, options: InferenceOptions) ->
     return [round(float(np.mean(found)), 4), round(float(np.mean([rank == 1.0 for rank in found])), 4)]
 
 
-def tables(rows: Sequence[Point]) -> str:
-    """For each corpus a table: a line for each point, its MRR by task, the mean of seeds and their spread."""
-    return "\n\n".join("\n".join(table(corpus, rows)) for corpus in CORPORA if any(r["corpus"] == corpus for r in rows))
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """The tables of the page, by name: the defaults before and after, and what each point has on average."""
+    corpora = [[row for row in rows if row["corpus"] == name] for name in CORPORA]
+    before_after = [
+        _line("corpus", "task", *(f"{method}, {when}" for method in _METHODS for when in ("before", "after")))
+    ]
+    points = [_line("corpus", "parameters", *_METHODS)]
+    for lines, columns in ((before_after, 6), (points, 4)):
+        lines.append(_line(*["---"] * columns))
+    for ours in filter(None, corpora):
+        name = f"{ours[0]['corpus']} ({ours[0]['documents']:,} documents, {ours[0]['words']:,} words)"
+        old, new = ([row for row in ours if is_at(row, point)] for point in (OLD, rule(ours[0])))
+        for task in dict.fromkeys(task.rpartition(", ")[0] for task in ours[0]["scores"]):
+            cells = [_seeds(some, [f"{task}, {method}"]) for method in _METHODS for some in (old, new)]
+            before_after.append(_line(name, task, *cells))
+        for point in list({json.dumps(without_seed(row)): without_seed(row) for row in ours}.values()):
+            same = [row for row in ours if without_seed(row) == point]
+            of_method = ([task for task in same[0]["scores"] if task.endswith(f", {method}")] for method in _METHODS)
+            points.append(_line(name, flags(point), *(_seeds(same, tasks) for tasks in of_method)))
+    return {"defaults": "\n".join(before_after), "points": "\n".join(points)}
 
 
-def table(corpus: str, rows: Sequence[Point]) -> Iterator[str]:
-    """The lines of one corpus."""
-    ours = [row for row in rows if row["corpus"] == corpus]
-    names = list(ours[0]["scores"])
-    yield f"{corpus}: {ours[0]['documents']:,} documents, {ours[0]['words']:,} words\n"
-    yield f"| point | {' | '.join(names)} | all |"
-    yield "| --- " * (len(names) + 2) + "|"
-    points: dict[str, list[Point]] = {}
-    for row in ours:
-        label = " ".join(f"{name}={value:g}" for name, value in row["point"].items() if name != "seed")
-        points.setdefault(label, []).append(row)
-    for label, same in points.items():
-        cells = [format_seeds([row["scores"][name][0] for row in same]) for name in names]
-        cells.append(format_seeds([statistics.mean(s[0] for s in row["scores"].values()) for row in same]))
-        yield f"| {label} | {' | '.join(cells)} |"
+def rule(row: Row) -> Point:
+    """What `train` chooses for a row's corpus."""
+    chosen, _ = for_corpus(TrainingParameters(), row["documents"], row["words"])
+    return {"epochs": chosen.epochs, "min_count": chosen.min_count}
 
 
-def format_seeds(values: Sequence[float]) -> str:
-    """The mean, and half of the distance between the least and the greatest."""
-    return f"{statistics.mean(values):.3f} ± {(max(values) - min(values)) / 2:.3f}"
+def is_at(row: Row, point: Point) -> bool:
+    """Whether a row was trained with these parameters, and BASE's others."""
+    return without_seed(row) == {**BASE, **point}
+
+
+def without_seed(row: Row) -> Point:
+    """A row's parameters without the seed."""
+    return {name: value for name, value in row["point"].items() if name != "seed"}
+
+
+def flags(point: Point) -> str:
+    """How `paravec-model train` is given the parameters: those that are gensim's defaults are left out."""
+    plain = {"sample": 1e-3, "vector_size": 100}
+    given = [f"--{name.replace('_', '-')} {value:g}" for name, value in point.items() if plain.get(name) != value]
+    return f"`{' '.join(given)}`"
+
+
+def _seeds(rows: Sequence[Row], tasks: Sequence[str]) -> str:
+    """The mean over tasks and seeds of the MRR, and half of the distance between the least and the greatest seed."""
+    values = [statistics.mean(row["scores"][task][0] for task in tasks) for row in rows]
+    if not values:
+        return "–"
+    spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
