@@ -42,7 +42,7 @@ model: $(MODEL)/manifest.json ## Train the demonstration model (gensim's Lee new
 $(MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.ready
 	@rm -rf $(MODEL)
 	@$(RUN) -m paravec_model.cli train --corpus lee --output $(MODEL) --model-version 1.0.0 \
-	  --dm 0 --vector-size 100 --min-count 2 --epochs 40 --doctags
+	  --dm 0 --vector-size 100 --doctags
 
 MODEL_IT := build/models/doc2vec-model-it
 
@@ -67,7 +67,7 @@ $(FAQ_MODEL)/manifest.json: model/paravec_model/artifact/manifest.py | $(VENV)/.
 	@rm -rf $(FAQ_MODEL) && mkdir -p build
 	@$(RUN) client/examples/faq_texts.py en-us $(FAQ) build/faq-texts.jsonl
 	@$(RUN) -m paravec_model.cli train --jsonl build/faq-texts.jsonl --field text \
-	  --output $(FAQ_MODEL) --min-count 2 --epochs 40
+	  --output $(FAQ_MODEL)
 
 $(FAQ_INDEX)/manifest.json: $(FAQ_MODEL)/manifest.json $(FAQ)
 	@rm -rf $(FAQ_INDEX)

@@ -26,7 +26,7 @@ SHOWN = {"go", "json", "text", "yaml"}
 """Languages of blocks that are only shown."""
 
 _MARKER = re.compile(r"(not run): (.+)|(run by) (\S+)|(background)|(file): (\S+)")
-_BLOCK = re.compile(r"(?:^<!-- (.*?) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ ARG VERSION=1.0.0
 ARG SOURCE_DATE_EPOCH
 RUN PYTHONPATH=model /train/bin/python -m paravec_model.cli train --jsonl corpus.jsonl --field text --tag-field page \
       --output /artifact --name "${NAME}" --model-version "${VERSION}" \
-      --dm 0 --vector-size 100 --min-count 2 --epochs 40
+      --dm 0 --vector-size 100
 
 FROM scratch
 COPY --from=train /artifact /

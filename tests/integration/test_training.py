@@ -129,9 +129,9 @@ def test_defaults_are_gensims() -> None:
 @pytest.mark.parametrize(
     ("flags", "says", "epochs", "min_count"),
     [
-        ((), "epochs 80, min_count 2: corpus of 40 documents with {words:,} words; set --epochs or --min-count", 80, 2),
+        ((), "epochs 40, min_count 2: corpus of 40 documents with {words:,} words; set --epochs or --min-count", 40, 2),
         (("--epochs", "2"), "min_count 2: corpus of 40 documents with {words:,} words; set --min-count", 2, 2),
-        (("--min-count", "1"), "epochs 80: corpus of 40 documents with {words:,} words; set --epochs", 80, 1),
+        (("--min-count", "1"), "epochs 40: corpus of 40 documents with {words:,} words; set --epochs", 40, 1),
         (("--epochs", "20", "--min-count", "5"), None, 20, 5),
     ],
 )
@@ -155,11 +155,11 @@ def test_a_program_trains_with_the_same_choice(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.INFO, "paravec_model"):
         left_out, given = (
             train(lines, WhitespaceTokenizer(), TrainingParameters(vector_size=8, epochs=epochs, min_count=min_count))
-            for epochs, min_count in ((None, None), (80, 2))
+            for epochs, min_count in ((None, None), (40, 2))
         )
-    assert (left_out.parameters, left_out.model.epochs) == (given.parameters, 80)
+    assert (left_out.parameters, left_out.model.epochs) == (given.parameters, 40)
     assert (left_out.model.dv.vectors == given.model.dv.vectors).all()
-    assert len([message for message in caplog.messages if message.startswith("epochs 80, min_count 2: ")]) == 1
+    assert len([message for message in caplog.messages if message.startswith("epochs 40, min_count 2: ")]) == 1
 
 
 @pytest.mark.parametrize(

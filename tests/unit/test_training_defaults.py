@@ -8,13 +8,13 @@ from paravec_model.training.parameters import TrainingParameters
 
 
 @pytest.mark.parametrize(
-    ("words", "epochs"),
-    [(0, 80), (499_999, 80), (500_000, 40), (1_999_999, 40), (2_000_000, 20), (10**10, 20)],
+    ("words", "epochs", "min_count"),
+    [(0, 40, 2), (1_999_999, 40, 2), (2_000_000, 20, 5), (10**10, 20, 5)],
 )
-def test_epochs_fall_in_steps_with_the_words(words: int, epochs: int) -> None:
-    """At each edge the larger corpus gets the fewer epochs, and no corpus gets fewer than 20."""
+def test_the_choice_goes_by_words(words: int, epochs: int, min_count: int) -> None:
+    """From two million words on there are fewer epochs and fewer words of the vocabulary, below more, at any size."""
     chosen, _ = for_corpus(TrainingParameters(), 7, words)
-    assert (chosen.epochs, chosen.min_count) == (epochs, 2)
+    assert (chosen.epochs, chosen.min_count) == (epochs, min_count)
 
 
 def test_the_line_names_values_reason_and_flags() -> None:
@@ -29,14 +29,14 @@ def test_the_line_names_values_reason_and_flags() -> None:
     ("given", "says"),
     [
         ({"epochs": 3}, "min_count 2: corpus of 10 documents with 100 words; set --min-count to override"),
-        ({"min_count": 1}, "epochs 80: corpus of 10 documents with 100 words; set --epochs to override"),
+        ({"min_count": 1}, "epochs 40: corpus of 10 documents with 100 words; set --epochs to override"),
         ({"min_count": 0, "epochs": 1}, ""),
     ],
 )
 def test_what_is_given_stays(given: dict[str, int], says: str) -> None:
     """Only what is left out is chosen and told; a min_count of 0 is given too, and other parameters stay."""
     chosen, line = for_corpus(TrainingParameters(vector_size=7, **given), 10, 100)  # type: ignore[arg-type]
-    assert chosen == TrainingParameters(vector_size=7, **{"epochs": 80, "min_count": 2, **given})  # type: ignore[arg-type]
+    assert chosen == TrainingParameters(vector_size=7, **{"epochs": 40, "min_count": 2, **given})  # type: ignore[arg-type]
     assert line == says
 
 
@@ -45,5 +45,5 @@ def test_help_states_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "passes over the corpus (default 80 below 500,000 words, 40 below 2,000,000 words, else 20)" in text
-    assert "drop words that occur less often (default 2)" in text
+    assert "passes over the corpus (default 40 below 2,000,000 words, else 20)" in text
+    assert "drop words that occur less often (default 2 below 2,000,000 words, else 5)" in text

@@ -1,7 +1,8 @@
 """The epochs and the min_count of a training that names none: they depend on the corpus's number of words.
 
-Few words are seen too seldom in few epochs, and rare words are most of what tells few documents apart. Of many words,
-20 epochs are enough, and more take hours. `benchmarks/defaults.py` measures it, docs/explanation/quality.md shows it.
+Few words are seen too seldom in few epochs, and rare words are most of what tells few documents apart. Many words need
+neither, and every epoch of them takes long. `benchmarks/defaults.py` measures both; docs/explanation/quality.md shows
+the figures.
 """
 
 from dataclasses import replace
@@ -9,18 +10,13 @@ from typing import Any
 
 from .parameters import TrainingParameters
 
-MIN_COUNT = 2
-"""For a corpus of any size."""
+FEW_WORDS = 2_000_000
+"""Corpora of fewer words are few words: at most 80 million are learned, which takes minutes."""
 
-EPOCHS = ((500_000, 80), (2_000_000, 40))
-"""(words, epochs) of corpora of fewer than so many words, smallest first."""
+# For few words, and for others: Lau and Baldwin's epochs (2016), and gensim's min_count.
+_VALUES = {"epochs": (40, 20), "min_count": (2, 5)}
 
-EPOCHS_OF_MANY_WORDS = 20
-"""Of larger corpora."""
-
-_STEPS = ", ".join(f"{epochs} below {words:,} words" for words, epochs in EPOCHS)
-
-RULE = {"epochs": f"{_STEPS}, else {EPOCHS_OF_MANY_WORDS}", "min_count": str(MIN_COUNT)}
+RULE = {name: f"{few} below {FEW_WORDS:,} words, else {many}" for name, (few, many) in _VALUES.items()}
 """The rule in words, by parameter."""
 
 
@@ -29,9 +25,11 @@ def for_corpus(parameters: TrainingParameters, documents: int, words: int) -> tu
 
     `words`: tokens of the corpus, every occurrence counted.
     """
-    epochs = next((epochs for below, epochs in EPOCHS if words < below), EPOCHS_OF_MANY_WORDS)
-    rule = {"epochs": epochs, "min_count": MIN_COUNT}
-    chosen: dict[str, Any] = {name: value for name, value in rule.items() if getattr(parameters, name) is None}
+    chosen: dict[str, Any] = {
+        name: few if words < FEW_WORDS else many
+        for name, (few, many) in _VALUES.items()
+        if getattr(parameters, name) is None
+    }
     if not chosen:
         return parameters, ""
     values = ", ".join(f"{name} {value}" for name, value in chosen.items())
