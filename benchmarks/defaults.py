@@ -1,6 +1,6 @@
 """Measures what epochs, min_count, sample and vector_size do on corpora of several sizes, for the defaults of training.
 
-    python -m benchmarks.defaults --json build/bench/defaults.json                 # an hour; goes on where it stopped
+    python -m benchmarks.defaults --json build/bench/defaults.json                 # goes on where it stopped
     python -m benchmarks.defaults --json build/bench/defaults.json --seconds 60    # begins no training after a minute
     python -m benchmarks.defaults --json build/bench/defaults.json --docs          # only writes the tables of the docs
 
@@ -137,8 +137,8 @@ def docstrings_part() -> Collection:
 
 CORPORA: dict[str, Measured] = {
     "lee": Measured(rated_stories, (10, 20, 40, 80), 40, _OTHERS),
-    "help-en-500": Measured(partial(help_part, 500), (20, 40, 80), 40, _OTHERS),
-    "help-en": Measured(help_part, (20, 40, 80), 40, _OTHERS),
+    "help-en-500": Measured(partial(help_part, 500), (20, 40, 80), 40),
+    "help-en": Measured(help_part, (20, 40), 40),
     "packages": Measured(packages, (20, 40), 40),
     "docstrings-20000": Measured(docstrings_part, (20, 40), 40),
 }
