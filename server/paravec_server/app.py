@@ -87,8 +87,10 @@ class App:
             live, ready = (partial(f, self._shared_counters, settings) for f in (liveness_problem, readiness_problem))
             serve_operations(settings.operations_listen, live, ready, metrics_page(self._shared_counters, self._info))
         self._admission = Admission(settings, self._counters)
-        # Each connection may have a stream beyond the limit, see `admission`.
-        executor = ElasticThreadPool(2 * settings.max_streams_in_flight + MAX_PREEMPTED, "call")
+        # Threads for all streams, whose number may be twice its limit (see `admission`), and all calls with a slot or
+        # preempted: a call that has a slot must not wait for a thread, because the others wait for its slot.
+        threads = 2 * settings.max_streams_in_flight + settings.inference_threads + MAX_PREEMPTED
+        executor = ElasticThreadPool(threads, "call")
         self._slots = ComputeSlots(settings.inference_threads, executor, settings.max_wait_seconds)
         self._inference = Inference(settings, self._counters, self._slots)
         self._services = (
