@@ -1,4 +1,4 @@
-"""Converts between the client's types and the messages of paravec.v1."""
+"""Makes requests of paravec.v1 from the client's types."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -10,9 +10,8 @@ import numpy as np
 from paravec.v1 import embedding_pb2 as pb
 
 from ..config import Batch
-from ..types import Document, InferenceOptions, Limits, ModelInfo, Neighbour, Query, SimilarDocuments, Tag
+from ..types import Document, InferenceOptions, Limits, Query, Tag
 from .call_settings import invalid
-from .decode import enum_name, method_name
 
 Content = TypeVar("Content", pb.Document, pb.Query, pb.Tag)
 Item = TypeVar("Item")
@@ -193,63 +192,3 @@ def split_into_batches(
         batch_bytes += size
     if batch:
         yield batch
-
-
-def similar_documents(response: pb.FindSimilarResponse) -> Iterator[SimilarDocuments]:
-    """The result of each query."""
-    method = method_name(response.method)
-    for result in response.results:
-        # A server before lexical scores sends none.
-        neighbours = tuple(
-            Neighbour(
-                getattr(neighbour, neighbour.WhichOneof("tag") or "name"),
-                neighbour.cosine,
-                neighbour.score if result.lexical_weight else neighbour.cosine,
-            )
-            for neighbour in result.neighbours
-        )
-        counts = result.token_count, result.known_token_count, result.truncated
-        yield SimilarDocuments(neighbours, *counts, method, result.lexical_weight)
-
-
-def _tokenizer(message: pb.Tokenizer) -> dict[str, str | int | bool | tuple[str, ...]]:
-    """The fields that are set, by name."""
-    declared = {field.name: value for field, value in message.ListFields()}
-    if message.stop_words:
-        declared["stop_words"] = tuple(message.stop_words)
-    return declared
-
-
-def model_info(message: pb.ModelInfo) -> ModelInfo:
-    """The ModelInfo of a message."""
-    defaults = message.defaults
-    return ModelInfo(
-        name=message.version.name,
-        version=message.version.version,
-        digest=message.version.digest,
-        algorithm=enum_name(pb.Algorithm, message.algorithm),
-        vector_size=message.vector_size,
-        vocabulary_size=message.vocabulary_size,
-        negative=message.negative,
-        hierarchical_softmax=message.hierarchical_softmax,
-        methods=tuple(enum_name(pb.Method, method) for method in message.methods),
-        defaults=InferenceOptions(
-            method=enum_name(pb.Method, defaults.method),  # type: ignore[arg-type]
-            epochs=defaults.epochs,
-            alpha=defaults.alpha,
-            min_alpha=defaults.min_alpha,
-            seed=defaults.seed,
-            normalize=defaults.normalize,
-            truncate=defaults.truncate,
-        ),
-        limits=Limits(
-            max_documents=message.limits.max_documents,
-            max_tokens=message.limits.max_tokens,
-            max_epochs=message.limits.max_epochs,
-            max_message_bytes=message.limits.max_message_bytes,
-            max_top_k=message.limits.max_top_k,
-        ),
-        tokenizer=_tokenizer(message.tokenizer),
-        document_count=message.document_count,
-        lexical_length=message.lexical_length,
-    )

@@ -16,6 +16,7 @@ from . import messages
 from .call_settings import CallSettings, check_timeout, invalid
 from .calls import CHECK, EMBED, FIND_SIMILAR, GET_DOCUMENT_VECTORS, GET_MODEL, SERVICE, Call, Program, Sleep
 from .decode import decode_embed_response
+from .responses import model_info, similar_documents
 from .retry import RetryingCaller
 
 _log = logging.getLogger("paravec")
@@ -40,7 +41,7 @@ class CallPrograms:
     def model(self, settings: CallSettings = _NO_SETTINGS) -> Program[ModelInfo]:
         """The model that the server holds."""
         response = yield from self.caller.call(GET_MODEL, pb.GetModelRequest(), settings)
-        model = messages.model_info(response.model)
+        model = model_info(response.model)
         self._limits = model.limits
         return model
 
@@ -118,7 +119,7 @@ class CallPrograms:
                 raise with_offset(error, len(results)) from error.__cause__
             _check_same_model(model, response.model)
             model = response.model
-            results += messages.similar_documents(response)
+            results += similar_documents(response)
         return results
 
     def document_vectors(self, tags: Iterable[Tag], settings: CallSettings) -> Program[Vector]:

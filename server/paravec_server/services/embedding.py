@@ -20,6 +20,7 @@ from ..rpc.thread_pool import InlineExecutor
 from ..settings import Settings
 from . import messages
 from .inference import EmbeddingRequest, EmbeddingRpc, Inference, check_count
+from .wire_format import embedding_fields, vector_fields
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["EmbeddingService"]
 SERVICE = DESCRIPTOR.full_name
@@ -79,7 +80,7 @@ class EmbeddingService:
         return EmbeddingRequest(contents, options, path, self._embed_fields[options.inference.method])
 
     def _write_embed(self, fields: bytes, encoding: Encoding) -> bytes:
-        return b"".join((*messages.embedding_fields(_EMBEDDINGS, encoding), fields))
+        return b"".join((*embedding_fields(_EMBEDDINGS, encoding), fields))
 
     def _embed_stream(self, call: Call, requests: Iterator[bytes]) -> Iterator[bytes]:
         """Embed documents as they come; those that have come meanwhile are inferred together."""
@@ -124,7 +125,7 @@ class EmbeddingService:
             check_count(len(request.tags), self._settings.max_documents, "tags")
             rows = messages.tag_rows(request.tags, artifact)
             raise_if_stopped(stop)
-            return messages.vector_fields(artifact.document_vectors(rows)) + self._document_fields
+            return vector_fields(artifact.document_vectors(rows)) + self._document_fields
 
     def _get_model(self, _call: Call, _message: bytes) -> bytes:
         self._admission.check_ready()
@@ -149,7 +150,7 @@ class EmbeddingService:
                 responses += [self._stream_error(status) for _ in items]
             else:
                 fields = self._stream_fields[options.method]
-                responses += [one + fields for one in messages.embedding_fields(_EMBEDDING, encoding)]
+                responses += [one + fields for one in embedding_fields(_EMBEDDING, encoding)]
         return responses
 
     def _stream_error(self, status: status_pb2.Status) -> bytes:
