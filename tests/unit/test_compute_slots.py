@@ -123,6 +123,24 @@ def test_callers_get_equal_shares_whatever_they_have_in_flight(monkeypatch: pyte
     assert 0.3 < portions["modest"] / sum(portions.values()) < 0.7
 
 
+@pytest.mark.parametrize("calls", [1, 2])
+def test_what_a_caller_computed_alone_is_not_held_against_it(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that had the only slot to itself, for one call or several, goes on beside another that comes later."""
+    monkeypatch.setattr(Endless, "portions", portions := Counter[str](), raising=False)
+    slots = make(1)
+    works = [Endless(slots, "early") for _ in range(calls)]
+    until(lambda: portions["early"] > 300, PATIENCE)
+    portions.clear()
+    works += [Endless(slots, "late") for _ in range(2)]
+    until(lambda: portions["late"] > 100, PATIENCE)
+    early = portions["early"]
+    for work in works:
+        work.may_end.set()
+    for work in works:
+        work.join(PATIENCE)
+    assert early > 50
+
+
 def test_an_idle_caller_gains_no_credit() -> None:
     """A caller that was idle does not then hold the only slot for the time it missed."""
     slots = make(1)

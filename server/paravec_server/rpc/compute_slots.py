@@ -88,13 +88,19 @@ class ComputeSlots:
 
     def _yield_if_due(self, slot: Slot) -> None:
         now = self._last_progress = time.monotonic()
-        if not self._queue.size or now - slot.begun < _QUANTUM_SECONDS:
+        if not self._queue.size:
+            # No other connection wanted this time, so none is owed it.
+            slot.charged_until = now
+            return
+        if now - slot.begun < _QUANTUM_SECONDS:
             return
         waiter = successor = None
         with self._lock:
             expired = self._take_expired()
             self._charge(slot)
-            if self._preempted < MAX_PREEMPTED and self._queue.has_earlier(slot.connection):
+            if not self._queue.has_earlier(slot.connection):
+                self._queue.keep(slot.connection)
+            elif self._preempted < MAX_PREEMPTED:
                 self._preempted += 1
                 waiter = self._append(slot.connection, BlockedWaiter())
                 successor = self._pass_on(slot)

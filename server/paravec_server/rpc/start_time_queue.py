@@ -1,6 +1,6 @@
 """Start-time fair queueing of what waits for slots (Goyal, Vin and Cheng, 1996).
 
-Each connection has a virtual clock, which advances by the seconds that its calls compute. The next slot goes to the
+Each connection has a virtual clock, which advances by the seconds that its calls compute while others wait. The next slot goes to the
 waiting connection whose clock is furthest behind. A connection that comes starts where the last slot went: it does not
 pay for the past of others, and has saved up nothing.
 """
@@ -58,6 +58,10 @@ class StartTimeQueue(Generic[W]):
     def hold(self, connection: Connection[W]) -> None:
         """Count a slot that the connection holds."""
         connection.holding += 1
+        self.keep(connection)
+
+    def keep(self, connection: Connection[W]) -> None:
+        """The connection keeps its slot, since no other one is due: as if the slot went to it again."""
         # The clock may be behind: a call in progress is charged only now and then.
         self._virtual_time = max(self._virtual_time, connection.clock)
 
