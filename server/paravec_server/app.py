@@ -22,7 +22,7 @@ from .process.signals import on_stop
 from .process.worker import WorkerIdentity
 from .rpc.admission import Admission
 from .rpc.channel_args import channel_args
-from .rpc.compute_slots import MAX_PREEMPTED, ComputeSlots
+from .rpc.compute_slots import ComputeSlots, max_threads
 from .rpc.dispatcher import Dispatcher
 from .rpc.fast_path.self_test import fast_path_works
 from .rpc.server import RpcServer
@@ -89,7 +89,7 @@ class App:
         self._admission = Admission(settings, self._counters)
         # Threads for all streams, whose number may be twice its limit (see `admission`), and all calls with a slot or
         # preempted: a call that has a slot must not wait for a thread, because the others wait for its slot.
-        threads = 2 * settings.max_streams_in_flight + settings.inference_threads + MAX_PREEMPTED
+        threads = 2 * settings.max_streams_in_flight + max_threads(settings.inference_threads)
         executor = ElasticThreadPool(threads, "call")
         self._slots = ComputeSlots(settings.inference_threads, executor, settings.max_wait_seconds)
         self._inference = Inference(settings, self._counters, self._slots)

@@ -319,6 +319,20 @@ def test_no_more_calls_are_preempted_than_have_threads(monkeypatch: pytest.Monke
     assert slots._preempted == 0
 
 
+def test_a_call_that_gets_a_slot_has_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When as many calls as possible are preempted, those that have the slots still run: the pool has threads for
+    both."""
+    monkeypatch.setattr(compute_slots, "MAX_PREEMPTED", 2)
+    slots = ComputeSlots(2, ElasticThreadPool(compute_slots.max_threads(2), "test"))
+    calls = [Submitted(slots, name) for name in "abcdef"]
+    until(lambda: slots._preempted == 2, PATIENCE)
+    until(lambda: sum(call.has_slot.is_set() for call in calls) == 4, PATIENCE)
+    for call in calls:
+        call.may_end.set()
+    for call in calls:
+        assert call.ended.wait(PATIENCE)
+
+
 def test_an_ended_call_is_freed_without_the_garbage_collector() -> None:
     """Neither a call that ran nor one that was refused stays in a reference cycle: it holds its request."""
     slots, gone = make(1), list[weakref.ref[Submitted]]()

@@ -21,17 +21,23 @@ from .start_time_queue import Connection, StartTimeQueue
 # A call keeps its slot at least so long: a switch between threads takes tenths of a millisecond.
 _QUANTUM_SECONDS = 0.01
 
-MAX_PREEMPTED = 256
-"""How many calls may be preempted at once. Each has a thread, so no call is preempted beyond them."""
-
 W = TypeVar("W", bound=Waiter)
+
+MAX_PREEMPTED = 256
+"""How many submitted calls may be preempted at once. Each has a thread, so none is preempted beyond them."""
+
+
+def max_threads(slots: int) -> int:
+    """How many threads submitted calls have at most: those that compute, and those that are preempted."""
+    return slots + MAX_PREEMPTED
 
 
 class ComputeSlots:
     """Each call that computes holds a slot. The others wait, and leave at once when they are cancelled."""
 
     def __init__(self, slots: int, executor: ThreadPoolExecutor, timeout: float = inf) -> None:
-        """`executor`: runs submitted calls. `timeout`: seconds that a call may wait for its first slot."""
+        """`executor`: runs submitted calls, with `max_threads` for them alone. `timeout`: seconds that a call may wait
+        for its first slot."""
         self._free, self._timeout, self.executor = slots, timeout, executor
         self._queue = StartTimeQueue[Waiter]()
         # Submitted calls, the one that waits longest first; some of them have left already.

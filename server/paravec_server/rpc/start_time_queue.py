@@ -1,8 +1,8 @@
 """Start-time fair queueing of what waits for slots (Goyal, Vin and Cheng, 1996).
 
-Each connection has a virtual clock, which advances by the seconds that its calls compute while others wait. The next slot goes to the
-waiting connection whose clock is furthest behind. A connection that comes starts where the last slot went: it does not
-pay for the past of others, and has saved up nothing.
+Each connection has a virtual clock, which advances by the seconds that its calls compute while others wait. The next
+slot goes to the waiting connection whose clock is furthest behind. A connection that comes starts where the last slot
+went: it does not pay for the past of others, and has saved up nothing.
 """
 
 from collections import deque
