@@ -319,6 +319,35 @@ def test_no_more_calls_are_preempted_than_have_threads(monkeypatch: pytest.Monke
     assert slots._preempted == 0
 
 
+def test_many_long_calls_of_others_do_not_hold_up_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two callers have more long calls than may be preempted; a third one's call gets the slot all the same."""
+    monkeypatch.setattr(compute_slots, "MAX_PREEMPTED", 8)
+    slots = make(1)
+    calls = [Submitted(slots, name) for name in "ab" * 20]
+    until(lambda: slots._preempted >= 4, PATIENCE)
+    time.sleep(0.1)
+    modest = Submitted(slots, "modest")
+    got_slot = modest.has_slot.wait(1.0)
+    for call in (*calls, modest):
+        call.may_end.set()
+    for call in (*calls, modest):
+        assert call.ended.wait(PATIENCE)
+    assert got_slot
+
+
+@pytest.mark.usefixtures("_no_preemption")
+def test_work_with_a_thread_of_its_own_always_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams share a slot, however many submitted calls are preempted: they need no more threads for it."""
+    monkeypatch.setattr(Endless, "portions", portions := Counter[str](), raising=False)
+    slots = make(1)
+    works = [Endless(slots, name) for name in "ab"]
+    until(lambda: min(portions["a"], portions["b"]) > 20, PATIENCE)
+    for work in works:
+        work.may_end.set()
+    for work in works:
+        work.join(PATIENCE)
+
+
 def test_a_call_that_gets_a_slot_has_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """When as many calls as possible are preempted, those that have the slots still run: the pool has threads for
     both."""

@@ -66,7 +66,7 @@ class ComputeSlots:
         with self._lock:
             if waiter.outcome:
                 return
-            waiter.slot = slot = Slot(self._queue.connection(peer), on_cancel, self._yield_if_due)
+            waiter.slot = slot = Slot(self._queue.connection(peer), on_cancel, self._yield_if_due, submitted=True)
             if self._take_free(slot):
                 waiter.outcome = "slot"
             else:
@@ -80,7 +80,7 @@ class ComputeSlots:
         """Hold a slot, for which this thread waits. StoppedError if the call is cancelled, WaitedTooLongError after
         `timeout`."""
         with self._lock:
-            slot = Slot(self._queue.connection(peer), on_cancel, self._yield_if_due)
+            slot = Slot(self._queue.connection(peer), on_cancel, self._yield_if_due, submitted=False)
             waiter = None if self._take_free(slot) else self._append(slot.connection, BlockedWaiter())
         if waiter:
             self._wait(waiter, on_cancel, self._timeout)
@@ -106,9 +106,11 @@ class ComputeSlots:
             self._charge(slot)
             if not self._queue.has_earlier(slot.connection):
                 self._queue.keep(slot.connection)
-            elif self._preempted < MAX_PREEMPTED:
-                self._preempted += 1
-                waiter = self._append(slot.connection, BlockedWaiter())
+            elif not slot.submitted or self._preempted < MAX_PREEMPTED:
+                # When many are preempted, connections go on with those calls before they start others.
+                crowded = self._preempted >= MAX_PREEMPTED // 2
+                self._preempted += slot.submitted
+                waiter = self._append(slot.connection, BlockedWaiter(), first=crowded)
                 successor = self._pass_on(slot)
         _refuse(expired)
         self._start(successor)
@@ -117,7 +119,7 @@ class ComputeSlots:
                 self._wait(waiter, slot.on_cancel, inf)
             finally:
                 with self._lock:
-                    self._preempted -= 1
+                    self._preempted -= slot.submitted
             self._begin(slot)
 
     def _work(self, waiter: SubmittedWaiter | None) -> None:
@@ -141,9 +143,9 @@ class ComputeSlots:
         self._queue.hold(slot.connection)
         return True
 
-    def _append(self, connection: Connection[Waiter], waiter: W) -> W:
+    def _append(self, connection: Connection[Waiter], waiter: W, *, first: bool = False) -> W:
         waiter.connection = connection
-        self._queue.append(connection, waiter)
+        self._queue.append(connection, waiter, first=first)
         return waiter
 
     def _begin(self, slot: Slot) -> None:

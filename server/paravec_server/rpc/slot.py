@@ -19,11 +19,15 @@ class Slot:
         connection: "Connection[Waiter]",
         on_cancel: OnCancel,
         yield_if_due: "Callable[[Slot], None]",
+        *,
+        submitted: bool,
     ) -> None:
         self.connection, self.on_cancel, self._yield_if_due = connection, on_cancel, yield_if_due
         self.begun = self.charged_until = 0.0
         """When the call got it, and until when the connection's clock counts it."""
         self.held = False
+        self.submitted = submitted
+        """Whether the call has a thread only since it got the slot."""
 
     def yield_if_due(self) -> None:
         """Let other connections compute if it is their turn; StoppedError if this call is cancelled meanwhile."""

@@ -69,9 +69,9 @@ class StartTimeQueue(Generic[W]):
         """The connection holds one slot less."""
         connection.holding -= 1
 
-    def append(self, connection: Connection[W], waiter: W) -> None:
-        """Wait behind the connection's other waiters."""
-        connection.waiting.append(waiter)
+    def append(self, connection: Connection[W], waiter: W, *, first: bool = False) -> None:
+        """Wait behind the connection's other waiters, or before them if `first`."""
+        (connection.waiting.appendleft if first else connection.waiting.append)(waiter)
         self.size += 1
         if not connection.in_heap:
             self._push(connection)
