@@ -383,6 +383,27 @@ def test_an_ended_call_is_freed_without_the_garbage_collector() -> None:
         gc.enable()
 
 
+def test_new_connections_without_end_do_not_starve_one_that_waits() -> None:
+    """A connection that has computed one turn has the next one, although others come for one short call each."""
+    queue = StartTimeQueue[str]()
+    queue.hold(old := queue.connection("old"))
+    old.clock += 0.03
+    queue.append(old, "old")
+    queue.release(old)
+    for i in range(24):
+        queue.append(queue.connection(f"new {i}"), f"new {i}")
+    for i in range(24, 2000):
+        waiter = queue.popleft()
+        assert waiter is not None
+        if waiter == "old":
+            return
+        connection = queue.connection(waiter)
+        connection.clock += 0.006
+        queue.release(connection)
+        queue.append(queue.connection(f"new {i}"), f"new {i}")
+    raise AssertionError("it never had a turn")
+
+
 def test_many_connections_share_as_fairly_as_few() -> None:
     """Slots rotate among thousands of connections, and connections without calls are forgotten."""
     queue = StartTimeQueue[int]()

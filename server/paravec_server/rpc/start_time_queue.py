@@ -13,6 +13,9 @@ from typing import Generic, TypeVar
 # Connections that are remembered at least, although they have no calls.
 _REMEMBERED = 64
 
+# How far a connection that goes may be ahead of the others, as far as that counts: about what it computes in one turn.
+_MAX_AHEAD_SECONDS = 0.03
+
 W = TypeVar("W")
 
 
@@ -68,6 +71,10 @@ class StartTimeQueue(Generic[W]):
     def release(self, connection: Connection[W]) -> None:
         """The connection holds one slot less."""
         connection.holding -= 1
+        if not connection.active:
+            # New connections without end must not starve those that wait: time also passes when one goes.
+            ahead = min(connection.clock - self._virtual_time, _MAX_AHEAD_SECONDS)
+            self._virtual_time += max(0.0, ahead) / (len(self._heap) + 1)
 
     def append(self, connection: Connection[W], waiter: W, *, first: bool = False) -> None:
         """Wait behind the connection's other waiters, or before them if `first`."""
