@@ -303,6 +303,19 @@ def test_a_submitted_call_that_is_cancelled_never_computes() -> None:
     assert not second.has_slot.is_set()
 
 
+def test_calls_that_have_left_are_forgotten_while_another_waits() -> None:
+    """A call that waits for long does not keep those that came after it and left."""
+    slots = make(1)
+    first, second = Submitted(slots, "a"), Submitted(slots, "a")
+    assert first.has_slot.wait(PATIENCE)
+    for _ in range(1000):
+        Submitted(slots, "a").leave()
+    assert len(slots._submitted) < 200
+    for call in (first, second):
+        call.may_end.set()
+    assert second.ended.wait(PATIENCE)
+
+
 def test_no_more_calls_are_preempted_than_have_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit a call keeps its slot although another caller is due."""
     monkeypatch.setattr(compute_slots, "MAX_PREEMPTED", 1)

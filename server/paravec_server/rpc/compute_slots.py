@@ -21,6 +21,9 @@ from .start_time_queue import Connection, StartTimeQueue
 # A call keeps its slot at least so long: a switch between threads takes tenths of a millisecond.
 _QUANTUM_SECONDS = 0.01
 
+# Calls that have left are kept behind one that waits, until they are more than those that wait and so many.
+_LEFT = 64
+
 W = TypeVar("W", bound=Waiter)
 
 MAX_PREEMPTED = 256
@@ -72,6 +75,8 @@ class ComputeSlots:
             else:
                 self._append(slot.connection, waiter)
                 self._submitted.append(waiter)
+                if len(self._submitted) > 2 * self._queue.size + _LEFT:
+                    self._submitted = deque(one for one in self._submitted if not one.outcome)
         if not waiter.connection:
             self._start(waiter)
 
