@@ -340,7 +340,7 @@ def test_many_long_calls_of_others_do_not_hold_up_a_caller(monkeypatch: pytest.M
     until(lambda: slots._preempted >= 4, PATIENCE)
     time.sleep(0.1)
     modest = Submitted(slots, "modest")
-    got_slot = modest.has_slot.wait(1.0)
+    got_slot = modest.has_slot.wait(PATIENCE)
     for call in (*calls, modest):
         call.may_end.set()
     for call in (*calls, modest):
