@@ -25,8 +25,11 @@ sys.exit(main(sys.argv[2:]))
 
 def signalled(number: int, *arguments: str, ignoring: bool = False) -> tuple[int, str]:
     """Exit status and stderr of a command that gets the signal."""
-    before = ["import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"] if ignoring else []
-    command = [sys.executable, "-c", "\n".join([*before, SIGNALLED]), str(int(number)), *arguments]
+    # A shell's background job ignores SIGINT, and a job under nohup SIGHUP: these tests may be one.
+    hangup = "SIG_IGN" if ignoring else "SIG_DFL"
+    before = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    before += f"; signal.signal(signal.SIGHUP, signal.{hangup})"
+    command = [sys.executable, "-c", before + SIGNALLED, str(int(number)), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stderr
 
@@ -41,7 +44,18 @@ def test_a_terminated_command_leaves_no_output(
     gensim_model.save(str(given / "gensim"))
     (given / "lines").write_text("the fire\nthe rain\n")
     arguments = {
-        "train": ["--corpus", "lee", "--vector-size", "4", "--epochs", "1", "--output", str(output)],
+        "train": [
+            "--corpus",
+            "lee",
+            "--vector-size",
+            "4",
+            "--epochs",
+            "1",
+            "--min-count",
+            "5",
+            "--output",
+            str(output),
+        ],
         "convert": [str(given / "gensim"), str(output)],
         "index": [str(artifact.path), "--lines", str(given / "lines"), "--output", str(output)],
         "package": [str(artifact.path), str(output)],
