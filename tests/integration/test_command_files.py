@@ -1,5 +1,6 @@
 """`paravec embed` with files: formats, invalid documents, and continuing after an interruption."""
 
+import fcntl
 import json
 import os
 import pty
@@ -8,10 +9,11 @@ import signal
 import subprocess
 import sys
 import termios
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -98,6 +100,12 @@ def test_an_invalid_document_ends_the_run_or_is_skipped_or_null(server: Server, 
     assert "has 3000 tokens" in ran.stdout
 
 
+def unread_bytes(pipe: IO[bytes]) -> int:
+    """What was written to a pipe and not read yet."""
+    (count,) = array("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    return count
+
+
 @contextmanager
 def begun(
     server: Server, output: Path, python: str = sys.executable, **variables: str
@@ -112,8 +120,10 @@ def begun(
 
         def some_are_kept() -> bool:
             assert process.stdin
-            process.stdin.write(next(sent).encode() + b"\n")
-            process.stdin.flush()
+            # The next text only once the last one is read: the start of a process may take long.
+            if unread_bytes(process.stdin) == 0:
+                process.stdin.write(next(sent).encode() + b"\n")
+                process.stdin.flush()
             return state.exists() and json.loads(state.read_text())["documents"] > 0
 
         try:
