@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -34,20 +35,20 @@ class Slot:
         self._yield_if_due(self)
 
 
-class Waiter:
+class Waiter(ABC):
     """A call that waits for a slot."""
 
     outcome: Literal["slot", "stopped"] | None = None
     connection: "Connection[Waiter] | None" = None
     """Where it waits."""
 
+    @abstractmethod
     def start(self) -> "SubmittedWaiter | None":
         """The call has a slot now. Returns it if it has no thread yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self, error: Exception) -> None:
         """The call will have no slot, because of `error`."""
-        raise NotImplementedError
 
 
 class BlockedWaiter(Waiter):

@@ -20,7 +20,8 @@ W = TypeVar("W")
 
 
 class Connection(Generic[W]):
-    """What one connection holds and waits for. Only `StartTimeQueue` changes it."""
+    """What one connection holds and waits for. Only `StartTimeQueue` changes it, but for the clock, which whoever
+    measures its calls advances."""
 
     def __init__(self, clock: float) -> None:
         self.clock = clock
