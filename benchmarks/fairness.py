@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .bystanders import modest
@@ -10,6 +10,9 @@ from .contended import OverloadedServer
 
 BATCH = 256
 """Documents per call of a greedy connection."""
+
+_ROUNDS = 10
+"""Calls of each greedy connection in a measurement at least. Their calls end together, so a few of them are no rate."""
 
 SOME = 20
 """Documents per call of the larger modest client."""
@@ -30,13 +33,16 @@ def measure_fairness(server: OverloadedServer, greed: GreedyLoad, small: Sequenc
     """A row for each greedy load. One modest client sends the first of the small texts, the other `SOME` of them."""
     rows = []
     for tokens, texts in greed.texts.items():
-        alone = BATCH * server.peak(texts)
+        peak = server.peak(texts)
+        alone = BATCH * peak
         for connections in greed.connections:
+            rounds = _ROUNDS * connections * greed.batches / max(peak, 1.0)
+            timing = replace(server.timing, measured=max(server.timing.measured, rounds))
             single, some = modest(small[:1]), modest(small[:SOME])
-            load = server.flood(texts).closed(connections, greed.batches, server.timing.total)
-            measured = server.measure(load, (single, some))
+            load = server.flood(texts).closed(connections, greed.batches, timing.total)
+            measured = replace(server, timing=timing).measure(load, (single, some))
             asked = len(single.seconds) + SOME * len(some.seconds)
-            documents = BATCH * measured["goodput"] + asked / server.timing.measured
+            documents = BATCH * measured["goodput"] + asked / timing.measured
             facts = {"server": server.service.key, "tokens": tokens, "connections": connections}
             facts |= {
                 "batches": greed.batches,

@@ -166,6 +166,23 @@ def test_calls_beyond_the_limit_are_refused_at_once(artifact: Artifact) -> None:
     assert details(error, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
 
 
+def test_refusals_do_not_delay_a_short_text(small: Server, address: str) -> None:
+    """Of hundreds of calls beyond the limit most are not refused yet when another client's text is answered: refused
+    all at once, callers that try again at once would keep the server busy."""
+    with ExitStack() as stack:
+        greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(2))
+        held = [greedy.Embed.future(LONG, timeout=PATIENCE) for _ in range(8)]
+        until(lambda: Scrape(address)("paravec_calls_in_flight") == 8)
+        began = time.monotonic()
+        beyond = [greedy.Embed.future(embed(*["fire"] * 9), timeout=PATIENCE) for _ in range(90)]
+        assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
+        assert codes(beyond) == {"RESOURCE_EXHAUSTED": 90}
+        # A thousand a second, sixteen at a time.
+        assert time.monotonic() - began > 0.07
+        for call in held:
+            call.cancel()
+
+
 def test_hundreds_of_batches_wait_without_threads(artifact: Artifact) -> None:
     """600 batches at once from one client are all answered, with no thread for each, and their order is fair: another
     client's batch is answered before them."""

@@ -1,47 +1,38 @@
-"""The queue of short calls that wait to be answered in batches."""
+"""The queues of calls that wait to be answered in batches, or to be refused."""
 
-from typing import Any
+from math import inf
 
-import pytest
-
-from paravec_server.rpc.fast_path.fair_queue import FairQueue, ShortCall
-
-
-class Call:
-    """A call of one connection, or of one whose address cannot be read."""
-
-    def __init__(self, peer: str | None) -> None:
-        self.context, self._peer = self, peer
-
-    def peer(self) -> str:
-        """Its connection's address."""
-        if self._peer is None:
-            raise RuntimeError("no address")
-        return self._peer
-
-
-def short(peer: str | None) -> ShortCall:
-    """A short call of a connection."""
-    call: Any = Call(peer)
-    method: Any = None
-    return ShortCall(method, "", call, b"")
-
-
-def test_a_call_that_cannot_be_queued_is_not_counted() -> None:
-    """Else the thread that answers would poll without pause for a call that is not there."""
-    queue = FairQueue()
-    with pytest.raises(RuntimeError):
-        queue.add(short(None))
-    assert not queue.size
-    assert not queue.take()
+from paravec_server.rpc.fast_path.fair_queue import FairQueue, RefusalQueue
 
 
 def test_a_new_connection_goes_first() -> None:
     """A batch begins with the call of a connection that had none waiting, however many another has."""
-    queue = FairQueue()
+    queue = FairQueue[str]()
     for _ in range(40):
-        queue.add(short("many"))
-    assert [taken.call.context.peer() for taken in queue.take()] == ["many"] * 16
-    queue.add(short("new"))
-    assert [taken.call.context.peer() for taken in queue.take()] == ["new", *["many"] * 15]
+        queue.add("many", "many")
+    assert queue.take() == ["many"] * 16
+    queue.add("new", "new")
+    assert queue.take() == ["new", *["many"] * 15]
     assert queue.size == 9
+
+
+def test_refusals_leave_at_a_limited_rate() -> None:
+    """Callers that try again at once must not keep the server busy; a lone refusal does not wait."""
+    queue = RefusalQueue[int]()
+    assert queue.seconds_until_due == inf
+    for number in range(40):
+        queue.add("storm", number)
+    assert queue.seconds_until_due == 0.0
+    assert queue.take() == list(range(16))
+    assert queue.take() == []
+    assert 0.0 < queue.seconds_until_due <= 0.016
+    assert queue.size == 24
+
+
+def test_refusals_leave_faster_if_one_would_wait_for_long() -> None:
+    """Else callers would keep the server's memory for as long as their deadlines allow."""
+    queue = RefusalQueue[int]()
+    for number in range(20_000):
+        queue.add(str(number % 100), number)
+    assert queue.take()
+    assert queue.seconds_until_due <= 16 / 19_000

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import grpc
@@ -34,9 +35,10 @@ class CompletionQueue:
         self.pending: list[None] = []
         """An item for each operation that has not finished. Threads share it: append and pop are atomic."""
 
-    def poll(self, *, wait: bool) -> Any:
-        """The next event, whose `tag` is the callback to call with it; None if there is none and `wait` is False."""
-        event = self._queue.poll(None if wait else 0)
+    def poll(self, seconds: float) -> Any:
+        """The next event, whose `tag` is the callback to call with it; None if there is none within `seconds`."""
+        # gRPC takes the time of the wall clock, and waits for ever without one.
+        event = self._queue.poll(None if seconds == inf else time.time() + seconds if seconds else 0)
         if event.completion_type == cygrpc.CompletionType.queue_timeout:
             return None
         self.pending.pop()

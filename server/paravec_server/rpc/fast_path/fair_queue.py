@@ -1,26 +1,21 @@
-"""Short calls that wait to be answered in batches."""
+"""Calls that wait to be answered, or refused, by the thread of the fast path."""
 
+import time
 from collections import deque
-from collections.abc import Hashable
-from typing import NamedTuple
+from math import inf
+from typing import Generic, TypeVar
 
-from ..call import Call, RpcMethod
-
-# Calls in a batch at most, and calls of one connection in it while others wait.
+# Calls that are taken at most, and calls of one connection among them while others wait.
 _BATCH_CALLS, _QUANTUM_CALLS = 16, 8
 
+# Refusals are sent at this rate, or faster if one would wait for longer than this.
+_REFUSALS_PER_SECOND, _MAX_REFUSAL_SECONDS = 1000, 1.0
 
-class ShortCall(NamedTuple):
-    """A call that may be answered in a batch."""
-
-    method: RpcMethod
-    batch_key: Hashable
-    call: Call
-    request: bytes
+T = TypeVar("T")
 
 
-class FairQueue:
-    """Short calls, served in turn from each connection, however many calls others have here.
+class FairQueue(Generic[T]):
+    """Calls, served in turn from each connection, however many calls others have here.
 
     As in FQ-CoDel (RFC 8290), a connection that had no call here goes first. The others follow by rotation, several
     calls at a time: responses to one connection leave in one packet.
@@ -28,14 +23,13 @@ class FairQueue:
 
     def __init__(self) -> None:
         # By connection; the first is served next.
-        self._new: dict[str, deque[ShortCall]] = {}
-        self._old: dict[str, deque[ShortCall]] = {}
+        self._new: dict[str, deque[T]] = {}
+        self._old: dict[str, deque[T]] = {}
         self.size = 0
         """How many calls wait."""
 
-    def add(self, call: ShortCall) -> None:
-        """Append a call."""
-        peer = call.call.context.peer()
+    def add(self, peer: str, call: T) -> None:
+        """Append a call of the connection `peer`."""
         waiting = self._old.get(peer) or self._new.get(peer)
         if waiting:
             waiting.append(call)
@@ -43,9 +37,9 @@ class FairQueue:
             self._new[peer] = deque((call,))
         self.size += 1
 
-    def take(self) -> list[ShortCall]:
-        """Remove and return the next batch."""
-        taken: list[ShortCall] = []
+    def take(self) -> list[T]:
+        """Remove and return the next calls."""
+        taken: list[T] = []
         # New connections without end must not starve the old ones.
         limit = _BATCH_CALLS - _QUANTUM_CALLS if self._old else _BATCH_CALLS
         while self._new and len(taken) < limit:
@@ -55,7 +49,7 @@ class FairQueue:
         self.size -= len(taken)
         return taken
 
-    def _serve(self, peers: dict[str, deque[ShortCall]], limit: int, taken: list[ShortCall]) -> None:
+    def _serve(self, peers: dict[str, deque[T]], limit: int, taken: list[T]) -> None:
         """Take up to `limit` calls of the first connection, which goes to the end of the old ones."""
         peer = next(iter(peers))
         waiting = peers.pop(peer)
@@ -63,3 +57,27 @@ class FairQueue:
             taken.append(waiting.popleft())
         if waiting:
             self._old[peer] = waiting
+
+
+class RefusalQueue(FairQueue[T]):
+    """Refused calls, served at a limited rate.
+
+    Many callers try again at once. If refusals left at once too, the server would do little else, and gRPC's queue
+    would be full of these calls' events, before all others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due = 0.0
+
+    @property
+    def seconds_until_due(self) -> float:
+        """Until the next calls may be taken; infinite if none waits."""
+        return max(0.0, self._due - time.monotonic()) if self.size else inf
+
+    def take(self) -> list[T]:
+        """Remove and return the next calls, none before they are due."""
+        if self.seconds_until_due:
+            return []
+        self._due = time.monotonic() + _BATCH_CALLS / max(_REFUSALS_PER_SECOND, self.size / _MAX_REFUSAL_SECONDS)
+        return super().take()

@@ -9,22 +9,22 @@ the compute slots, so that no thread waits for a request or for a slot.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from paravec_model.errors import StoppedError
 
 from ..call import Call, CallRunner, RpcMethod
 from ..compute_slots import ComputeSlots
-from ..errors import WaitedTooLongError
+from ..errors import NotReadyError, WaitedTooLongError
 from ..slot import Slot
 from ..thread_pool import log_failure
 from .completion_queue import CallContext, CompletionQueue
-from .fair_queue import FairQueue, ShortCall
+from .fair_queue import FairQueue, RefusalQueue
 
 # Events that are handled before the next batch is answered. More are handled for as long as the last batch took: calls
 # that wait in gRPC's core are not shared fairly.
@@ -33,6 +33,15 @@ _EVENTS_PER_BATCH = 64
 # Calls that are requested from gRPC's core ahead of time, for methods with and without short calls. More calls than
 # these wait in the core.
 _REQUESTED_SHORT, _REQUESTED = 128, 16
+
+
+class ShortCall(NamedTuple):
+    """A call that may be answered in a batch."""
+
+    method: RpcMethod
+    batch_key: Hashable
+    call: Call
+    request: bytes
 
 
 class FastPath:
@@ -45,7 +54,8 @@ class FastPath:
         # Calls that are requested and have not come.
         self._requested = 0
         self._busy_since: float | None = None
-        self._waiting = FairQueue()
+        self._waiting = FairQueue[ShortCall]()
+        self._refused = RefusalQueue[tuple[Call, Exception]]()
         self._thread = threading.Thread(target=self._run, name="fast-path", daemon=True)
 
     def add(self, name: str, method: RpcMethod) -> None:
@@ -69,11 +79,11 @@ class FastPath:
         return time.monotonic() - since if since else 0.0
 
     def _run(self) -> None:
-        queue, waiting = self._queue, self._waiting
+        queue, waiting, refused = self._queue, self._waiting, self._refused
         events, batch_end, batch_seconds = 0, 0.0, 0.0
         # Ends when no operation is pending: the server has shut down and accepts no new ones.
         while queue.pending:
-            event = queue.poll(wait=not waiting.size)
+            event = queue.poll(0.0 if waiting.size else refused.seconds_until_due)
             self._busy_since = now = time.monotonic()
             try:
                 if event:
@@ -86,6 +96,8 @@ class FastPath:
                         self._answer_batch()
                         events, batch_end = 0, time.monotonic()
                         batch_seconds = batch_end - now
+                for refusal in refused.take() if refused.size else ():
+                    self._guard(refusal[0], self._refuse, *refusal)
             except Exception as error:
                 log_failure(error)
             self._busy_since = None
@@ -107,8 +119,11 @@ class FastPath:
             raise
         call.context = context
         try:
-            if error:
-                context.send(self._runner.refuse(call, error))
+            if isinstance(error, NotReadyError):
+                # The caller should try another server soon.
+                self._refuse(call, error)
+            elif error:
+                self._refused.add(call.peer, (call, error))
             else:
                 method.await_request(call)
                 context.receive(partial(self._on_request, method, call))
@@ -123,7 +138,7 @@ class FastPath:
             if method.batcher and request is not None:
                 key = method.batcher.batch_key(call, request)
                 if key is not None:
-                    self._waiting.add(ShortCall(method, key, call, request))
+                    self._waiting.add(call.peer, ShortCall(method, key, call, request))
                     return
             self._submit(method, call, request)
         except Exception as fault:
@@ -160,13 +175,13 @@ class FastPath:
                         self._runner.abandon(short.call, fault)
 
     def _submit(self, method: RpcMethod, call: Call, request: bytes | None) -> None:
-        """Run the call on the executor, unless it is beyond the limits: a refused request must not be kept."""
-        call.context.watch()
+        """Run the call in a compute slot, unless it is beyond the limits: a refused request must not be kept."""
         try:
             self._runner.reserve(method, call, len(request or b""))
         except Exception as error:
-            self._refuse(call, error)
+            self._refused.add(call.peer, (call, error))
             return
+        call.context.watch()
         requests = iter(() if request is None else (request,))
         self._slots.submit(
             call.peer,
