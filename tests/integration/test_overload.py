@@ -170,11 +170,11 @@ def test_refusals_do_not_delay_a_short_text(small: Server, address: str) -> None
     """Of hundreds of calls beyond the limit most are not refused yet when another client's text is answered: refused
     all at once, callers that try again at once would keep the server busy."""
     with ExitStack() as stack:
-        greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(2))
-        held = [greedy.Embed.future(LONG, timeout=PATIENCE) for _ in range(8)]
+        *greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(3))
+        held = [stub.Embed.future(LONG, timeout=PATIENCE) for stub in greedy for _ in range(4)]
         until(lambda: Scrape(address)("paravec_calls_in_flight") == 8)
         began = time.monotonic()
-        beyond = [greedy.Embed.future(embed(*["fire"] * 9), timeout=PATIENCE) for _ in range(90)]
+        beyond = [stub.Embed.future(embed(*["fire"] * 9), timeout=PATIENCE) for stub in greedy for _ in range(45)]
         assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
         assert codes(beyond) == {"RESOURCE_EXHAUSTED": 90}
         # A thousand a second, sixteen at a time.
@@ -186,9 +186,11 @@ def test_refusals_do_not_delay_a_short_text(small: Server, address: str) -> None
 def test_hundreds_of_batches_wait_without_threads(artifact: Artifact) -> None:
     """600 batches at once from one client are all answered, with no thread for each, and their order is fair: another
     client's batch is answered before them."""
-    batch = embed(*["fire and water"] * 64, epochs=200)
+    batch = embed(*["fire and water"] * 64, epochs=400)
     with running(artifact.path, "--threads", "1", "--max-streams", "1000", "--max-work-in-flight", "1000") as server:
         with stub_of(server.target) as many, stub_of(server.target) as one:
+            # Connect, and make the random tables.
+            assert one.Embed(batch, timeout=PATIENCE)
             calls = [many.Embed.future(batch, timeout=PATIENCE) for _ in range(600)]
             assert calls[0].result()
             threads = len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
