@@ -73,7 +73,7 @@ def main() -> int:
         if arguments.stem:
             collection = stemmed(collection, arguments.stem)
         for name in _MODELS:
-            _, trained = train(collection, {"epochs": 20, **MODELS[name]})
+            _, trained = train(collection, MODELS[name])
             encoder = Encoder(trained.artifact, "map")
             for task in collection.tasks:
                 if isinstance(task, Task):

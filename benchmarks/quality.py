@@ -36,6 +36,8 @@ from paravec_model.evaluation.metrics import Numbers, cosine_blocks, pearson, re
 from paravec_model.evaluation.tasks import Task
 from paravec_model.options import InferenceOptions
 from paravec_model.text.tokenizer import SimpleTokenizer
+from paravec_model.training.defaults import for_corpus
+from paravec_model.training.parameters import TrainingParameters
 
 Vectors = npt.NDArray[np.floating]
 Infer = Callable[[Sequence[Sequence[str]]], Vectors]
@@ -58,7 +60,6 @@ def main() -> int:
     """Measure and print, and with --docs write the tables into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", choices=COLLECTIONS, action="append", help="a corpus; may be repeated [all]")
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of training, and gensim's default [%(default)s]")
     parser.add_argument("--json", type=Path, help="also write the results to this JSON file")
     parser.add_argument("--docs", action="store_true", help=f"also write the tables into {PAGE}")
     arguments = parser.parse_args()
@@ -75,7 +76,7 @@ def main() -> int:
             print(f"{corpus}: skipped: {error}", file=sys.stderr)
             missing.append(corpus)
             continue
-        for row in measured(corpus, collection, others, arguments.epochs):
+        for row in measured(corpus, collection, others):
             print(json.dumps(row), file=sys.stderr, flush=True)
             rows.append(row)
     tables = {"tools": tools_table(rows, others), "models": models_table(rows), "speed": speed_table(speeds())}
@@ -90,10 +91,10 @@ def main() -> int:
     return 0
 
 
-def measured(corpus: str, collection: Collection, others: Sequence[Baseline], epochs: int) -> Iterator[Row]:
+def measured(corpus: str, collection: Collection, others: Sequence[Baseline]) -> Iterator[Row]:
     """A row for each model and task: the score of each way, by name. Baselines are in the rows of the first model."""
     for name, parameters in MODELS.items():
-        model, encoder = train(collection, {"epochs": epochs, **parameters})
+        model, encoder = train(collection, parameters)
         for task in collection.tasks:
             row: Row = {"corpus": corpus, "task": task.name, "model": name, "lambda": encoder.manifest.map_lambda}
             scores = {way: score(task, infer) for way, infer in ways_of(model, encoder).items()}
@@ -116,9 +117,12 @@ def ways_of(model: Doc2Vec, encoder: Encoder) -> dict[str, Infer]:
 
 
 def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, Encoder]:
-    """A gensim model, and an encoder of its artifact with a chosen λ."""
+    """A gensim model, and an encoder of its artifact with a chosen λ. Epochs and min_count that are not given are those
+    that `paravec-model train` chooses for the corpus."""
+    chosen, _ = for_corpus(TrainingParameters(), len(collection.documents), sum(map(len, collection.documents)))
+    defaults = {"dm": 0, "epochs": chosen.epochs, "min_count": chosen.min_count, "workers": 1, "seed": 1}
     tagged = [TaggedDocument(tokens, [i]) for i, tokens in enumerate(collection.documents)]
-    model = Doc2Vec(tagged, **{"dm": 0, "min_count": 2, "workers": 1, "seed": 1, **parameters})
+    model = Doc2Vec(tagged, **defaults | parameters)
     choose = partial(by_halves, collection.lambda_documents, method="sgd")
     with tempfile.TemporaryDirectory() as folder:
         path, tokenizer = Path(folder) / "model", SimpleTokenizer()
