@@ -18,7 +18,7 @@ from paravec_model.artifact import Artifact, Manifest, read_manifest, verify
 from paravec_model.artifact.arrays import array_specs
 from paravec_model.artifact.manifest import MANIFEST, FileEntry
 from paravec_model.artifact.noise import NOISE_TOTAL
-from paravec_model.artifact.writer import file_sha256
+from paravec_model.artifact.writer import ArrayFile, file_sha256, write_array
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError
 
@@ -291,6 +291,18 @@ def test_writing_is_atomic_and_overwrites_nothing(hs_model: Doc2Vec, copy: Path)
     with pytest.raises(ModelError, match=r"syn1neg\.npy"):
         parity.to_artifact(broken, copy.parent / "new")
     assert sorted(p.name for p in copy.parent.iterdir()) == ["model"]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [3], [1, 0, 2**17]])
+def test_an_array_written_in_parts_is_the_same_file(tmp_path: Path, sizes: list[int]) -> None:
+    """To the byte, of whatever length, and its entry is right."""
+    parts = [np.arange(size, dtype=np.int64) for size in sizes]
+    whole = np.concatenate([np.empty(0, np.int64), *parts])
+    file = ArrayFile(tmp_path / "parts.npy", "<u4")
+    for part in parts:
+        file.append(part)
+    assert file.entry() == write_array(tmp_path / "whole.npy", whole, "<u4")
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_the_digest_is_the_models_identity(hs_model: Doc2Vec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

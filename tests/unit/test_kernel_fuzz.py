@@ -429,6 +429,65 @@ def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None
     assert not scores[queries * count :].any()
 
 
+@given(st.data())
+def test_lists_of_terms_are_safe_with_any_arguments(data: st.DataObject) -> None:
+    """Documents of any words give pairs and lists within the room for them, or are refused."""
+    forge = Forger(data)
+    words, terms, size = map(int, forge.random.integers((1, 1, 0), (6, 9, 20)))
+    ids = forge.length(forge.random.integers(0, words, size).astype(np.uint32))
+    ends = np.sort(forge.random.integers(0, size + 1, forge.random.integers(0, 5)))
+    tokens = Structure("tokens", ids=ids, ends=forge.items(np.array([0, *ends, size], np.int64)))
+    hashes, room = forge.random.integers(0, 2**64, words, np.uint64), size - int(forge.rarely() and size > 0)
+    pairs, owners = np.zeros(room + GUARD, np.uint64), np.zeros(room + GUARD, np.uint32)
+    found = np.zeros(1, np.int64)
+    call(
+        "hash_pairs",
+        forge.place(tokens.address),
+        forge.place(address(hashes)),
+        words - int(forge.rarely()),
+        forge.number(1),
+        forge.number(data.draw(st.sampled_from([0, 1]))),
+        forge.place(address(pairs)),
+        forge.place(address(owners)),
+        room,
+        forge.place(address(found)),
+    )
+    assert not pairs[room:].any()
+    assert not owners[room:].any()
+    sizes = forge.random.integers(0, 3, words)
+    word_terms = Structure(
+        "word_terms",
+        starts=forge.items(np.cumsum([0, *sizes])),
+        terms=forge.items(forge.random.integers(0, terms, sizes.sum()).astype(np.uint32)),
+    )
+    document_terms = Structure(
+        "document_terms",
+        documents=forge.items(np.sort(forge.random.integers(0, 6, 4)).astype(np.uint32)),
+        terms=forge.items(forge.random.integers(0, terms, 4).astype(np.uint32)),
+    )
+    last, filled = np.zeros(terms + GUARD, np.uint32), np.zeros(terms + GUARD, np.int64)
+    starts = forge.items(np.cumsum([0, *forge.random.integers(0, 2 * size + 1, terms)]))
+    terms, room = len(starts) - 1, max(0, min(int(starts[-1]), 999)) if len(starts) else 0
+    listed, counts = np.zeros(room + GUARD, np.uint32), np.zeros(room + GUARD, np.uint8)
+    call(
+        "list_documents",
+        forge.place(tokens.address),
+        forge.place(word_terms.address),
+        forge.place(document_terms.address),
+        terms if forge.random.random() < 0.95 else -1,
+        forge.place(address(starts)),
+        forge.place(address(filled)),
+        forge.place(address(last)),
+        forge.place(address(listed)),
+        forge.place(address(counts)),
+        room,
+    )
+    assert not listed[room:].any()
+    assert not counts[room:].any()
+    assert not last[max(0, terms) :].any()
+    assert not filled[max(0, terms) :].any()
+
+
 @pytest.mark.parametrize("symbol", [0x80, 0x800, 0x10000, 2**32 - 4])
 def test_a_character_table_that_makes_text_longer_is_refused(symbol: int) -> None:
     """A table whose characters are longer than their source is refused before anything is written."""

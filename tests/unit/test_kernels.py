@@ -241,6 +241,53 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
             )
 
 
+def test_invalid_words_terms_and_rooms_of_lists_are_refused() -> None:
+    """Unknown words or terms, lists without room and missing arrays are a ValueError; what fits is listed."""
+    tokens = Structure("tokens", ids=np.array([0, 1, 0, 1], np.uint32), ends=np.array([0, 2, 4]))
+    empty = Structure("tokens", ids=np.zeros(0, np.uint32), ends=np.array([1]))
+    hashes, pairs, numbers, found = (np.zeros(4, kind) for kind in (np.uint64, np.uint64, np.uint32, np.int64))
+
+    def pairs_of(of: int = tokens.address, words: int = 2, bits: int = 1, room: int = 4) -> None:
+        for prefix in (0, 1):
+            out = (address(pairs), address(numbers), room, address(found))
+            kernel("hash_pairs")(of, address(hashes), words, bits, prefix, *out)
+
+    pairs_of()
+    for arguments, status in (
+        ({"of": 0}, "BAD_DOCUMENTS"), ({"of": empty.address}, "BAD_DOCUMENTS"), ({"words": 1}, "BAD_DOCUMENTS"),
+        ({"bits": 0}, "BAD_RANGE"), ({"bits": 64}, "BAD_RANGE"), ({"room": 1}, "BAD_RANGE"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"hash_pairs refuses its arguments: {status}"):
+            pairs_of(**arguments)
+
+    words = Structure("word_terms", starts=np.array([0, 1, 2]), terms=np.array([0, 0], np.uint32))
+    far = Structure("word_terms", starts=np.array([0, 1, 2]), terms=np.array([0, 2], np.uint32))
+    one = Structure("word_terms", starts=np.array([0, 1]), terms=np.array([0], np.uint32))
+    more = Structure("document_terms", documents=np.array([0, 1], np.uint32), terms=np.array([0, 1], np.uint32))
+    odd = Structure("document_terms", documents=None, terms=np.array([0, 1], np.uint32))
+    starts, sizes, last = np.array([0, 5, 6]), np.zeros(2, np.int64), np.zeros(2, np.uint32)
+    room, counts, none = np.zeros(6, np.uint32), np.zeros(6, np.uint8), 0
+
+    def listed(
+        of: int = tokens.address, words: int = words.address, more: int = more.address, terms: int = 2,
+        last: int = address(last), counts: int = address(counts), first: int = 5, length: int = 6,
+    ) -> None:  # fmt: skip
+        starts[1] = first
+        places = (address(starts), address(sizes), last, address(room), counts, length)
+        kernel("list_documents")(of, words, more, terms, *places)
+
+    listed()
+    assert (room[:3].tolist(), counts[:3].tolist(), sizes.tolist()) == ([0, 1, 1], [3, 2, 1], [2, 1])
+    for wrong, status in (
+        ({"of": none}, "BAD_DOCUMENTS"), ({"words": one.address}, "BAD_DOCUMENTS"), ({"words": none}, "BAD_TABLE"),
+        ({"more": odd.address}, "BAD_TABLE"), ({"words": far.address}, "BAD_TABLE"), ({"terms": -1}, "BAD_RANGE"),
+        ({"last": none}, "BAD_RANGE"), ({"counts": none}, "BAD_RANGE"), ({"first": 1}, "BAD_RANGE"),
+        ({"length": 5}, "BAD_RANGE"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"list_documents refuses its arguments: {status}"):
+            listed(**wrong)
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -25,8 +25,9 @@ from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError, OptionError
 from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, FACTS, choose_length
 from paravec_model.inference import similar
-from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, builder, merged, postings
+from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, lists, merged, postings
 from paravec_model.lexical.index import default_weight
+from paravec_model.lexical.terms import hashes_of, pair_hashes, pieces_of
 
 from .. import parity
 
@@ -92,14 +93,41 @@ def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float
     return scores
 
 
-@given(st.lists(TOKENS, min_size=1, max_size=7).filter(any), TOKENS, st.sampled_from([1, 5, 2**20]))
-@example([[], [], ["a"]], ["a"], 1)
-def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str], block: int) -> None:
-    """For any documents and query, and however building is cut, to the rounding of float32."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "_BLOCK_TOKENS", block)
-        found = scores_of(index_of(documents), query, len(documents))
+@given(st.lists(TOKENS, min_size=1, max_size=7).filter(any), TOKENS)
+@example([[], [], ["a"]], ["a"])
+def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str]) -> None:
+    """For any documents and query, to the rounding of float32."""
+    found = scores_of(index_of(documents), query, len(documents))
     assert np.allclose(found, bm25(documents, query), atol=1e-6)
+
+
+def sorted_postings(documents: Sequence[Sequence[str]]) -> Postings:
+    """What an index of documents holds, by counting one hash after the other."""
+    counted: Counter[tuple[int, int]] = Counter()
+    lengths = []
+    for number, tokens in enumerate(documents):
+        words = hashes_of(tokens)
+        pieces = hashes_of(piece for token in tokens for piece in pieces_of(token))
+        found = [*words.tolist(), *pieces.tolist(), *pair_hashes(words[:-1], words[1:]).tolist()]
+        counted.update((term, number) for term in found)
+        lengths.append(len(found))
+    sizes = Counter(term for term, _ in counted)
+    return Postings(
+        np.array(sorted(sizes), np.uint64),
+        np.cumsum([0, *(sizes[term] for term in sorted(sizes))]),
+        np.array([number for _, number in sorted(counted)], np.uint32),
+        np.array([min(counted[key], 255) for key in sorted(counted)], np.uint8),
+        np.array(lengths, np.uint32),
+    )
+
+
+@given(st.lists(TOKENS | st.just(["a"] * 300), max_size=7), st.sampled_from([1, 5, 2**20]), st.sampled_from([1, 2**20]))
+def test_an_index_holds_the_terms_of_its_documents(documents: list[list[str]], span: int, block: int) -> None:
+    """To the byte, whatever documents and ranges of hashes are handled at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "_RANGE_TOKENS", span)
+        patch.setattr(lists, "_BLOCK_TOKENS", block)
+        assert content(built(documents).postings()) == content(sorted_postings(documents))
 
 
 def test_an_index_does_not_depend_on_how_it_is_built() -> None:
@@ -129,7 +157,8 @@ def test_changed_postings_are_those_of_all_documents(
         patch.setattr(postings, "_PIECE_POSTINGS", cut)
         for kept, added in changes:
             keep = np.resize(np.array(kept, bool), len(documents))
-            changed = merged([changed.selected(keep), built(added).postings()])
+            left, more = changed.selected(keep), built(added).postings()
+            changed = Postings.of_lists(merged(left, more), np.concatenate([left.lengths, more.lengths]))
             documents = [tokens for tokens, stays in zip(documents, keep, strict=True) if stays] + added
             assert changed.outline_problem(len(documents)) is None
             assert changed.content_problem() is None

@@ -28,7 +28,7 @@ from paravec_model.text.tokenizer import (
     tokenizer_from_dict,
     tokenizer_to_dict,
 )
-from paravec_model.text.vocabulary import Vocabulary, vocabulary_arrays
+from paravec_model.text.vocabulary import Vocabulary, WordNumbers, vocabulary_arrays
 
 VERSION = version("PyStemmer")
 WORDS = st.sampled_from(["città", "andando", "Andato", "l'abbandono", "Häuser", "running", "ΛΌΓΟΣ", "красивая", "di"])
@@ -90,6 +90,9 @@ def test_token_ids_match_the_stemmer(
             assert read.ends.tolist() == [0, *accumulate(map(len, known))]
             assert read.token_counts.tolist() == [len(some) for some in right]
     assert [tokenizer(text) for text in texts] == right
+    numbers = WordNumbers()
+    for_all = TokenIdReader(tokenizer, numbers)(texts)
+    assert [list(numbers)[i] for i in for_all.ids] == list(chain(*right))
 
 
 def test_each_form_is_stemmed_once(monkeypatch: pytest.MonkeyPatch) -> None:

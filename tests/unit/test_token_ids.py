@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paravec_model.errors import StoppedError
 from paravec_model.text.token_ids import NO_LIMIT, Document, TokenIdReader, TokenIds
 from paravec_model.text.tokenizer import RegexTokenizer, SimpleTokenizer, Tokenizer, WhitespaceTokenizer
-from paravec_model.text.vocabulary import Vocabulary, vocabulary_arrays
+from paravec_model.text.vocabulary import Vocabulary, WordNumbers, vocabulary_arrays
 
 # Any code point, lone surrogates too. Some change with what stands beside them, some become longer or shorter, some
 # compose, some are the first and last of so many bytes.
@@ -59,6 +59,20 @@ def test_token_ids_match_the_tokenizer(data: st.DataObject, tokenizer: Tokenizer
         assert read.token_counts.tolist() == [len(some) for some in cut]
         assert read.used == sum(min(len(some), most) for some in cut)
         assert TokenIds.concatenate([reader([one], most) for one in given_], most) == read
+
+
+@given(TOKENIZERS, st.lists(st.one_of(PLAIN, TEXT), min_size=1, max_size=5))
+def test_numbers_of_words_say_all_tokens(tokenizer: Tokenizer, texts: list[str]) -> None:
+    """Read at first and later, numbers stand for the tokenizer's tokens, of which none is unknown."""
+    numbers = WordNumbers()
+    reader = TokenIdReader(tokenizer, numbers)
+    expected = [tokenizer(text) for text in texts]
+    for _ in range(2):
+        read = reader(texts)
+        words = list(numbers)
+        assert [words[i] for i in read.ids] == list(chain(*expected))
+        assert read.known_counts == read.token_counts.tolist() == [len(some) for some in expected]
+    assert len(words) == len(numbers) == len(set(chain(*expected)))
 
 
 @pytest.mark.parametrize("deaccent", [False, True])

@@ -88,6 +88,33 @@ class HashingFile:
         return FileEntry(self._size, self._hash.hexdigest())
 
 
+class ArrayFile:
+    """An .npy file of one dimension that grows at its end, so that no one needs to know its length before."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        self.path = path
+        self._dtype, self._length = dtype, 0
+        path.touch()
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy pads a header so that those of all lengths have the same bytes.
+        header = {"descr": self._dtype, "fortran_order": False, "shape": (self._length,)}
+        with self.path.open("r+b") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+
+    def append(self, array: npt.NDArray[Any]) -> None:
+        """Write the next items."""
+        with self.path.open("ab") as file:
+            file.write(np.ascontiguousarray(array, self._dtype).data)
+        self._length += len(array)
+
+    def entry(self) -> FileEntry:
+        """Complete the file; its entry in the manifest."""
+        self._write_header()
+        return FileEntry(self.path.stat().st_size, file_sha256(self.path))
+
+
 def write_json(path: Path, values: Sequence[Any]) -> FileEntry:
     """Write a JSON list, one entry a line."""
     with path.open("wb") as file:

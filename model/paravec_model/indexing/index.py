@@ -23,6 +23,7 @@ from ..lexical import LexicalBuilder, merged
 from ..lexical.postings import LEXICAL_FILES
 from ..options import InferenceOptions
 from ..text.scripts import warn_if_unspaced
+from ..text.token_ids import TokenIdReader
 from .infer import batches
 from .lexical_index import add_lexical, write_lexical
 from .source import Document, Source
@@ -151,8 +152,10 @@ def changed_index(
         manifest = _write(directory, base, target, options, index, tags, StackedRows(parts))
         if lexical is not False and (old_terms := base.checked_postings()):
             facts = {name: fact for name, fact in base.manifest.training.items() if name in FACTS}
-            terms = merged([old_terms.selected(kept), builder.postings()])
-            manifest = write_lexical(directory, manifest, terms, base.manifest.lexical_length, facts)
+            old_terms, new_terms = old_terms.selected(kept), builder.postings()
+            lengths = np.concatenate([old_terms.lengths, new_terms.lengths])
+            lists = merged(old_terms, new_terms)
+            manifest = write_lexical(directory, manifest, lists, lengths, base.manifest.lexical_length, facts)
     return Change(manifest, added, len(replaced), removed)
 
 
@@ -172,12 +175,13 @@ def _embedded(
     """
     tags, scratch, sample = list[Tag](), directory / "vectors", Reservoir[str](_SAMPLE_DOCUMENTS)
     documents = _sampled(source.documents(path), sample)
-    if builder:
-        documents = _tokenized(documents, encoder, builder)
+    read = TokenIdReader(encoder.tokenize, builder.words) if builder else None
     with scratch.open("wb") as file:
-        # The one pass over the documents: a batch has each document's id, known tokens and vector.
-        for batch in batches(encoder, documents, source.weights, options, threads):
+        # The one pass over the documents: a batch has each document's id, tokens and vector.
+        for batch in batches(encoder, documents, source.weights, options, threads, read):
             tags += batch.ids
+            if builder and batch.tokens:
+                builder.append(batch.tokens, len(source.weights))
             file.write(np.ascontiguousarray(batch.vectors, "<f4").tobytes())
             advance(len(batch.ids))
     warn_if_unspaced(sample.items, encoder.tokenize)
@@ -190,13 +194,6 @@ def _embedded(
 def _sampled(documents: Iterable[Document], sample: Reservoir[str]) -> Iterator[Document]:
     for document in documents:
         sample.add("\n".join(document.texts))
-        yield document
-
-
-def _tokenized(documents: Iterable[Document], encoder: Encoder, builder: LexicalBuilder) -> Iterator[Document]:
-    for number, document in enumerate(documents):
-        for text in document.texts:
-            builder.add(number, encoder.tokenize(text))
         yield document
 
 

@@ -16,7 +16,7 @@ from ..artifact.finite import unit_rows
 from ..cores import usable_cores
 from ..encoder import Encoder, Vectors
 from ..options import InferenceOptions
-from ..text.token_ids import TokenIds
+from ..text.token_ids import TokenIdReader, TokenIds
 from .source import Document
 
 # Documents that a thread infers at once, and batches that wait for each thread: they bound the memory of texts.
@@ -28,9 +28,9 @@ class Batch(NamedTuple):
 
     ids: list[Tag]
     """Their ids."""
-    tokens: TokenIds
-    """Known tokens of all fields, field by field and document by document: document n of documents with f fields is
-    n * f to (n + 1) * f. What an index holds beside vectors is made of these, so that texts are tokenized once."""
+    tokens: TokenIds | None
+    """What `read` made of all fields, field by field and document by document: document n of documents with f fields is
+    n * f to (n + 1) * f. None without `read`."""
     vectors: Vectors
     """float32 of shape (documents, vector_size)."""
 
@@ -41,11 +41,15 @@ def batches(
     weights: Sequence[float],
     options: InferenceOptions,
     threads: int | None = None,
+    read: TokenIdReader | None = None,
 ) -> Iterator[Batch]:
-    """Infer all documents. The result does not depend on `threads`; None is one per core of `usable_cores`."""
+    """Infer all documents. The result does not depend on `threads`; None is one per core of `usable_cores`.
+
+    `read`: also reads the texts, with another vocabulary than the model's.
+    """
     threads = threads or usable_cores()
     documents = iter(documents)
-    work = partial(_infer, encoder, weights, options)
+    work = partial(_infer, encoder, weights, options, read)
     waiting = deque[Future[Batch]]()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -60,14 +64,22 @@ def batches(
                 future.cancel()
 
 
-def _infer(encoder: Encoder, weights: Sequence[float], options: InferenceOptions, documents: list[Document]) -> Batch:
-    tokens = encoder.to_token_ids(list(chain.from_iterable(document.texts for document in documents)))
-    vectors = encoder.infer(tokens, replace(options, normalize=options.normalize and len(weights) == 1)).vectors
+def _infer(
+    encoder: Encoder,
+    weights: Sequence[float],
+    options: InferenceOptions,
+    read: TokenIdReader | None,
+    documents: list[Document],
+) -> Batch:
+    texts = list(chain.from_iterable(document.texts for document in documents))
+    vectors = encoder.infer(
+        encoder.to_token_ids(texts), replace(options, normalize=options.normalize and len(weights) == 1)
+    ).vectors
     if len(weights) > 1:
         vectors = combined(vectors.reshape(len(documents), len(weights), -1), weights)
         if options.normalize:
             vectors = unit_rows(vectors)
-    return Batch([document.id for document in documents], tokens, vectors)
+    return Batch([document.id for document in documents], read(texts) if read else None, vectors)
 
 
 def combined(vectors: Vectors, weights: Sequence[float]) -> Vectors:

@@ -139,6 +139,24 @@ typedef struct {
     float_array saturation; /* two: a document of length n gets count / (count + first + second * n) of a weight */
 } posting_lists;
 
+/* The words of documents, see lexical/builder.py. */
+typedef struct {
+    uint32_array ids; /* of the words of all documents, end to end */
+    int64_array ends; /* documents + 1; 0 and where each document ends */
+} tokens;
+
+/* The terms of words. */
+typedef struct {
+    int64_array starts; /* words + 1; the terms of word w are from starts[w] to starts[w + 1] */
+    uint32_array terms; /* the number of each */
+} word_terms;
+
+/* Terms in documents. */
+typedef struct {
+    uint32_array documents; /* ascending */
+    uint32_array terms;     /* the number of a term that the document has */
+} document_terms;
+
 /* The library exports the functions from here on. */
 #pragma GCC visibility push(default)
 
@@ -171,6 +189,12 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
 int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
                  int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
                  float *scores);
+
+int32_t hash_pairs(const tokens *of, const uint64_t *hashes, int64_t word_count, int64_t bits, int64_t prefix,
+                   uint64_t *pairs, uint32_t *documents, int64_t room, int64_t *found);
+int32_t list_documents(const tokens *of, const word_terms *words, const document_terms *pairs, int64_t term_count,
+                       const int64_t *starts, int64_t *sizes, uint32_t *last, uint32_t *documents, uint8_t *counts,
+                       int64_t room);
 
 #pragma GCC visibility pop
 

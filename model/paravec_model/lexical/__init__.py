@@ -1,12 +1,12 @@
 """BM25 beside the vectors: an artifact's documents by their words, to find what a model's vocabulary lacks.
 
 Public: `LexicalIndex` scores queries, `LexicalBuilder` makes the arrays from documents, `Postings` are these arrays,
-which `merged` puts together. `terms` says what is counted.
+`TermLists` a part of them, and `merged` puts those of two indexes together. `terms` says what is counted.
 How much it weighs is chosen in `evaluation.lexical_length`.
 """
 
 from .builder import LexicalBuilder
 from .index import LexicalIndex, LexicalQuery
-from .postings import Postings, merged
+from .postings import Postings, TermLists, merged
 
-__all__ = ["LexicalBuilder", "LexicalIndex", "LexicalQuery", "Postings", "merged"]
+__all__ = ["LexicalBuilder", "LexicalIndex", "LexicalQuery", "Postings", "TermLists", "merged"]

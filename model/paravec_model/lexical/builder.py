@@ -1,80 +1,79 @@
-"""Makes the arrays of a lexical index from documents."""
+"""Collects the words of documents, and makes a lexical index of them."""
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from .postings import MAX_COUNT, Array, Postings, merged
-from .terms import Hashes, hashes_of, pair_hashes, pieces_of
-
-# Tokens whose terms are handled at once: some 100 MB.
-_BLOCK_TOKENS = 2**20
+from ..text.token_ids import TokenIds
+from ..text.vocabulary import WordNumbers
+from .lists import Documents, WordTerms, lengths, term_lists
+from .postings import Postings, TermLists
 
 
 class LexicalBuilder:
-    """Collects documents' tokens, and makes an index of them. Memory: 4 bytes a token, then 10 bytes a posting."""
+    """Collects documents' tokens, and makes an index of them. Memory: 4 bytes a token, 12 a document."""
 
     def __init__(self, documents: int = 0) -> None:
-        """`documents`: how many there are at least; those that `add` does not name have no terms."""
-        self._tokens: list[array[int]] = [array("I") for _ in range(documents)]
-        self._ids: dict[str, int] = {}
+        """`documents`: how many there are at least; those that get no tokens have no terms."""
+        self.words = WordNumbers()
+        """The words of all documents."""
+        self._size = documents
+        # Runs of tokens, in the order in which they were added: which document each belongs to, and where it ends.
+        self._ids, self._owners, self._ends = array("I"), array("I"), array("q", (0,))
 
     def add(self, document: int, tokens: Sequence[str]) -> None:
         """Add tokens to a document. It may be named several times: the tokens are put one after the other."""
-        ids = self._ids
-        while document >= len(self._tokens):
-            self._tokens.append(array("I"))
-        self._tokens[document].extend([ids.setdefault(token, len(ids)) for token in tokens])
+        ids, _ = self.words.ids_of([tokens])
+        self._ids.extend(ids)
+        self._owners.append(document)
+        self._ends.append(len(self._ids))
+        self._size = max(self._size, document + 1)
+
+    def append(self, texts: TokenIds, fields: int) -> None:
+        """Add documents behind the others, of `fields` texts each, as numbers of `words`."""
+        begin, documents = len(self._ids), len(texts.token_counts) // fields
+        self._ids.extend(texts.ids)
+        self._owners.extend(range(self._size, self._size + documents))
+        self._ends.extend(begin + end for end in texts.ends[fields::fields])
+        self._size += documents
 
     def select(self, documents: Sequence[int]) -> None:
         """Keep these documents only, numbered anew in this order."""
-        self._tokens = [self._tokens[document] for document in documents]
+        numbers = np.full(self._size, -1, np.int64)
+        numbers[documents] = np.arange(len(documents))
+        owners, sizes = numbers[np.frombuffer(self._owners, np.uint32)], np.diff(self._ends)
+        ids = np.frombuffer(self._ids, np.uint32)[np.repeat(owners >= 0, sizes)]
+        ends = np.concatenate([[0], np.cumsum(sizes[owners >= 0])]).astype(np.int64)
+        self._ids, self._ends = array("I", ids.tobytes()), array("q", ends.tobytes())
+        self._owners = array("I", owners[owners >= 0].astype(np.uint32).tobytes())
+        self._size = len(documents)
 
     def sample(self, size: int) -> list[list[str]]:
         """The tokens of at most `size` documents, spread evenly."""
-        words, step = list(self._ids), -(-len(self._tokens) // size)
-        return [[words[i] for i in tokens] for tokens in self._tokens[:: max(1, step)]]
+        words, documents, step = list(self.words), self._documents(), -(-self._size // size)
+        ends = documents.ends
+        return [
+            [words[i] for i in documents.ids[ends[n] : ends[n + 1]].tolist()]
+            for n in range(0, self._size, max(1, step))
+        ]
+
+    def lists(self) -> tuple[Iterator[TermLists], npt.NDArray[np.uint32]]:
+        """The terms of all documents, ascending, in runs that fit in memory; and how many terms each document has."""
+        documents, terms = self._documents(), WordTerms(list(self.words))
+        return term_lists(documents, terms), lengths(documents, terms)
 
     def postings(self) -> Postings:
-        """The terms of all documents."""
-        words = list(self._ids)
-        pieces = [pieces_of(word) for word in words]
-        # The pieces of word w are piece_hashes[ends[w]:ends[w + 1]].
-        ends = np.concatenate([[0], np.cumsum([len(some) for some in pieces], dtype=np.int64)])
-        piece_hashes, word_hashes = hashes_of(piece for some in pieces for piece in some), hashes_of(words)
-        return merged([_postings(*_terms(*block, ends, piece_hashes, word_hashes), len(block[1])) for block in self])
+        """The terms of all documents, in memory."""
+        return Postings.of_lists(*self.lists())
 
-    def __iter__(self) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
-        """Runs of documents: their word ids end to end, and how many each has."""
-        sizes = np.array([len(tokens) for tokens in self._tokens], np.int64)
-        cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // _BLOCK_TOKENS)) + 1
-        for first, end in pairwise([0, *cuts.tolist(), len(sizes)]):
-            ids = np.concatenate([np.empty(0, np.uint32), *(np.asarray(t, np.uint32) for t in self._tokens[first:end])])
-            yield ids.astype(np.uint32), sizes[first:end]
-
-
-def _terms(
-    ids: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64], ends: Array, pieces: Hashes, words: Hashes
-) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """The hash of each term of some documents, and the document that it occurs in, counted from the first."""
-    documents = np.repeat(np.arange(len(counts)), counts)
-    numbers = ends[ids + 1] - ends[ids]
-    # Where the pieces of each token lie: from the first of its word on, one after the other.
-    places = np.repeat(ends[ids] - np.cumsum(numbers) + numbers, numbers) + np.arange(numbers.sum())
-    same = documents[:-1] == documents[1:]
-    pairs = pair_hashes(words[ids[:-1][same]], words[ids[1:][same]])
-    hashes = np.concatenate([words[ids], pieces[places], pairs])
-    return hashes, np.concatenate([documents, np.repeat(documents, numbers), documents[:-1][same]])
-
-
-def _postings(hashes: Hashes, documents: npt.NDArray[np.int64], size: int) -> Postings:
-    """The postings of `size` documents: `hashes` of terms, and the document of each."""
-    distinct, terms = np.unique(hashes, return_inverse=True)
-    keys, counts = np.unique(terms * size + documents, return_counts=True)
-    starts = np.searchsorted(keys, np.arange(len(distinct) + 1) * size)
-    lengths = np.bincount(documents, minlength=size)
-    capped = np.minimum(counts, MAX_COUNT).astype(np.uint8)
-    return Postings(distinct, starts, (keys % max(1, size)).astype(np.uint32), capped, lengths.astype(np.uint32))
+    def _documents(self) -> Documents:
+        ids, owners = np.frombuffer(self._ids, np.uint32), np.frombuffer(self._owners, np.uint32)
+        ends = np.frombuffer(self._ends, np.int64)
+        if bool((owners[1:] < owners[:-1]).any()):
+            order = np.argsort(owners, kind="stable")
+            starts, sizes = ends[:-1][order], np.diff(ends)[order]
+            owners, ends = owners[order], np.concatenate([[0], np.cumsum(sizes)])
+            ids = ids[np.repeat(starts - ends[:-1], sizes) + np.arange(len(ids))]
+        return Documents(ids, ends[np.searchsorted(owners, np.arange(self._size + 1))].astype(np.int64))

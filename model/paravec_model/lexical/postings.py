@@ -4,10 +4,10 @@ What BM25 computes of them depends on all documents, so it is computed for each 
 therefore be cut out of those of more, and those of documents that follow each other be put together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,19 @@ MAX_COUNT = 255
 _PIECE_POSTINGS = 2**21
 
 
+class TermLists(NamedTuple):
+    """Terms that follow each other in an index, and their lists."""
+
+    terms: Array
+    """The hashes of the terms, ascending."""
+    sizes: Array
+    """How many documents each has."""
+    documents: Array
+    """As those of `Postings`."""
+    counts: Array
+    """Likewise."""
+
+
 @dataclass(frozen=True)
 class Postings:
     """The terms of some documents."""
@@ -52,6 +65,13 @@ class Postings:
     def of(cls, arrays: Mapping[str, Array]) -> "Postings":
         """Those of LEXICAL_ARRAYS, among others."""
         return cls(**{one.name: arrays[f"lexical_{one.name}"] for one in fields(cls)})
+
+    @classmethod
+    def of_lists(cls, lists: Iterable[TermLists], lengths: Array) -> "Postings":
+        """All lists in memory."""
+        none = TermLists(*(np.empty(0, dtype) for dtype in (np.uint64, np.int64, np.uint32, np.uint8)))
+        terms, sizes, documents, counts = map(np.concatenate, zip(none, *lists, strict=True))
+        return cls(terms, _starts(sizes), documents, counts, lengths)
 
     def arrays(self) -> dict[str, Array]:
         """The arrays by the names of LEXICAL_ARRAYS."""
@@ -108,28 +128,29 @@ class Postings:
         return None
 
 
-def merged(parts: Sequence[Postings]) -> Postings:
-    """The documents of all parts, one part's after the other's."""
-    terms = np.unique(np.concatenate([np.empty(0, np.uint64), *(part.terms for part in parts)]))
-    sizes = np.zeros(len(terms), np.int64)
-    for part in parts:
-        sizes[np.searchsorted(terms, part.terms)] += np.diff(part.starts)
-    starts = _starts(sizes)
-    documents, counts = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.uint8)
-    free, first = starts[:-1].copy(), 0
-    for part in parts:
-        positions, part_sizes = np.searchsorted(terms, part.terms), np.diff(part.starts)
-        # How far each list moves.
-        shifts = free[positions] - part.starts[:-1]
-        for begin, end in part.pieces():
-            piece = slice(part.starts[begin], part.starts[end])
-            places = np.arange(piece.start, piece.stop) + np.repeat(shifts[begin:end], part_sizes[begin:end])
-            documents[places] = part.documents[piece] + np.uint32(first)
-            counts[places] = part.counts[piece]
-        free[positions] += part_sizes
-        first += len(part.lengths)
-    lengths = np.concatenate([np.empty(0, np.uint32), *(part.lengths for part in parts)])
-    return Postings(terms, starts, documents, counts, lengths)
+def merged(first: Postings, second: Postings) -> Iterator[TermLists]:
+    """The lists of the documents of `first` with those of `second` behind them, in runs that fit in memory."""
+    sizes, more_sizes = np.diff(first.starts), np.diff(second.starts)
+    # Before which term of `first` each of `second` goes, and whether it is another than the one before that.
+    places = np.searchsorted(first.terms, second.terms, "right")
+    is_new = np.ones(len(places), bool)
+    is_new[places > 0] = first.terms[places[places > 0] - 1] != second.terms[places > 0]
+    done = 0
+    for begin, end in list(first.pieces()) or [(0, 0)]:
+        until = int(np.searchsorted(places, end, "right"))
+        new, at, added = is_new[done:until], places[done:until] - begin, more_sizes[done:until]
+        piece = slice(first.starts[begin], first.starts[end])
+        more = slice(second.starts[done], second.starts[until])
+        behind = np.repeat(first.starts[at + begin] - piece.start, added)
+        both = sizes[begin:end].copy()
+        both[at[~new] - 1] += added[~new]
+        yield TermLists(
+            np.insert(first.terms[begin:end], at[new], second.terms[done:until][new]),
+            np.insert(both, at[new], added[new]),
+            np.insert(first.documents[piece], behind, second.documents[more] + np.uint32(len(first.lengths))),
+            np.insert(first.counts[piece], behind, second.counts[more]),
+        )
+        done = until
 
 
 def _starts(sizes: Array) -> Array:

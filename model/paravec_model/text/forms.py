@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..kernels.interface import CONSTANTS, address, kernel
 from ..options import Stop, raise_if_stopped
 from .tokenizer import TermTokenizer
-from .vocabulary import HOLD_GIL_BYTES, Vocabulary, hash_table, vocabulary_arrays
+from .vocabulary import HOLD_GIL_BYTES, Vocabulary, WordNumbers, hash_table, vocabulary_arrays
 
 _STOP_WORD, _NOT_IN_VOCABULARY, _FIRST_ID = (CONSTANTS[name] for name in ("STOP_WORD", "NOT_IN_VOCABULARY", "FIRST_ID"))
 
@@ -69,7 +69,7 @@ class Forms:
     larger `known` is worth its making. That is a new one, because other threads may be reading the old.
     """
 
-    def __init__(self, tokenizer: TermTokenizer, vocabulary: Vocabulary) -> None:
+    def __init__(self, tokenizer: TermTokenizer, vocabulary: Vocabulary | WordNumbers) -> None:
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self.known = KnownForms.none()
         """The forms for kernels. A call takes it once."""

@@ -14,7 +14,7 @@ from ..kernels.interface import CONSTANTS, Structure, kernel
 from ..options import Stop, raise_if_stopped
 from .forms import Forms
 from .tokenizer import TermTokenizer, Tokenizer, words_tokenizer
-from .vocabulary import HOLD_GIL_BYTES, Vocabulary, utf8
+from .vocabulary import HOLD_GIL_BYTES, Vocabulary, WordNumbers, utf8
 
 Document: TypeAlias = str | Sequence[str]
 """A text, or its tokens."""
@@ -74,7 +74,8 @@ class TokenIds:
 class TokenIdReader:
     """Turns documents into token ids. Threads may share it."""
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary | WordNumbers) -> None:
+        """`vocabulary`: gives the ids; with `WordNumbers`, all tokens are known."""
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
         self._text_kernel = _TextKernel(tokenizer, vocabulary) if words_tokenizer(tokenizer).rules else None
 
@@ -113,7 +114,7 @@ class _TextKernel:
     learns the characters that occur.
     """
 
-    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocabulary: Vocabulary | WordNumbers) -> None:
         """`tokenizer`: one that cuts text by rules."""
         rules = words_tokenizer(tokenizer).rules
         if rules is None:
@@ -128,8 +129,15 @@ class _TextKernel:
             max_len=rules.max_len,
             not_first=ord(rules.not_first) if rules.not_first else -1,
         )
-        self._vocabulary = vocabulary
-        self._forms = Forms(tokenizer, vocabulary) if isinstance(tokenizer, TermTokenizer) else None
+        self._forms: Forms | None = None
+        if isinstance(vocabulary, Vocabulary) and not isinstance(tokenizer, TermTokenizer):
+            self._words = vocabulary
+        else:
+            # The kernel cannot look words up that other threads are adding to, nor stems.
+            self._forms = Forms(
+                tokenizer if isinstance(tokenizer, TermTokenizer) else TermTokenizer(tokenizer), vocabulary
+            )
+            self._words = self._forms.known.words
 
     def __call__(self, texts: Sequence[str], max_tokens: int, stop: Stop) -> TokenIds | None:
         """None if a text has a character that the table cannot describe."""
@@ -137,7 +145,7 @@ class _TextKernel:
         joined = b"".join(parts)
         # Stop words are no tokens, so all words are read.
         known = self._forms.known if self._forms else None
-        words, limit, room = (known.words, NO_LIMIT, _UNKNOWN_ROOM) if known else (self._vocabulary, max_tokens, 0)
+        words, limit, room = (known.words, NO_LIMIT, _UNKNOWN_ROOM) if known else (self._words, max_tokens, 0)
         while True:
             data, ends = array("B", joined), array("q", accumulate(map(len, parts), initial=0))
             counts = array("q", bytes(8 * len(texts)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain
 from operator import methodcaller
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,27 @@ class Vocabulary:
         except UnicodeDecodeError:
             return False
         return ids == array("I", range(len(self)))
+
+
+class WordNumbers:
+    """Numbers words in the order in which they are met: a vocabulary that lacks no word. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def ids_of(self, documents: Sequence[Sequence[str]]) -> tuple["array[int]", "array[int]"]:
+        """As `Vocabulary.ids_of`, for all tokens."""
+        numbers = self._numbers
+        with self._lock:
+            ids = array("I", [numbers.setdefault(token, len(numbers)) for token in chain.from_iterable(documents)])
+        return ids, array("q", accumulate(map(len, documents), initial=0))
 
 
 utf8: Callable[[str], bytes] = methodcaller("encode", "utf-8", "surrogatepass")
