@@ -1,11 +1,11 @@
 """Infers the vectors of texts or tokens with one model. It knows nothing of protocols: no protobuf, no gRPC."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from string import printable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -102,10 +102,10 @@ class Encoder:
         """`defaults` for queries. Documents that were indexed are searched with the options that indexed them."""
         return self.manifest.defaults if self.manifest.index else self.defaults
 
-    def with_map(self, map_lambda: float, sample_int: npt.NDArray[np.uint32] | None = None) -> "Encoder":
-        """A copy of this encoder with another λ for method map, and other probabilities of sub-sampling if given."""
+    def with_map(self, map_lambda: float, others: Mapping[str, npt.NDArray[Any]] | None = None) -> "Encoder":
+        """A copy of this encoder with another λ for method map, and other arrays, by their names in an artifact."""
         other = copy(self)
-        other._methods = {**self._methods, "map": Map(self.artifact, map_lambda, sample_int)}
+        other._methods = {**self._methods, "map": Map(self.artifact, map_lambda, others)}
         return other
 
     def _unsupported(self, method: Method) -> OptionError:

@@ -19,6 +19,7 @@ from paravec_model.artifact import Artifact, read_manifest
 from paravec_model.cli.main import main
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ModelError, OptionError
+from paravec_model.evaluation.map_center import expanded_around
 from paravec_model.options import InferenceOptions
 from paravec_server.rpc.errors import InvalidArgumentError
 from paravec_server.services.messages import read_options
@@ -40,8 +41,11 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return model, parity.to_artifact(model, tmp_path_factory.mktemp("map") / "model")
 
 
-def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
-    """Where the objective in map.c's first lines is largest, from gensim's own numbers, by scipy."""
+def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float, around: Floats | float = 0.0) -> Floats:
+    """Where the objective in map.c's first lines is largest, from gensim's own numbers, by scipy.
+
+    `around`: where the noise term is expanded.
+    """
     words = [model.wv.key_to_index[token] for token in tokens if token in model.wv]
     keep = np.minimum(1, model.wv.expandos["sample_int"][words] / 2**32) if model.sample else np.ones(len(words))
     bend = map_lambda * (keep.sum() + 1) * np.eye(model.vector_size)
@@ -50,8 +54,10 @@ def optimum(model: Doc2Vec, tokens: Sequence[str], map_lambda: float) -> Floats:
     if model.negative:
         output, noise = model.syn1neg.astype(np.float64), np.diff(model.cum_table.astype(np.float64), prepend=0)
         noise /= noise.sum()
-        slope = model.negative / 2 * keep.sum() * (noise @ output)
-        bend += model.negative / 4 * keep.sum() * (output.T @ (noise[:, None] * output))
+        share, basis = expit(output @ (slope + around)), np.linalg.eigh(output.T @ (noise[:, None] * output))[1]
+        curvature_there = (basis * ((noise * share * (1 - share)) @ (output @ basis) ** 2)) @ basis.T
+        slope = model.negative * keep.sum() * ((noise * share) @ output - curvature_there @ (slope + around))
+        bend += model.negative * keep.sum() * curvature_there
         rows, weights = [*rows, output[words]], [*weights, keep]
     if model.hs:
         for word, weight in zip(words, keep, strict=True):
@@ -86,6 +92,23 @@ def test_map_vectors_are_the_optimum(trained: tuple[Doc2Vec, Artifact]) -> None:
                 np.testing.assert_allclose(vector, optimum(model, tokens, map_lambda), rtol=0, atol=1e-4)
             else:
                 assert not vector.any()
+
+
+def test_a_center_is_subtracted_from_the_optimum_around_it(tmp_path: Path) -> None:
+    """The noise term is expanded around the mean, and a document without known words keeps its zero vector."""
+    model = parity.train(dm=0, epochs=20)
+    encoder = Encoder(parity.to_artifact(model, tmp_path / "model"))
+    documents, size = parity.documents(30), model.vector_size
+    mean = encoder.encode(documents, MAP).vectors.mean(axis=0, dtype=np.float64)
+    center = np.linspace(-1, 1, encoder.artifact.arrays["map_mean"].size, dtype=np.float32)
+    arrays = expanded_around(mean, encoder.artifact.arrays) | {"map_center": center}
+    centered = encoder.with_map(0.1, arrays)
+    for tokens, vector in zip(documents, centered.encode(documents, MAP).vectors, strict=True):
+        if any(token in model.wv for token in tokens):
+            expected = optimum(model, tokens, 0.1, mean) - center[:size]
+            np.testing.assert_allclose(vector, expected, rtol=0, atol=1e-4)
+        else:
+            assert not vector.any()
 
 
 def test_the_order_of_tokens_does_not_matter(trained: tuple[Doc2Vec, Artifact]) -> None:
@@ -151,6 +174,56 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
     assert main([*flags, *told, "--output", str(tmp_path / "told")]) == 0
     manifest = read_manifest(tmp_path / "told")
     assert (manifest.map_lambda, manifest.defaults.method) == (0.5, "sgd")
+
+
+def short_texts(path: Path) -> Path:
+    """Lines of 16 words, most of them of one of a thousand topics."""
+    random, words = np.random.default_rng(1), 2000
+    zipf = 1 / np.arange(1, words + 1)
+    topics = [random.permutation(zipf) for _ in range(1000)]
+    shares = (0.3 * zipf + 0.7 * topics[random.integers(len(topics))] for _ in range(1000))
+    lines = (random.choice(words, 16, p=share / share.sum()) for share in shares)
+    path.write_text("".join(" ".join(f"w{word}" for word in line) + "\n" for line in lines))
+    return path
+
+
+def test_train_subtracts_a_center_where_it_gains(tmp_path: Path) -> None:
+    """Among short texts that are much alike; not if told, where documents keep trained vectors, or for long texts."""
+    texts = short_texts(tmp_path / "texts.txt")
+    train = ["train", "--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
+    short = [*train, "--lines", str(texts), "--tokenizer", "whitespace"]
+    kinds = {
+        "chosen": short,
+        "told": [*short, "--no-map-center"],
+        "tags": [*short, "--doctags"],
+        "long": [*train, "--corpus", "lee"],
+    }
+    found = {}
+    for name, flags in kinds.items():
+        assert main([*flags, "--output", str(tmp_path / name)]) == 0
+        manifest = Artifact.open(tmp_path / name, verify=True).manifest
+        found[name] = manifest.training["piece_finds_rest_mrr_map"]
+        assert manifest.map_centered is (True if name == "chosen" else None)
+        assert ("map_center.npy" in manifest.files) == (name == "chosen")
+        assert ("map_centered" in manifest.to_json()) == (name == "chosen")
+    assert found["chosen"] > found["told"] + 0.01
+    assert '"format_version": 3,' in (tmp_path / "chosen" / "manifest.json").read_text()
+
+
+def test_indexed_documents_have_the_center_of_their_model(tmp_path: Path) -> None:
+    """Queries and documents are compared after the same center is subtracted from both."""
+    texts = short_texts(tmp_path / "texts.txt")
+    flags = ["--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
+    lines = ["--lines", str(texts)]
+    assert main(["train", *lines, "--tokenizer", "whitespace", *flags, "--output", str(tmp_path / "model")]) == 0
+    assert main(["index", str(tmp_path / "model"), *lines, "--output", str(tmp_path / "index")]) == 0
+    model, index = (Artifact.open(tmp_path / name, verify=True) for name in ("model", "index"))
+    assert model.manifest.map_centered
+    assert index.manifest.map_centered
+    documents = texts.read_text().splitlines()
+    vectors = Encoder(model).encode(documents).vectors
+    np.testing.assert_array_equal(index.arrays["doctag_vectors"], vectors)
+    np.testing.assert_array_equal(Encoder(index).encode(documents[:9]).vectors, vectors[:9])
 
 
 def test_map_has_its_own_sub_sampling_if_told(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from paravec_model.artifact.manifest import MANIFEST, FileEntry
 from paravec_model.artifact.noise import NOISE_TOTAL
 from paravec_model.artifact.writer import ArrayFile, file_sha256, write_array
 from paravec_model.encoder import Encoder
-from paravec_model.errors import ArtifactError, ModelError
+from paravec_model.errors import ArtifactError, ModelError, OptionError
 
 from .. import parity
 
@@ -280,6 +280,12 @@ def test_a_model_name_must_be_usable_as_a_folder(hs_model: Doc2Vec, tmp_path: Pa
     """A model's name that cannot be a folder's name is refused."""
     with pytest.raises(ModelError, match="name"):
         replace(parity.to_artifact(hs_model, tmp_path / "m").manifest, name=name)
+
+
+def test_a_center_needs_method_map(copy: Path) -> None:
+    """Whoever forges a manifest cannot have one subtracted that nothing made."""
+    with pytest.raises(OptionError, match="map_centered: must be absent"):
+        sign(copy, map_centered=True)
 
 
 def test_writing_is_atomic_and_overwrites_nothing(hs_model: Doc2Vec, copy: Path) -> None:

@@ -26,6 +26,7 @@ def array_specs(
     *,
     has_map: bool,
     has_map_sample: bool = False,
+    has_map_center: bool = False,
     has_lexical: bool = False,
 ) -> dict[str, tuple[str, Shape]]:
     """The .npy files of an artifact: name -> (dtype, shape), with None for a length that may vary.
@@ -43,6 +44,8 @@ def array_specs(
     - `map_syn1neg`, `map_syn1`, `map_basis`, `map_eigenvalues`, `map_mean`: for method map with negative sampling, the
       rows in the basis that diagonalizes their second moment, see `convert.map_basis`.
     - `map_sample_int`: as `sample_int`, for method map, if the manifest has `map_sample`.
+    - `map_center`: what method map subtracts from each vector, if the manifest has `map_centered`; `map_mean` and
+      `map_eigenvalues` are then those of `evaluation.map_center`.
     - `doctag_vectors`, `doctag_norms`, `doctag_offsets`: the training documents, see `doctags`.
     - `lexical_*`: the documents by their terms, see `lexical.postings`.
     """
@@ -75,6 +78,8 @@ def array_specs(
         specs |= {"map_basis": ("<f4", (size, size)), "map_eigenvalues": ("<f4", (size,)), "map_mean": ("<f4", (size,))}
     if has_map_sample:
         specs["map_sample_int"] = ("<u4", (vocabulary_size,))
+    if has_map_center:
+        specs["map_center"] = ("<f4", (size,))
     if doctag_count:
         specs |= {
             "doctag_vectors": ("<f4", (doctag_count, algorithm.vector_size)),

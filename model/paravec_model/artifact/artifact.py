@@ -207,6 +207,7 @@ def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
         has_map=manifest.map_lambda is not None,
         has_lexical=manifest.lexical_length is not None,
         has_map_sample=manifest.map_sample is not None,
+        has_map_center=manifest.map_centered is not None,
     )
     expected = {*specs} | ({DOCTAGS} if manifest.doctag_count else set())
     listed = manifest.files.keys()

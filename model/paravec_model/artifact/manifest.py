@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 _NEW_FORMAT_VERSION = 3
 # Fields that format 3 added. A manifest with one of them has format 3, so that an older paravec refuses it; one without
 # them has format 2 and the digest that it always had.
-_NEW_FIELDS = ("map_sample", "lexical_length")
+_NEW_FIELDS = ("map_sample", "map_centered", "lexical_length")
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -99,6 +99,8 @@ class Manifest:
     """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
     map_sample: float | None = None
     """Threshold of sub-sampling in method map. None, and absent from the file, if it is the algorithm's `sample`."""
+    map_centered: bool | None = None
+    """Whether method map has a center. None, and absent from the file, if not."""
     digest: str = field(default="")
     """Identity of the model: SHA-256 of all fields above except `created` and `tool`, as "sha256:<hex>"."""
 
@@ -126,6 +128,8 @@ class Manifest:
                 raise OptionError("map_sample", "must be absent: the artifact has no map_lambda")
             if not 1e-9 <= self.map_sample < 1:
                 raise OptionError("map_sample", f"must be 1e-09 to below 1, not {self.map_sample:g}")
+        if self.map_centered is not None and not (self.map_centered and self.map_lambda and self.algorithm.negative):
+            raise OptionError("map_centered", "must be absent, or true for method map with negative sampling")
         if not self.digest:
             object.__setattr__(self, "digest", _hash(self._to_dict(), without=_OUTSIDE_DIGEST))
 

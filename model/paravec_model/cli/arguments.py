@@ -38,7 +38,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_corpus(train, required=True)
     train.add_argument("--output", type=Path, required=True, metavar="DIR", help="the artifact; must not exist yet")
-    _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
+    inference = _add_artifact(train, rates="training's", method="the one that finds halves of documents better")
+    center_help = "subtract no center in method map (default: chosen with λ when training without --doctags)"
+    inference.add_argument("--no-map-center", dest="map_center", action="store_false", help=center_help)
     lexical_help = "with --doctags: also find documents by their words (BM25), weighed with the vectors"
     train.add_argument("--lexical", action=argparse.BooleanOptionalAction, default=False, help=lexical_help)
     _add_training(train)
@@ -168,8 +170,11 @@ def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
     return command
 
 
-def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> None:
-    """Flags of the artifact that a command writes. `rates`, `method`: text for the defaults of inference."""
+def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> Any:
+    """Flags of the artifact that a command writes; returns their group of inference.
+
+    `rates`, `method`: text for the defaults of inference.
+    """
     command.add_argument("--name", help="name of the model (default: the output's folder name)")
     command.add_argument("--model-version", default="1", metavar="V", help="version of the model (default %(default)s)")
     command.add_argument("--doctags", action="store_true", help="keep the training documents' tags and vectors")
@@ -193,6 +198,7 @@ def _add_artifact(command: argparse.ArgumentParser, rates: str, method: str) -> 
         " --doctags, else trained (default %(default)s)"
     )
     group.add_argument("--map-sample", type=_map_sample, default="auto", metavar="N", help=text)
+    return group
 
 
 def _add_inference(

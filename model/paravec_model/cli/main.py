@@ -81,7 +81,7 @@ def _train(arguments: Namespace) -> int:
     load()
     # Filled after training; as the options of inference above, flags that contradict each other must fail before.
     sample: list[list[str]] = []
-    by_halves = partial(map_lambda.by_halves, sample, method=arguments.infer_method)
+    by_halves = partial(map_lambda.by_halves, sample, method=arguments.infer_method, center=arguments.map_center)
     choose = lambda_chooser(arguments, parameters.algorithm(), by_halves)
     with Interrupt() as stop:
         trained = train(corpus, tokenizer, parameters, stop=stop, lexical=arguments.lexical)

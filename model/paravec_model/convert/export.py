@@ -98,10 +98,14 @@ def write_artifact(
                     )
                 file, array = "map_sample_int.npy", sample_int(counts, choice.map_sample)
                 files[file] = write_array(directory / file, array, "<u4")
+            for array_name, array in (choice.center or {}).items():
+                file = f"{array_name}.npy"
+                files[file] = write_array(directory / file, array, "<f4")
             manifest = replace(
                 manifest,
                 map_lambda=choice.map_lambda,
                 map_sample=choice.map_sample,
+                map_centered=True if choice.center else None,
                 files=files,
                 defaults=replace(manifest.defaults, method=choice.method),
                 training=manifest.training | choice.facts,

@@ -182,7 +182,7 @@ def _parameters(a: Manifest, b: Manifest) -> dict[str, tuple[Any, Any]]:
             "training": manifest.training,
         }
         flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-        sides.append(flat | {"map_lambda": manifest.map_lambda, "map_sample": manifest.map_sample})
+        sides.append(flat | {name: getattr(manifest, name) for name in ("map_lambda", "map_sample", "map_centered")})
     names = dict.fromkeys([*sides[0], *sides[1]])
     pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

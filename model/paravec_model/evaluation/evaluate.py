@@ -168,6 +168,7 @@ def to_json(encoder: Encoder, covered: Coverage | None, measurements: Sequence[M
         "model": {"name": manifest.name, "version": manifest.version, "digest": manifest.digest},
         "map_lambda": manifest.map_lambda,
         "map_sample": manifest.map_sample,
+        "map_centered": manifest.map_centered,
         "coverage": asdict(covered) if covered else None,
         "figures": [asdict(measurement) for measurement in measurements],
     }

@@ -7,7 +7,8 @@ reciprocal rank (MRR) is chosen; among thresholds of sub-sampling, the nearest t
 noise:
 
 - With texts: one half of a document should find the other half, six of its tokens the rest, and six tokens another six.
-  There are three tasks because long and short texts are best at different λ.
+  There are three tasks because long and short texts are best at different λ. Method map then gets a center (see
+  `map_center`) if that gains clearly and no task loses.
 - Without texts: synthetic documents, sampled from the words that the model predicts for a trained tag, should find that
   tag. They cannot tell which sub-sampling finds texts: it was training's that made the tags.
 """
@@ -25,6 +26,8 @@ from ..artifact.doctags import SelectedRows
 from ..artifact.subsampling import sample_int
 from ..encoder import Encoder
 from ..options import InferenceOptions, Method
+from ..text.token_ids import TokenIds
+from .map_center import Arrays, centers
 from .metrics import own_rankings, reciprocal_rank
 from .tasks import MIN_TOKENS_OF_SHORT, MIN_TOKENS_TO_CUT, distinct, halves, pieces, short_halves
 
@@ -49,6 +52,9 @@ _MIN_DOCUMENTS = 20
 # Differences of fewer standard errors are noise.
 _NOISE_ERRORS = 2
 
+# A center changes all cosines, so it must gain this MRR beyond noise.
+_CENTER_GAIN = 0.01
+
 _SYNTHETIC_DOCUMENTS = 300
 _SYNTHETIC_TOKENS = 50
 
@@ -66,6 +72,8 @@ class Choice:
     """MRR of each method, for the manifest."""
     map_sample: float | None = None
     """Threshold of sub-sampling in method map; None: that of training."""
+    center: Arrays | None = None
+    """The arrays of a center, by their names in the artifact; None: it has none."""
 
 
 Chooser = Callable[[Artifact, Counts | None], Choice]
@@ -89,10 +97,13 @@ def by_halves(
     *,
     method: Method | None = None,
     samples: Sequence[float | None] = SAMPLES,
+    center: bool = True,
 ) -> Choice:
     """The λ and sub-sampling with which parts of tokenized documents find the rest of their document best.
 
-    `method`: the default method; if None, the one with the higher MRR. `samples`: thresholds to choose from.
+    `method`: the default method; if None, the one with the higher MRR. `samples`: thresholds to choose from. `center`:
+    also choose whether method map has a center. A hierarchical softmax has none, nor has an artifact with trained
+    documents, whose vectors queries are compared with.
     """
     encoder = Encoder(artifact)
     words = set(artifact.vocabulary)
@@ -109,10 +120,16 @@ def by_halves(
     def score(encoder: Encoder, options: InferenceOptions) -> Scores:
         return [_reciprocal_ranks(*(encoder.infer(ids, options).vectors for ids in sides)) for sides in tasks]
 
-    map_lambda, map_sample, best = _best(encoder, counts, samples, partial(score, options=_MAP))
+    score_map = partial(score, options=_MAP)
+    map_lambda, map_sample, scores = _best(encoder, counts, samples, score_map)
+    arrays, algorithm = None, artifact.manifest.algorithm
+    if center and algorithm.negative and not algorithm.hs and not artifact.manifest.doctag_count:
+        sampling, ids = _sampling(counts, map_sample), encoder.to_token_ids(known)
+        map_lambda, scores, arrays = _centered(encoder, sampling, ids, score_map, map_lambda, scores)
+    best = _mean(scores)
     sgd = _mean(score(encoder, artifact.manifest.defaults))
     facts = {"piece_finds_rest_mrr_map": round(best, 4), "piece_finds_rest_mrr_sgd": round(sgd, 4)}
-    return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts, map_sample)
+    return Choice(map_lambda, method or ("map" if best >= sgd else "sgd"), facts, map_sample, arrays)
 
 
 def by_tags(
@@ -139,16 +156,16 @@ def by_tags(
     documents = [[vocabulary[word_id] for word_id in _sample_ids(artifact, tag, random)] for tag in some]
     encoder = Encoder(artifact)
     token_ids = encoder.to_token_ids(documents)
-    map_lambda, map_sample, best = _best(
+    map_lambda, map_sample, scores = _best(
         encoder, counts, samples, lambda encoder: [_reciprocal_ranks(encoder.infer(token_ids, _MAP).vectors, some)]
     )
-    return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(best, 4)}, map_sample)
+    return Choice(map_lambda, method, {"drawn_finds_tag_mrr_map": round(_mean(scores), 4)}, map_sample)
 
 
 def _best(
     encoder: Encoder, counts: Counts | None, samples: Sequence[float | None], score: Callable[[Encoder], Scores]
-) -> tuple[float, float | None, float]:
-    """λ, threshold of sub-sampling and MRR; without counts, or with one threshold, only λ is chosen."""
+) -> tuple[float, float | None, Scores]:
+    """λ, threshold of sub-sampling and scores; without counts, or with one threshold, only λ is chosen."""
     trained = encoder.manifest.algorithm.sample
     if counts is None:
         samples = TRAINED_SAMPLE
@@ -156,23 +173,54 @@ def _best(
         samples = [sample for sample in samples if sample is None or sample < trained]
     candidates = []
     for sample in samples:
-        kept = None if sample is None or counts is None else sample_int(counts, sample)
+        kept = _sampling(counts, sample)
         tried = [(map_lambda, sample, score(encoder.with_map(map_lambda, kept))) for map_lambda in CANDIDATES]
         candidates.append(max(tried, key=lambda candidate: _mean(candidate[2])))
     top = max((scores for _, _, scores in candidates), key=_mean)
-    map_lambda, map_sample, scores = next(c for c in candidates if not _is_worse(c[2], top))
-    return map_lambda, map_sample, _mean(scores)
+    return next(candidate for candidate in candidates if not _is_worse(candidate[2], top))
+
+
+def _sampling(counts: Counts | None, sample: float | None) -> Arrays:
+    return {} if sample is None or counts is None else {"map_sample_int": sample_int(counts, sample)}
+
+
+def _centered(
+    encoder: Encoder,
+    sampling: Arrays,
+    documents: TokenIds,
+    score: Callable[[Encoder], Scores],
+    map_lambda: float,
+    scores: Scores,
+) -> tuple[float, Scores, Arrays | None]:
+    """λ, scores and arrays with a center if it gains and no task loses, else the given λ and scores, and None.
+
+    `sampling`: the array of the chosen sub-sampling, if any. `documents`: those whose mean is the center.
+    """
+    tried = [
+        (candidate, score(encoder.with_map(candidate, sampling | arrays)), arrays)
+        for candidate, arrays in centers(encoder, sampling, documents, map_lambda, CANDIDATES)
+    ]
+    best = max(tried, key=lambda candidate: _mean(candidate[1]))
+    gain, error = _difference(best[1], scores)
+    loses = any(_is_worse([ours], [theirs]) for ours, theirs in zip(best[1], scores, strict=True))
+    return best if gain - _NOISE_ERRORS * error > _CENTER_GAIN and not loses else (map_lambda, scores, None)
 
 
 def _mean(scores: Scores) -> float:
     return float(np.mean([task.mean() for task in scores]))
 
 
-def _is_worse(scores: Scores, top: Scores) -> bool:
-    """Whether the difference is more than two of its standard errors, query by query."""
-    differences = [theirs - ours for ours, theirs in zip(scores, top, strict=True)]
+def _difference(scores: Scores, others: Scores) -> tuple[float, float]:
+    """By how much the first are better, and the standard error of that, query by query."""
+    differences = [ours - theirs for ours, theirs in zip(scores, others, strict=True)]
     error = np.sqrt(sum(task.var() / len(task) for task in differences)) / len(differences)
-    return _mean(differences) > _NOISE_ERRORS * float(error)
+    return _mean(differences), float(error)
+
+
+def _is_worse(scores: Scores, top: Scores) -> bool:
+    """Whether the difference is more than two of its standard errors."""
+    difference, error = _difference(top, scores)
+    return difference > _NOISE_ERRORS * error
 
 
 def _reciprocal_ranks(queries: Vectors, targets: Vectors) -> npt.NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Method map: the optimum of the model's own objective. kernels/map.c has the formulas."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..artifact import Artifact
@@ -24,12 +26,12 @@ _MEAN_PASSES = 20
 class Map:
     """Finds the optimum of the objective for each document. Implements `InferenceMethod`."""
 
-    def __init__(self, artifact: Artifact, map_lambda: float, sample_int: Array | None = None) -> None:
-        """`sample_int`: probabilities of sub-sampling in place of the artifact's, for comparing them."""
-        algorithm, arrays = artifact.manifest.algorithm, artifact.arrays
+    def __init__(self, artifact: Artifact, map_lambda: float, others: Mapping[str, Array] | None = None) -> None:
+        """`others`: arrays in place of the artifact's, by their names there, for comparing them."""
+        algorithm, arrays = artifact.manifest.algorithm, {**artifact.arrays, **(others or {})}
         size = padded(algorithm.vector_size)
-        if sample_int is None:
-            sample_int = arrays.get("map_sample_int", arrays.get("sample_int"))
+        sample_int = arrays.get("map_sample_int", arrays.get("sample_int"))
+        self._center = arrays.get("map_center")
         self._cost = (1 + artifact.longest_path) * size * _MEAN_PASSES
         zeros, k = np.zeros(size, np.float32), np.float32(algorithm.negative)
         # Huge numbers overflow to infinity here and make the vectors infinite, which the encoder reports.
@@ -51,7 +53,7 @@ class Map:
         self._workspaces = WorkspacePool("map_workspace_bytes", self._model)
 
     def __call__(self, ids: Ids, ends: Offsets, vectors: Vectors, options: InferenceOptions, stop: Stop) -> None:
-        """Solve for each document on its own."""
+        """Solve for each document on its own, and subtract the center, which is the mean of a corpus's solutions."""
         hold_gil = self.cost(len(ids), options) < HOLD_GIL_MULTIPLY_ADDS
         for first, last, longest in portions(ends, self._cost):
             raise_if_stopped(stop)
@@ -64,6 +66,8 @@ class Map:
                 hold_gil=hold_gil,
             )
             self._workspaces.give_back(workspace, longest)
+        if self._center is not None:
+            vectors -= self._center
 
     def cost(self, tokens: int, _: InferenceOptions) -> int:
         """Proportional to the number of tokens."""

@@ -9,7 +9,8 @@
    sub-sampling keeps it. N is the sum of w_i over the words. The middle part is the contribution of the noise words,
    expanded to second order around 0: log sigma(-x) = -log 2 - x/2 - x^2/8. So m = k/2 mu and c = k/4 Lambda with
    k = `negative`, where mu and C = Q Lambda Q^T are mean and second moment of the output rows under the noise
-   distribution. The rows are stored in the basis Q, in which the second moment is diagonal.
+   distribution. The rows are stored in the basis Q, in which the second moment is diagonal. For a model with a center, m
+   and c are those of evaluation/map_center.py, and the caller subtracts the center.
 
    The solver is the nonlinear conjugate gradient method (Polak and Ribiere's; Nocedal, Wright: Numerical Optimization,
    2006, 5.2), preconditioned by the curvature of the quadratic part, which is diagonal. A step takes two products with
