@@ -24,7 +24,7 @@ from client.examples.libreoffice_help import HelpError
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 from benchmarks.embedding_speed import speeds
-from benchmarks.retrieval import COLLECTIONS, Collection, Ratings
+from benchmarks.retrieval import COLLECTIONS, Collection, Ratings, evenly
 from paravec_model.artifact import Artifact
 from paravec_model.convert.export import write_artifact
 from paravec_model.convert.gensim_model import GensimModel
@@ -54,6 +54,9 @@ MODELS: dict[str, dict[str, Any]] = {
 _FIRST, _HIERARCHICAL = "negative, d100", "hierarchical, d100"
 
 _WAYS = ("gensim", "gensim 100", "sgd", "map")
+
+# λ is chosen on so many documents, as by `paravec-model train`.
+_LAMBDA_DOCUMENTS = 1000
 
 
 def main() -> int:
@@ -123,7 +126,7 @@ def train(collection: Collection, parameters: dict[str, Any]) -> tuple[Doc2Vec, 
     defaults = {"dm": 0, "epochs": chosen.epochs, "min_count": chosen.min_count, "workers": 1, "seed": 1}
     tagged = [TaggedDocument(tokens, [i]) for i, tokens in enumerate(collection.documents)]
     model = Doc2Vec(tagged, **defaults | parameters)
-    choose = partial(by_halves, collection.lambda_documents, method="sgd")
+    choose = partial(by_halves, evenly(collection.lambda_documents, _LAMBDA_DOCUMENTS), method="sgd")
     with tempfile.TemporaryDirectory() as folder:
         path, tokenizer = Path(folder) / "model", SimpleTokenizer()
         write_artifact(path, GensimModel(model), name="q", version="1", tokenizer=tokenizer, choose=choose)

@@ -53,9 +53,9 @@ def some_halves(documents: Sequence[Tokens]) -> Task:
     return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= MIN_TOKENS_TO_CUT]))
 
 
-def evenly(items: Sequence[Any]) -> list[Any]:
-    """At most 400 items, spread evenly."""
-    return list(items[:: -(-len(items) // _MAX_DOCUMENTS)])
+def evenly(items: Sequence[Any], size: int = _MAX_DOCUMENTS) -> list[Any]:
+    """At most `size` items, spread evenly."""
+    return list(items[:: max(1, -(-len(items) // size))])
 
 
 def lee() -> Collection:
