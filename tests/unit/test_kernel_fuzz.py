@@ -414,7 +414,7 @@ def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None
         chosen[0], positions[0] = data.draw(WORDS32), data.draw(WILD)
     begin, end = data.draw(st.sampled_from([(0, count)] * 4 + [(-1, count), (count, 0), (0, -1), (1, count)]))
     call(
-        "add_bm25",
+        "lexical_scores",
         forge.place(lists.address),
         forge.place(address(chosen)),
         forge.place(address(factors)),

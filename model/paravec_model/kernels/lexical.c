@@ -44,9 +44,9 @@ static enum status add_term(const posting_lists *lists, uint32_t term, float fac
    The terms of query q are those from ends[q - 1] to ends[q]. `positions`: for each term, the place in its list where
    the documents from `begin` on begin; on return, those from `end` on. `scores`: a row of zeros for each query, of the
    documents from `begin` on. */
-int32_t add_bm25(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
-                 int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
-                 float *scores) {
+int32_t lexical_scores(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
+                       int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
+                       float *scores) {
     if (check_lists(lists) != OK) {
         return BAD_TABLE;
     }

@@ -135,7 +135,7 @@ class LexicalScorer:
 
         `scores`: zeros of shape (queries, end - begin). ValueError if the artifact's arrays are damaged.
         """
-        kernel("add_bm25")(
+        kernel("lexical_scores")(
             self._lists.address,
             address(self._terms),
             address(self._factors),
