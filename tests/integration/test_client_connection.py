@@ -21,6 +21,7 @@ from paravec_client import (
     ClientConfig,
     DeadlineError,
     EmbeddingClient,
+    InferenceOptions,
     ParavecError,
     Retry,
     Tls,
@@ -44,7 +45,7 @@ def test_a_server_that_is_not_ready_gets_no_calls(way: type[EmbeddingClient]) ->
     with fake_server() as one, fake_server() as other:
         config = ClientConfig(f"ipv4:{one.target},{other.target}", retry=HASTY)
         with way(config=config) as client:
-            client.embed("warm")
+            until(lambda: embeds(client) and bool(one.documents and other.documents))
             one.set_ready(False)
             until(lambda: one.documents == called(client, one))
             refused = len(one.documents)
@@ -239,7 +240,8 @@ def test_cancelling_a_task_cancels_its_call(server: Server) -> None:
 
     async def use() -> None:
         async with AsyncEmbeddingClient(server.target) as client:
-            task = asyncio.create_task(client.embed([["fire"] * 2000] * 64))
+            heavy = InferenceOptions(epochs=2000)
+            task = asyncio.create_task(client.embed([["fire"] * 2000] * 60, heavy))
             await asyncio.sleep(0.1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -177,12 +177,12 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
 
 
 def short_texts(path: Path) -> Path:
-    """Lines of 16 words, most of them of one of a thousand topics."""
+    """Lines of 20 words, most of them of one of a thousand topics."""
     random, words = np.random.default_rng(1), 2000
     zipf = 1 / np.arange(1, words + 1)
     topics = [random.permutation(zipf) for _ in range(1000)]
     shares = (0.3 * zipf + 0.7 * topics[random.integers(len(topics))] for _ in range(1000))
-    lines = (random.choice(words, 16, p=share / share.sum()) for share in shares)
+    lines = (random.choice(words, 20, p=share / share.sum()) for share in shares)
     path.write_text("".join(" ".join(f"w{word}" for word in line) + "\n" for line in lines))
     return path
 

@@ -167,8 +167,7 @@ def test_calls_beyond_the_limit_are_refused_at_once(artifact: Artifact) -> None:
 
 
 def test_refusals_do_not_delay_a_short_text(small: Server, address: str) -> None:
-    """Of hundreds of calls beyond the limit most are not refused yet when another client's text is answered: refused
-    all at once, callers that try again at once would keep the server busy."""
+    """Calls beyond the limit are refused a few at a time, and another client's text is answered beside them."""
     with ExitStack() as stack:
         *greedy, modest = (stack.enter_context(stub_of(small.target)) for _ in range(3))
         held = [stub.Embed.future(LONG, timeout=PATIENCE) for stub in greedy for _ in range(4)]
@@ -177,7 +176,7 @@ def test_refusals_do_not_delay_a_short_text(small: Server, address: str) -> None
         beyond = [stub.Embed.future(embed(*["fire"] * 9), timeout=PATIENCE) for stub in greedy for _ in range(45)]
         assert modest.Embed(embed("fire"), timeout=PATIENCE).embeddings
         assert codes(beyond) == {"RESOURCE_EXHAUSTED": 90}
-        # A thousand a second, sixteen at a time.
+        # At most a thousand a second, sixteen at a time.
         assert time.monotonic() - began > 0.07
         for call in held:
             call.cancel()

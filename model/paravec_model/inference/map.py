@@ -67,7 +67,9 @@ class Map:
             )
             self._workspaces.give_back(workspace, longest)
         if self._center is not None:
-            vectors -= self._center
+            # Infinite vectors of a damaged model are reported by the encoder.
+            with np.errstate(over="ignore", invalid="ignore"):
+                vectors -= self._center
 
     def cost(self, tokens: int, _: InferenceOptions) -> int:
         """Proportional to the number of tokens."""

@@ -88,12 +88,16 @@ def term_lists(documents: Documents, terms: WordTerms) -> Iterator[TermLists]:
     work = partial(_lists, documents, terms, np.repeat(counts, terms.sizes), bits)
     threads, waiting = min(usable_cores(), 2**bits), deque[Future[TermLists]]()
     with ThreadPoolExecutor(threads) as pool:
-        for prefix in range(2**bits):
-            waiting.append(pool.submit(work, prefix))
-            if len(waiting) > threads:
+        try:
+            for prefix in range(2**bits):
+                waiting.append(pool.submit(work, prefix))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _lists(documents: Documents, terms: WordTerms, counts: Array, bits: int, prefix: int) -> TermLists:

@@ -79,5 +79,7 @@ class RefusalQueue(FairQueue[T]):
         """Remove and return the next calls, none before they are due."""
         if self.seconds_until_due:
             return []
-        self._due = time.monotonic() + _BATCH_CALLS / max(_REFUSALS_PER_SECOND, self.size / _MAX_REFUSAL_SECONDS)
-        return super().take()
+        rate = max(_REFUSALS_PER_SECOND, self.size / _MAX_REFUSAL_SECONDS)
+        taken = super().take()
+        self._due = time.monotonic() + len(taken) / rate
+        return taken

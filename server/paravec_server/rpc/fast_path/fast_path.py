@@ -20,7 +20,7 @@ from paravec_model.errors import StoppedError
 
 from ..call import Call, CallRunner, RpcMethod
 from ..compute_slots import ComputeSlots
-from ..errors import NotReadyError, WaitedTooLongError
+from ..errors import NotReadyError, RequestError, WaitedTooLongError
 from ..slot import Slot
 from ..thread_pool import log_failure
 from .completion_queue import CallContext, CompletionQueue
@@ -82,7 +82,7 @@ class FastPath:
         queue, waiting, refused = self._queue, self._waiting, self._refused
         events, batch_end, batch_seconds = 0, 0.0, 0.0
         # Ends when no operation is pending: the server has shut down and accepts no new ones.
-        while queue.pending:
+        while queue.pending or refused.size:
             event = queue.poll(0.0 if waiting.size else refused.seconds_until_due)
             self._busy_since = now = time.monotonic()
             try:
@@ -96,8 +96,8 @@ class FastPath:
                         self._answer_batch()
                         events, batch_end = 0, time.monotonic()
                         batch_seconds = batch_end - now
-                for refusal in refused.take() if refused.size else ():
-                    self._guard(refusal[0], self._refuse, *refusal)
+                if refused.size:
+                    self._refuse_due()
             except Exception as error:
                 log_failure(error)
             self._busy_since = None
@@ -153,7 +153,7 @@ class FastPath:
             call = short.call
             try:
                 if not call.context.time_remaining():
-                    self._refuse(call, StoppedError("the deadline passed while the call waited"))
+                    self._refuse(call, _too_late())
                 elif now - call.began > self._max_wait:
                     self._refuse(call, WaitedTooLongError())
                 else:
@@ -174,12 +174,20 @@ class FastPath:
                     except Exception as fault:
                         self._runner.abandon(short.call, fault)
 
+    def _refuse_due(self) -> None:
+        """Refuse the next calls whose turn it is."""
+        for call, error in self._refused.take():
+            late = not call.context.time_remaining()
+            self._guard(call, self._refuse, call, _too_late() if late else error)
+
     def _submit(self, method: RpcMethod, call: Call, request: bytes | None) -> None:
         """Run the call in a compute slot, unless it is beyond the limits: a refused request must not be kept."""
         try:
             self._runner.reserve(method, call, len(request or b""))
-        except Exception as error:
-            self._refused.add(call.peer, (call, error))
+        except RequestError as error:
+            # The frames of a traceback would keep the request.
+            call.request = None
+            self._refused.add(call.peer, (call, error.with_traceback(None)))
             return
         call.context.watch()
         requests = iter(() if request is None else (request,))
@@ -207,3 +215,7 @@ class FastPath:
             step(*arguments)
         except Exception as fault:
             self._runner.abandon(call, fault)
+
+
+def _too_late() -> StoppedError:
+    return StoppedError("the deadline passed while the call waited")
