@@ -1,6 +1,7 @@
 """Measures search by words and vectors together: what it finds on the tasks of `quality`, and how long it takes.
 
     python -m benchmarks.hybrid                   # fifteen minutes; corpora whose packages are installed
+    python -m benchmarks.hybrid --unseen          # as `index` for documents that a model was not trained on
     python -m benchmarks.hybrid --corpus lee      # a minute
     python -m benchmarks.hybrid --corpus debian-faq --stem english
     python -m benchmarks.hybrid --speed           # a million documents of 20 tokens: some minutes, 6 GB of memory
@@ -60,6 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", choices=_CORPORA, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--stem", metavar="LANGUAGE", help="reduce words to stems, as `train --stem` does")
+    parser.add_argument("--unseen", action="store_true", help="train on no document of a task")
     parser.add_argument("--speed", action="store_true", help="measure time in place of quality")
     parser.add_argument("--documents", type=int, default=1_000_000, help="of --speed [%(default)s]")
     arguments = parser.parse_args()
@@ -70,6 +72,8 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for corpus in arguments.corpus or _CORPORA:
         collection = _CORPORA[corpus]()
+        if arguments.unseen:
+            collection = unseen(collection)
         if arguments.stem:
             collection = stemmed(collection, arguments.stem)
         for name in _MODELS:
@@ -81,6 +85,13 @@ def main() -> int:
                     cells = " | ".join(f"{figure:.3f}" for figure in figures)
                     print(f"| {corpus} | {task.name} | {name} | {cells} | {length:g} |", flush=True)
     return 0
+
+
+def unseen(collection: Collection) -> Collection:
+    """The collection with training documents of which none is in a task."""
+    tasks = [task for task in collection.tasks if isinstance(task, Task)]
+    asked = {tuple(tokens) for task in tasks for side in (task.queries, task.targets) for tokens in side}
+    return replace(collection, documents=[some for some in collection.lambda_documents if tuple(some) not in asked])
 
 
 def stemmed(collection: Collection, language: str) -> Collection:

@@ -293,12 +293,12 @@ def test_the_length_is_chosen_by_parts_of_documents(encoder: Encoder) -> None:
 
 
 def test_words_count_as_far_as_they_find(encoder: Encoder) -> None:
-    """Where documents repeat words that the model has no vectors of, words count for long queries too; where no word
-    of a document occurs in it twice, for the shortest only."""
-    telling = [[f"code{n}", *story[:9]] * 4 for n, story in enumerate(parity.lee()[:60])]
-    assert choose_length(telling, encoder).length > 10
-    once = [list(dict.fromkeys(story))[:40] for story in parity.lee()]
-    assert choose_length(once, encoder).length <= CANDIDATES[1]
+    """Where vectors cannot tell documents apart, words count for queries of any length; for stories, for short ones."""
+    common = parity.lee()[0][:40] * 3
+    coded = [[f"code{n}"] * 4 + common for n in range(60)]
+    assert choose_length(coded, encoder).length == CANDIDATES[-1]
+    assert choose_length(parity.lee(), encoder).length < CANDIDATES[-1]
+
 
 
 def test_words_that_no_document_has_count_as_missing() -> None:
