@@ -1,5 +1,6 @@
 """Method map against scipy's optimizer, and how training and conversion choose it."""
 
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,7 +188,7 @@ def short_texts(path: Path) -> Path:
     return path
 
 
-def test_train_subtracts_a_center_where_it_gains(tmp_path: Path) -> None:
+def test_train_subtracts_a_center_where_it_gains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Among short texts that are much alike; not if told, where documents keep trained vectors, or for long texts."""
     texts = short_texts(tmp_path / "texts.txt")
     train = ["train", "--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
@@ -207,6 +208,9 @@ def test_train_subtracts_a_center_where_it_gains(tmp_path: Path) -> None:
         assert ("map_center.npy" in manifest.files) == (name == "chosen")
         assert ("map_centered" in manifest.to_json()) == (name == "chosen")
     assert found["chosen"] > found["told"] + 0.01
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "chosen")]) == 0
+    assert re.search(r"\nmap\n +lambda +\S+\n +sample +\S+\n +centered +true\n", capsys.readouterr().out)
     assert '"format_version": 3,' in (tmp_path / "chosen" / "manifest.json").read_text()
 
 

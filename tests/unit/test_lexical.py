@@ -300,7 +300,6 @@ def test_words_count_as_far_as_they_find(encoder: Encoder) -> None:
     assert choose_length(parity.lee(), encoder).length < CANDIDATES[-1]
 
 
-
 def test_words_that_no_document_has_count_as_missing() -> None:
     """A question most of whose words are strange finds what it shares a word with, and scores low."""
     index = index_of([["printer", "paper", "tray"], ["screen", "colour"], ["mouse", "pad"]])

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 def manifest_table(manifest: Manifest) -> str:
     """All parts of a manifest; the files with their sizes in bytes."""
     model_fields = ("name", "version", "digest", "created", "tool", "vocabulary_size", "doctag_count")
+    method_map = {
+        "lambda": manifest.map_lambda,
+        "sample": manifest.algorithm.sample if manifest.map_sample is None else manifest.map_sample,
+        "centered": bool(manifest.map_centered),
+    }
     sections: dict[str, dict[str, Any]] = {
         "model": {field: getattr(manifest, field) for field in model_fields},
         "algorithm": asdict(manifest.algorithm),
         "defaults": asdict(manifest.defaults),
+        **({} if manifest.map_lambda is None else {"map": method_map}),
         "tokenizer": _tokenizer(manifest),
         "training": manifest.training,
         **({"index": asdict(manifest.index)} if manifest.index else {}),
