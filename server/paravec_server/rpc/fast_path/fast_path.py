@@ -81,7 +81,7 @@ class FastPath:
     def _run(self) -> None:
         queue, waiting, refused = self._queue, self._waiting, self._refused
         events, batch_end, batch_seconds = 0, 0.0, 0.0
-        # Ends when no operation is pending: the server has shut down and accepts no new ones.
+        # Ends when no operation is pending and no call waits to be refused: the server has shut down.
         while queue.pending or refused.size:
             event = queue.poll(0.0 if waiting.size else refused.seconds_until_due)
             self._busy_since = now = time.monotonic()
