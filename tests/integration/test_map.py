@@ -177,51 +177,56 @@ def test_train_chooses_lambda_and_method(tmp_path: Path) -> None:
     assert (manifest.map_lambda, manifest.defaults.method) == (0.5, "sgd")
 
 
-def short_texts(path: Path) -> Path:
-    """Lines of 20 words, most of them of one of a thousand topics."""
+TRAIN_SHORT = ["train", "--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
+
+
+@pytest.fixture(scope="module")
+def centered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Lines of 20 words, most of them of one of a thousand topics, and a model that was trained on them."""
+    folder = tmp_path_factory.mktemp("centered")
+    texts, model = folder / "texts.txt", folder / "model"
     random, words = np.random.default_rng(1), 2000
     zipf = 1 / np.arange(1, words + 1)
     topics = [random.permutation(zipf) for _ in range(1000)]
     shares = (0.3 * zipf + 0.7 * topics[random.integers(len(topics))] for _ in range(1000))
     lines = (random.choice(words, 20, p=share / share.sum()) for share in shares)
-    path.write_text("".join(" ".join(f"w{word}" for word in line) + "\n" for line in lines))
-    return path
+    texts.write_text("".join(" ".join(f"w{word}" for word in line) + "\n" for line in lines))
+    assert main([*TRAIN_SHORT, "--lines", str(texts), "--tokenizer", "whitespace", "--output", str(model)]) == 0
+    return texts, model
 
 
-def test_train_subtracts_a_center_where_it_gains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_subtracts_a_center_where_it_gains(
+    centered: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Among short texts that are much alike; not if told, where documents keep trained vectors, or for long texts."""
-    texts = short_texts(tmp_path / "texts.txt")
-    train = ["train", "--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
-    short = [*train, "--lines", str(texts), "--tokenizer", "whitespace"]
+    texts, chosen = centered
+    short = [*TRAIN_SHORT, "--lines", str(texts), "--tokenizer", "whitespace"]
     kinds = {
-        "chosen": short,
         "told": [*short, "--no-map-center"],
         "tags": [*short, "--doctags"],
-        "long": [*train, "--corpus", "lee"],
+        "long": [*TRAIN_SHORT, "--corpus", "lee"],
     }
-    found = {}
     for name, flags in kinds.items():
         assert main([*flags, "--output", str(tmp_path / name)]) == 0
-        manifest = Artifact.open(tmp_path / name, verify=True).manifest
-        found[name] = manifest.training["piece_finds_rest_mrr_map"]
-        assert manifest.map_centered is (True if name == "chosen" else None)
-        assert ("map_center.npy" in manifest.files) == (name == "chosen")
-        assert ("map_centered" in manifest.to_json()) == (name == "chosen")
-    assert found["chosen"] > found["told"] + 0.01
+    found = {}
+    for path in (chosen, *(tmp_path / name for name in kinds)):
+        manifest = Artifact.open(path, verify=True).manifest
+        found[path.name] = manifest.training["piece_finds_rest_mrr_map"]
+        assert manifest.map_centered is (True if path == chosen else None)
+        assert ("map_center.npy" in manifest.files) == (path == chosen)
+        assert ("map_centered" in manifest.to_json()) == (path == chosen)
+    assert found[chosen.name] > found["told"] + 0.01
     capsys.readouterr()
-    assert main(["inspect", str(tmp_path / "chosen")]) == 0
+    assert main(["inspect", str(chosen)]) == 0
     assert re.search(r"\nmap\n +lambda +\S+\n +sample +\S+\n +centered +true\n", capsys.readouterr().out)
-    assert '"format_version": 3,' in (tmp_path / "chosen" / "manifest.json").read_text()
+    assert '"format_version": 3,' in (chosen / "manifest.json").read_text()
 
 
-def test_indexed_documents_have_the_center_of_their_model(tmp_path: Path) -> None:
+def test_indexed_documents_have_the_center_of_their_model(centered: tuple[Path, Path], tmp_path: Path) -> None:
     """Queries and documents are compared after the same center is subtracted from both."""
-    texts = short_texts(tmp_path / "texts.txt")
-    flags = ["--vector-size", "20", "--min-count", "2", "--epochs", "10", "--infer-method", "map"]
-    lines = ["--lines", str(texts)]
-    assert main(["train", *lines, "--tokenizer", "whitespace", *flags, "--output", str(tmp_path / "model")]) == 0
-    assert main(["index", str(tmp_path / "model"), *lines, "--output", str(tmp_path / "index")]) == 0
-    model, index = (Artifact.open(tmp_path / name, verify=True) for name in ("model", "index"))
+    texts, path = centered
+    assert main(["index", str(path), "--lines", str(texts), "--output", str(tmp_path / "index")]) == 0
+    model, index = (Artifact.open(some, verify=True) for some in (path, tmp_path / "index"))
     assert model.manifest.map_centered
     assert index.manifest.map_centered
     documents = texts.read_text().splitlines()

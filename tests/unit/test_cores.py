@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paravec_model import model
+from paravec_model import model, parallel
 from paravec_model.artifact import Artifact
 from paravec_model.cores import usable_cores
 from paravec_model.encoder import Encoder
@@ -92,6 +92,7 @@ def test_a_model_in_a_program_keeps_to_the_limit_too(artifact: Artifact, monkeyp
 
     for module in (model, infer):
         monkeypatch.setattr(module, "usable_cores", lambda: 3)
+    for module in (model, parallel):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
     encoder = Encoder(artifact)
     for threads in (None, 2):

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from ..errors import ArtifactError, OptionError
 from ..options import Algorithm, InferenceOptions
 from ..text.tokenizer import Tokenizer, tokenizer_from_dict, tokenizer_to_dict
+from .typed import typed
 
 MANIFEST = "manifest.json"
 SIGNATURE = "model.sig"
@@ -26,8 +26,6 @@ _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
 
 MAX_WEIGHT = 1e6
 """The greatest weight of a field of documents."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -212,36 +210,16 @@ def parse_manifest(directory: Path, raw: bytes) -> Manifest:
 def _parse(content: dict[str, Any]) -> Manifest:
     rest = {k: v for k, v in content.items() if k not in ("format_version", "checksum")}
     for section, kind in (("algorithm", Algorithm), ("defaults", InferenceOptions)):
-        rest[section] = _typed(kind, rest.get(section), section)
+        rest[section] = typed(kind, rest.get(section), section)
     if not isinstance(rest.get("tokenizer"), dict) or not isinstance(rest.get("files"), dict):
         raise OptionError("manifest", "tokenizer and files must be objects")
     rest["tokenizer"] = tokenizer_from_dict(rest["tokenizer"])
     # Artifacts from before there was method map lack the one, those that use nothing new the others.
     rest = dict.fromkeys(("map_lambda", *_NEW_FIELDS)) | rest
     if rest.setdefault("index", None) is not None:
-        rest["index"] = _typed(IndexedDocuments, rest["index"], "index")
-    rest["files"] = {name: _typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
-    return _typed(Manifest, rest, "manifest")
-
-
-def _typed(kind: type[T], values: Any, where: str) -> T:
-    """Make a dataclass from parsed JSON. OptionError for a missing or unknown field, or one of a wrong type."""
-    if not isinstance(values, dict):
-        raise OptionError(where, "must be an object")
-    hints = get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if known != values.keys():
-        raise OptionError(where, f"has other fields than expected: {', '.join(sorted(known ^ values.keys()))}")
-    for name, value in values.items():
-        hint = hints[name]
-        plain = hint if isinstance(hint, type | UnionType) else getattr(hint, "__origin__", object)
-        if plain is float and isinstance(value, int) and not isinstance(value, bool):
-            value = values[name] = float(value)
-        if isinstance(plain, type | UnionType) and not isinstance(value, plain):
-            raise OptionError(f"{where}.{name}", f"has the wrong type {type(value).__name__}")
-        if plain in (int, float) and isinstance(value, bool):
-            raise OptionError(f"{where}.{name}", "has the wrong type bool")
-    return kind(**values)
+        rest["index"] = typed(IndexedDocuments, rest["index"], "index")
+    rest["files"] = {name: typed(FileEntry, entry, name) for name, entry in rest["files"].items()}
+    return typed(Manifest, rest, "manifest")
 
 
 def _text(content: dict[str, Any]) -> str:

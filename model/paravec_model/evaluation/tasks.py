@@ -20,8 +20,6 @@ MIN_TOKENS_OF_SHORT = 6
 # A typical search query.
 _QUERY_TOKENS = 6
 
-_NUMBERS = {3: "three", 6: "six"}
-
 
 @dataclass(frozen=True)
 class Task:
@@ -48,13 +46,12 @@ def halves(documents: Iterable[Tokens]) -> Task:
     return Task.paired("half finds half", ((d[::2], d[1::2]) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
 
 
-def pieces(documents: Iterable[Tokens], size: int = _QUERY_TOKENS) -> Task:
-    """`size` tokens from all over a document should find its other tokens, as a short query should find a long text.
+def pieces(documents: Iterable[Tokens]) -> Task:
+    """Six tokens from all over a document should find its other tokens, as a short query should find a long text.
 
     Documents below MIN_TOKENS_TO_CUT are left out; at least one must be longer.
     """
-    name = f"{_NUMBERS.get(size, size)} tokens find the rest"
-    return Task.paired(name, (_piece(d, size) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
+    return Task.paired("six tokens find the rest", (_piece(d) for d in documents if len(d) >= MIN_TOKENS_TO_CUT))
 
 
 def short_halves(documents: Iterable[Tokens]) -> Task:
@@ -66,9 +63,9 @@ def short_halves(documents: Iterable[Tokens]) -> Task:
     return Task.paired("short finds short", ((d[::2], d[1::2]) for d in beginnings))
 
 
-def _piece(tokens: Tokens, size: int) -> tuple[Tokens, Tokens]:
-    step = len(tokens) // size
-    chosen = range(0, step * size, step)
+def _piece(tokens: Tokens) -> tuple[Tokens, Tokens]:
+    step = len(tokens) // _QUERY_TOKENS
+    chosen = range(0, step * _QUERY_TOKENS, step)
     return [tokens[i] for i in chosen], [token for i, token in enumerate(tokens) if i not in chosen]
 
 

@@ -1,8 +1,6 @@
 """From documents to vectors, on all cores, in the order of the documents."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -16,6 +14,7 @@ from ..artifact.finite import unit_rows
 from ..cores import usable_cores
 from ..encoder import Encoder, Vectors
 from ..options import InferenceOptions
+from ..parallel import ordered_map
 from ..text.token_ids import TokenIdReader, TokenIds
 from .source import Document
 
@@ -47,21 +46,10 @@ def batches(
 
     `read`: also reads the texts, with another vocabulary than the model's.
     """
-    threads = threads or usable_cores()
-    documents = iter(documents)
+    threads, rest = threads or usable_cores(), iter(documents)
+    some = iter(lambda: list(islice(rest, _BATCH_DOCUMENTS)), [])
     work = partial(_infer, encoder, weights, options, read)
-    waiting = deque[Future[Batch]]()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            while batch := list(islice(documents, _BATCH_DOCUMENTS)):
-                waiting.append(pool.submit(work, batch))
-                if len(waiting) > _BATCHES_PER_THREAD * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return ordered_map(work, some, threads, _BATCHES_PER_THREAD * threads)
 
 
 def _infer(

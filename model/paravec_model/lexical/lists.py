@@ -5,9 +5,7 @@ kernel goes through all tokens: once to collect the pairs, whose hashes are sort
 pieces to number the terms, and once to write down the documents of each term.
 """
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -17,7 +15,8 @@ import numpy.typing as npt
 
 from ..cores import usable_cores
 from ..kernels.interface import Structure, address, kernel
-from .postings import Array, TermLists
+from ..parallel import ordered_map
+from .postings import Array, TermLists, starts_of
 from .terms import Hashes, hashes_of, pieces_of
 
 # A range has the hashes that begin with the same bits, at most 4: about one range for so many tokens. More ranges take
@@ -62,7 +61,7 @@ class WordTerms:
         """The hash of each word."""
         self.sizes = np.fromiter((1 + len(some) for some in pieces), np.int64, len(words))
         """How many terms each has."""
-        self.starts = _starts(self.sizes)
+        self.starts = starts_of(self.sizes)
         """The terms of word w are `hashes[starts[w]:starts[w + 1]]`."""
         places = np.fromiter((n for some in pieces for n in (0, *some)), np.int64, int(self.starts[-1]))
         self.hashes = hashes_of(numbers)[places] if numbers else np.empty(0, np.uint64)
@@ -73,7 +72,7 @@ def lengths(documents: Documents, terms: WordTerms) -> npt.NDArray[np.uint32]:
     """The terms of each document, a term counted as often as it is there."""
     made = np.zeros(len(documents.ends) - 1, np.uint32)
     for first, block in documents.blocks():
-        single = np.diff(_starts(terms.sizes[block.ids])[block.ends])
+        single = np.diff(starts_of(terms.sizes[block.ids])[block.ends])
         pairs = np.maximum(np.diff(block.ends) - 1, 0)
         made[first : first + len(pairs)] = single + pairs
     return made
@@ -86,18 +85,8 @@ def term_lists(documents: Documents, terms: WordTerms) -> Iterator[TermLists]:
     for _, block in documents.blocks():
         counts += np.bincount(block.ids, minlength=len(counts))
     work = partial(_lists, documents, terms, np.repeat(counts, terms.sizes), bits)
-    threads, waiting = min(usable_cores(), 2**bits), deque[Future[TermLists]]()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for prefix in range(2**bits):
-                waiting.append(pool.submit(work, prefix))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    threads = min(usable_cores(), 2**bits)
+    return ordered_map(work, range(2**bits), threads, threads)
 
 
 def _lists(documents: Documents, terms: WordTerms, counts: Array, bits: int, prefix: int) -> TermLists:
@@ -112,9 +101,9 @@ def _lists(documents: Documents, terms: WordTerms, counts: Array, bits: int, pre
     del pairs, numbers
     # No more documents have a term than it occurs times.
     occurrences = np.bincount(of_pair, minlength=len(distinct)) + np.bincount(of_word, counts[inside], len(distinct))
-    starts = _starts(occurrences)
+    starts = starts_of(occurrences)
     tokens = documents.structure()
-    word_terms = Structure("word_terms", starts=_starts(inside)[terms.starts], terms=of_word)
+    word_terms = Structure("word_terms", starts=starts_of(inside)[terms.starts], terms=of_word)
     pair_terms = Structure("document_terms", documents=pair_documents, terms=of_pair)
     sizes, last, room = np.empty(len(distinct), np.int64), np.empty(len(distinct), np.uint32), int(starts[-1])
     listed, often = np.empty(room, np.uint32), np.empty(room, np.uint8)
@@ -155,7 +144,3 @@ def _pairs(documents: Documents, words: Hashes, bits: int, prefix: int) -> tuple
         hashes.append(pairs[: found[0]].copy())
         numbers.append(owners[: found[0]] + np.uint32(first))
     return np.concatenate(hashes), np.concatenate(numbers)
-
-
-def _starts(sizes: Array) -> npt.NDArray[np.int64]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])

@@ -26,9 +26,6 @@ LEXICAL_ARRAYS = {
 LEXICAL_FILES = frozenset(f"{name}.npy" for name in LEXICAL_ARRAYS)
 """The files of an index in an artifact."""
 
-MAX_COUNT = 255
-"""A document that has a term more often counts as if it had it so often: its share of the weight is 0.99 by then."""
-
 # Postings that are handled at once: some 50 MB.
 _PIECE_POSTINGS = 2**21
 
@@ -57,7 +54,8 @@ class Postings:
     documents: Array
     """The lists end to end: the documents that have a term, ascending."""
     counts: Array
-    """How often each of them has it, 1 to MAX_COUNT."""
+    """How often each of them has it, 1 to 255. A document that has it more often counts as if it had it so often: its
+    share of the weight is 0.99 by then."""
     lengths: Array
     """The terms of each document, a term counted as often as it is there; shape (documents,)."""
 
@@ -71,7 +69,7 @@ class Postings:
         """All lists in memory."""
         none = TermLists(*(np.empty(0, dtype) for dtype in (np.uint64, np.int64, np.uint32, np.uint8)))
         terms, sizes, documents, counts = map(np.concatenate, zip(none, *lists, strict=True))
-        return cls(terms, _starts(sizes), documents, counts, lengths)
+        return cls(terms, starts_of(sizes), documents, counts, lengths)
 
     def arrays(self) -> dict[str, Array]:
         """The arrays by the names of LEXICAL_ARRAYS."""
@@ -86,7 +84,7 @@ class Postings:
         sizes = np.add.reduceat(left, self.starts[:-1], dtype=np.int64) if len(self.terms) else np.empty(0, np.int64)
         return Postings(
             self.terms[sizes > 0],
-            _starts(sizes[sizes > 0]),
+            starts_of(sizes[sizes > 0]),
             numbers[self.documents[left]],
             self.counts[left],
             self.lengths[kept],
@@ -153,5 +151,6 @@ def merged(first: Postings, second: Postings) -> Iterator[TermLists]:
         done = until
 
 
-def _starts(sizes: Array) -> Array:
+def starts_of(sizes: Array) -> npt.NDArray[np.int64]:
+    """Where each of some lists begins that lie end to end, and where the last one ends; shape (lists + 1,)."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
