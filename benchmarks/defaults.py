@@ -118,11 +118,10 @@ def docstrings() -> list[str]:
 
 def rated_stories() -> Collection:
     """Lee's stories, all trained, and people's ratings of 50 others."""
-    collection = lee()
-    ratings = [task for task in collection.tasks if isinstance(task, Ratings)]
-    return Collection(
-        collection.documents, collection.documents, [*tasks_of(collection.documents, [], "trained"), *ratings]
-    )
+    tokenize = SimpleTokenizer()
+    stories = [tokenize(text) for text in corpus_texts("lee")]
+    ratings = [task for task in lee().tasks if isinstance(task, Ratings)]
+    return Collection(stories, stories, [*tasks_of(stories, [], "trained"), *ratings])
 
 
 def help_part(size: int | None = None) -> Collection:

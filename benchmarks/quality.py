@@ -5,7 +5,8 @@
 
 Retrieval tasks need no labels: one half of a document (its even tokens) retrieves the other half, a help page's title
 its body, a question of Debian's FAQ its answer (recall@1 with its standard error). For 50 stories of Lee, cosines are
-correlated with similarity ratings by people. λ of method map is chosen on documents outside the tasks.
+correlated with similarity ratings by people. Models are trained on what is to be found and on documents outside the
+tasks, never on a query; λ of method map is chosen on documents outside the tasks.
 """
 
 import argparse

@@ -5,11 +5,11 @@ import gzip
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from paravec_model.evaluation.tasks import MIN_TOKENS_TO_CUT, Task, distinct, ha
 from paravec_model.text.tokenizer import SimpleTokenizer
 
 Tokens = list[str]
+Item = TypeVar("Item")
 
 FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
 FORTUNES = Path("/usr/share/games/fortunes")
@@ -47,10 +48,28 @@ class Collection:
     lambda_documents: Sequence[Sequence[str]]
     tasks: list[Task | Ratings] = field(default_factory=list)
 
+    @classmethod
+    def without_queries(cls, others: Iterable[Sequence[str]], tasks: list[Task | Ratings]) -> "Collection":
+        """Train what queries should find, and others, which λ is chosen on, but no query: users' texts are new."""
+        retrieval = [task for task in tasks if isinstance(task, Task)]
+        queries = {tuple(query) for task in retrieval for query in task.queries}
+        targets = distinct(target for task in retrieval for target in task.targets if tuple(target) not in queries)
+        asked = queries.union(map(tuple, targets))
+        kept = [tokens for tokens in distinct(others) if tuple(tokens) not in asked]
+        return cls(kept + targets, kept, tasks)
 
-def some_halves(documents: Sequence[Tokens]) -> Task:
+
+def some_halves(documents: Sequence[Sequence[str]]) -> Task:
     """The task that one half of a document retrieves the other."""
     return halves(evenly([tokens for tokens in distinct(documents) if len(tokens) >= MIN_TOKENS_TO_CUT]))
+
+
+def titles(texts: Iterable[str], shortest_title: int = 1, shortest_body: int = 1) -> Task:
+    """The task that the first line of a text retrieves the others. Lengths are in tokens."""
+    tokenize = SimpleTokenizer()
+    pairs = [tuple(map(tokenize, text.split("\n", 1))) for text in texts if "\n" in text]
+    some = [(title, body) for title, body in pairs if len(title) >= shortest_title and len(body) >= shortest_body]
+    return Task.paired("title finds body", evenly(some))
 
 
 def evenly(items: Sequence[Any], size: int = _MAX_DOCUMENTS) -> list[Any]:
@@ -58,24 +77,34 @@ def evenly(items: Sequence[Any], size: int = _MAX_DOCUMENTS) -> list[Any]:
     return list(items[:: max(1, -(-len(items) // size))])
 
 
+def split(items: Sequence[Item], tasks: int = 1) -> list[list[Item]]:
+    """Items for each task, at most half of all and spread evenly, and last the rest. No item is in two of them."""
+    step = max(2 * tasks, -(-len(items) // _MAX_DOCUMENTS))
+    return [*(list(items[n::step]) for n in range(tasks)), [item for n, item in enumerate(items) if n % step >= tasks]]
+
+
+def different(texts: Iterable[str]) -> list[str]:
+    """The texts without those that have the same tokens as another."""
+    tokenize = SimpleTokenizer()
+    return list({tuple(tokenize(text)): text for text in texts}.values())
+
+
 def lee() -> Collection:
     """gensim's test data: 300 news stories, and 50 others with similarity ratings (Lee, Pincombe, Welsh 2005)."""
     tokenize = SimpleTokenizer()
-    stories = [tokenize(text) for text in corpus_texts("lee")]
+    cut, others = split(distinct(tokenize(text) for text in corpus_texts("lee")))
     rated = [tokenize(line) for line in Path(datapath("lee.cor")).read_text("latin-1").splitlines() if line.strip()]
     ratings = np.loadtxt(datapath("similarities0-1.txt"))
     similarity = Ratings("people's ratings (r)", rated, (ratings + ratings.T) / 2)
-    return Collection(stories, stories[1::2], [some_halves(stories[::2]), similarity])
+    return Collection.without_queries(others, [some_halves(cut), similarity])
 
 
 def help_pages(name: str) -> Collection:
     """LibreOffice's help. The first line of a page is its title."""
+    cut, titled, others = split(different(corpus_texts(name)), tasks=2)
     tokenize = SimpleTokenizer()
-    texts = corpus_texts(name)
-    pages = [tokenize(text) for text in texts]
-    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
-    titled = [(title, body) for title, body in ((tokenize(t), tokenize(b)) for t, b in split) if title and body]
-    return Collection(pages, pages[1::2], [some_halves(pages[::2]), Task.paired("title finds body", evenly(titled))])
+    tasks: list[Task | Ratings] = [some_halves([tokenize(page) for page in cut]), titles(titled)]
+    return Collection.without_queries(map(tokenize, others), tasks)
 
 
 def faq() -> Collection:
@@ -86,10 +115,7 @@ def faq() -> Collection:
     entries = [
         (tokenize(question), tokenize(answer)) for question, answer in zip(pieces[1::2], pieces[2::2], strict=True)
     ]
-    entries = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
-    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-en-us")]
-    documents = pages + [answer for _, answer in entries]
-    return Collection(documents, pages[1::2], [Task.paired("question finds answer", entries)])
+    return _faq(entries, "libreoffice-help-en-us")
 
 
 def italian_faq() -> Collection:
@@ -99,22 +125,23 @@ def italian_faq() -> Collection:
 
     tokenize = SimpleTokenizer()
     pairs = [(tokenize(entry["question"]), tokenize(entry["answer"])) for entry in entries("it")]
-    pairs = [(question, answer) for question, answer in pairs if question and len(answer) >= 8]
-    pages = [tokenize(page) for page in corpus_texts("libreoffice-help-it")]
-    documents = pages + [answer for _, answer in pairs]
-    return Collection(documents, pages[1::2], [Task.paired("question finds answer", pairs)])
+    return _faq(pairs, "libreoffice-help-it")
+
+
+def _faq(entries: Sequence[tuple[Tokens, Tokens]], corpus: str) -> Collection:
+    asked = [(question, answer) for question, answer in entries if question and len(answer) >= 8]
+    pages = map(SimpleTokenizer(), corpus_texts(corpus))
+    return Collection.without_queries(pages, [Task.paired("question finds answer", asked)])
 
 
 def docstrings() -> Collection:
     """The docstrings of the library of Debian's Python 3.11. The first line of one is its title."""
     tokenize = SimpleTokenizer()
-    texts = sorted(set(_docstrings(PYTHON)))
-    documents = [tokenize(text) for text in texts]
-    split = [text.split("\n", 1) for text in texts[::2] if "\n" in text]
-    titled = [(tokenize(title), tokenize(body)) for title, body in split]
-    titled = [(title, body) for title, body in titled if len(title) >= 3 and len(body) >= 8]
-    tasks: list[Task | Ratings] = [some_halves(documents[::2]), Task.paired("title finds body", evenly(titled))]
-    return Collection(documents, documents[1::2], tasks)
+    texts = different(sorted(set(_docstrings(PYTHON))))
+    cut, titled, others = split([text for text in texts if "\n" in text], tasks=2)
+    others += [text for text in texts if "\n" not in text]
+    tasks: list[Task | Ratings] = [some_halves([tokenize(text) for text in cut]), titles(titled, 3, 8)]
+    return Collection.without_queries(map(tokenize, others), tasks)
 
 
 def _docstrings(folder: Path) -> Iterator[str]:
@@ -134,10 +161,10 @@ def fortunes() -> Collection:
         path for path in sorted(FORTUNES.iterdir()) if not path.suffix and path.is_file() and not path.is_symlink()
     ]
     tokenize = SimpleTokenizer()
-    texts = [tokenize(text) for path in files for text in path.read_text().split("\n%\n")]
-    short = short_halves(distinct(texts[::2]))
-    kept = evenly(list(zip(short.queries, short.targets, strict=True)))
-    return Collection(texts, texts[1::2], [Task.paired(short.name, kept)])
+    quotations = (tokenize(text) for path in files for text in path.read_text().split("\n%\n"))
+    # Those that begin alike would hold each other's halves.
+    cut, others = split(list({tuple(tokens[:12]): tokens for tokens in quotations}.values()))
+    return Collection.without_queries(others, [short_halves(cut)])
 
 
 def packages() -> Collection:
@@ -149,10 +176,10 @@ def packages() -> Collection:
         if tokens := tokenize(fields.get("Description", "")):
             source = fields.get("Source", fields["Package"]).split()[0]
             descriptions.setdefault(source, []).append(tokens)
-    documents = distinct(tokens for some in descriptions.values() for tokens in some)
+    documents = (tokens for some in descriptions.values() for tokens in some)
     siblings = [some[:2] for some in map(distinct, descriptions.values()) if len(some) > 1]
     pairs = evenly([(query, target) for query, target in siblings])
-    return Collection(documents, documents[1::2], [Task.paired("package finds one of its source", pairs)])
+    return Collection.without_queries(documents, [Task.paired("package finds one of its source", pairs)])
 
 
 COLLECTIONS: dict[str, Callable[[], Collection]] = {

@@ -79,7 +79,9 @@ example:
         "measure how good a model is",
         "Measure how well a model's vectors find related texts, for each method, with 95 % confidence intervals.",
         """\
-A corpus needs no labels. For your own labels use --pairs, or --queries with --documents and --judgements.
+A corpus needs no labels. Take texts that the model was not trained on: parts of texts that it was trained on find each
+other far better than the texts that users will send.
+For your own labels use --pairs, or --queries with --documents and --judgements.
 
 examples:
   paravec-model evaluate models/lee --corpus lee --json lee.json
