@@ -189,8 +189,8 @@ class EmbeddingClient:
                 list: find_similar([["two", "tokens"]]). Long lists are split into several calls.
             top_k: Documents per query, 1 to `Limits.max_top_k`.
             options: How to infer the vectors of texts and tokens; the model's defaults if None.
-            lexical_weight: How much the words of texts and tokens count beside their vectors, 0 to 1. None: a model
-                with a lexical index weighs by the length of a query, others not at all.
+            lexical_weight: How much the words of texts and tokens count beside their vectors, 0 to 1. None: a server
+                whose model has a lexical index chooses it for each query, others weigh no words.
 
         Raises:
             UnsupportedError: The model has no training documents, or no lexical index for a weight above 0.

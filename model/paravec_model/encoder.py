@@ -126,7 +126,7 @@ class Encoder:
     ) -> list[LexicalQuery | None]:
         """The lexical part of each document as a query, for `document_index.find`.
 
-        `weight`: that of the lexical part in the score; None for the model's default. Tokens after `max_tokens` are
+        `weight`: that of the lexical part in the score; None if the search chooses it. Tokens after `max_tokens` are
         ignored. OptionError if it is not 0 to 1; ModelError if it is above 0 and the artifact has no lexical index.
         """
         check_weight(weight)

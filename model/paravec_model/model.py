@@ -133,10 +133,11 @@ class Model:
     ) -> list[Neighbour] | list[list[Neighbour]]:
         """The `top_k` documents of the artifact nearest to one text, or to each of a list of documents.
 
-        `lexical_weight`: how much the words count beside the vector, 0 to 1; None for the model's default, which falls
-        with the length of a query, and is 0 for a model without a lexical index. `dv.most_similar` takes vectors and
-        tags. Raises ModelError if the artifact has no documents, or no lexical index for a weight above 0; OptionError
-        for a method whose vectors cannot be compared with those of its documents.
+        `lexical_weight`: how much the words count beside the vector, 0 to 1. If None, a model with a lexical index
+        chooses it for each text, by how far the best documents by words and by the vector stand out; others weigh no
+        words. `dv.most_similar` takes vectors and tags. Raises ModelError if the artifact has no documents, or no
+        lexical index for a weight above 0; OptionError for a method whose vectors cannot be compared with those of its
+        documents.
         """
         queries = _text_of_scalar(queries)
         method = options.setdefault("method", self.encoder.search_defaults.method)

@@ -122,7 +122,25 @@ int main(void) {
         norms[i] = 1.0f + (float)(next() % 128) * 0x1p-7f;
     }
     document_vectors documents = {matrix(CANDIDATES, SIZE), {norms, CANDIDATES}};
-    int32_t status = find_nearest(&documents, 0, CANDIDATES, numbers(2 * SIZE, 1.0f), 2, NULL, cosines, rows, 5);
+    const float *queries = numbers(2 * SIZE, 1.0f), limits[2] = {0.7f, 4.0f};
+    int32_t status = find_nearest(&documents, 0, CANDIDATES, queries, 2, cosines, rows, 5);
     show("nearest", status, cosines, sizeof cosines);
+    /* Every document has both terms. */
+    int64_t starts[3] = {0, CANDIDATES, 2 * CANDIDATES}, positions[2] = {0, CANDIDATES};
+    uint32_t listed[2 * CANDIDATES], lengths[CANDIDATES], terms[2] = {0, 1};
+    uint8_t counts[2 * CANDIDATES];
+    float shares[CANDIDATES] = {0}, scores[5] = {-2, -2, -2, -2, -2}, *floors = numbers(2, 0.1f);
+    const float *factors = numbers(2, 0.4f);
+    for (int i = 0; i < 2 * CANDIDATES; i++) {
+        listed[i] = (uint32_t)(i % CANDIDATES);
+        counts[i] = (uint8_t)(1 + next() % 9);
+        lengths[i % CANDIDATES] = 1 + next() % 200;
+    }
+    posting_lists lists = {{starts, 3}, {listed, 2 * CANDIDATES}, {counts, 2 * CANDIDATES},
+                           {lengths, CANDIDATES}, {(float[]){0.375f, 0.0123f}, 2}};
+    status = add_shares(&lists, terms, floors, factors, positions, 2, 0, CANDIDATES, shares);
+    show("shares", status, shares, sizeof shares);
+    status = find_among(&documents, listed, CANDIDATES, queries, shares, limits, scores, rows, 5);
+    show("among", status, scores, sizeof scores);
     return 0;
 }

@@ -16,9 +16,7 @@ from paravec_model.cli.main import main
 from paravec_model.errors import ArtifactError
 from paravec_model.indexing.index import Target, changed_index, new_index
 from paravec_model.indexing.source import Source
-from paravec_model.lexical.index import default_weight
 
-from .. import parity
 from ..calls import stub_of
 from ..commands import paravec
 from ..servers import Server, running
@@ -38,13 +36,15 @@ def test_neighbours_are_those_of_the_model_in_the_process(hybrid: Server, lexica
     model = load(lexical.path)
     with EmbeddingClient(hybrid.target) as client:
         info = client.model()
-        assert info.lexical_length == lexical.manifest.lexical_length
+        assert info.lexical_index is lexical.manifest.lexical_index is True
         for weight in (None, 0, 0.3, 1):
             found = client.find_similar(QUERY, 20, lexical_weight=weight)
             expected = model.find_similar(QUERY, 20, lexical_weight=weight)
             assert [(n.tag, n.cosine, n.score) for n in found.neighbours] == [tuple(n) for n in expected]
-            used = default_weight(3, info.lexical_length) if weight is None else weight
-            assert found.lexical_weight == pytest.approx(used)
+            if weight is not None:
+                assert found.lexical_weight == pytest.approx(weight)
+            else:
+                assert 0 < found.lexical_weight < 1
 
 
 def test_the_score_explains_the_order(hybrid: Server) -> None:
@@ -89,7 +89,7 @@ def test_a_weight_out_of_range_is_invalid(hybrid: Server, weight: Any) -> None:
 
 def test_a_model_without_an_index_has_nothing_to_weigh(client: EmbeddingClient, server: Server) -> None:
     """A weight above 0 is FAILED_PRECONDITION and says what to do; without one, scores are cosines."""
-    assert client.model().lexical_length == 0
+    assert not client.model().lexical_index
     with pytest.raises(UnsupportedError, match="no lexical index; make one, or leave") as caught:
         client.find_similar(QUERY, lexical_weight=0.5)
     assert caught.value.code == "FAILED_PRECONDITION"
@@ -106,7 +106,7 @@ def test_commands_make_artifacts_with_a_lexical_index(tmp_path: Path) -> None:
     trained, indexed, changed = (tmp_path / name for name in ("trained", "indexed", "changed"))
     quick = ("--corpus", "lee", "--epochs", "1", "--vector-size", "10", "--doctags", "--output")
     assert main(["train", *quick, str(trained), "--lexical"]) == 0
-    assert read_manifest(trained).lexical_length
+    assert read_manifest(trained).lexical_index
     lines = tmp_path / "pages.jsonl"
     pages = ({"id": f"page {n}", "title": f"zorglub{chr(97 + n)}", "body": "fire in Sydney " * n} for n in range(26))
     lines.write_text("".join(json.dumps(page) + "\n" for page in pages))
@@ -118,15 +118,13 @@ def test_commands_make_artifacts_with_a_lexical_index(tmp_path: Path) -> None:
     change = ["index", str(indexed), "--remove", "page 7", "--output", str(changed)]
     assert main(change) == 0
     assert not verify(changed)
-    assert read_manifest(changed).lexical_length == read_manifest(indexed).lexical_length
+    assert read_manifest(changed).lexical_index is read_manifest(indexed).lexical_index is True
     assert [near.tag for near in load(changed).find_similar("zorglubh zorglubg", 1)] == ["page 6"]
     for base, flags in ((indexed, change[2:4]), (trained, fields)):
         output = tmp_path / f"bare {base.name}"
         assert main(["index", str(base), *flags, "--no-lexical", "--output", str(output)]) == 0
         assert not verify(output)
-        bare = read_manifest(output)
-        assert bare.lexical_length is None
-        assert not [name for name in bare.training if name.startswith("half_finds")]
+        assert read_manifest(output).lexical_index is None
 
 
 def test_a_changed_index_has_the_digest_of_one_made_at_once(artifact: Artifact, tmp_path: Path) -> None:
@@ -147,25 +145,9 @@ def test_a_changed_index_has_the_digest_of_one_made_at_once(artifact: Artifact, 
     change = changed_index(target[2].output, target[3], remove=[[9]])
     left = [*(pages[n] for n in (1, 2, 4, 5, 6, 7, 10, 11)), *other]
     made = new_index(artifact.path, source, written("left", left), target[4])
-    assert change.manifest.lexical_length is not None
+    assert change.manifest.lexical_index
     assert change.manifest.digest == made.digest
     assert not verify(target[3].output)
-
-
-def test_a_change_keeps_the_length_that_was_chosen(artifact: Artifact, tmp_path: Path) -> None:
-    """It is chosen by texts, which a change does not have; all files are those of an index made at once."""
-    source, stories = Source("lines"), parity.lee()
-    lines = [tmp_path / name for name in ("all.txt", "some.txt")]
-    for path, some in zip(lines, (stories, stories[20:]), strict=True):
-        path.write_text("".join(" ".join(tokens) + "\n" for tokens in some))
-    target = [Target(tmp_path / f"{n}" / "lee", "lee", "1") for n in range(3)]
-    first = new_index(artifact.path, source, lines[0], target[0])
-    change = changed_index(target[0].output, target[1], remove=[[n] for n in range(20)])
-    made = new_index(artifact.path, source, lines[1], target[2])
-    assert change.manifest.lexical_length == first.lexical_length
-    assert change.manifest.training == first.training
-    lexical = [name for name in made.files if name.startswith("lexical_")]
-    assert [change.manifest.files[name] for name in lexical] == [made.files[name] for name in lexical]
 
 
 def test_a_damaged_index_is_not_changed(artifact: Artifact, tmp_path: Path) -> None:

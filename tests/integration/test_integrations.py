@@ -105,6 +105,6 @@ def test_a_vector_database_finds_what_the_model_finds(made: Any, encoder: Encode
     """Exported vectors in Qdrant have the neighbours and cosines of the model's own search."""
     assert encoder.document_index
     size = encoder.manifest.algorithm.vector_size
-    (expected,) = encoder.document_index.find(encoder.artifact.arrays["doctag_vectors"][7:8, :size], 3)
+    ((expected, _),) = encoder.document_index.find(encoder.artifact.arrays["doctag_vectors"][7:8, :size], 3)
     assert made["qdrant"]["tags"] == [neighbour.tag for neighbour in expected]
     np.testing.assert_allclose(made["qdrant"]["cosines"], [neighbour.cosine for neighbour in expected], atol=1e-5)

@@ -368,12 +368,12 @@ def test_search_is_safe_with_any_arguments(data: st.DataObject) -> None:
     count, columns, queries, top_k = map(int, forge.random.integers((0, 1, 0, 1), (9, 70, 4, 12)))
     vectors, units = forge.floats(count, columns), forge.floats(queries, columns)
     norms = forge.length(np.abs(forge.floats(count)))
-    added = forge.floats(queries, count)
+    added, limits = forge.floats(count), forge.floats(2)
+    candidates = forge.items(forge.random.integers(0, max(1, count), 9).astype(np.uint32))
     documents = Structure("document_vectors", vectors=None if forge.rarely() else vectors, norms=norms)
     cosines, rows = np.full((queries, top_k), -np.inf, np.float32), np.full((queries, top_k), count, np.uint32)
     # No array has so many items as the last ones ask for, and a kernel can tell.
     begin, end = forge.number(0), forge.number(count)
-    has_added = bool(forge.random.integers(2)) and (begin, end) == (0, count)
     sizes = data.draw(st.sampled_from([(queries, top_k)] * 8 + [(-1, 1), (2**32, 2**32), (2**61, 8), (1, -(2**63))]))
     call(
         "find_nearest",
@@ -382,16 +382,28 @@ def test_search_is_safe_with_any_arguments(data: st.DataObject) -> None:
         end,
         forge.place(address(units)),
         sizes[0],
-        address(added) if has_added else 0,
         forge.place(address(cosines)),
         forge.place(address(rows)),
         sizes[1],
     )
+    if queries:
+        call(
+            "find_among",
+            forge.place(documents.address),
+            forge.place(address(candidates)),
+            len(candidates) if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, -(2**63)])),
+            forge.place(address(units)),
+            forge.place(address(added)),
+            forge.place(address(limits)),
+            forge.place(address(cosines)),
+            forge.place(address(rows)),
+            top_k if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, 2**62, -(2**63)])),
+        )
     assert (rows <= count).all()
 
 
 @given(st.data())
-def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None:
+def test_shares_are_safe_with_any_arguments(data: st.DataObject) -> None:
     """Lists of any documents and any places in them are read, or refused."""
     forge = Forger(data)
     terms, postings, count, asked = map(int, forge.random.integers((1, 0, 1, 0), (6, 20, 9, 4)))
@@ -405,28 +417,25 @@ def test_lexical_scores_are_safe_with_any_arguments(data: st.DataObject) -> None
         saturation=forge.length(np.ones(2, np.float32)),
     )
     which = forge.random.integers(0, terms, asked)
-    ends = forge.items(np.sort(forge.random.integers(0, asked + 1, forge.random.integers(0, 3))).astype(np.int64))
-    queries = len(ends)
     positions = starts[which].astype(np.int64)
-    chosen, factors = which.astype(np.uint32), forge.floats(asked)
-    scores = np.zeros(queries * count + GUARD, np.float32)
+    chosen, floors, factors = which.astype(np.uint32), forge.floats(asked), forge.floats(asked)
+    shares = np.zeros(count + GUARD, np.float32)
     if asked and forge.rarely():
         chosen[0], positions[0] = data.draw(WORDS32), data.draw(WILD)
     begin, end = data.draw(st.sampled_from([(0, count)] * 4 + [(-1, count), (count, 0), (0, -1), (1, count)]))
     call(
-        "lexical_scores",
+        "add_shares",
         forge.place(lists.address),
         forge.place(address(chosen)),
+        forge.place(address(floors)),
         forge.place(address(factors)),
         forge.place(address(positions)),
         asked if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, -(2**63)])),
-        forge.place(address(ends)),
-        queries if forge.random.random() < 0.95 else data.draw(st.sampled_from([-1, -(2**63)])),
         begin,
         end,
-        forge.place(address(scores)),
+        forge.place(address(shares)),
     )
-    assert not scores[queries * count :].any()
+    assert not shares[count:].any()
 
 
 @given(st.data())

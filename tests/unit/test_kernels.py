@@ -236,9 +236,14 @@ def test_invalid_tables_and_ranges_are_refused() -> None:
     for norms, begin, end, status in ((2, 0, 3, "BAD_TABLE"), (3, 0, 4, "BAD_RANGE"), (3, -1, 2, "BAD_RANGE")):
         documents = Structure("document_vectors", vectors=ROWS, norms=np.ones(norms, np.float32))
         with pytest.raises(ValueError, match=f"find_nearest refuses its arguments: {status}"):
-            kernel("find_nearest")(
-                documents.address, begin, end, address(LINE), 1, 0, address(cosines), address(out), 4
-            )
+            kernel("find_nearest")(documents.address, begin, end, address(LINE), 1, address(cosines), address(out), 4)
+    for norms, row, status in ((2, 0, "BAD_TABLE"), (3, 3, "BAD_RANGE")):
+        documents = Structure("document_vectors", vectors=ROWS, norms=np.ones(norms, np.float32))
+        with pytest.raises(ValueError, match=f"find_among refuses its arguments: {status}"):
+            kernel("find_among")(
+                documents.address, address(np.array([row], np.uint32)), 1, *[address(LINE)] * 3, address(cosines),
+                address(out), 4
+            )  # fmt: skip
 
 
 def test_invalid_words_terms_and_rooms_of_lists_are_refused() -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from paravec_model.artifact.manifest import FORMAT_VERSION, MANIFEST, FileEntry
 from paravec_model.artifact.writer import file_sha256
 from paravec_model.encoder import Encoder
 from paravec_model.errors import ArtifactError, ModelError, OptionError
-from paravec_model.evaluation.lexical_length import CANDIDATES, DEFAULT_LENGTH, FACTS, choose_length
 from paravec_model.inference import similar
-from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, lists, merged, postings
-from paravec_model.lexical.index import default_weight
+from paravec_model.inference.similar import DocumentIndex
+from paravec_model.lexical import LexicalBuilder, LexicalIndex, Postings, default_weight, lists, merged, postings
 from paravec_model.lexical.terms import hashes_of, pair_hashes, pieces_of
 
 from .. import parity
@@ -50,15 +49,13 @@ def content(of: Postings) -> dict[str, tuple[str, bytes]]:
 
 def index_of(documents: Sequence[Sequence[str]]) -> LexicalIndex:
     """An index of tokenized documents."""
-    return LexicalIndex(built(documents).postings(), DEFAULT_LENGTH)
+    return LexicalIndex(built(documents).postings())
 
 
-def scores_of(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDArray[np.float32]:
+def shares_of(index: LexicalIndex, query: Sequence[str], documents: int) -> npt.NDArray[np.float32]:
     """The lexical score of each document for a query."""
-    scores = np.zeros((1, documents), np.float32)
-    index.scorer([index.query(query, 1)]).add(0, documents, scores)
-    found: npt.NDArray[np.float32] = scores[0]
-    return found
+    part = index.query(query)
+    return index.shares(part) if part else np.zeros(documents, np.float32)
 
 
 def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
@@ -66,30 +63,34 @@ def terms(tokens: Sequence[str], *, asked: bool = False) -> dict[Any, float]:
     counts: dict[Any, float] = defaultdict(float)
     for token in tokens:
         pieces = [f"_{token}_"[i : i + 5] for i in range(max(1, len(token) - 2))]
-        counts["word", token] += len(pieces) if asked else 1
+        counts["word", token] += 2 if asked else 1
         for piece in pieces:
-            counts["piece", piece] += 0.5 if asked else 1
+            counts["piece", piece] += 1
     for first, second in itertools.pairwise(tokens):
-        counts["pair", first, second] += 1
+        counts["pair", first, second] += 0.5 if asked else 1
     return counts
 
 
 def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
-    """The cube of BM25 as Robertson and Zaragoza write it, with k1 = 1.5 and b = 0.75, divided by what the query could
-    get if there were documents with all of its words."""
+    """BM25 with k1 = 1.5, b = 0.75 and squares of idf, for words BM25+ with δ = 1 as Lv and Zhai write it, divided by
+    what the query could get if there were documents with all of its words."""
     counts, wanted = [terms(tokens) for tokens in documents], terms(query, asked=True)
     lengths = [sum(count.values()) for count in counts]
     idf = {}
     for term in wanted:
         having = sum(term in count for count in counts)
         if having or term[0] != "pair":
-            idf[term] = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5))
+            idf[term] = math.log(1 + (len(counts) - having + 0.5) / (having + 0.5)) ** 2
     most = sum(value * wanted[term] for term, value in idf.items())
     scores = []
     for count, length in zip(counts, lengths, strict=True):
         norm = 1.5 * (0.25 + 0.75 * length * len(counts) / sum(lengths))
-        got = [value * wanted[t] * count[t] / (count[t] + norm) for t, value in idf.items() if t in count]
-        scores.append((sum(got) / most) ** 3 if most else 0.0)
+        got = 0.0
+        for term, value in idf.items():
+            if term in count:
+                saturation, delta = count[term] * 2.5 / (count[term] + norm), term[0] == "word"
+                got += value * wanted[term] * (saturation + delta) / (2.5 + delta)
+        scores.append(got / most if most else 0.0)
     return scores
 
 
@@ -97,7 +98,7 @@ def bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float
 @example([[], [], ["a"]], ["a"])
 def test_scores_are_those_of_plain_bm25(documents: list[list[str]], query: list[str]) -> None:
     """For any documents and query, to the rounding of float32."""
-    found = scores_of(index_of(documents), query, len(documents))
+    found = shares_of(index_of(documents), query, len(documents))
     assert np.allclose(found, bm25(documents, query), atol=1e-6)
 
 
@@ -140,7 +141,6 @@ def test_an_index_does_not_depend_on_how_it_is_built() -> None:
     parts.add(1, ["never"])
     parts.add(0, ["two"])
     parts.select([0, 2])
-    assert parts.sample(5) == whole.sample(5) == [["one", "two"], ["three"]]
     assert content(parts.postings()) == content(whole.postings())
 
 
@@ -165,32 +165,30 @@ def test_changed_postings_are_those_of_all_documents(
     assert content(changed) == content(built(documents).postings())
 
 
-def repeated(counts: Mapping[Any, float], times: int) -> list[str]:
-    """Each term as a text, so many times as often as it counts."""
-    return [str(term) for term, count in counts.items() for _ in range(round(times * count))]
-
-
 def test_scores_are_those_of_bm25s() -> None:
-    """For the same terms, the Lee stories get the scores of the library bm25s, divided by what a query could get."""
+    """Each term of a query gives the Lee stories what the library bm25s says, once more by its weight there."""
     bm25s = pytest.importorskip("bm25s", reason="bm25s is not installed")
     stories = parity.lee()[:60]
-    library = bm25s.BM25()
-    library.index([repeated(terms(tokens), 1) for tokens in stories], show_progress=False)
+    library, counts = bm25s.BM25(), [terms(tokens) for tokens in stories]
+    library.index([[str(term) for term, n in of.items() for _ in range(int(n))] for of in counts], show_progress=False)
     ours = index_of(stories)
     for story in stories[:20]:
-        query = story[5:9]
-        # Pieces count half in a query, so each term is asked twice as often as it counts.
-        theirs = library.get_scores_from_ids(library.get_tokens_ids(repeated(terms(query, asked=True), 2)))
-        found = np.cbrt(scores_of(ours, query, len(stories)))
-        scale = float(found @ theirs) / float(theirs @ theirs)
-        assert np.allclose(found, scale * theirs, atol=1e-6)
-        assert scale > 0
+        expected = np.zeros(len(stories))
+        for term, weight in terms(story[5:9], asked=True).items():
+            theirs = library.get_scores_from_ids(library.get_tokens_ids([str(term)])).astype(np.float64)
+            having = np.array([term in of for of in counts])
+            idf = math.log(1 + (len(stories) - having.sum() + 0.5) / (having.sum() + 0.5))
+            plus = (2.5 * theirs + idf * having) / 3.5 if term[0] == "word" else theirs
+            expected += weight * idf * plus
+        found = shares_of(ours, story[5:9], len(stories))
+        assert np.allclose(found, expected * float(found @ expected) / float(expected @ expected), atol=1e-6)
+        assert float(found @ expected) > 0
 
 
 def test_a_term_counts_at_most_255_times() -> None:
     """A document that repeats a word more often is found by it, and as long as it is."""
     index = index_of([["a"] * 300, ["b"]])
-    assert scores_of(index, ["a"], 2)[0] > 0
+    assert shares_of(index, ["a"], 2)[0] > 0
     found = built([["a"] * 300, ["b"]]).postings()
     assert found.counts.max() == 255
     assert found.lengths.tolist() == [899, 2]
@@ -202,62 +200,117 @@ def test_documents_without_tokens_are_found_by_nothing() -> None:
     assert not len(empty.terms)
     assert empty.outline_problem(2) is None
     assert empty.content_problem() is None
-    assert not scores_of(LexicalIndex(empty, DEFAULT_LENGTH), ["a"], 2).any()
+    assert not shares_of(LexicalIndex(empty), ["a"], 2).any()
 
 
 def test_parts_of_words_and_phrases_are_found() -> None:
     """A document with another form of the word is found, and one with both words side by side before one without."""
     index = index_of([["printers", "fail"], ["paper", "jams"], ["page", "new", "break"], ["page", "break", "new"]])
-    assert np.flatnonzero(scores_of(index, ["printing"], 4)).tolist() == [0]
-    assert np.argmax(scores_of(index, ["page", "break"], 4)) == 3
+    assert np.flatnonzero(shares_of(index, ["printing"], 4)).tolist() == [0]
+    assert np.argmax(shares_of(index, ["page", "break"], 4)) == 3
     assert index.query(["xyzzy"], 1) is None
     assert index.query([], 1) is None
 
 
-def test_the_default_weight_falls_with_the_length_of_a_query() -> None:
-    """Half at the model's length, near 1 for a word, none for a long text."""
-    assert default_weight(10, 10) == 0.5
-    assert default_weight(1, 10) > 0.99
-    assert default_weight(100, 10) == 0 == default_weight(0, 10)
-    index = index_of([["page"]])
-    assert index.query(["page"] * 10) is not None
-    assert index.query(["page"] * 100) is None
+def test_the_default_weight_is_that_of_the_side_that_stands_out() -> None:
+    """Of vectors if their best document stands out more, of words if theirs does; of words for one or two of them."""
+    assert default_weight(8, 9, 10) < 0.01 < 0.99 < default_weight(3, 25, 10)
+    assert default_weight(5, 16, 100) < 0.5 < default_weight(5, 16, 2)
+    assert default_weight(0, 3, 1) == 1
+    assert default_weight(3, 0, 1) == 0
+    assert default_weight(0, 0, 1) == 0.5
 
 
-@given(st.integers(0, 2**32), st.floats(0.01, 1), st.integers(1, 50), st.sampled_from([1, 300, 2**24]))
-def test_hybrid_neighbours_equal_all_scores(lexical: Artifact, seed: int, weight: float, top_k: int, work: int) -> None:
+@given(
+    st.integers(0, 2**32),
+    st.none() | st.floats(0.01, 1),
+    st.integers(1, 50) | st.just(400),
+    st.sampled_from([1, 300, 2**24]),
+)
+@example(1, 1.0, 3, 2**24)
+def test_hybrid_neighbours_equal_all_scores(
+    lexical: Artifact, seed: int, weight: float | None, top_k: int, work: int
+) -> None:
     """Whatever the weight and the blocks, the largest of all scores come in order, with their cosines."""
     encoder = Encoder(lexical)
-    assert encoder.document_index
-    assert encoder.document_index.lexical
+    index = encoder.document_index
+    assert index
+    assert index.lexical
     random = np.random.default_rng(seed)
     stories = parity.lee()
-    queries = [stories[i][j : j + 4] for i, j in random.integers(0, 40, (3, 2))]
+    queries = [stories[i][j : j + n] for i, j, n in random.integers([0, 0, 1], [40, 40, 9], (3, 3)).tolist()]
     vectors = encoder.encode(queries).vectors
     parts = encoder.lexical_queries(queries, weight)
     parts[2] = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similar, "_PORTION_MULTIPLY_ADDS", work)
-        found = encoder.document_index.find(vectors, top_k, lexical=parts)
+        found = index.find(vectors, top_k, lexical=parts)
     documents = lexical.arrays["doctag_vectors"].astype(np.float64)
-    for query, vector, part, near in zip(queries, vectors.astype(np.float64), parts, found, strict=True):
+    for query, vector, part, (near, used) in zip(queries, vectors.astype(np.float64), parts, found, strict=True):
         cosines = documents @ vector / np.linalg.norm(documents, axis=1) / max(float(np.linalg.norm(vector)), 1e-30)
-        scores = cosines
-        if part:
-            words = scores_of(encoder.document_index.lexical, query, len(documents))
-            scores = (1 - weight) * cosines + weight * words
+        shares = shares_of(index.lexical, query, len(documents)) if part else 0 * cosines
+        if part and weight is None:
+            best = [float((side.max() - side.mean()) / max(side.std(), 1e-9)) for side in (cosines, shares)]
+            assert used == pytest.approx(default_weight(best[0], best[1], len(query)), abs=1e-3)
+        else:
+            assert used == (weight if part else 0)
+        scores = (1 - used) * cosines + used * shares
         rows = [list(lexical.doctags).index(one.tag) for one in near]
+        # A query without known tokens finds documents that share a term.
+        possible = len(documents) if vector.any() else np.count_nonzero(scores > 0)
+        assert len(rows) == min(top_k, possible) == len(set(rows))
         assert np.allclose([one.score for one in near], np.sort(scores)[::-1][: len(near)], atol=1e-5)
         assert np.allclose([one.score for one in near], scores[rows], atol=1e-5)
         assert np.allclose([one.cosine for one in near], cosines[rows], atol=1e-5)
 
 
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from([3, 40, 700]))
+def test_equal_documents_come_in_their_order(artifact: Artifact, seed: int, weight: float, count: int) -> None:
+    """The best few are the first of the best of all, and of equal scores the earlier document comes first."""
+    random = np.random.default_rng(seed)
+    vectors = np.eye(4, dtype=np.float32)[random.integers(0, 4, count)]
+    texts = [[("cat", "dog", "cow")[n]] for n in random.integers(0, 3, count)]
+    same = replace(artifact, arrays={"doctag_vectors": vectors} | built(texts).postings().arrays())
+    vars(same)["doctags"] = list(range(count))
+    index = DocumentIndex(same)
+    assert index.lexical
+    part = index.lexical.query(["cat"], weight)
+    ((every, _),) = index.find(vectors[:1], count, lexical=[part])
+    scores, tags = [one.score for one in every], [int(one.tag) for one in every]
+    pairs = list(zip(np.negative(scores).tolist(), tags, strict=True))
+    assert pairs == sorted(pairs)
+    assert sorted(tags) == list(range(count))
+    for top_k in (1, 2, 7):
+        ((few, _),) = index.find(vectors[:1], top_k, lexical=[part])
+        assert few == every[:top_k]
+
+
+def test_words_of_long_texts_are_weighed_if_asked(lexical: Artifact) -> None:
+    """Of 256 tokens they are by default, of more only with a weight."""
+    index = DocumentIndex(lexical).lexical
+    assert index
+    assert index.query(["fire"] * 256)
+    assert index.query(["fire"] * 257) is None
+    assert index.query(["fire"] * 257, 0.5)
+
+
+def test_vectors_that_are_all_alike_leave_it_to_words(artifact: Artifact) -> None:
+    """Rounding alone tells their cosines apart."""
+    vectors = np.ones((40, 9), np.float32) * np.linspace(1, 2, 40, dtype=np.float32)[:, None]
+    texts = [["cat", f"number{n}"] for n in range(40)]
+    same = replace(artifact, arrays={"doctag_vectors": vectors} | built(texts).postings().arrays())
+    vars(same)["doctags"] = list(range(40))
+    index = DocumentIndex(same)
+    assert index.lexical
+    ((near, weight),) = index.find(vectors[:1], 3, lexical=[index.lexical.query(["number7"])])
+    assert weight == 1
+    assert near[0].tag == 7
+
+
 def test_no_weight_is_the_search_by_vectors_to_the_bit(lexical: Artifact, artifact: Artifact) -> None:
-    """With weight 0 and for long texts, neighbours are those of the same model without an index."""
+    """With weight 0, neighbours are those of the same model without an index."""
     model, bare = load(lexical.path), load(artifact.path)
     assert model.find_similar("fire in Sydney", 20, lexical_weight=0) == bare.find_similar("fire in Sydney", 20)
-    long = " ".join(parity.lee()[3] * 3)
-    assert model.find_similar(long, 20) == bare.find_similar(long, 20)
     assert model.find_similar("fire in Sydney", 20) != bare.find_similar("fire in Sydney", 20)
 
 
@@ -283,44 +336,28 @@ def test_a_weight_that_cannot_be_is_refused(lexical: Artifact, artifact: Artifac
     assert load(artifact.path).find_similar("fire", lexical_weight=0)
 
 
-def test_the_length_is_chosen_by_parts_of_documents(encoder: Encoder) -> None:
-    """It loses nothing to the better of vectors and words alone; few documents get the default."""
-    choice = choose_length(parity.lee(), encoder)
-    assert choice.length in CANDIDATES
-    hybrid, *alone = (choice.facts[name] for name in FACTS)
-    assert hybrid >= max(alone) - 0.002
-    assert choose_length(parity.lee()[:5], encoder).length == DEFAULT_LENGTH
-
-
-def test_words_count_as_far_as_they_find(encoder: Encoder) -> None:
-    """Where vectors cannot tell documents apart, words count for queries of any length; for stories, for short ones."""
-    common = parity.lee()[0][:40] * 3
-    coded = [[f"code{n}"] * 4 + common for n in range(60)]
-    assert choose_length(coded, encoder).length == CANDIDATES[-1]
-    assert choose_length(parity.lee(), encoder).length < CANDIDATES[-1]
-
-
 def test_words_that_no_document_has_count_as_missing() -> None:
     """A question most of whose words are strange finds what it shares a word with, and scores low."""
     index = index_of([["printer", "paper", "tray"], ["screen", "colour"], ["mouse", "pad"]])
     known, strange = (
-        float(scores_of(index, query, 3)[0]) for query in (["paper", "tray"], ["paper", "xyzzy", "plugh", "frobnicate"])
+        float(shares_of(index, query, 3)[0]) for query in (["paper", "tray"], ["paper", "xyzzy", "plugh", "frobnicate"])
     )
-    assert 0 < strange < known / 10
+    assert 0 < strange < known / 3
 
 
-def test_a_few_common_words_count_next_to_nothing() -> None:
-    """A document with half of a query's words scores far below half of one with all."""
-    index = index_of([["paper", "tray"], ["paper", "feed"], ["mouse", "pad"]])
-    all_, half, none = scores_of(index, ["paper", "tray"], 3).tolist()
-    assert none == 0 < half < 0.25 * all_
+def test_a_rare_word_counts_more_than_common_ones() -> None:
+    """A document with the one telling word is found before those with all others."""
+    index = index_of(
+        [["zebra", *[f"filler{n}" for n in range(20)]], *[["how", "do", "you", f"x{n}"] for n in range(9)]]
+    )
+    assert np.argmax(shares_of(index, ["how", "do", "you", "feed", "zebra"], 10)) == 0
 
 
 def test_an_older_paravec_refuses_an_index(lexical: Artifact, artifact: Artifact) -> None:
     """Its format has another version, and no manifest without an index has anything new."""
     manifests = [json.loads((one.path / MANIFEST).read_text()) for one in (lexical, artifact)]
     assert manifests[0]["format_version"] > FORMAT_VERSION == manifests[1]["format_version"]
-    assert "lexical_length" not in manifests[1]
+    assert "lexical_index" not in manifests[1]
 
 
 @pytest.mark.parametrize(

@@ -231,11 +231,11 @@ def test_similar_documents_of_texts(model: Model, encoder: Encoder) -> None:
     """The nearest documents of a text are those of its vector, one list for each text of a list."""
     assert encoder.document_index
     expected = encoder.document_index.find(model.embed(TEXTS[:2]), 3)
-    assert model.find_similar(TEXTS[:2], 3) == expected
-    assert model.find_similar(TEXTS[0], 3) == expected[0]
+    assert model.find_similar(TEXTS[:2], 3) == [found.neighbours for found in expected]
+    assert model.find_similar(TEXTS[0], 3) == expected[0].neighbours
     assert len(model.find_similar(TEXTS[0])) == 10
     other = model.embed(TEXTS[:1], method="sgd", seed=9)
-    assert model.find_similar(TEXTS[0], 3, method="sgd", seed=9) == encoder.document_index.find(other, 3)[0]
+    assert model.find_similar(TEXTS[0], 3, method="sgd", seed=9) == encoder.document_index.find(other, 3)[0].neighbours
 
 
 def test_a_model_that_cannot_do_it_says_so(gensim_model: Doc2Vec, tmp_path: Path) -> None:

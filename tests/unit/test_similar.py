@@ -67,7 +67,7 @@ def test_neighbours_equal_brute_force(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
         found = with_documents(artifact, vectors.astype(np.float32)).find(asked, top_k)
-    for query, near in zip(asked, found, strict=True):
+    for query, (near, _) in zip(asked, found, strict=True):
         cosines = brute_force(vectors, query)
         assert len({tag for tag, *_ in near}) == len(near) == min(top_k, count)
         assert np.allclose([cosine for _, cosine, _ in near], np.sort(cosines)[::-1][: len(near)], atol=1e-6)
@@ -82,7 +82,7 @@ def test_ties_go_to_the_earlier_document(artifact: Artifact, seed: int, top_k: i
     vectors = kinds[np.random.default_rng(seed).integers(0, len(kinds), 40)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PORTION_MULTIPLY_ADDS", work)
-        ((*near,),) = with_documents(artifact, vectors).find(np.array([[1, 0]]), top_k)
+        ((near, _),) = with_documents(artifact, vectors).find(np.array([[1, 0]]), top_k)
     cosines = brute_force(vectors, np.array([1, 0], np.float32))
     assert [tag for tag, *_ in near] == np.lexsort((np.arange(40), -cosines))[:top_k].tolist()
 
@@ -99,7 +99,7 @@ def test_zero_and_nan_vectors_have_no_neighbours(artifact: Artifact) -> None:
     """A zero or NaN query has no neighbours, and a NaN document is nobody's neighbour."""
     vectors = np.array([[1, 0], [np.nan, 1], [0, 0], [np.inf, 0], [-1e-30, 0]], np.float32)
     neighbours = with_documents(artifact, vectors)
-    zero, right, infinite = neighbours.find([[0, 0], [1e-30, 0], [np.inf, 1]], 9)
+    (zero, _), (right, _), (infinite, _) = neighbours.find([[0, 0], [1e-30, 0], [np.inf, 1]], 9)
     assert (zero, infinite) == ([], [])
     assert [tag for tag, *_ in right] == [0, 2, 4]
     assert [cosine for _, cosine, _ in right] == [1, 0, -1]
@@ -122,7 +122,7 @@ def test_neighbours_match_gensims_most_similar(kind: dict[str, int], tmp_path: P
     encoder = Encoder(parity.to_artifact(model, tmp_path / "model", doctags=True))
     assert encoder.document_index
     queries = encoder.encode([story[:50] for story in parity.lee()[::30]]).vectors
-    for query, near in zip(queries, encoder.document_index.find(queries, 20), strict=True):
+    for query, (near, _) in zip(queries, encoder.document_index.find(queries, 20), strict=True):
         theirs = model.dv.most_similar([query], topn=20)
         assert np.allclose([cosine for _, cosine, _ in near], [cosine for _, cosine in theirs], atol=1e-5)
         by_tag = dict(model.dv.most_similar([query], topn=len(model.dv)))
@@ -189,7 +189,7 @@ def test_forged_doctag_arrays_are_harmless_and_verify_finds_them(copy: Path, nam
     neighbours = DocumentIndex(opened)
     try:
         found = neighbours.find(opened.arrays["doctag_vectors"][:2], 400)
-        assert all(len(near) <= 312 for near in found)
+        assert all(len(near) <= 312 for near, _ in found)
     except ArtifactError as error:
         assert "is not a tag" in str(error)
     assert f"{name}." in verify(copy)[0]

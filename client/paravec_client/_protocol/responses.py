@@ -64,5 +64,5 @@ def model_info(message: pb.ModelInfo) -> ModelInfo:
         ),
         tokenizer=_tokenizer(message.tokenizer),
         document_count=message.document_count,
-        lexical_length=message.lexical_length,
+        lexical_index=message.lexical_index,
     )

@@ -80,8 +80,7 @@ class ModelInfo:
         limits: What the server accepts in one call.
         tokenizer: How the server tokenizes text, by the field names of the contract's `Tokenizer`.
         document_count: Training documents that `find_similar` searches; 0 if the model has none.
-        lexical_length: The length of a query, in tokens, at which `find_similar` weighs its words and its vector the
-            same by default; 0 if the model has no lexical index.
+        lexical_index: Whether the model has a lexical index, so that `find_similar` weighs words too.
     """
 
     name: str
@@ -97,7 +96,7 @@ class ModelInfo:
     limits: Limits
     tokenizer: dict[str, str | int | bool | tuple[str, ...]]
     document_count: int
-    lexical_length: float = 0.0
+    lexical_index: bool = False
 
     @property
     def identity(self) -> ModelVersion:

@@ -39,7 +39,7 @@ class SimilarDocuments:
             text or tokens, its vector is zero.
         truncated: True if the query had more than `Limits.max_tokens` tokens and only the first were used.
         method: Inference method of texts and tokens, sgd or map; None if the server does not report it.
-        lexical_weight: The weight of the lexical score; 0 if the scores are cosines.
+        lexical_weight: The weight of the lexical score, by default another for each query; 0 if the scores are cosines.
     """
 
     neighbours: tuple[Neighbour, ...]

@@ -205,7 +205,7 @@ def check_files(path: Path, manifest: Manifest, *, hashes: bool) -> list[str]:
         manifest.vocabulary_size,
         manifest.doctag_count,
         has_map=manifest.map_lambda is not None,
-        has_lexical=manifest.lexical_length is not None,
+        has_lexical=manifest.lexical_index is not None,
         has_map_sample=manifest.map_sample is not None,
         has_map_center=manifest.map_centered is not None,
     )

@@ -19,7 +19,7 @@ FORMAT_VERSION = 2
 _NEW_FORMAT_VERSION = 3
 # Fields that format 3 added. A manifest with one of them has format 3, so that an older paravec refuses it; one without
 # them has format 2 and the digest that it always had.
-_NEW_FIELDS = ("map_sample", "map_centered", "lexical_length")
+_NEW_FIELDS = ("map_sample", "map_centered", "lexical_index")
 
 # Fields that are not part of the digest: the same model made again has the same digest.
 _OUTSIDE_DIGEST = ("created", "tool", "digest", "checksum")
@@ -90,9 +90,8 @@ class Manifest:
     """The other files of the artifact."""
     map_lambda: float | None = None
     """λ of method map, the precision of its prior. None if the artifact does not support the method."""
-    lexical_length: float | None = None
-    """The length of a query, in tokens, at which its words and its vector count the same. None if the artifact has no
-    lexical index; the manifest then lacks the field."""
+    lexical_index: bool | None = None
+    """Whether the artifact has a lexical index. None, and absent from the file, if not."""
     index: IndexedDocuments | None = None
     """Where the documents come from if they were indexed. None if they were trained, or if there are none."""
     map_sample: float | None = None
@@ -114,11 +113,8 @@ class Manifest:
                 raise OptionError("map_lambda", f"must be 1e-06 to 1e+06, not {self.map_lambda:g}")
         elif self.defaults.method == "map":
             raise OptionError("method", "must be sgd: the artifact has no map_lambda, so it does not support map")
-        if self.lexical_length is not None:
-            if not self.doctag_count:
-                raise OptionError("lexical_length", "must be absent: the artifact has no documents")
-            if not 0.1 <= self.lexical_length <= 1e6:
-                raise OptionError("lexical_length", f"must be 0.1 to 1e+06, not {self.lexical_length:g}")
+        if self.lexical_index is not None and not (self.lexical_index and self.doctag_count):
+            raise OptionError("lexical_index", "must be absent, or true for an artifact with documents")
         if self.index and not self.doctag_count:
             raise OptionError("index", "must be null: the artifact has no documents")
         if self.map_sample is not None:

@@ -83,6 +83,6 @@ def _report(output: Path, manifest: Manifest, counts: dict[str, int]) -> None:
     parts = [f"{output}: {manifest.name} {manifest.version} {manifest.digest}, {manifest.doctag_count:,} documents"]
     parts += [f"{count:,} {what}" for what, count in counts.items()]
     if manifest.index and (unknown := manifest.index.without_known_words):
-        found = "found by words only" if manifest.lexical_length is not None else "never found"
+        found = "found by words only" if manifest.lexical_index else "never found"
         parts.append(f"{unknown:,} without a word that the model knows, which are {found}")
     print(", ".join(parts))

@@ -22,14 +22,14 @@ def manifest_table(manifest: Manifest) -> str:
         "centered": bool(manifest.map_centered),
     }
     sections: dict[str, dict[str, Any]] = {
-        "model": {field: getattr(manifest, field) for field in model_fields},
+        "model": {field: getattr(manifest, field) for field in model_fields}
+        | {"lexical_index": bool(manifest.lexical_index)},
         "algorithm": asdict(manifest.algorithm),
         "defaults": asdict(manifest.defaults),
         **({} if manifest.map_lambda is None else {"map": method_map}),
         "tokenizer": _tokenizer(manifest),
         "training": manifest.training,
         **({"index": asdict(manifest.index)} if manifest.index else {}),
-        **({} if manifest.lexical_length is None else {"lexical": {"length": manifest.lexical_length}}),
         "files": {name: f"{entry.size:>15,} bytes" for name, entry in sorted(manifest.files.items())},
     }
     width = max(len(name) for section in sections.values() for name in section)

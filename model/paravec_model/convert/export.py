@@ -14,7 +14,7 @@ from ..artifact.subsampling import sample_int
 from ..artifact.writer import creation_time, new_directory, write_array, write_documents
 from ..errors import ConversionError
 from ..evaluation.map_lambda import DEFAULT_LAMBDA, Chooser, default
-from ..indexing.lexical_index import add_lexical
+from ..indexing.lexical_index import write_lexical
 from ..lexical import LexicalBuilder
 from ..options import InferenceOptions
 from ..text.tokenizer import Tokenizer
@@ -114,5 +114,5 @@ def write_artifact(
             (directory / MANIFEST).write_text(manifest.to_json(), encoding="ascii")
         if lexical and doctags:
             lexical.select(vectors.selected.tolist())
-            manifest = add_lexical(directory, manifest, lexical)
+            manifest = write_lexical(directory, manifest, *lexical.lists())
     return manifest

@@ -18,14 +18,13 @@ from ..artifact.writer import DOCUMENT_FILES, copy_file, creation_time, new_dire
 from ..corpus.streaming import Reservoir
 from ..encoder import Encoder, Vectors
 from ..errors import ArtifactError, ModelError
-from ..evaluation.lexical_length import FACTS
 from ..lexical import LexicalBuilder, merged
 from ..lexical.postings import LEXICAL_FILES
 from ..options import InferenceOptions
 from ..text.scripts import warn_if_unspaced
 from ..text.token_ids import TokenIdReader
 from .infer import batches
-from .lexical_index import add_lexical, write_lexical
+from .lexical_index import write_lexical
 from .source import Document, Source
 
 Advance = Callable[[int], object]
@@ -93,7 +92,7 @@ def new_index(
         encoder, builder = Encoder(base, options.method), LexicalBuilder() if lexical else None
         tags, vectors = _embedded(directory, encoder, source, path, options, advance, threads, builder)
         manifest = _write(directory, base, target, options, index, tags, StackedRows([vectors]))
-        return add_lexical(directory, manifest, builder) if builder else manifest
+        return write_lexical(directory, manifest, *builder.lists()) if builder else manifest
 
 
 def changed_index(
@@ -111,8 +110,8 @@ def changed_index(
     A document of `add` takes the place of one with the same id. `remove`: for each document, the ids that it may have.
     The artifact has the digest of an index of the same documents in the same order, made at once. Only the documents of
     `add` are tokenized and inferred. `lexical`: whether the artifact has a lexical index; None if it has one where the
-    old one has. It keeps the `lexical_length`, which is chosen by texts. ModelError as for `new_index`, if an id to
-    remove is not there, or if there is no lexical index to change.
+    old one has. ModelError as for `new_index`, if an id to remove is not there, or if there is no lexical index to
+    change.
     """
     base = Artifact.open(old)
     if lexical and not base.postings:
@@ -151,11 +150,9 @@ def changed_index(
         parts = [SelectedRows(base.arrays["doctag_vectors"], rows_kept), *parts]
         manifest = _write(directory, base, target, options, index, tags, StackedRows(parts))
         if lexical is not False and (old_terms := base.checked_postings()):
-            facts = {name: fact for name, fact in base.manifest.training.items() if name in FACTS}
             old_terms, new_terms = old_terms.selected(kept), builder.postings()
             lengths = np.concatenate([old_terms.lengths, new_terms.lengths])
-            lists = merged(old_terms, new_terms)
-            manifest = write_lexical(directory, manifest, lists, lengths, base.manifest.lexical_length, facts)
+            manifest = write_lexical(directory, manifest, merged(old_terms, new_terms), lengths)
     return Change(manifest, added, len(replaced), removed)
 
 
@@ -213,8 +210,7 @@ def _write(
     files |= write_documents(directory, tags, vectors)
     norms = np.load(directory / "doctag_norms.npy", mmap_mode="r")
     # What is said of the documents that the model had.
-    gone = {"doctags_never_trained", *FACTS}
-    facts = {name: fact for name, fact in base.manifest.training.items() if name not in gone}
+    facts = {name: fact for name, fact in base.manifest.training.items() if name != "doctags_never_trained"}
     manifest = replace(
         base.manifest,
         name=target.name,
@@ -225,7 +221,7 @@ def _write(
         defaults=options,
         training=facts,
         files=files,
-        lexical_length=None,
+        lexical_index=None,
         index=replace(index, without_known_words=int(np.count_nonzero(norms == 0))),
         digest="",
     )

@@ -92,13 +92,13 @@ class DocumentVectors:
         mean = np.mean([_unit(vector) for vector in vectors], axis=0)
         left_out = {self.index_to_key[position] for position in given}
         (found,) = self._index.find([mean], topn + len(given))
-        return [(tag, cosine) for tag, cosine, _ in found if tag not in left_out][:topn]
+        return [(tag, cosine) for tag, cosine, _ in found.neighbours if tag not in left_out][:topn]
 
     def nearest(
         self, vectors: npt.NDArray[Any], top_k: int, lexical: Sequence[LexicalQuery | None] = ()
     ) -> list[list[Neighbour]]:
         """The `top_k` documents nearest to each vector, as `DocumentIndex.find`; `vectors`: shape (n, vector_size)."""
-        return self._index.find(vectors, top_k, lexical=lexical)
+        return [found.neighbours for found in self._index.find(vectors, top_k, lexical=lexical)]
 
 
 def _plain(key: Any) -> Tag:

@@ -1,8 +1,9 @@
-"""Exact search for the documents nearest to a vector by cosine, to which a lexical score may be added.
+"""Exact search for the documents nearest to a vector by cosine, beside which a query's words may be weighed.
 
 It scans the mapped vectors without a copy.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,11 +15,20 @@ from ..artifact import Artifact
 from ..artifact.doctags import Tag, row_norms
 from ..errors import OptionError
 from ..kernels.interface import Structure, address, kernel
-from ..lexical import LexicalIndex, LexicalQuery
+from ..lexical import LexicalIndex, LexicalQuery, default_weight, standard_score
 from ..options import Stop, raise_if_stopped
 
 # Between two calls of `stop`: some milliseconds, if the vectors are in memory.
 _PORTION_MULTIPLY_ADDS = 2**24
+
+# The standard deviation of cosines is known to a percent.
+_MOMENT_DOCUMENTS = 4096
+
+# Of smaller ones rounding is a part.
+_LEAST_DEVIATION = 1e-4
+
+# More than a score's.
+_ROUNDING = 1e-6
 
 
 class Neighbour(NamedTuple):
@@ -29,7 +39,19 @@ class Neighbour(NamedTuple):
     cosine: float
     """Cosine similarity, -1 to 1; 0 if the document's vector is zero."""
     score: float
-    """What neighbours are ordered by: the cosine, or (1 - w) · cosine + w · lexical score with w the query's weight."""
+    """What neighbours are ordered by: the cosine, or (1 - w) · cosine + w · share with w the query's lexical weight."""
+
+
+class Found(NamedTuple):
+    """The result of a query."""
+
+    neighbours: list[Neighbour]
+    """Best first."""
+    lexical_weight: float
+    """How much the words counted beside the vector; 0 if scores are cosines."""
+
+
+_NONE = Found([], 0.0)
 
 
 class DocumentIndex:
@@ -39,15 +61,15 @@ class DocumentIndex:
         self.tags = artifact.doctags
         """The documents' tags, in the order of their vectors."""
         self._arrays = artifact.arrays
-        postings, length = artifact.postings, artifact.manifest.lexical_length
-        self.lexical = LexicalIndex(postings, length) if postings and length is not None else None
+        self.lexical = LexicalIndex(artifact.postings) if artifact.postings else None
         """The documents by their words; None if the artifact has no lexical index."""
 
     def warm_up(self) -> None:
         """Load what every search needs."""
         _ = self.tags[0], self._document_vectors
         if self.lexical:
-            self.lexical.scorer([self.lexical.query(["a"], 1)])
+            self.lexical.warm_up()
+            _ = self._moments
 
     def find(
         self,
@@ -55,7 +77,7 @@ class DocumentIndex:
         top_k: int,
         stop: Stop = bool,
         lexical: Sequence[LexicalQuery | None] = (),
-    ) -> list[list[Neighbour]]:
+    ) -> list[Found]:
         """For each vector, the `top_k` documents of the largest score, largest first; of equals the earlier document.
 
         `vectors`: shape (queries, vector_size). `lexical`: the lexical part of each query, of `self.lexical`; where
@@ -70,60 +92,111 @@ class DocumentIndex:
             raise ValueError(f"vectors: must have shape (n, {size[0]}), not {queries.shape}")
         if top_k < 1:
             raise OptionError("top_k", f"must be at least 1, not {top_k}")
-        found: list[list[Neighbour]] = [[] for _ in queries]
-        norms = np.sqrt(np.square(queries).sum(axis=-1))
         parts = [*lexical] if lexical else [None] * len(queries)
+        if len(parts) != len(queries):
+            raise ValueError(f"lexical: must have {len(queries)} parts, not {len(parts)}")
+        found = [_NONE] * len(queries)
+        norms = np.sqrt(np.square(queries).sum(axis=-1))
         has_part = np.array([part is not None for part in parts], bool)
         valid = np.flatnonzero(((norms > 0) | has_part) & (norms < np.inf))
         units = (queries[valid] / np.where(norms > 0, norms, 1)[valid, None]).astype(np.float32)
-        scores, rows = self._search(units, [parts[query] for query in valid.tolist()], top_k, stop)
-        count = len(self.tags)
-        # A product with huge numbers may overflow to infinity. Such a document is nobody's neighbour.
-        rows[np.isinf(scores)] = count
-        rows[(norms[valid, None] == 0) & (scores <= 0)] = count
-        order = np.lexsort((rows, -scores))
-        nearest = np.take_along_axis(rows, order, axis=1)
-        scores = np.take_along_axis(np.clip(scores, -1, 1), order, axis=1)
+        # The more of the nearest are known, the fewer others a share can bring among the best.
+        cosines, rows = self._nearest(units, 4 * top_k + 64 if any(parts) else top_k, stop)
         for i, query in enumerate(valid.tolist()):
             raise_if_stopped(stop)
-            # NaN in documents' vectors leaves fewer than top_k neighbours; `count` fills the rest.
-            documents = nearest[i][nearest[i] < count]
-            ordered = scores[i, : len(documents)].tolist()
-            cosines = self._cosines(units[i], documents) if parts[query] else ordered
-            triples = zip(documents.tolist(), cosines, ordered, strict=True)
-            found[query] = [Neighbour(self.tags[document], cosine, score) for document, cosine, score in triples]
+            # NaN in documents' vectors leaves fewer neighbours. A product with huge numbers may overflow to infinity;
+            # such a document is nobody's neighbour.
+            finite = np.isfinite(cosines[i])
+            part, best, weight = parts[query], (cosines[i][finite], rows[i][finite]), 0.0
+            if part and self.lexical:
+                shares = self.lexical.shares(part, stop)
+                weight = self._weight(units[i], part, shares, best[0])
+                if weight:
+                    best = self._with_words(units[i], weight, shares, *best, top_k, stop)
+            found[query] = Found(self._neighbours(units[i], *best, top_k, weight), weight)
         return found
 
-    def _search(
-        self, units: npt.NDArray[np.float32], parts: Sequence[LexicalQuery | None], top_k: int, stop: Stop
+    def _nearest(
+        self, units: npt.NDArray[np.float32], top_k: int, stop: Stop
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]]:
-        """The scores and rows of the best documents of each query, in no order."""
+        """The cosines and rows of the nearest documents of each query, in no order; -inf where there are fewer."""
         count, shape = len(self.tags), (len(units), min(top_k, len(self.tags)))
-        scores, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
-        scorer = self.lexical.scorer(parts) if self.lexical and any(parts) else None
-        if scorer:
-            # Scaled here, so that the kernel only adds.
-            units = units * np.array([[1 - part.weight if part else 1] for part in parts], np.float32)
+        cosines, rows = np.full(shape, -np.inf, np.float32), np.full(shape, count, np.uint32)
         step = max(1, _PORTION_MULTIPLY_ADDS // max(1, units.size))
         for begin in range(0, count if len(units) else 0, step):
             raise_if_stopped(stop)
-            end = min(begin + step, count)
-            added = None
-            if scorer:
-                added = np.zeros((len(units), end - begin), np.float32)
-                scorer.add(begin, end, added)
             kernel("find_nearest")(
                 self._document_vectors.address,
                 begin,
-                end,
+                min(begin + step, count),
                 address(units),
                 len(units),
-                0 if added is None else address(added),
-                address(scores),
+                address(cosines),
                 address(rows),
                 shape[1],
             )
-        return scores, rows
+        return cosines, rows
+
+    def _with_words(
+        self,
+        unit: npt.NDArray[np.float32],
+        weight: float,
+        shares: npt.NDArray[np.float32],
+        cosines: npt.NDArray[np.float32],
+        nearest: npt.NDArray[np.uint32],
+        top_k: int,
+        stop: Stop,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint32]]:
+        """The scores and rows of a query's best documents by both, in no order. Overwrites `shares`.
+
+        A document that is not among the nearest has at most the cosine of the last of them, so only a large share can
+        bring it among the best: few cosines are computed again. That is the threshold algorithm of Fagin, Lotem and
+        Naor (2003).
+        """
+        count = len(self.tags)
+        scores, rows = np.full(min(top_k, count), -np.inf, np.float32), np.full(min(top_k, count), count, np.uint32)
+        np.multiply(shares, weight, out=shares)
+        limits = np.array([1 - weight, np.inf], np.float32)
+
+        def look(candidates: npt.NDArray[np.uint32]) -> None:
+            step = max(1, _PORTION_MULTIPLY_ADDS // unit.size)
+            for begin in range(0, len(candidates), step):
+                raise_if_stopped(stop)
+                some = candidates[begin : begin + step]
+                kernel("find_among")(
+                    self._document_vectors.address,
+                    address(some),
+                    len(some),
+                    address(unit),
+                    address(shares),
+                    address(limits),
+                    address(scores),
+                    address(rows),
+                    len(scores),
+                )
+
+        first = np.union1d(nearest, _rows_of_large(shares))
+        look(first)
+        shares[first] = -np.inf
+        limits[1] = limits[0] * cosines.min(initial=1.0) + _ROUNDING
+        look(np.flatnonzero(shares >= scores[0] - limits[1]).astype(np.uint32))
+        possible = np.isfinite(scores) & ((scores > 0) | unit.any())
+        return scores[possible], rows[possible]
+
+    def _neighbours(
+        self,
+        unit: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.uint32],
+        top_k: int,
+        weight: float,
+    ) -> list[Neighbour]:
+        """The best of some documents, best first; `scores` are cosines for weight 0."""
+        order = np.lexsort((rows, -scores))[:top_k]
+        documents, ordered = rows[order], np.clip(scores[order], -1, 1).tolist()
+        cosines = self._cosines(unit, documents) if weight else ordered
+        triples = zip(documents.tolist(), cosines, ordered, strict=True)
+        return [Neighbour(self.tags[document], cosine, score) for document, cosine, score in triples]
 
     def _cosines(self, unit: npt.NDArray[np.float32], documents: npt.NDArray[np.uint32]) -> list[float]:
         """The cosines of some documents and a vector of norm 1 or 0."""
@@ -133,9 +206,40 @@ class DocumentIndex:
         found: list[float] = np.clip(cosines, -1, 1).astype(np.float32).tolist()
         return found
 
+    def _weight(
+        self,
+        unit: npt.NDArray[np.float32],
+        part: LexicalQuery,
+        shares: npt.NDArray[np.float32],
+        nearest: npt.NDArray[np.float32],
+    ) -> float:
+        """The weight of a query's words. `nearest`: cosines, the largest among them."""
+        if part.weight is not None:
+            return part.weight
+        mean, second = self._moments
+        expected, largest = float(unit @ mean), min(1.0, float(nearest.max(initial=-1.0)))
+        deviation = math.sqrt(max(0.0, float(unit @ second @ unit) - expected**2))
+        cosine = max(0.0, largest - expected) / deviation if deviation > _LEAST_DEVIATION else 0.0
+        return default_weight(cosine, standard_score(shares), part.tokens)
+
+    @cached_property
+    def _moments(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The mean of documents' unit vectors and of their outer products, of a sample."""
+        vectors = self._arrays["doctag_vectors"]
+        sample = vectors[:: -(-len(vectors) // _MOMENT_DOCUMENTS)].astype(np.float64)
+        norms = np.linalg.norm(sample, axis=1)
+        valid = (norms > 1e-30) & (norms < np.inf)
+        units, count = sample[valid] / norms[valid, None], max(1, len(sample))
+        return units.sum(axis=0) / count, units.T @ units / count
+
     @cached_property
     def _document_vectors(self) -> Structure:
         vectors = self._arrays["doctag_vectors"]
         norms = self._arrays.get("doctag_norms")
         # Artifacts from before there was a search lack norms.
         return Structure("document_vectors", vectors=vectors, norms=row_norms(vectors) if norms is None else norms)
+
+
+def _rows_of_large(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """The rows of some of the largest values: about 256, at most 4,096."""
+    return np.flatnonzero(values >= values[::256].max())[:4096].astype(np.uint32)

@@ -185,10 +185,11 @@ int32_t infer_map(const map_model *model, const uint32_t *ids, int64_t id_count,
                   int64_t offset_count, float *vectors, void *workspace, int64_t workspace_bytes);
 
 int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
-                     int64_t query_count, const float *added, float *scores, uint32_t *rows, int64_t top_k);
-int32_t lexical_scores(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
-                       int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
-                       float *scores);
+                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k);
+int32_t find_among(const document_vectors *documents, const uint32_t *candidates, int64_t count, const float *query,
+                   const float *added, const float *limits, float *scores, uint32_t *rows, int64_t top_k);
+int32_t add_shares(const posting_lists *lists, const uint32_t *terms, const float *floors, const float *factors,
+                   int64_t *positions, int64_t term_count, int64_t begin, int64_t end, float *shares);
 
 int32_t hash_pairs(const tokens *of, const uint64_t *hashes, int64_t word_count, int64_t bits, int64_t prefix,
                    uint64_t *pairs, uint32_t *documents, int64_t room, int64_t *found);

@@ -1,4 +1,4 @@
-/* Computes the lexical part of the scores of documents, see lexical/index.py. */
+/* Computes the shares of documents in the terms of a query, see lexical/index.py. */
 
 #include <stddef.h>
 
@@ -14,9 +14,9 @@ static enum status check_lists(const posting_lists *lists) {
     return OK;
 }
 
-/* Add what a term gives to the scores of the documents from `begin` to `end`, and move `position` behind them. */
-static enum status add_term(const posting_lists *lists, uint32_t term, float factor, int64_t *position, int64_t begin,
-                            int64_t end, float *scores) {
+/* Add what a term gives to the shares of the documents from `begin` to `end`, and move `position` behind them. */
+static enum status add_term(const posting_lists *lists, uint32_t term, float floor, float factor, int64_t *position,
+                            int64_t begin, int64_t end, float *shares) {
     if ((int64_t)term >= lists->starts.length - 1) {
         return BAD_TABLE;
     }
@@ -28,47 +28,34 @@ static enum status add_term(const posting_lists *lists, uint32_t term, float fac
     const uint8_t *counts = lists->counts.data;
     float shortest = lists->saturation.data[0], slope = lists->saturation.data[1];
     for (; at < last && documents[at] < end; at++) {
+        uint32_t document = documents[at];
         /* Documents of a list ascend, unless the file is damaged. */
-        if (documents[at] < begin) {
+        if (document < begin) {
             return BAD_TABLE;
         }
         float count = (float)counts[at];
-        scores[documents[at] - begin] += factor * count / (count + shortest + slope * (float)lengths[documents[at]]);
+        shares[document] += floor + factor * count / (count + shortest + slope * (float)lengths[document]);
     }
     *position = at;
     return OK;
 }
 
-/* The cube of the sum of what the terms of a query give to each of the documents from `begin` to `end`.
+/* Add what the terms of a query give to the shares of the documents from `begin` to `end`.
 
-   The terms of query q are those from ends[q - 1] to ends[q]. `positions`: for each term, the place in its list where
-   the documents from `begin` on begin; on return, those from `end` on. `scores`: a row of zeros for each query, of the
-   documents from `begin` on. */
-int32_t lexical_scores(const posting_lists *lists, const uint32_t *terms, const float *factors, int64_t *positions,
-                       int64_t term_count, const int64_t *ends, int64_t query_count, int64_t begin, int64_t end,
-                       float *scores) {
+   `positions`: for each term, the place in its list where the documents from `begin` on begin; on return, those from
+   `end` on. `shares`: of all documents. */
+int32_t add_shares(const posting_lists *lists, const uint32_t *terms, const float *floors, const float *factors,
+                   int64_t *positions, int64_t term_count, int64_t begin, int64_t end, float *shares) {
     if (check_lists(lists) != OK) {
         return BAD_TABLE;
     }
-    if (terms == NULL || factors == NULL || positions == NULL || ends == NULL || scores == NULL || begin < 0 ||
-        end < begin || end > lists->lengths.length || end > UINT32_MAX || check_size(term_count, 1) != OK ||
-        query_count < 0 || check_size(query_count, end - begin) != OK) {
+    if (terms == NULL || floors == NULL || factors == NULL || positions == NULL || shares == NULL || begin < 0 ||
+        end < begin || end > lists->lengths.length || end > UINT32_MAX || check_size(term_count, 1) != OK) {
         return BAD_RANGE;
     }
-    int64_t t = 0;
-    for (int64_t q = 0; q < query_count; q++) {
-        if (ends[q] < t || ends[q] > term_count) {
-            return BAD_RANGE;
-        }
-        float *row = scores + q * (end - begin);
-        int has_terms = t < ends[q];
-        for (; t < ends[q]; t++) {
-            if (add_term(lists, terms[t], factors[t], &positions[t], begin, end, row) != OK) {
-                return BAD_TABLE;
-            }
-        }
-        for (int64_t i = 0; has_terms && i < end - begin; i++) {
-            row[i] *= row[i] * row[i];
+    for (int64_t t = 0; t < term_count; t++) {
+        if (add_term(lists, terms[t], floors[t], factors[t], &positions[t], begin, end, shares) != OK) {
+            return BAD_TABLE;
         }
     }
     return OK;

@@ -1,5 +1,5 @@
-/* Exact search for the nearest vectors: computes every score and keeps the largest in a heap for each query. A score is
-   a cosine, to which a lexical part may be added.
+/* Exact search for the nearest vectors: computes every cosine and keeps the largest in a heap for each query. Where
+   something is added to the cosines, the documents that this may bring into the heap are looked at once more.
 
    Rows of documents are not padded. The rest of a row behind its last whole SIMD vector is covered by a load of the last
    eight numbers, some of them for the second time; the query's tail is zero there. */
@@ -91,20 +91,14 @@ INLINE v8 products(const query_block *block, const float *row, int count) {
     return count == 1 ? broadcast(lane_sum(sums[0])) : lane_sums(sums);
 }
 
-/* Continue a search over the documents from `begin` to `end`.
-
-   `queries`: vectors of norm 1, or shorter by the weight of what is added. `added`: NULL, or for each query what is added
-   to the cosines of the documents from `begin` to `end`. `scores`, `rows`: a heap for each query, of its `top_k` best
-   documents so far. The cosine of a document of norm 0 is 0. NaN is not greater than any score, so such documents are
-   never found. */
-int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
-                     int64_t query_count, const float *added, float *scores, uint32_t *rows, int64_t top_k) {
+static enum status check_search(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
+                                int64_t query_count, const float *scores, const uint32_t *rows, int64_t top_k) {
     if (documents == NULL) {
         return BAD_TABLE;
     }
     const float_matrix vectors = documents->vectors;
-    const float *norms = documents->norms.data;
-    if (vectors.data == NULL || norms == NULL || vectors.columns < 1 || documents->norms.length != vectors.rows) {
+    if (vectors.data == NULL || documents->norms.data == NULL || vectors.columns < 1 ||
+        documents->norms.length != vectors.rows) {
         return BAD_TABLE;
     }
     if (begin < 0 || end < begin || end > vectors.rows || end > UINT32_MAX || top_k < 1 || queries == NULL ||
@@ -112,9 +106,21 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
         check_size(query_count, vectors.columns) != OK) {
         return BAD_RANGE;
     }
-    if (added != NULL && check_size(query_count, end - begin) != OK) {
-        return BAD_RANGE;
+    return OK;
+}
+
+/* Continue a search over the documents from `begin` to `end`.
+
+   `queries`: vectors of norm 1. `cosines`, `rows`: a heap for each query, of its `top_k` nearest documents so far. The
+   cosine of a document of norm 0 is 0. NaN is not greater than any cosine, so such documents are never found. */
+int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t end, const float *queries,
+                     int64_t query_count, float *cosines, uint32_t *rows, int64_t top_k) {
+    enum status status = check_search(documents, begin, end, queries, query_count, cosines, rows, top_k);
+    if (status != OK) {
+        return (int32_t)status;
     }
+    const float_matrix vectors = documents->vectors;
+    const float *norms = documents->norms.data;
     for (int64_t first = begin; first < end; first += DOCUMENTS_PER_BLOCK) {
         int64_t last = first + DOCUMENTS_PER_BLOCK < end ? first + DOCUMENTS_PER_BLOCK : end;
         for (int64_t query = 0; query < query_count; query += LANES) {
@@ -123,7 +129,7 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
             prepare(&block, queries + query * vectors.columns, vectors.columns, count);
             v8 least = broadcast(INFINITY);
             for (int k = 0; k < count; k++) {
-                least[k] = scores[(query + k) * top_k];
+                least[k] = cosines[(query + k) * top_k];
             }
             for (int64_t row = first; row < last; row++) {
                 const float *document = vectors.data + row * vectors.columns;
@@ -132,22 +138,54 @@ int32_t find_nearest(const document_vectors *documents, int64_t begin, int64_t e
                 if (norms[row] != 0.0f) {
                     found = dots / broadcast(norms[row]);
                 }
-                if (added != NULL) {
-                    for (int k = 0; k < count; k++) {
-                        found[k] += added[(query + k) * (end - begin) + row - begin];
-                    }
-                }
                 if (!any_lane(found > least)) {
                     continue;
                 }
                 for (int k = 0; k < count; k++) {
                     int64_t heap = (query + k) * top_k;
-                    if (found[k] > scores[heap]) {
-                        replace_farthest(scores + heap, rows + heap, top_k, found[k], (uint32_t)row);
-                        least[k] = scores[heap];
+                    if (found[k] > cosines[heap]) {
+                        replace_farthest(cosines + heap, rows + heap, top_k, found[k], (uint32_t)row);
+                        least[k] = cosines[heap];
                     }
                 }
             }
+        }
+    }
+    return OK;
+}
+
+/* Continue a search by scores among `count` candidates, which are rows of documents in any order.
+
+   A score is a cosine times limits[0], and what is `added` for the document, of all documents. limits[1]: no candidate
+   gets more by its cosine, so that those which cannot enter the heap cost no product. */
+int32_t find_among(const document_vectors *documents, const uint32_t *candidates, int64_t count, const float *query,
+                   const float *added, const float *limits, float *scores, uint32_t *rows, int64_t top_k) {
+    enum status status = check_search(documents, 0, 0, query, 1, scores, rows, top_k);
+    if (status != OK) {
+        return (int32_t)status;
+    }
+    if (candidates == NULL || added == NULL || limits == NULL || check_size(count, 1) != OK) {
+        return BAD_RANGE;
+    }
+    const float_matrix vectors = documents->vectors;
+    const float *norms = documents->norms.data;
+    query_block block;
+    prepare(&block, query, vectors.columns, 1);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t row = candidates[i];
+        if (row >= vectors.rows) {
+            return BAD_RANGE;
+        }
+        if (added[row] + limits[1] < scores[0]) {
+            continue;
+        }
+        float cosine = 0.0f;
+        if (norms[row] != 0.0f) {
+            cosine = products(&block, vectors.data + row * vectors.columns, 1)[0] / norms[row];
+        }
+        float score = limits[0] * cosine + added[row];
+        if (is_farther(scores[0], rows[0], score, row)) {
+            replace_farthest(scores, rows, top_k, score, row);
         }
     }
     return OK;

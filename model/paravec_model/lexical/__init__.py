@@ -2,11 +2,21 @@
 
 Public: `LexicalIndex` scores queries, `LexicalBuilder` makes the arrays from documents, `Postings` are these arrays,
 `TermLists` a part of them, and `merged` puts those of two indexes together. `terms` says what is counted.
-How much it weighs is chosen in `evaluation.lexical_length`.
+`default_weight` says how much words count for a query that does not say.
 """
 
 from .builder import LexicalBuilder
 from .index import LexicalIndex, LexicalQuery
 from .postings import Postings, TermLists, merged
+from .weight import default_weight, standard_score
 
-__all__ = ["LexicalBuilder", "LexicalIndex", "LexicalQuery", "Postings", "TermLists", "merged"]
+__all__ = [
+    "LexicalBuilder",
+    "LexicalIndex",
+    "LexicalQuery",
+    "Postings",
+    "TermLists",
+    "default_weight",
+    "merged",
+    "standard_score",
+]

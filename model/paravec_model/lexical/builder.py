@@ -50,15 +50,6 @@ class LexicalBuilder:
         self._owners = array("I", owners[owners >= 0].astype(np.uint32).tobytes())
         self._size = len(documents)
 
-    def sample(self, size: int) -> list[list[str]]:
-        """The tokens of at most `size` documents, spread evenly."""
-        words, documents, step = list(self.words), self._documents(), -(-self._size // size)
-        ends = documents.ends
-        return [
-            [words[i] for i in documents.ids[ends[n] : ends[n + 1]].tolist()]
-            for n in range(0, self._size, max(1, step))
-        ]
-
     def lists(self) -> tuple[Iterator[TermLists], npt.NDArray[np.uint32]]:
         """The terms of all documents, ascending, in runs that fit in memory; and how many terms each document has."""
         documents, terms = self._documents(), WordTerms(list(self.words))

@@ -1,8 +1,10 @@
-"""Scores documents by BM25 (Robertson and Zaragoza 2009) for a query, of the arrays in an artifact.
+"""Scores documents by BM25 for a query, of the arrays in an artifact.
 
 A document's share is its BM25 divided by the most that the query's terms could give, of which those that no document
-has are a part: from 0 to 1. The lexical score is the cube of the share, so that a few common words, which many
-documents have, count next to nothing beside a cosine, and most of a query's words much.
+has are a part, but for pairs, as words can be put in many ways: from 0 to 1. BM25 is that of Robertson and Zaragoza
+(2009), with two changes. A term weighs by the square of its inverse document frequency, as it does in the cosine of two
+tf-idf vectors (Salton and Buckley 1988). And a whole token that a document has gives at least a part of its weight,
+however long the document is: that is BM25+ with δ = 1 (Lv and Zhai 2011).
 """
 
 from collections.abc import Sequence
@@ -15,24 +17,21 @@ import numpy.typing as npt
 
 from ..errors import OptionError
 from ..kernels.interface import Structure, address, kernel
+from ..options import Stop, raise_if_stopped
 from .postings import Postings
 from .terms import query_terms
 
 # BM25's usual parameters: how soon a repeated term counts no more, and how much a document's length matters.
 _K1, _B = 1.5, 0.75
 
-# A smaller weight than this changes no order that matters, so that a long query costs nothing.
-_LEAST_WEIGHT = 0.01
+# What a document that has a token gets at least: δ of the most it can get, which is k1 + 1 + δ.
+_FLOOR = 1 / (_K1 + 1 + 1)
 
+# The words of a longer text are not weighed by default: its vector finds more, and its many terms would take long.
+_MOST_TOKENS = 256
 
-def default_weight(tokens: int, length: float) -> float:
-    """The weight of the lexical part for a query of so many tokens: 1 / (1 + (tokens / length)³); 0 below 0.01.
-
-    The vector of a short query is vague and its words are to the point; of a long text the opposite holds. At `length`
-    tokens both count the same.
-    """
-    weight = 1 / (1 + (tokens / length) ** 3)
-    return weight if tokens and weight >= _LEAST_WEIGHT else 0.0
+# Between two calls of `stop`: a millisecond for a common term.
+_PORTION_DOCUMENTS = 2**20
 
 
 def check_weight(weight: float | None) -> None:
@@ -45,58 +44,86 @@ def check_weight(weight: float | None) -> None:
 class LexicalQuery:
     """The terms of a query that some document has."""
 
-    weight: float
-    """The weight of the lexical part in the score, above 0 and at most 1."""
+    tokens: int
+    """How many tokens the query has, at least 1."""
+    weight: float | None
+    """The weight of the lexical part in the score, above 0 and at most 1; None if the search chooses it."""
     terms: npt.NDArray[np.uint32]
     """Their positions in the index, ascending."""
+    floors: npt.NDArray[np.float32]
+    """What each term adds at least to the share of a document that has it."""
     factors: npt.NDArray[np.float32]
-    """What each term adds at most to the cube root of a document's lexical part."""
+    """What it adds at most beyond that."""
 
 
 class LexicalIndex:
     """The documents of an artifact by their terms. Threads may share it."""
 
-    def __init__(self, postings: Postings, length: float) -> None:
-        """`length`: that of `default_weight`."""
-        self.length = length
+    def __init__(self, postings: Postings) -> None:
         self._postings = postings
 
-    def query(self, tokens: Sequence[str], weight: float | None = None) -> LexicalQuery | None:
-        """The lexical part of a query. `weight`: from 0 to 1; None for the default one of its length.
+    def warm_up(self) -> None:
+        """Load what every query needs."""
+        _ = self._lists
 
-        None if its weight is 0, or no document has a term of it.
+    def query(self, tokens: Sequence[str], weight: float | None = None) -> LexicalQuery | None:
+        """The lexical part of a query. `weight`: from 0 to 1; None if the search chooses it.
+
+        None if its weight is 0, if it has more than 256 tokens and no weight, or if no document has a term of it.
         """
-        weight = default_weight(len(tokens), self.length) if weight is None else weight
-        if not weight or not tokens:
+        if weight == 0 or not tokens or (weight is None and len(tokens) > _MOST_TOKENS):
             return None
-        hashes, counts, missing = query_terms(tokens)
-        known = self._postings.terms
-        positions = np.searchsorted(known, hashes)
+        asked, known = query_terms(tokens), self._postings.terms
+        positions = np.searchsorted(known, asked.hashes)
         found = np.flatnonzero(positions < len(known))
-        found = found[known[positions[found]] == hashes[found]]
+        found = found[known[positions[found]] == asked.hashes[found]]
         if not len(found):
             return None
         terms = positions[found].astype(np.uint32)
-        weights = _idf(self._having(terms), self._documents) * counts[found]
-        missing[found] = 0
-        most = float(weights.sum()) + float(missing.sum()) * float(_idf(np.zeros(1), self._documents)[0])
-        factors = np.cbrt(weight) * weights / max(most, 1e-30)
-        return LexicalQuery(weight, terms, factors.astype(np.float32))
+        having = np.zeros(len(asked.hashes), np.int64)
+        having[found] = self._having(terms)
+        weights = asked.weights * self._squared_idf(having)
+        most = float(weights[(having > 0) | ~asked.are_pairs].sum())
+        shares = weights[found] / max(most, 1e-30)
+        floors = np.where(asked.are_words[found], _FLOOR, 0) * shares
+        return LexicalQuery(len(tokens), weight, terms, floors.astype(np.float32), (shares - floors).astype(np.float32))
 
-    @property
-    def _documents(self) -> int:
-        return len(self._postings.lengths)
+    def shares(self, query: LexicalQuery, stop: Stop = bool) -> npt.NDArray[np.float32]:
+        """The share of each document, shape (documents,).
+
+        `stop` is called now and then; StoppedError once it returns True. ValueError if the artifact's arrays are
+        damaged.
+        """
+        documents = len(self._postings.lengths)
+        shares = np.zeros(documents, np.float32)
+        positions = self._postings.starts[query.terms].astype(np.int64)
+        for begin in range(0, documents, _PORTION_DOCUMENTS):
+            raise_if_stopped(stop)
+            kernel("add_shares")(
+                self._lists.address,
+                address(query.terms),
+                address(query.floors),
+                address(query.factors),
+                address(positions),
+                len(query.terms),
+                begin,
+                min(begin + _PORTION_DOCUMENTS, documents),
+                address(shares),
+            )
+        return shares
 
     def _having(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """How many documents have each of some terms."""
         having = self._postings.starts[terms + 1] - self._postings.starts[terms]
         # A damaged artifact may claim any numbers.
-        clipped: npt.NDArray[np.int64] = np.clip(having, 0, self._documents)
+        clipped: npt.NDArray[np.int64] = np.clip(having, 1, len(self._postings.lengths))
         return clipped
 
-    def scorer(self, queries: Sequence[LexicalQuery | None]) -> "LexicalScorer":
-        """Scores documents for some queries, in order."""
-        return LexicalScorer(self._lists, queries, self._postings.starts)
+    def _squared_idf(self, having: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The square of the inverse document frequency of terms that so many documents have."""
+        documents = len(self._postings.lengths)
+        squares: npt.NDArray[np.float64] = np.log1p((documents - having + 0.5) / (having + 0.5)) ** 2
+        return squares
 
     @cached_property
     def _lists(self) -> Structure:
@@ -110,40 +137,4 @@ class LexicalIndex:
             counts=postings.counts,
             lengths=postings.lengths,
             saturation=np.array([_K1 * (1 - _B), _K1 * _B / mean], np.float32),
-        )
-
-
-def _idf(having: npt.NDArray[Any], documents: int) -> npt.NDArray[np.float64]:
-    """The inverse document frequency of terms that so many of all documents have."""
-    weights: npt.NDArray[np.float64] = np.log1p((documents - having + 0.5) / (having + 0.5))
-    return weights
-
-
-class LexicalScorer:
-    """Computes the lexical parts of queries' scores, one run of documents after the other."""
-
-    def __init__(self, lists: Structure, queries: Sequence[LexicalQuery | None], starts: npt.NDArray[np.int64]) -> None:
-        self._lists, self._queries = lists, len(queries)
-        self._ends = np.cumsum([len(query.terms) if query else 0 for query in queries], dtype=np.int64)
-        parts = [query for query in queries if query]
-        self._terms = np.concatenate([np.empty(0, np.uint32), *(part.terms for part in parts)])
-        self._factors = np.concatenate([np.empty(0, np.float32), *(part.factors for part in parts)])
-        self._positions = starts[self._terms].astype(np.int64)
-
-    def add(self, begin: int, end: int, scores: npt.NDArray[np.float32]) -> None:
-        """Write the parts of documents `begin` to `end`, `end` excluded, to `scores`; `begin` is the last call's `end`.
-
-        `scores`: zeros of shape (queries, end - begin). ValueError if the artifact's arrays are damaged.
-        """
-        kernel("lexical_scores")(
-            self._lists.address,
-            address(self._terms),
-            address(self._factors),
-            address(self._positions),
-            len(self._terms),
-            address(self._ends),
-            self._queries,
-            begin,
-            end,
-            address(scores),
         )

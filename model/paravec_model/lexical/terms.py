@@ -8,6 +8,7 @@ with a probability of 3e-6.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,8 @@ Hashes = npt.NDArray[np.uint64]
 
 _PIECE = 5
 
-# In a query, a token counts as often as it has pieces, since long words say more than short ones, and a pair once.
-_PIECE_WEIGHT, _PAIR_WEIGHT = 0.5, 1.0
+# In a query. Long words say more than short ones, and have more pieces.
+_WORD_WEIGHT, _PIECE_WEIGHT, _PAIR_WEIGHT = 2.0, 1.0, 0.5
 
 # Multipliers of the finalizer of MurmurHash3 (Appleby), which mixes the hashes of two tokens into that of their pair.
 _MIX = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
@@ -50,21 +51,25 @@ def pair_hashes(first: Hashes, second: Hashes) -> Hashes:
     return hashes
 
 
-Weights = npt.NDArray[np.float64]
+class QueryTerms(NamedTuple):
+    """The distinct terms of a query."""
+
+    hashes: Hashes
+    """Their hashes, ascending."""
+    weights: npt.NDArray[np.float64]
+    """How much each counts."""
+    are_words: npt.NDArray[np.bool_]
+    """Which of them are whole tokens."""
+    are_pairs: npt.NDArray[np.bool_]
+    """Which of them are pairs."""
 
 
-def query_terms(tokens: Sequence[str]) -> tuple[Hashes, Weights, Weights]:
-    """The hashes of a query's distinct terms, ascending; how much each counts; and how much if no document has it.
-
-    A pair that no document has counts nothing: its words may be put in other ways.
-    """
-    pieces = [pieces_of(token) for token in tokens]
+def query_terms(tokens: Sequence[str]) -> QueryTerms:
+    """The terms of a query of at least one token."""
     words = hashes_of(tokens)
-    pairs = pair_hashes(words[:-1], words[1:])
-    hashes = np.concatenate([words, hashes_of(piece for some in pieces for piece in some), pairs])
-    numbers = np.array([len(some) for some in pieces], np.float64)
-    weights = np.concatenate([numbers, np.full(int(numbers.sum()), _PIECE_WEIGHT), np.full(len(pairs), _PAIR_WEIGHT)])
-    distinct, places = np.unique(hashes, return_inverse=True)
-    counts = np.bincount(places, weights, minlength=len(distinct)).astype(np.float64)
-    weights[len(weights) - len(pairs) :] = 0
-    return distinct, counts, np.bincount(places, weights, minlength=len(distinct)).astype(np.float64)
+    pieces = hashes_of(piece for token in tokens for piece in pieces_of(token))
+    kinds = (words, pieces, pair_hashes(words[:-1], words[1:]))
+    weights = np.repeat([_WORD_WEIGHT, _PIECE_WEIGHT, _PAIR_WEIGHT], [len(kind) for kind in kinds])
+    hashes, first, places = np.unique(np.concatenate(kinds), return_index=True, return_inverse=True)
+    are_words, are_pairs = first < len(words), first >= len(words) + len(pieces)
+    return QueryTerms(hashes, np.bincount(places, weights).astype(np.float64), are_words, are_pairs)

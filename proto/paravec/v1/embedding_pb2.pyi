@@ -220,7 +220,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelInfo, _Mapping]] = ...) -> None: ...
 
 class ModelInfo(_message.Message):
-    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer", "document_count", "lexical_length")
+    __slots__ = ("version", "algorithm", "vector_size", "vocabulary_size", "negative", "hierarchical_softmax", "methods", "defaults", "limits", "tokenizer", "document_count", "lexical_index")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     VECTOR_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -232,7 +232,7 @@ class ModelInfo(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
-    LEXICAL_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    LEXICAL_INDEX_FIELD_NUMBER: _ClassVar[int]
     version: ModelVersion
     algorithm: Algorithm
     vector_size: int
@@ -244,8 +244,8 @@ class ModelInfo(_message.Message):
     limits: Limits
     tokenizer: Tokenizer
     document_count: int
-    lexical_length: float
-    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ..., document_count: _Optional[int] = ..., lexical_length: _Optional[float] = ...) -> None: ...
+    lexical_index: bool
+    def __init__(self, version: _Optional[_Union[ModelVersion, _Mapping]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., vector_size: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., negative: _Optional[int] = ..., hierarchical_softmax: bool = ..., methods: _Optional[_Iterable[_Union[Method, str]]] = ..., defaults: _Optional[_Union[InferenceOptions, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., tokenizer: _Optional[_Union[Tokenizer, _Mapping]] = ..., document_count: _Optional[int] = ..., lexical_index: bool = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_documents", "max_tokens", "max_epochs", "max_message_bytes", "max_top_k")

@@ -113,7 +113,7 @@ class EmbeddingService:
             lexical = encoder.lexical_queries(contents, weight, self._settings.max_tokens, stop)
             found = self._inference.find_similar(encoder.document_index, vectors, top_k, stop, lexical)
             response = pb.FindSimilarResponse(model=self._version, method=messages.METHODS[options.inference.method])
-            messages.write_similar(encoding, found, lexical, response.results.add)
+            messages.write_similar(encoding, found, response.results.add)
             return response.SerializeToString()
 
     def _get_document_vectors(self, call: Call, message: bytes) -> bytes:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from paravec_model.encoder import Encoder, Encoding
-from paravec_model.inference.similar import DocumentIndex, Neighbour
+from paravec_model.inference.similar import DocumentIndex, Found
 from paravec_model.lexical import LexicalQuery
 from paravec_model.options import InferenceOptions, Stop
 from paravec_model.text.token_ids import Document, TokenIds
@@ -94,7 +94,7 @@ class Inference:
         top_k: int,
         stop: Stop,
         lexical: Sequence[LexicalQuery | None],
-    ) -> list[list[Neighbour]]:
+    ) -> list[Found]:
         """The training documents nearest to each query, on this thread, which holds a slot."""
         began = perf_counter()
         found = index.find(vectors, top_k, stop, lexical)

@@ -11,8 +11,7 @@ from paravec_model.artifact import Artifact, Manifest
 from paravec_model.artifact.doctags import Tag
 from paravec_model.encoder import Encoder, Encoding
 from paravec_model.errors import OptionError
-from paravec_model.inference.similar import Neighbour
-from paravec_model.lexical import LexicalQuery
+from paravec_model.inference.similar import Found
 from paravec_model.text.token_ids import NO_LIMIT, Document
 from paravec_model.text.tokenizer import tokenizer_to_dict
 
@@ -113,14 +112,14 @@ def read_top_k(request: pb.FindSimilarRequest, limits: Settings) -> int:
 
 
 def read_lexical_weight(request: pb.FindSimilarRequest, encoder: Encoder) -> float | None:
-    """The weight of the lexical score, None for the model's default; InvalidArgumentError if out of range,
+    """The weight of the lexical score, None if the search chooses it; InvalidArgumentError if out of range,
     NoLexicalIndexError if the model has none to weigh."""
     if not request.HasField("lexical_weight"):
         return None
     weight = request.lexical_weight
     if not 0 <= weight <= 1:
         raise InvalidArgumentError("lexical_weight", f"must be 0 to 1, not {weight:g}")
-    if weight and encoder.manifest.lexical_length is None:
+    if weight and not encoder.manifest.lexical_index:
         raise NoLexicalIndexError
     return weight
 
@@ -146,16 +145,10 @@ def query_vectors(queries: Sequence[pb.Query], encoding: Encoding) -> list[Seque
     return [list(query.vector.values) if query.HasField("vector") else inferred for query, inferred in pairs]
 
 
-def write_similar(
-    encoding: Encoding,
-    found: Sequence[Sequence[Neighbour]],
-    lexical: Sequence[LexicalQuery | None],
-    add: Callable[..., Any],
-) -> None:
+def write_similar(encoding: Encoding, found: Sequence[Found], add: Callable[..., Any]) -> None:
     """Write the neighbours of each query, in order; `add` makes its message from the other fields."""
     counts = encoding.token_counts, encoding.known_token_counts, encoding.truncated
-    for count, known, truncated, neighbours, part in zip(*counts, found, lexical, strict=True):
-        weight = part.weight if part else 0
+    for count, known, truncated, (neighbours, weight) in zip(*counts, found, strict=True):
         similar = add(token_count=count, known_token_count=known, truncated=truncated, lexical_weight=weight)
         for tag, cosine, score in neighbours:
             similar.neighbours.add(cosine=cosine, score=score, **_tag(tag))
@@ -220,5 +213,5 @@ def write_model(encoder: Encoder, limits: Settings) -> pb.ModelInfo:
         ),
         tokenizer=pb.Tokenizer(**tokenizer_to_dict(manifest.tokenizer)),
         document_count=manifest.doctag_count,
-        lexical_length=manifest.lexical_length or 0,
+        lexical_index=bool(manifest.lexical_index),
     )

@@ -27,7 +27,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     command.add_argument("--top-k", type=int, default=10, metavar="N", help="documents for each text [%(default)s]")
     command.add_argument(
         "--lexical-weight", type=float, metavar="W",
-        help="how much words count beside vectors, 0 to 1 [a model with a lexical index decides by a text's length]",
+        help="how much words count beside vectors, 0 to 1 [a model with a lexical index chooses it for each text]",
     )  # fmt: skip
     add_inference_flags(command)
     command.set_defaults(run=_similar)
