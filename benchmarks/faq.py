@@ -136,7 +136,7 @@ def main() -> int:
         print(row("the engine", given, scores[:count], scores[count:], THRESHOLD))
         for name, weight in (
             ("`map` alone", 0.0),
-            ("the index's weight by length", None),
+            ("the index's own weight", None),
             ("its lexical score alone", 1.0),
         ):
             scores = by_model(arguments.index, entries, everything, weight)

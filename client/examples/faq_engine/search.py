@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from paravec_client import AsyncEmbeddingClient, InferenceOptions, Neighbour, SimilarDocuments, UnsupportedError
+from paravec_client import AsyncEmbeddingClient, InferenceOptions, SimilarDocuments, UnsupportedError
 
 from .faq import Entry, FaqError, read
 
@@ -16,13 +16,11 @@ _POLL_SECONDS = 1.0
 # As many as a server gives by default (PARAVEC_MAX_TOP_K), because a score is relative to the average entry.
 _NEIGHBOURS = 100
 
-# How much words count beside vectors in the search, of which all but the order of the neighbours is computed again.
-_LEXICAL_WEIGHT = 0.5
+# How much the share of the question that an entry has counts beside the cosine: `python -m benchmarks.faq`. A fixed
+# weight gives scores that mean the same for every question.
+_LEXICAL_WEIGHT = 0.4
 
-# How much the share of the question that an entry has counts beside the cosine: `python -m benchmarks.faq`.
-_SHARE_WEIGHT = 0.5
-
-THRESHOLD = 11.5
+THRESHOLD = 12.0
 """The least percentage of an answer by default: the next half at which at most one in ten of the questions off
 the subject is answered, by `python -m benchmarks.faq`."""
 
@@ -74,11 +72,7 @@ class Search:
         self._reload_if_changed()
         found = await self._find(question)
         known = self._known_share(question, found)
-        scores = {
-            entry: _score(one, found.lexical_weight)
-            for one in found.neighbours
-            if (entry := self._by_question.get(one.tag))
-        }
+        scores = {entry: one.score for one in found.neighbours if (entry := self._by_question.get(one.tag))}
         # A question without a vector finds only entries that share a word. The score of the others is 0.
         average = sum(scores.values()) / min(len(self.entries), _NEIGHBOURS) if len(self.entries) > 1 else 0.0
         above = {entry: (score - average) / max(1 - average, 1e-6) for entry, score in scores.items()}
@@ -150,14 +144,6 @@ class Search:
             _log.warning("%s: %s; the entries stay as they were", self._file, error.strerror)
         except FaqError as error:
             _log.warning("%s; the entries stay as they were", error)
-
-
-def _score(neighbour: Neighbour, weight: float) -> float:
-    """The cosine, and the share of the question's words that an entry has. The server's score has the cube of it, which
-    makes little of an entry with a few of the words: right for an order, but not for a percentage that people read."""
-    lexical = (neighbour.score - (1 - weight) * neighbour.cosine) / weight if weight else 0.0
-    share: float = max(lexical, 0.0) ** (1 / 3)
-    return share if weight == 1 else (1 - _SHARE_WEIGHT) * neighbour.cosine + _SHARE_WEIGHT * share
 
 
 def _words(text: str) -> list[str]:
