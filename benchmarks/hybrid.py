@@ -2,14 +2,14 @@
 
     python -m benchmarks.hybrid                   # fifteen minutes; corpora whose packages are installed
     python -m benchmarks.hybrid --unseen          # as `index` for documents that a model was not trained on
+    python -m benchmarks.hybrid --among           # with other documents among those to find
     python -m benchmarks.hybrid --corpus lee      # a minute
     python -m benchmarks.hybrid --corpus debian-faq --stem english
     python -m benchmarks.hybrid --speed           # a million documents of 20 tokens: some minutes, 6 GB of memory
 
-Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both by other ways to combine them:
-a fixed weight of 0.5, reciprocal rank fusion, and the weight that falls with a query's length, which is what an index
-does. It is chosen by the targets of each task alone, as `paravec-model index` chooses it.
-"""
+Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both: by reciprocal rank fusion, by
+a fixed weight of 0.5, and by the weight that a search chooses for each query. `--among` puts the collection's other
+documents among those to find, as a real index has them."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,19 +31,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csc_array, lil_array
 
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
 from benchmarks.quality import MODELS, train
-from benchmarks.retrieval import COLLECTIONS, HELD_OUT, Collection
+from benchmarks.retrieval import COLLECTIONS, HELD_OUT, Collection, evenly
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
-from paravec_model.evaluation.lexical_length import choose_length, lexical_scores
 from paravec_model.evaluation.metrics import unit
-from paravec_model.evaluation.tasks import Task
+from paravec_model.evaluation.tasks import Task, distinct
 from paravec_model.inference.similar import DocumentIndex
-from paravec_model.lexical import LexicalBuilder, LexicalIndex
-from paravec_model.lexical.index import default_weight
+from paravec_model.lexical import LexicalBuilder, LexicalIndex, default_weight, standard_score
 from paravec_model.text.stemmer import stems_of
 from paravec_model.text.tokenizer import SimpleTokenizer
 
@@ -62,13 +62,14 @@ def main() -> int:
     parser.add_argument("--corpus", choices=_CORPORA, action="append", help="a corpus; may be repeated [all]")
     parser.add_argument("--stem", metavar="LANGUAGE", help="reduce words to stems, as `train --stem` does")
     parser.add_argument("--unseen", action="store_true", help="train on no document of a task")
+    parser.add_argument("--among", action="store_true", help="put other documents among those to find")
     parser.add_argument("--speed", action="store_true", help="measure time in place of quality")
     parser.add_argument("--documents", type=int, default=1_000_000, help="of --speed [%(default)s]")
     arguments = parser.parse_args()
     if arguments.speed:
         measure_speed(arguments.documents)
         return 0
-    print("| corpus | task | DBOW model | map | BM25 | index alone | RRF | weight 0.5 | by length | length |")
+    print("| corpus | task | DBOW model | documents | map | BM25 | index alone | RRF | weight 0.5 | both |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for corpus in arguments.corpus or _CORPORA:
         collection = _CORPORA[corpus]()
@@ -81,9 +82,10 @@ def main() -> int:
             encoder = Encoder(trained.artifact, "map")
             for task in collection.tasks:
                 if isinstance(task, Task):
-                    *figures, length = measure(task, encoder)
-                    cells = " | ".join(f"{figure:.3f}" for figure in figures)
-                    print(f"| {corpus} | {task.name} | {name} | {cells} | {length:g} |", flush=True)
+                    others = among(task, collection) if arguments.among else []
+                    cells = " | ".join(f"{figure:.3f}" for figure in measure(task, encoder, others))
+                    size = len(task.targets) + len(others)
+                    print(f"| {corpus} | {task.name} | {name} | {size} | {cells} |", flush=True)
     return 0
 
 
@@ -109,16 +111,39 @@ def stemmed(collection: Collection, language: str) -> Collection:
     return Collection(some(collection.documents), some(collection.lambda_documents), [*tasks])
 
 
-def measure(task: Task, encoder: Encoder) -> list[float]:
-    """Recall@1 of each way, and the length that was chosen."""
-    queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, task.targets))
+def among(task: Task, collection: Collection) -> list[Sequence[str]]:
+    """Documents outside all tasks, at most 20,000, spread evenly."""
+    targets = {tuple(tokens) for tokens in task.targets}
+    return evenly(
+        [some for some in distinct(collection.lambda_documents) if some and tuple(some) not in targets], 20_000
+    )
+
+
+def measure(task: Task, encoder: Encoder, others: Sequence[Sequence[str]] = ()) -> list[float]:
+    """Recall@1 of each way. `others`: documents among the targets."""
+    documents = [*task.targets, *others]
+    queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, documents))
     cosines: Scores = (queries @ targets.T).astype(np.float64)
-    words = lexical_scores(task.queries, task.targets).astype(np.float64)
-    length = choose_length(task.targets, encoder).length
-    weights = np.array([[default_weight(len(tokens), length)] for tokens in task.queries])
+    words = shares(task.queries, documents)
+    weights = np.array(
+        [
+            [default_weight(standard_score(by_vector), standard_score(by_words), len(tokens))]
+            for by_vector, by_words, tokens in zip(cosines, words, task.queries, strict=True)
+        ]
+    )
     ranks = 1 / (_RRF + places(cosines)) + 1 / (_RRF + places(words))
-    ways = (cosines, bm25(task), words, ranks, (cosines + words) / 2, (1 - weights) * cosines + weights * words)
-    return [*map(first, ways), length]
+    both = (1 - weights) * cosines + weights * words
+    return [*map(first, (cosines, bm25(task.queries, documents), words, ranks, (cosines + words) / 2, both))]
+
+
+def shares(queries: Sequence[Sequence[str]], documents: Sequence[Sequence[str]]) -> Scores:
+    """The lexical score of each document for each query."""
+    builder = LexicalBuilder(len(documents))
+    for number, tokens in enumerate(documents):
+        builder.add(number, tokens)
+    index = LexicalIndex(builder.postings())
+    found = [index.query(tokens, 1.0) for tokens in queries]
+    return np.array([index.shares(query) if query else np.zeros(len(documents)) for query in found], np.float64)
 
 
 def first(scores: Scores) -> float:
@@ -132,16 +157,20 @@ def places(scores: Scores) -> Scores:
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1).astype(np.float64) + 1
 
 
-def bm25(task: Task) -> Scores:
+def bm25(queries: Sequence[Sequence[str]], documents: Sequence[Sequence[str]]) -> Scores:
     """BM25 of words alone, with k1 = 1.5 and b = 0.75."""
-    numbers = {word: n for n, word in enumerate(sorted({w for side in task.targets for w in side}))}
-    counts = np.zeros((len(task.targets), len(numbers)))
-    for row, tokens in zip(counts, task.targets, strict=True):
-        np.add.at(row, [numbers[word] for word in tokens], 1)
-    having, lengths = (counts > 0).sum(axis=0), counts.sum(axis=1, keepdims=True)
-    shares = counts * 2.5 / (counts + 1.5 * (0.25 + 0.75 * lengths / lengths.mean()))
-    weighted = shares * np.log1p((len(counts) - having + 0.5) / (having + 0.5))
-    return np.array([weighted[:, [numbers[w] for w in tokens if w in numbers]].sum(axis=1) for tokens in task.queries])
+    numbers = {word: n for n, word in enumerate(sorted({word for tokens in documents for word in tokens}))}
+    counts = lil_array((len(documents), len(numbers)))
+    for n, tokens in enumerate(documents):
+        for word, count in Counter(tokens).items():
+            counts[n, numbers[word]] = count
+    table = counts.tocoo()
+    having, lengths = np.bincount(table.col, minlength=len(numbers)), np.array([len(tokens) for tokens in documents])
+    shares = table.data * 2.5 / (table.data + 1.5 * (0.25 + 0.75 * lengths[table.row] / lengths.mean()))
+    weighted = shares * np.log1p((len(documents) - having + 0.5) / (having + 0.5))[table.col]
+    columns = csc_array((weighted, (table.row, table.col)), shape=table.shape)
+    asked = ([numbers[word] for word in tokens if word in numbers] for tokens in queries)
+    return np.array([columns[:, words].sum(axis=1) for words in asked], np.float64)
 
 
 def measure_speed(count: int) -> None:
@@ -161,7 +190,7 @@ def measure_speed(count: int) -> None:
         postings = builder.postings()
         size = sum(array.nbytes for array in postings.arrays().values()) / count
         print(f"built in {time.process_time() - began:.0f} s, {size:.0f} bytes a document\n")
-        lexical, index = LexicalIndex(postings, 20.0), DocumentIndex(artifact)
+        lexical, index = LexicalIndex(postings), DocumentIndex(artifact)
         index.lexical = lexical
         for queries in (1, 16, 64):
             vectors = random.standard_normal((queries, 100), np.float32)
@@ -170,7 +199,7 @@ def measure_speed(count: int) -> None:
                 texts = [words[start : start + tokens] for start in starts]
 
                 def hybrid(texts: Sequence[Sequence[str]] = texts, vectors: Any = vectors) -> object:
-                    return index.find(vectors, 10, lexical=[lexical.query(text, 0.5) for text in texts])
+                    return index.find(vectors, 10, lexical=[lexical.query(text) for text in texts])
 
                 def dense(vectors: Any = vectors) -> object:
                     return index.find(vectors, 10)
