@@ -83,8 +83,8 @@ class DocumentIndex:
         `vectors`: shape (queries, vector_size). `lexical`: the lexical part of each query, of `self.lexical`; where
         there is none, the score is the cosine. A vector that is not finite has no neighbours, and one that is zero only
         those that share a term. Scores have float32 precision and do not depend on the other queries. `stop` is called
-        every few milliseconds; StoppedError once it returns True. ValueError for vectors of another shape, OptionError
-        if `top_k` is less than 1.
+        every few milliseconds; StoppedError once it returns True. ValueError for vectors of another shape or another
+        number of parts, OptionError if `top_k` is less than 1.
         """
         queries = np.asarray(vectors, np.float64)
         # The kernel reads as many numbers of a query as a document has.
