@@ -1,6 +1,6 @@
 """Measures search by words and vectors together: what it finds on the tasks of `quality`, and how long it takes.
 
-    python -m benchmarks.hybrid                   # fifteen minutes; corpora whose packages are installed
+    python -m benchmarks.hybrid                   # fifteen minutes; the extra `evaluation`, and packages of corpora
     python -m benchmarks.hybrid --unseen          # as `index` for documents that a model was not trained on
     python -m benchmarks.hybrid --among           # with other documents among those to find
     python -m benchmarks.hybrid --corpus lee      # a minute
@@ -9,7 +9,8 @@
 
 Recall@1 of method map, of BM25 on words alone, of the lexical index alone, and of both: by reciprocal rank fusion, by
 a fixed weight of 0.5, and by the weight that a search chooses for each query. `--among` puts the collection's other
-documents among those to find, as a real index has them."""
+documents among those to find, as a real index has them.
+"""
 
 import argparse
 import os
@@ -17,7 +18,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csc_array, lil_array
 
 from benchmarks.machine import cpu, pin_to_one_core
 from benchmarks.models import corpus_texts, random_model
@@ -39,8 +38,10 @@ from benchmarks.quality import MODELS, train
 from benchmarks.retrieval import COLLECTIONS, HELD_OUT, Collection, evenly
 from paravec_model.artifact import Artifact
 from paravec_model.encoder import Encoder
+from paravec_model.errors import ModelError
+from paravec_model.evaluation.baselines import Baseline, baselines
 from paravec_model.evaluation.metrics import unit
-from paravec_model.evaluation.tasks import Task, distinct
+from paravec_model.evaluation.tasks import Task
 from paravec_model.inference.similar import DocumentIndex
 from paravec_model.lexical import LexicalBuilder, LexicalIndex, default_weight, standard_score
 from paravec_model.text.stemmer import stems_of
@@ -69,6 +70,10 @@ def main() -> int:
     if arguments.speed:
         measure_speed(arguments.documents)
         return 0
+    try:
+        bm25, *_ = baselines()
+    except ModelError as error:
+        raise SystemExit(f"benchmarks.hybrid: {error}") from None
     print("| corpus | task | DBOW model | documents | map | BM25 | index alone | RRF | weight 0.5 | both |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for corpus in arguments.corpus or _CORPORA:
@@ -77,13 +82,13 @@ def main() -> int:
             collection = unseen(collection)
         if arguments.stem:
             collection = stemmed(collection, arguments.stem)
+        others = among(collection) if arguments.among else []
         for name in _MODELS:
             _, trained = train(collection, MODELS[name])
             encoder = Encoder(trained.artifact, "map")
             for task in collection.tasks:
                 if isinstance(task, Task):
-                    others = among(task, collection) if arguments.among else []
-                    cells = " | ".join(f"{figure:.3f}" for figure in measure(task, encoder, others))
+                    cells = " | ".join(f"{figure:.3f}" for figure in measure(task, encoder, bm25, others))
                     size = len(task.targets) + len(others)
                     print(f"| {corpus} | {task.name} | {name} | {size} | {cells} |", flush=True)
     return 0
@@ -91,9 +96,7 @@ def main() -> int:
 
 def unseen(collection: Collection) -> Collection:
     """The collection with training documents of which none is in a task."""
-    tasks = [task for task in collection.tasks if isinstance(task, Task)]
-    asked = {tuple(tokens) for task in tasks for side in (task.queries, task.targets) for tokens in side}
-    return replace(collection, documents=[some for some in collection.lambda_documents if tuple(some) not in asked])
+    return replace(collection, documents=collection.lambda_documents)
 
 
 def stemmed(collection: Collection, language: str) -> Collection:
@@ -111,15 +114,12 @@ def stemmed(collection: Collection, language: str) -> Collection:
     return Collection(some(collection.documents), some(collection.lambda_documents), [*tasks])
 
 
-def among(task: Task, collection: Collection) -> list[Sequence[str]]:
+def among(collection: Collection) -> list[Sequence[str]]:
     """Documents outside all tasks, at most 20,000, spread evenly."""
-    targets = {tuple(tokens) for tokens in task.targets}
-    return evenly(
-        [some for some in distinct(collection.lambda_documents) if some and tuple(some) not in targets], 20_000
-    )
+    return evenly([tokens for tokens in collection.lambda_documents if tokens], 20_000)
 
 
-def measure(task: Task, encoder: Encoder, others: Sequence[Sequence[str]] = ()) -> list[float]:
+def measure(task: Task, encoder: Encoder, bm25: Baseline, others: Sequence[Sequence[str]]) -> list[float]:
     """Recall@1 of each way. `others`: documents among the targets."""
     documents = [*task.targets, *others]
     queries, targets = (unit(encoder.encode(side).vectors) for side in (task.queries, documents))
@@ -131,9 +131,10 @@ def measure(task: Task, encoder: Encoder, others: Sequence[Sequence[str]] = ()) 
             for by_vector, by_words, tokens in zip(cosines, words, task.queries, strict=True)
         ]
     )
+    theirs = np.concatenate([block for _, block in bm25.scores(task.queries, documents)], dtype=np.float64)
     ranks = 1 / (_RRF + places(cosines)) + 1 / (_RRF + places(words))
     both = (1 - weights) * cosines + weights * words
-    return [*map(first, (cosines, bm25(task.queries, documents), words, ranks, (cosines + words) / 2, both))]
+    return [*map(first, (cosines, theirs, words, ranks, (cosines + words) / 2, both))]
 
 
 def shares(queries: Sequence[Sequence[str]], documents: Sequence[Sequence[str]]) -> Scores:
@@ -155,22 +156,6 @@ def first(scores: Scores) -> float:
 def places(scores: Scores) -> Scores:
     """The rank of each target for each query, from 1."""
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1).astype(np.float64) + 1
-
-
-def bm25(queries: Sequence[Sequence[str]], documents: Sequence[Sequence[str]]) -> Scores:
-    """BM25 of words alone, with k1 = 1.5 and b = 0.75."""
-    numbers = {word: n for n, word in enumerate(sorted({word for tokens in documents for word in tokens}))}
-    counts = lil_array((len(documents), len(numbers)))
-    for n, tokens in enumerate(documents):
-        for word, count in Counter(tokens).items():
-            counts[n, numbers[word]] = count
-    table = counts.tocoo()
-    having, lengths = np.bincount(table.col, minlength=len(numbers)), np.array([len(tokens) for tokens in documents])
-    shares = table.data * 2.5 / (table.data + 1.5 * (0.25 + 0.75 * lengths[table.row] / lengths.mean()))
-    weighted = shares * np.log1p((len(documents) - having + 0.5) / (having + 0.5))[table.col]
-    columns = csc_array((weighted, (table.row, table.col)), shape=table.shape)
-    asked = ([numbers[word] for word in tokens if word in numbers] for tokens in queries)
-    return np.array([columns[:, words].sum(axis=1) for words in asked], np.float64)
 
 
 def measure_speed(count: int) -> None:

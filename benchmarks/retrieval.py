@@ -83,10 +83,9 @@ def split(items: Sequence[Item], tasks: int = 1) -> list[list[Item]]:
     return [*(list(items[n::step]) for n in range(tasks)), [item for n, item in enumerate(items) if n % step >= tasks]]
 
 
-def different(texts: Iterable[str]) -> list[str]:
-    """The texts without those that have the same tokens as another."""
-    tokenize = SimpleTokenizer()
-    return list({tuple(tokenize(text)): text for text in texts}.values())
+def different(items: Iterable[Item], tokens_of: Callable[[Item], Sequence[str]]) -> list[Item]:
+    """The items without those that have the same tokens as another."""
+    return list({tuple(tokens_of(item)): item for item in items}.values())
 
 
 def lee() -> Collection:
@@ -101,8 +100,8 @@ def lee() -> Collection:
 
 def help_pages(name: str) -> Collection:
     """LibreOffice's help. The first line of a page is its title."""
-    cut, titled, others = split(different(corpus_texts(name)), tasks=2)
     tokenize = SimpleTokenizer()
+    cut, titled, others = split(different(corpus_texts(name), tokenize), tasks=2)
     tasks: list[Task | Ratings] = [some_halves([tokenize(page) for page in cut]), titles(titled)]
     return Collection.without_queries(map(tokenize, others), tasks)
 
@@ -137,7 +136,7 @@ def _faq(entries: Sequence[tuple[Tokens, Tokens]], corpus: str) -> Collection:
 def docstrings() -> Collection:
     """The docstrings of the library of Debian's Python 3.11. The first line of one is its title."""
     tokenize = SimpleTokenizer()
-    texts = different(sorted(set(_docstrings(PYTHON))))
+    texts = different(sorted(set(_docstrings(PYTHON))), tokenize)
     cut, titled, others = split([text for text in texts if "\n" in text], tasks=2)
     others += [text for text in texts if "\n" not in text]
     tasks: list[Task | Ratings] = [some_halves([tokenize(text) for text in cut]), titles(titled, 3, 8)]
@@ -163,7 +162,7 @@ def fortunes() -> Collection:
     tokenize = SimpleTokenizer()
     quotations = (tokenize(text) for path in files for text in path.read_text().split("\n%\n"))
     # Those that begin alike would hold each other's halves.
-    cut, others = split(list({tuple(tokens[:12]): tokens for tokens in quotations}.values()))
+    cut, others = split(different(quotations, lambda tokens: tokens[:12]))
     return Collection.without_queries(others, [short_halves(cut)])
 
 

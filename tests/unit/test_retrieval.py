@@ -3,6 +3,7 @@
 from benchmarks.retrieval import Collection, different, lee, split, titles
 
 from paravec_model.evaluation.tasks import Task
+from paravec_model.text.tokenizer import SimpleTokenizer
 
 
 def test_targets_are_trained_and_queries_are_not() -> None:
@@ -20,7 +21,7 @@ def test_a_document_is_in_one_task_or_trained_whole() -> None:
         assert sorted([number for part in (*tasks, others) for number in part]) == list(range(size))
         assert all(0 < len(part) <= 400 for part in tasks)
         assert len(others) >= size // 2
-    assert different(["One two.", "one, two", "two one"]) == ["one, two", "two one"]
+    assert different(["One two.", "one, two", "two one"], SimpleTokenizer()) == ["one, two", "two one"]
 
 
 def test_a_text_is_cut_after_its_first_line() -> None:

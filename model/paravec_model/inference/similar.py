@@ -101,7 +101,7 @@ class DocumentIndex:
         valid = np.flatnonzero(((norms > 0) | has_part) & (norms < np.inf))
         units = (queries[valid] / np.where(norms > 0, norms, 1)[valid, None]).astype(np.float32)
         # The more of the nearest are known, the fewer others a share can bring among the best.
-        cosines, rows = self._nearest(units, 4 * top_k + 64 if any(parts) else top_k, stop)
+        cosines, rows = self._nearest(units, 4 * top_k + 64 if has_part.any() else top_k, stop)
         for i, query in enumerate(valid.tolist()):
             raise_if_stopped(stop)
             # NaN in documents' vectors leaves fewer neighbours. A product with huge numbers may overflow to infinity;
